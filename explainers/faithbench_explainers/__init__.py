@@ -1,0 +1,1 @@
+"""The explainers that come with faithbench, one file each. They see only faithbench's types and questions."""

@@ -1,0 +1,24 @@
+"""The B-cos explanation: input × gradient with frozen dynamic weights (arXiv 2502.12992, section 3)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from faithbench.questions import Asking, Gradient, Gradients
+from faithbench.types import Attribution, Text
+
+
+@dataclass(frozen=True)
+class Bcos:
+    """Σ_d e_td · [W(x)]_ctd, the share of each token in the target's logit.
+
+    On a B-cos model the scores sum to the logit. On a conventional model this is the paper's "extraction from the
+    conventional model": biases and head activations stay, so it is not complete. The note `completeness_gap`, in
+    logits, says by how much: logit − Σ scores.
+    """
+
+    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
+        answer: Gradient = yield Gradients(text, target, frozen=True)
+        products = answer.embeddings.astype(np.float64) * answer.gradient
+        scores = products.sum(axis=-1)
+        return Attribution(text.id, target, scores, notes={"completeness_gap": answer.logit - float(scores.sum())})

@@ -1,0 +1,80 @@
+"""Turns a conventional transformer into a B-cos network (arXiv 2502.12992, section 3; what changes is in docs/bcos.md)."""
+
+import copy
+import re
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from faithbench.bcos.modules import BcosLinear, FirstTokenHead, SignJoin, SignSplit
+from faithbench.errors import UserError
+from faithbench.models.architectures import Architecture, architecture_of
+
+GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations that are g(x)·x with a gate we can freeze
+
+
+def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False) -> PreTrainedModel:
+    """A B-cos copy of a Hugging Face sequence classifier; the model given is left as it was.
+
+    The copy is not near the original function: fine-tune it.
+
+    Args:
+        model: a classifier of BERT, RoBERTa or DistilBERT type.
+        b: the exponent; 1 is linear alignment, the paper uses 1.5.
+        qkv: make query, key and value projections B-cos too (the paper's text does, its numbers come from models
+            that do not).
+
+    Raises:
+        UserError: `b` is below 1, the model is B-cos already, or it holds a module that has no B-cos form (named).
+    """
+    if not b >= 1:
+        raise UserError(f"b={b!r} is not allowed; B-cos needs a number of at least 1.")
+    if is_bcos(model):
+        raise UserError(f"{type(model).__name__} is a B-cos model already.")
+    architecture = architecture_of(model)
+    _check_activation(model)
+    model = copy.deepcopy(model)
+    for name, module in list(model.named_modules()):
+        if not name.startswith(architecture.embeddings) and not any(module.children()):
+            _replace(model, name, module, architecture, b, qkv)
+    _straighten_head(model, b)
+    model.config.bcos = {"b": b, "qkv": qkv}
+    return model
+
+
+def is_bcos(model: PreTrainedModel) -> bool:
+    """Whether a model was made by `convert`."""
+    return getattr(model.config, "bcos", None) is not None
+
+
+def _check_activation(model: PreTrainedModel) -> None:
+    config = model.config
+    activation = getattr(config, "hidden_act", None) or getattr(config, "activation", None)
+    if activation not in GATED:
+        raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
+
+
+def _replace(
+    model: nn.Module, name: str, module: nn.Module, architecture: Architecture, b: float, qkv: bool
+) -> None:
+    if isinstance(module, nn.LayerNorm):
+        module.bias = None
+    elif isinstance(module, nn.Linear) and re.search(architecture.attention_inputs, name) and not qkv:
+        module.bias = None
+    elif isinstance(module, nn.Linear):
+        model.set_submodule(name, BcosLinear.of(module, b))
+    elif next(module.parameters(recurse=False), None) is not None:
+        raise UserError(f"module {name!r} ({type(module).__name__}) has no B-cos form.")
+
+
+def _straighten_head(model: nn.Module, b: float) -> None:
+    """Takes the activation out of the head: set where it is a module, replaced or undone where it is hard-coded."""
+    kind = model.config.model_type
+    if kind == "bert":
+        model.bert.pooler.activation = nn.Identity()
+    elif kind == "roberta":
+        old = model.classifier
+        model.classifier = FirstTokenHead(old.dense, old.out_proj, old.dropout.p)
+    elif kind == "distilbert":
+        model.pre_classifier = nn.Sequential(model.pre_classifier, SignSplit())
+        model.classifier = nn.Sequential(SignJoin(), model.classifier)

@@ -1,0 +1,87 @@
+"""The B-cos linear layer (Böhle et al. 2022, arXiv 2205.10268; for language models arXiv 2502.12992)."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
+
+EPS = 1e-6
+
+
+def dynamic_scale(
+    projection: Float[Tensor, "... out"], inputs: Float[Tensor, "... in"], b: float
+) -> Float[Tensor, "... out"]:
+    """|cos(x, w)|^(B-1): how well the input is aligned with each weight row.
+
+    The inner epsilon keeps the gradient finite at 0 for 1 < B < 2. Open to `torch.overrides`, so that a mode can make
+    it a constant of the backward pass.
+    """
+    if has_torch_function((projection, inputs)):
+        scale: Tensor = handle_torch_function(dynamic_scale, (projection, inputs), projection, inputs, b)
+        return scale
+    norm = (inputs.square().sum(-1, keepdim=True) + EPS).sqrt()
+    return ((projection / norm).abs() + EPS).pow(b - 1)
+
+
+class BcosLinear(nn.Linear):
+    """A linear layer with unit weight rows and no bias whose outputs are scaled by their alignment: y = |cos|^(B-1) ŵ·x.
+
+    A weight row of zeros gives zeros.
+    """
+
+    def __init__(self, in_features: int, out_features: int, b: float = 1.5) -> None:
+        super().__init__(in_features, out_features, bias=False)
+        self.b = b
+        self._unit: tuple[tuple[int, int], Tensor] | None = None
+
+    @classmethod
+    def of(cls, linear: nn.Linear, b: float) -> "BcosLinear":
+        """The B-cos layer with the weights of a plain one."""
+        layer = cls(linear.in_features, linear.out_features, b).to(linear.weight)
+        layer.weight.data.copy_(linear.weight.data)
+        return layer.train(linear.training)
+
+    def forward(self, inputs: Float[Tensor, "... in"]) -> Float[Tensor, "... out"]:
+        projection = F.linear(inputs, self.unit_weight())
+        return projection if self.b == 1 else dynamic_scale(projection, inputs, self.b) * projection
+
+    def unit_weight(self) -> Float[Tensor, "out in"]:
+        """The weight with rows of length 1; remembered as long as the weight is neither trained nor changed."""
+        if self.weight.requires_grad and torch.is_grad_enabled():
+            return F.normalize(self.weight, dim=1)
+        version = (self.weight.data_ptr(), self.weight._version)
+        if self._unit is None or self._unit[0] != version:
+            with torch.inference_mode(False), torch.no_grad():
+                self._unit = version, F.normalize(self.weight, dim=1)
+        return self._unit[1]
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, b={self.b}"
+
+
+class SignSplit(nn.Module):
+    """x ↦ (x, -x), so that a ReLU which a model hard-codes after it loses nothing; `SignJoin` undoes it exactly."""
+
+    def forward(self, inputs: Float[Tensor, "... d"]) -> Float[Tensor, "... 2*d"]:
+        return torch.cat([inputs, -inputs], dim=-1)
+
+
+class SignJoin(nn.Module):
+    """(max(x, 0), max(-x, 0)) ↦ x."""
+
+    def forward(self, inputs: Float[Tensor, "... 2*d"]) -> Float[Tensor, "... d"]:
+        positive, negative = inputs.chunk(2, dim=-1)
+        return positive - negative
+
+
+class FirstTokenHead(nn.Module):
+    """RoBERTa's classification head without its tanh: B-cos layers on the first token's state."""
+
+    def __init__(self, dense: nn.Module, out_proj: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.dense, self.out_proj, self.dropout = dense, out_proj, nn.Dropout(dropout)
+
+    def forward(self, features: Float[Tensor, "batch tokens d"]) -> Float[Tensor, "batch classes"]:
+        logits: Tensor = self.out_proj(self.dropout(self.dense(self.dropout(features[:, 0]))))
+        return logits

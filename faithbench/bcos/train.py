@@ -1,0 +1,199 @@
+"""Fine-tuning of conventional and B-cos classifiers with transformers' Trainer (settings: arXiv 2502.12992, appendix)."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import transformers
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import (
+    DataCollatorWithPadding,
+    EvalPrediction,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from faithbench.bcos.checkpoint import load
+from faithbench.bcos.convert import is_bcos
+from faithbench.errors import UserError
+from faithbench.types import Example
+
+REPORT = "training.json"
+EVALUATIONS_PER_EPOCH = 2
+LR = 2e-5
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to fine-tune. None means: what the backbone and the data set suggest (lr 2e-5, AG News 3e-5; 5 epochs).
+
+    Args:
+        epochs: passes over the training split.
+        limit: training texts used, drawn at random; None for all.
+        lr: peak learning rate; linear schedule with 10 % warm-up.
+        batch_size: texts a step.
+        max_length: tokens a text is cut to.
+        device: `cpu`, `cuda` or None for the best there is.
+    """
+
+    epochs: int | None = None
+    limit: int | None = None
+    lr: float | None = None
+    batch_size: int = 16
+    max_length: int = 512
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "limit", "lr", "batch_size", "max_length"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"{name}={value!r} is not allowed; it must be positive.")
+
+
+def bcos_loss(outputs: Any, labels: Int[Tensor, "batch"], num_items_in_batch: Any = None) -> Float[Tensor, ""]:
+    """Binary cross-entropy with logits on one-hot labels, mean over batch and classes."""
+    targets = F.one_hot(labels, outputs.logits.shape[-1]).to(outputs.logits)
+    return F.binary_cross_entropy_with_logits(outputs.logits, targets)
+
+
+def cross_entropy(outputs: Any, labels: Int[Tensor, "batch"], num_items_in_batch: Any = None) -> Float[Tensor, ""]:
+    """Cross-entropy, mean over the batch."""
+    return F.cross_entropy(outputs.logits, labels)
+
+
+def accuracies(prediction: EvalPrediction) -> dict[str, float]:
+    """Accuracy and balanced accuracy (mean recall over the classes that occur), in percent."""
+    logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+    right = logits.argmax(-1) == labels
+    recalls = [right[labels == c].mean() for c in np.unique(labels)]
+    return {"accuracy": 100 * float(right.mean()), "balanced_accuracy": 100 * float(np.mean(recalls))}
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    splits: Mapping[str, Sequence[Example]],
+    folder: Path,
+    training: Training,
+    seed: int,
+    about: Mapping[str, Any],
+) -> Path:
+    """Trains a classifier and saves the checkpoint of best validation accuracy; a killed training continues.
+
+    Args:
+        model: with a head of as many outputs as classes; trained in place.
+        tokenizer: saved beside the model.
+        splits: `train`, `validation` and `test`.
+        folder: becomes a checkpoint; `training.json` in it, written last, holds accuracies, settings and hardware.
+        training: epochs and lr must be given.
+        seed: of batches and dropout.
+        about: identity of model and data, copied into the report.
+
+    Returns:
+        The folder.
+    """
+    data = {name: _tokenised(rows, tokenizer, training.max_length) for name, rows in splits.items()}
+    if training.limit is not None and training.limit < len(data["train"]):
+        chosen = np.random.default_rng(seed).choice(len(data["train"]), training.limit, replace=False)
+        data["train"] = [data["train"][i] for i in sorted(chosen)]
+    trainer = Trainer(
+        model=model,
+        args=_arguments(folder / "trainer", training, seed, len(data["train"])),
+        train_dataset=data["train"],
+        eval_dataset=data["validation"],
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_loss_func=bcos_loss if is_bcos(model) else cross_entropy,
+        compute_metrics=accuracies,
+    )
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=_last(folder / "trainer"))
+    report = {
+        **about,
+        "training": asdict(training),
+        "seed": seed,
+        "texts": {name: len(rows) for name, rows in data.items()},
+        "steps": trainer.state.max_steps,
+        "best_step": trainer.state.best_global_step,
+        "seconds_of_last_start": round(time.perf_counter() - start, 1),
+        "validation": accuracies(trainer.predict(data["validation"])),
+        "test": accuracies(trainer.predict(data["test"])),
+        "hardware": hardware(trainer.args.device),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    _write_last(folder / REPORT, report)
+    return folder
+
+
+def report_of(folder: Path) -> dict[str, Any] | None:
+    """The training report of a finished checkpoint, None if there is none."""
+    path = folder / REPORT
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def hardware(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
+
+
+def _arguments(folder: Path, training: Training, seed: int, texts: int) -> TrainingArguments:
+    assert training.epochs is not None and training.lr is not None
+    steps = math.ceil(texts / training.batch_size)
+    every = max(1, math.ceil(steps / EVALUATIONS_PER_EPOCH))
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=training.epochs,
+        learning_rate=training.lr,
+        per_device_train_batch_size=training.batch_size,
+        per_device_eval_batch_size=64,
+        weight_decay=0.0,
+        max_grad_norm=0.0,
+        lr_scheduler_type="linear",
+        warmup_steps=math.ceil(0.1 * steps * training.epochs),
+        train_sampling_strategy="group_by_length",
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="accuracy",
+        logging_steps=max(1, every // 4),
+        report_to="none",
+        seed=seed,
+        use_cpu=training.device == "cpu",
+        dataloader_pin_memory=torch.cuda.is_available() and training.device != "cpu",
+    )
+
+
+def _tokenised(
+    rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> list[dict[str, list[int] | int]]:
+    limit = min(max_length, tokenizer.model_max_length)
+    ids = tokenizer([row.text for row in rows], truncation=True, max_length=limit)["input_ids"]
+    return [{"input_ids": i, "label": row.label} for i, row in zip(ids, rows, strict=True)]
+
+
+def _last(folder: Path) -> str | None:
+    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+
+
+def _write_last(path: Path, report: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(report, indent=2) + "\n")
+    temporary.replace(path)

@@ -1,0 +1,64 @@
+"""Where data sets come from: a local folder named by `FAITHBENCH_DATA`, or parquet files of the Hugging Face hub."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+from faithbench.errors import UserError
+
+DATA_VARIABLE = "FAITHBENCH_DATA"
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """Parquet files on the hub: `paths` maps a split to its file."""
+
+    repo: str
+    revision: str
+    paths: dict[str, str]
+
+
+def parquet_rows(name: str, split: str, hub: HubFiles) -> list[dict[str, Any]]:
+    """The rows of one split, from `$FAITHBENCH_DATA/<name>/<split>.parquet` if that is set, else from the hub.
+
+    Raises:
+        UserError: the local file is missing or unreadable, or the hub cannot be reached.
+    """
+    folder = os.environ.get(DATA_VARIABLE)
+    path = Path(folder) / name / f"{split}.parquet" if folder else _download(name, split, hub)
+    if not path.is_file():
+        raise UserError(f"data set {name!r}: {path} does not exist (looked there because {DATA_VARIABLE} is set).")
+    return read_parquet(path)
+
+
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """All rows of a parquet file as dictionaries."""
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from error
+    return rows
+
+
+def _download(name: str, split: str, hub: HubFiles) -> Path:
+    try:
+        return Path(hf_hub_download(hub.repo, hub.paths[split], repo_type="dataset", revision=hub.revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise UserError(
+            f"data set {name!r}: the hub cannot be reached for {hub.repo}; set {DATA_VARIABLE} to a folder "
+            f"that holds {name}/{split}.parquet."
+        ) from error
+
+
+def halve(rows: Sequence[Any], half: int, seed: int = 42) -> list[Any]:
+    """One half of a test split that has no validation split: a seeded shuffle, first half 0, second half 1."""
+    order = np.random.RandomState(seed).permutation(len(rows))
+    middle = len(rows) // 2
+    return [rows[i] for i in (order[:middle] if half == 0 else order[middle:])]

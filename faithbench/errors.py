@@ -1,0 +1,16 @@
+"""Errors that a user can cause. Each is one sentence; the command line prints it and ends with status 2."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake in what the user asked for: names the thing, the value and what would be allowed."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that is not known, with near misses or, failing those, everything that is."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}."
+    return UserError(f"{name!r} is not a known {kind}; {hint}")

@@ -1,0 +1,48 @@
+"""What faithbench must know of an architecture that transformers does not say: a few module names each."""
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel
+
+from faithbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Module names inside a `…ForSequenceClassification`.
+
+    Args:
+        embeddings: the module whose output (after its LayerNorm) is the input that explanations speak of.
+        attention_inputs: regular expression for the query, key and value projections.
+        head: the head's linear layers, in order.
+    """
+
+    embeddings: str
+    attention_inputs: str
+    head: tuple[str, str]
+
+
+ARCHITECTURES = {
+    "bert": Architecture("bert.embeddings", r"attention\.self\.(query|key|value)$", ("bert.pooler.dense", "classifier")),
+    "roberta": Architecture(
+        "roberta.embeddings", r"attention\.self\.(query|key|value)$", ("classifier.dense", "classifier.out_proj")
+    ),
+    "distilbert": Architecture(
+        "distilbert.embeddings", r"attention\.(q|k|v)_lin$", ("pre_classifier", "classifier")
+    ),
+}
+
+
+def architecture_of(model: PreTrainedModel) -> Architecture:
+    """The entry for a model.
+
+    Raises:
+        UserError: the architecture is not known.
+    """
+    name = model.config.model_type
+    if name not in ARCHITECTURES or not type(model).__name__.endswith("ForSequenceClassification"):
+        raise UserError(
+            f"{type(model).__name__} (model type {name!r}) is not supported; "
+            f"known are sequence classifiers of type {', '.join(ARCHITECTURES)}."
+        )
+    return ARCHITECTURES[name]

@@ -1,0 +1,94 @@
+"""Backbones made real: from a local folder, from the hub, or (tiny) from nothing but the training texts."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from huggingface_hub.errors import HfHubHTTPError
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from faithbench.errors import UserError
+from faithbench.models.zoo import Backbone
+
+BACKBONES_VARIABLE = "FAITHBENCH_BACKBONES"
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def load_backbone(
+    backbone: Backbone, classes: int, seed: int, texts: Iterable[str]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A classifier with a new head, and its tokenizer.
+
+    Args:
+        backbone: which; looked for in `$FAITHBENCH_BACKBONES/<name>` first, then on the hub.
+        classes: number of classes of the new head.
+        seed: draws the head (and everything else of a model made from scratch).
+        texts: training texts, from which a backbone without weights takes its vocabulary.
+
+    Raises:
+        UserError: neither a local folder nor the hub has it.
+    """
+    torch.manual_seed(seed)
+    if not backbone.repo:
+        return _tiny(texts, classes)
+    folder = os.environ.get(BACKBONES_VARIABLE)
+    local = Path(folder) / backbone.name if folder else None
+    source, revision = (str(local), None) if local and local.is_dir() else (backbone.repo, backbone.revision)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source, revision=revision, num_labels=classes, use_safetensors=True
+        )
+    except (OSError, HfHubHTTPError) as error:
+        raise UserError(
+            f"backbone {backbone.name!r}: the hub cannot be reached for {backbone.repo}; set {BACKBONES_VARIABLE} "
+            f"to a folder that holds {backbone.name}/ with its config, tokenizer and model.safetensors."
+        ) from error
+    return model, tokenizer
+
+
+def _tiny(texts: Iterable[str], classes: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    tokenizer = word_tokenizer(texts)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=128,
+        num_labels=classes,
+    )
+    return BertForSequenceClassification(config), tokenizer
+
+
+def word_tokenizer(texts: Iterable[str], words: int = 5000, limit: int = 128) -> PreTrainedTokenizerBase:
+    """A word-piece tokenizer of the most frequent words of the texts and all their characters."""
+    pre = pre_tokenizers.BertPreTokenizer()
+    counts = Counter(word for text in texts for word, _ in pre.pre_tokenize_str(text.lower()))
+    letters = sorted({letter for word in counts for letter in word})
+    common = sorted(counts, key=lambda word: (-counts[word], word))[:words]
+    pieces = dict.fromkeys([*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *common])
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=limit, **dict(zip(names, SPECIAL, strict=True))
+    )

@@ -1,0 +1,118 @@
+"""The named models: a backbone, conventional or B-cos, meant to be fine-tuned on the data set at hand.
+
+Nothing here needs torch: these are descriptions, and `faithbench.models.prepare` makes them real.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from faithbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Pre-trained weights: a hub id at a pinned revision, or none (`repo` empty: trained from scratch)."""
+
+    name: str
+    repo: str = ""
+    revision: str = ""
+    lr: float | None = None  # where it is not the data set's
+    epochs: int = 5
+
+
+BERT = Backbone("bert", "google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594")
+ROBERTA = Backbone("roberta", "FacebookAI/roberta-base", "e2da8e2f811d1448a5b465c236feacd80ffbac7b")
+DISTILBERT = Backbone(
+    "distilbert", "distilbert/distilbert-base-uncased", "12040accade4e8a0f71eabdb258fecc2e7e948be"
+)
+MINILM = Backbone("minilm", "sentence-transformers/all-MiniLM-L6-v2", "c9745ed1d9f207416be6d2e6f8de32d1f16199bf")
+TINY = Backbone("tiny", lr=2e-3, epochs=4)
+
+
+@dataclass(frozen=True)
+class Conventional:
+    """A backbone fine-tuned as it is, with cross-entropy."""
+
+    seed: int = 42
+    backbone: ClassVar[Backbone]
+    b: ClassVar[float | None] = None
+
+
+@dataclass(frozen=True)
+class Bcos:
+    """A backbone converted to B-cos and fine-tuned with binary cross-entropy.
+
+    Args:
+        b: the exponent B.
+        qkv: query, key and value projections are B-cos layers too.
+        seed: of the training run.
+    """
+
+    b: float = 1.5
+    qkv: bool = False
+    seed: int = 42
+    backbone: ClassVar[Backbone]
+
+    def __post_init__(self) -> None:
+        if not self.b >= 1:
+            raise UserError(f"b={self.b!r} is not allowed; B-cos needs a number of at least 1.")
+
+
+class ConvBert(Conventional):
+    """BERT base, uncased."""
+
+    backbone = BERT
+
+
+class BcosBert(Bcos):
+    """BERT base, uncased, converted to B-cos."""
+
+    backbone = BERT
+
+
+class ConvRoberta(Conventional):
+    """RoBERTa base."""
+
+    backbone = ROBERTA
+
+
+class BcosRoberta(Bcos):
+    """RoBERTa base, converted to B-cos."""
+
+    backbone = ROBERTA
+
+
+class ConvDistilbert(Conventional):
+    """DistilBERT base, uncased."""
+
+    backbone = DISTILBERT
+
+
+class BcosDistilbert(Bcos):
+    """DistilBERT base, uncased, converted to B-cos."""
+
+    backbone = DISTILBERT
+
+
+class ConvMinilm(Conventional):
+    """all-MiniLM-L6-v2: 6 layers, 384 wide."""
+
+    backbone = MINILM
+
+
+class BcosMinilm(Bcos):
+    """all-MiniLM-L6-v2 converted to B-cos."""
+
+    backbone = MINILM
+
+
+class ConvTiny(Conventional):
+    """2 layers, 64 wide, trained from scratch."""
+
+    backbone = TINY
+
+
+class BcosTiny(Bcos):
+    """2 B-cos layers, 64 wide, trained from scratch."""
+
+    backbone = TINY

@@ -1,0 +1,121 @@
+"""What a component may ask a model. A component yields a question (or a tuple of them) and receives the answer(s)."""
+
+import time
+from collections.abc import Generator, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from faithbench.types import Text
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, eq=False)
+class Logits:
+    """Logits of a text under token masks: where `keep` is False the token is replaced by the mask token.
+
+    Answer: Float[ndarray, "variants classes"].
+    """
+
+    text: Text
+    keep: Bool[np.ndarray, "variants tokens"]
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Gradient of the target's logit with respect to the embeddings of the text, after the embedding LayerNorm.
+
+    With `frozen`, the model's dynamic weights are constants of the backward pass. Answer: `Gradient`.
+    """
+
+    text: Text
+    target: int
+    frozen: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Attentions:
+    """Post-softmax attention. Answer: Float[ndarray, "layers heads queries keys"]."""
+
+    text: Text
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """The answer to `Gradients`: where it was taken, what it is, and the logit there."""
+
+    embeddings: Float[np.ndarray, "tokens d"]
+    gradient: Float[np.ndarray, "tokens d"]
+    logit: float
+
+
+Question = Logits | Gradients | Attentions
+Asking = Generator[Question | tuple[Question, ...], Any, T]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the engine sends: the value that the component receives, and what it cost."""
+
+    value: Any
+    rows: int
+    seconds: float
+
+
+@dataclass
+class Outcome(Generic[T]):
+    """How a component ended: its value, or why there is none; with the rows it asked for and the seconds they took.
+
+    A row that others asked for too is charged to each of them in full, so costs can be compared between components.
+    """
+
+    value: T | None = None
+    error: str | None = None
+    rows: int = 0
+    seconds: float = 0.0
+
+
+Conversation = Generator[tuple[Question, ...], list[Answer], T]
+
+
+def together(askings: Mapping[K, Asking[T]]) -> Conversation[dict[K, Outcome[T]]]:
+    """Runs components side by side, so that the engine sees all their open questions at once.
+
+    One that raises ends as an outcome with an error and disturbs no other.
+    """
+    outcomes: dict[K, Outcome[T]] = {key: Outcome() for key in askings}
+    waiting: dict[K, Question | tuple[Question, ...]] = {}
+    for key, asking in askings.items():
+        _advance(key, asking, None, outcomes[key], waiting)
+    while waiting:
+        asked = {key: question if isinstance(question, tuple) else (question,) for key, question in waiting.items()}
+        answers = iter((yield tuple(question for questions in asked.values() for question in questions)))
+        for key, questions in asked.items():
+            mine = [next(answers) for _ in questions]
+            outcomes[key].rows += sum(answer.rows for answer in mine)
+            outcomes[key].seconds += sum(answer.seconds for answer in mine)
+            many = isinstance(waiting.pop(key), tuple)
+            value = tuple(answer.value for answer in mine) if many else mine[0].value
+            _advance(key, askings[key], value, outcomes[key], waiting)
+    return outcomes
+
+
+def _advance(
+    key: K,
+    asking: Asking[T],
+    value: Any,
+    outcome: Outcome[T],
+    waiting: dict[K, Question | tuple[Question, ...]],
+) -> None:
+    start = time.perf_counter()
+    try:
+        waiting[key] = asking.send(value)
+    except StopIteration as stop:
+        outcome.value = stop.value
+    except Exception as error:  # a component may fail in any way; its cell says so
+        outcome.error = f"{type(error).__name__}: {error}"
+    outcome.seconds += time.perf_counter() - start

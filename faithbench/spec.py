@@ -1,0 +1,100 @@
+"""`name(key=value)` ⇄ component. The text with every parameter written out is the identity of a result."""
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from faithbench import plugins
+from faithbench.errors import UserError, unknown
+
+SHAPE = re.compile(r"\s*([A-Za-z0-9_.\-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A loaded component with its identity (`full`: all parameters) and its label (`short`: defaults left out)."""
+
+    full: str
+    short: str
+    object: Any
+
+    @property
+    def version(self) -> int:
+        """The component's own version: raised when its numbers change."""
+        return int(getattr(self.object, "version", 1))
+
+
+def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> Component:
+    """The component that a spec text names; `overrides` set the parameters of those names where it has them.
+
+    Raises:
+        UserError: the text is malformed, the name unknown, or a parameter unknown, missing or refused.
+    """
+    name, args, kwargs = parse(text)
+    factory = plugins.get(kind, name).load()
+    signature = inspect.signature(factory)
+    for key in kwargs:
+        if key not in signature.parameters:
+            raise unknown(f"parameter of {kind} {name!r}", key, signature.parameters)
+    chosen = {k: v for k, v in (overrides or {}).items() if k in signature.parameters and k not in kwargs}
+    try:
+        bound = signature.bind(*args, **{**chosen, **kwargs})
+    except TypeError as error:
+        raise UserError(f"{text!r}: {error}; parameters: {', '.join(signature.parameters)}.") from error
+    defaults = _defaults(signature)
+    given = {key: _widen(value, defaults.get(key)) for key, value in bound.arguments.items()}
+    component = _make(text, factory, given)
+    return Component(
+        full=write(name, {**defaults, **given}),
+        short=write(name, {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}),
+        object=component,
+    )
+
+
+def parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """`lime(n_samples=500)` → ("lime", [], {"n_samples": 500}). Bare words are strings; no code is run."""
+    match = SHAPE.fullmatch(text)
+    if match is None:
+        raise UserError(f"{text!r} is not of the form name or name(key=value, …).")
+    name, inside = match.groups()
+    try:
+        call = ast.parse(f"f({inside or ''})", mode="eval").body
+        if not isinstance(call, ast.Call) or any(keyword.arg is None for keyword in call.keywords):
+            raise ValueError(text)
+        kwargs = {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
+        return name, [_literal(arg) for arg in call.args], kwargs
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{text!r}: {inside!r} is not a list of key=value with plain values.") from error
+
+
+def write(name: str, parameters: Mapping[str, Any]) -> str:
+    """The text of a spec; bare words stay bare."""
+    inside = ", ".join(f"{key}={_text(value)}" for key, value in parameters.items())
+    return f"{name}({inside})" if inside else name
+
+
+def _literal(node: ast.expr) -> Any:
+    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value) else repr(value)
+
+
+def _defaults(signature: inspect.Signature) -> dict[str, Any]:
+    return {k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
+
+
+def _widen(value: Any, default: Any) -> Any:
+    """2 and 2.0 are the same parameter where the default is a float."""
+    return float(value) if isinstance(default, float) and isinstance(value, int) else value
+
+
+def _make(text: str, factory: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    try:
+        return factory(**given)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{text!r}: {error}") from error

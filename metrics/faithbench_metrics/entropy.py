@@ -1,0 +1,40 @@
+"""Explanation entropy: how widely an explanation spreads (named in arXiv 2502.12992, which gives no formula)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from faithbench.questions import Asking
+from faithbench.types import Attribution, Measurement, Text
+
+PARTS = ("absolute", "positive")
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """Shannon entropy, in nats, of the scores' shares over content tokens: 0 (one token) to ln n (all alike).
+
+    Not defined (NaN) where all scores are 0.
+
+    Args:
+        part: `absolute` takes |a|, `positive` takes max(a, 0).
+        normalised: divide by ln n, which compares across lengths; one-token texts are then not defined.
+    """
+
+    part: str = "absolute"
+    normalised: bool = False
+
+    def __post_init__(self) -> None:
+        if self.part not in PARTS:
+            raise ValueError(f"part={self.part!r} is not allowed; use {' or '.join(PARTS)}.")
+
+    def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
+        yield from ()
+        scores = attribution.scores[~text.special].astype(np.float64)
+        weights = np.abs(scores) if self.part == "absolute" else np.maximum(scores, 0)
+        limit = math.log(len(scores)) if self.normalised else 1.0
+        if not weights.any() or limit == 0:
+            return Measurement(math.nan)
+        shares = weights[weights > 0] / weights.sum()
+        return Measurement(max(0.0, -float((shares * np.log(shares)).sum())) / limit)
