@@ -6,13 +6,14 @@ The idea is Haxl's (Marlow et al. 2014): components say what they need, one plac
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from faithbench.errors import UserError
-from faithbench.questions import Answer, Attentions, Conversation, Gradient, Gradients, Logits, Question
+from faithbench.interfaces import Classifier
+from faithbench.questions import Answer, Attentions, Conversation, Gradients, Logits, Question
 
 T = TypeVar("T")
 Ids = Int[np.ndarray, "tokens"]
@@ -21,24 +22,6 @@ MAX_CONVERSATIONS = 512
 AHEAD = 2  # batches' worth of open rows below which the next text is begun
 MAX_PADDING = 1 / 8  # share of a batch that may be padding
 GRADIENT_COST = 4  # a gradient row holds its activations: it counts as this many forward rows
-
-
-class Answering(Protocol):
-    """What the engine needs of a model. Rows are token ids without padding; answers are in the order of the rows.
-
-    Each raises `MemoryError` when the batch was too large.
-    """
-
-    batch_tokens: int
-
-    def logits(self, rows: Sequence[Ids]) -> Float[np.ndarray, "rows classes"]:
-        """Logits."""
-
-    def gradients(self, rows: Sequence[Ids], targets: Sequence[int], frozen: bool) -> list[Gradient]:
-        """Gradients of one logit a row at the embeddings."""
-
-    def attentions(self, rows: Sequence[Ids]) -> list[Float[np.ndarray, "layers heads queries keys"]]:
-        """Attention probabilities."""
 
 
 @dataclass
@@ -70,7 +53,7 @@ class Engine:
             kept so, whenever the model runs out of memory.
     """
 
-    def __init__(self, model: Answering, batch_tokens: int | None = None) -> None:
+    def __init__(self, model: Classifier, batch_tokens: int | None = None) -> None:
         self.model = model
         self.batch_tokens = batch_tokens or model.batch_tokens
         self.counts = Counts()

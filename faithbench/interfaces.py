@@ -6,9 +6,12 @@ explainers (False where scores do not depend on the target class), `lr: float` o
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from faithbench.questions import Asking
+import numpy as np
+from jaxtyping import Float, Int
+
+from faithbench.questions import Asking, Gradient
 from faithbench.types import Attribution, Example, Measurement, Text
 
 
@@ -26,19 +29,48 @@ class Dataset(Protocol):
 class Explainer(Protocol):
     """Says of one text how much each token mattered for a class."""
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
+    def __call__(self, text: Text, target: int) -> Asking[Attribution] | Attribution:
         """A generator: yields questions to the model, receives their answers, returns an attribution."""
 
 
 class Metric(Protocol):
     """Gives one value to one attribution; means and intervals are made elsewhere."""
 
-    def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
-        """A generator: yields questions to the model, receives their answers, returns a measurement."""
+    def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement] | Measurement:
+        """A generator, likewise; one that has no questions may simply return its measurement."""
+
+
+class Classifier(Protocol):
+    """A model that answers. Rows are token ids without padding; answers come in the order of the rows.
+
+    The three that answer raise `MemoryError` when the batch was too large: the engine then makes it smaller.
+    """
+
+    classes: int
+    batch_tokens: int  # how many tokens, padding included, a batch of `logits` should hold
+
+    def encode(self, example: Example) -> Text:
+        """The text as the model reads it, cut to its limit."""
+
+    def logits(self, rows: Sequence[Int[np.ndarray, "tokens"]]) -> Float[np.ndarray, "rows classes"]:
+        """Logits."""
+
+    def gradients(
+        self, rows: Sequence[Int[np.ndarray, "tokens"]], targets: Sequence[int], frozen: bool
+    ) -> list[Gradient]:
+        """Gradients of one logit a row at the embeddings."""
+
+    def attentions(
+        self, rows: Sequence[Int[np.ndarray, "tokens"]]
+    ) -> list[Float[np.ndarray, "layers heads queries keys"]]:
+        """Attention probabilities."""
+
+    def fingerprint(self) -> str:
+        """A hash of everything that its numbers depend on."""
 
 
 class Model(Protocol):
-    """A description of a model; `faithbench.models.prepare` makes the zoo's real, and plugins bring `prepare`."""
+    """A named model of a plugin: makes a classifier for a data set."""
 
-    def prepare(self, dataset: Dataset, **options: Any) -> Any:
+    def prepare(self, dataset: Dataset, device: str, dtype: str) -> Classifier:
         """The classifier, trained for the data set if need be."""

@@ -1,7 +1,7 @@
 """What a component may ask a model. A component yields a question (or a tuple of them) and receives the answer(s)."""
 
 import time
-from collections.abc import Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -77,6 +77,14 @@ class Outcome(Generic[T]):
     error: str | None = None
     rows: int = 0
     seconds: float = 0.0
+
+
+def ask(component: Callable[..., Asking[T] | T], *args: Any) -> Asking[T]:
+    """Calls a component. One that has no questions may simply return its value instead of being a generator."""
+    result = component(*args)
+    if isinstance(result, Generator):
+        return (yield from result)
+    return result
 
 
 Conversation = Generator[tuple[Question, ...], list[Answer], T]

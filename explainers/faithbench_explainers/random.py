@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from faithbench.questions import Asking
 from faithbench.types import Attribution, Text
 
 
@@ -21,7 +20,6 @@ class Random:
     seed: int = 0
     class_sensitive: ClassVar[bool] = False
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        yield from ()
+    def __call__(self, text: Text, target: int) -> Attribution:
         generator = np.random.default_rng([self.seed, zlib.crc32(text.id.encode())])
         return Attribution(text.id, target, generator.random(len(text)))

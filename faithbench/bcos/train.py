@@ -1,11 +1,13 @@
 """Fine-tuning of conventional and B-cos classifiers with transformers' Trainer (settings: arXiv 2502.12992, appendix)."""
 
+import hashlib
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,41 +27,12 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from faithbench.bcos.checkpoint import load
 from faithbench.bcos.convert import is_bcos
-from faithbench.errors import UserError
+from faithbench.plan import Training
 from faithbench.types import Example
 
 REPORT = "training.json"
 EVALUATIONS_PER_EPOCH = 2
-LR = 2e-5
-
-
-@dataclass(frozen=True)
-class Training:
-    """How to fine-tune. None means: what the backbone and the data set suggest (lr 2e-5, AG News 3e-5; 5 epochs).
-
-    Args:
-        epochs: passes over the training split.
-        limit: training texts used, drawn at random; None for all.
-        lr: peak learning rate; linear schedule with 10 % warm-up.
-        batch_size: texts a step.
-        max_length: tokens a text is cut to.
-        device: `cpu`, `cuda` or None for the best there is.
-    """
-
-    epochs: int | None = None
-    limit: int | None = None
-    lr: float | None = None
-    batch_size: int = 16
-    max_length: int = 512
-    device: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "limit", "lr", "batch_size", "max_length"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name}={value!r} is not allowed; it must be positive.")
 
 
 def bcos_loss(outputs: Any, labels: Int[Tensor, "batch"], num_items_in_batch: Any = None) -> Float[Tensor, ""]:
@@ -88,6 +61,7 @@ def fine_tune(
     folder: Path,
     training: Training,
     seed: int,
+    device: str,
     about: Mapping[str, Any],
 ) -> Path:
     """Trains a classifier and saves the checkpoint of best validation accuracy; a killed training continues.
@@ -99,6 +73,7 @@ def fine_tune(
         folder: becomes a checkpoint; `training.json` in it, written last, holds accuracies, settings and hardware.
         training: epochs and lr must be given.
         seed: of batches and dropout.
+        device: `cpu`, or what Trainer finds.
         about: identity of model and data, copied into the report.
 
     Returns:
@@ -108,9 +83,10 @@ def fine_tune(
     if training.limit is not None and training.limit < len(data["train"]):
         chosen = np.random.default_rng(seed).choice(len(data["train"]), training.limit, replace=False)
         data["train"] = [data["train"][i] for i in sorted(chosen)]
+    work = folder / f"trainer-{hashlib.sha256(repr((training, seed)).encode()).hexdigest()[:8]}"
     trainer = Trainer(
         model=model,
-        args=_arguments(folder / "trainer", training, seed, len(data["train"])),
+        args=_arguments(work, training, seed, len(data["train"]), device),
         train_dataset=data["train"],
         eval_dataset=data["validation"],
         data_collator=DataCollatorWithPadding(tokenizer),
@@ -118,7 +94,7 @@ def fine_tune(
         compute_metrics=accuracies,
     )
     start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=_last(folder / "trainer"))
+    trainer.train(resume_from_checkpoint=_last(work))
     report = {
         **about,
         "training": asdict(training),
@@ -135,6 +111,7 @@ def fine_tune(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _write_last(folder / REPORT, report)
+    shutil.rmtree(work)
     return folder
 
 
@@ -151,7 +128,7 @@ def hardware(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
 
 
-def _arguments(folder: Path, training: Training, seed: int, texts: int) -> TrainingArguments:
+def _arguments(folder: Path, training: Training, seed: int, texts: int, device: str) -> TrainingArguments:
     assert training.epochs is not None and training.lr is not None
     steps = math.ceil(texts / training.batch_size)
     every = max(1, math.ceil(steps / EVALUATIONS_PER_EPOCH))
@@ -176,8 +153,8 @@ def _arguments(folder: Path, training: Training, seed: int, texts: int) -> Train
         logging_steps=max(1, every // 4),
         report_to="none",
         seed=seed,
-        use_cpu=training.device == "cpu",
-        dataloader_pin_memory=torch.cuda.is_available() and training.device != "cpu",
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=device != "cpu",
     )
 
 

@@ -1,7 +1,6 @@
 """Where data sets come from: a local folder named by `FAITHBENCH_DATA`, or parquet files of the Hugging Face hub."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +56,15 @@ def _download(name: str, split: str, hub: HubFiles) -> Path:
         ) from error
 
 
-def halve(rows: Sequence[Any], half: int, seed: int = 42) -> list[Any]:
-    """One half of a test split that has no validation split: a seeded shuffle, first half 0, second half 1."""
-    order = np.random.RandomState(seed).permutation(len(rows))
-    middle = len(rows) // 2
-    return [rows[i] for i in (order[:middle] if half == 0 else order[middle:])]
+def halved_rows(name: str, split: str, hub: HubFiles) -> list[tuple[str, dict[str, Any]]]:
+    """(id, row) of a split where `validation` and `test` are the halves of the published test split.
+
+    The halves are those of a numpy shuffle with seed 42, as in the research code of arXiv 2502.12992.
+    """
+    source = "train" if split == "train" else "test"
+    rows = list(enumerate(parquet_rows(name, source, hub)))
+    if split != "train":
+        order = np.random.RandomState(42).permutation(len(rows))
+        middle = len(rows) // 2
+        rows = [rows[i] for i in (order[:middle] if split == "validation" else order[middle:])]
+    return [(row.get("id") or f"{source}-{i}", row) for i, row in rows]

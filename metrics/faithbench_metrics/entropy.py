@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
 
 PARTS = ("absolute", "positive")
@@ -29,8 +28,7 @@ class Entropy:
         if self.part not in PARTS:
             raise ValueError(f"part={self.part!r} is not allowed; use {' or '.join(PARTS)}.")
 
-    def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
-        yield from ()
+    def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         scores = attribution.scores[~text.special].astype(np.float64)
         weights = np.abs(scores) if self.part == "absolute" else np.maximum(scores, 0)
         limit = math.log(len(scores)) if self.normalised else 1.0

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
 
 
@@ -21,8 +20,7 @@ class Evidence:
 
     needs: ClassVar[tuple[str, ...]] = ("evidence",)
 
-    def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
-        yield from ()
+    def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         assert text.evidence is not None
         content = ~text.special
         return Measurement(100 * average_precision(attribution.scores[content], text.evidence[content]))

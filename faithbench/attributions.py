@@ -1,0 +1,101 @@
+"""Explanations: one, checked, for the run; many, for a notebook."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from faithbench import spec
+from faithbench.datasets.build import build_dataset
+from faithbench.engine import Engine
+from faithbench.errors import UserError
+from faithbench.interfaces import Classifier
+from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.models.prepare import Setup, best_device, load_model, prepare
+from faithbench.questions import Asking, Conversation, Logits, Outcome, ask, together
+from faithbench.spec import Component
+from faithbench.types import Attribution, Example, Text
+
+
+def attribute(
+    model: str | Classifier | PreTrainedModel,
+    texts: Sequence[str],
+    explainer: str = "bcos",
+    target: int | None = None,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    dataset: str | None = None,
+    device: str | None = None,
+) -> list[Attribution]:
+    """Explains texts.
+
+    Args:
+        model: a checkpoint folder, a hub id, a named model (then `dataset` says which fine-tuned one), or a
+            transformers classifier in memory (then with its `tokenizer`).
+        texts: what to explain.
+        explainer: a spec, such as `"attention(variant=rollout)"`.
+        target: the class to explain; None for the one that the model predicts.
+        tokenizer: of a model in memory.
+        dataset: of a named model.
+        device: `cpu`, `cuda` or `mps`; None for the best there is. A model in memory is moved there.
+
+    Returns:
+        One attribution a text, in order, with its tokens.
+
+    Raises:
+        UserError: a name is not known, a text is empty, the class does not exist, or the explainer fails.
+    """
+    component = spec.build("explainer", explainer)
+    classifier = _classifier(model, tokenizer, dataset, device)
+    if target is not None and not 0 <= target < classifier.classes:
+        raise UserError(f"target={target!r} is not allowed; the model has classes 0 to {classifier.classes - 1}.")
+    encoded = [classifier.encode(Example(str(i), text, label=0)) for i, text in enumerate(texts)]
+    outcomes = dict(Engine(classifier).run(_converse(component, text, target) for text in encoded))
+    for outcome in outcomes.values():
+        if outcome.value is None:
+            raise UserError(f"explainer {component.short!r} failed: {outcome.error}")
+    return [value for text in encoded if (value := outcomes[text.id].value)]
+
+
+def explain(explainer: Component, text: Text, target: int) -> Asking[Attribution]:
+    """One explanation, checked: a finite score for each token."""
+    attribution: Attribution = yield from ask(explainer.object, text, target)
+    scores = np.asarray(attribution.scores)
+    if scores.shape != (len(text),):
+        raise ValueError(f"gave scores of shape {scores.shape} for a text of {len(text)} tokens")
+    if not np.isfinite(scores).all():
+        raise ValueError("gave scores that are not finite numbers")
+    return replace(attribution, scores=scores, tokens=text.tokens)
+
+
+def predict(text: Text) -> Conversation[int]:
+    """The class that the model predicts."""
+    answers = yield (Logits(text, np.ones((1, len(text)), dtype=bool)),)
+    return int(answers[0].value[0].argmax())
+
+
+def _converse(
+    component: Component, text: Text, target: int | None
+) -> Conversation[tuple[str, Outcome[Attribution]]]:
+    chosen = (yield from predict(text)) if target is None else target
+    outcomes = yield from together({text.id: explain(component, text, chosen)})
+    return text.id, outcomes[text.id]
+
+
+def _classifier(
+    model: str | Classifier | PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    dataset: str | None,
+    device: str | None,
+) -> Classifier:
+    if isinstance(model, PreTrainedModel):
+        if tokenizer is None:
+            raise UserError("a model in memory needs its tokenizer: attribute(model, texts, tokenizer=…).")
+        return HuggingFaceClassifier(model, tokenizer, best_device(device))
+    if not isinstance(model, str):
+        return model
+    setup = Setup(device=best_device(device), train=False)
+    if dataset is not None:
+        return prepare(model, build_dataset(dataset), setup).classifier
+    return load_model(model, setup).classifier

@@ -1,0 +1,128 @@
+"""The command line. Each command calls one public function of the package."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import faithbench
+from faithbench.errors import UserError
+from faithbench.plan import Plan, Training, read_plan
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=faithbench.__doc__)
+out_console, err_console = Console(), Console(stderr=True)
+
+Models = Annotated[list[str] | None, typer.Option("--model", help="Name, folder or hub id; repeat for more.")]
+Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Name or file; repeat for more.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps [default: the best there is].")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training texts [default: 5; tiny: 4].")]
+Lr = Annotated[float | None, typer.Option(help="Peak learning rate [default: 2e-5; AG News: 3e-5; tiny: 2e-3].")]
+
+
+@app.command("list")
+def list_components(
+    kind: Annotated[str | None, typer.Argument(help="dataset, model, explainer or metric; all if left out.")] = None,
+) -> None:
+    """Show what is installed, where it comes from, or why it is broken."""
+    found = faithbench.components(kind)
+    table = Table("kind", "name", "parameters", "what it is", "from", box=None, header_style="bold", pad_edge=False)
+    for row in found:
+        table.add_row(row.kind, row.name, row.signature, f"[red]BROKEN: {escape(row.problem)}[/]" if row.problem else row.summary, row.origin)
+    out_console.print(table)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Option(help="A named model, such as bcos-minilm or 'bcos-bert(b=2.0)'.")],
+    dataset: Annotated[str, typer.Option(help="Name, or a folder with train, validation and test files.")],
+    epochs: Epochs = None,
+    limit: Annotated[int | None, typer.Option(help="Training texts used, drawn at random [default: all].")] = None,
+    lr: Lr = None,
+    batch_size: Annotated[int, typer.Option(help="Texts a step.")] = 16,
+    max_length: Annotated[int, typer.Option(help="Tokens a text is cut to.")] = 512,
+    seed: Annotated[int | None, typer.Option(help="Part of the model's name [default: 42].")] = None,
+    device: Device = None,
+) -> None:
+    """Fine-tune a named model on a data set; a killed training continues."""
+    training = Training(epochs=epochs, limit=limit, lr=lr, batch_size=batch_size, max_length=max_length)
+    folder, report = faithbench.train(model, dataset, training, seed=seed, device=device, console=err_console)
+    test = report["test"]
+    out_console.print(
+        f"Test accuracy {test['accuracy']:.2f} %, balanced {test['balanced_accuracy']:.2f} %, "
+        f"on {report['texts']['test']:,} texts. Checkpoint: {folder}"
+    )
+
+
+@app.command()
+def run(
+    model: Models = None,
+    dataset: Datasets = None,
+    explainer: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all].")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all that fit].")] = None,
+    plan: Annotated[Path | None, typer.Option(help="A TOML plan; options given besides replace its values.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Texts of each data set [default: all].")] = None,
+    protocol: Annotated[str | None, typer.Option(help="strict or paper [default: strict].")] = None,
+    split: Annotated[str | None, typer.Option(help="train, validation or test [default: test].")] = None,
+    device: Device = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float64, bfloat16, float16 [default: float32].")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/…, or the plan's folder].")] = None,
+    epochs: Epochs = None,
+    lr: Lr = None,
+    no_train: Annotated[bool, typer.Option("--no-train", help="Fail where a model would have to be trained.")] = False,
+) -> None:
+    """Score explainers on models; the same command again continues a run that was killed."""
+    base = read_plan(plan) if plan else Plan(datasets=tuple(dataset or ["planted"]), models=tuple(model or DEMO))
+    given = {
+        "datasets": tuple(dataset or ()) or None,
+        "models": tuple(model or ()) or None,
+        "explainers": tuple(explainer or ()) or None,
+        "metrics": tuple(metric or ()) or None,
+        "limit": limit,
+        "protocol": protocol,
+        "split": split,
+        "dtype": dtype,
+    }
+    training = replace(base.training, **{k: v for k, v in (("epochs", epochs), ("lr", lr)) if v is not None})
+    chosen = replace(base, training=training, **{k: v for k, v in given.items() if v is not None})
+    folder = out or (plan.parent if plan else None)
+    result = faithbench.run(chosen, folder, device=device, train=not no_train, console=err_console)
+    out_console.print(faithbench.render([result.folder]), markup=False, soft_wrap=True)
+    out_console.print(f"{result.done:,} cells done, {result.before:,} were there before. Written to {result.folder}:")
+    for path in sorted(p for p in result.folder.rglob("*") if p.is_file()):
+        out_console.print(f"  {path}", soft_wrap=True)
+    if result.failed:
+        for failure in faithbench.failures([result.folder]).itertuples():
+            err_console.print(
+                f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)", markup=False
+            )
+        raise typer.Exit(1)
+
+
+@app.command()
+def table(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    format: Annotated[str, typer.Option(help="markdown or csv.")] = "markdown",
+) -> None:
+    """Print the table of one or more runs."""
+    print(faithbench.render(runs, format), end="")
+
+
+DEMO = ("bcos-tiny", "conv-tiny")
+
+
+def main() -> None:
+    """The entry point: a user's mistake is one sentence and exit status 2."""
+    _exit_on_user_error(app)
+
+
+def _exit_on_user_error(command: Callable[[], None]) -> None:
+    try:
+        command()
+    except UserError as error:
+        err_console.print(f"faithbench: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(2) from error

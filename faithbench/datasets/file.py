@@ -1,0 +1,126 @@
+"""Any CSV, JSON-lines or Parquet file with a text and a label column, or a folder of such files, one a split."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from faithbench.datasets.sources import read_parquet
+from faithbench.errors import UserError, unknown
+from faithbench.types import Example, Row, Span
+
+ENDINGS = (".csv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file (the test split) or a folder with `train`, `validation` and `test` files.
+
+    Labels are 0, 1, … or names, which are numbered in alphabetical order. Optional columns: `id`; `evidence` and
+    `rationale`, each a list of [start, end] character spans (in CSV as JSON).
+
+    Args:
+        path: of the file or folder.
+        text: name of the text column.
+        label: name of the label column.
+    """
+
+    path: str
+    text: str = "text"
+    label: str = "label"
+
+    def __post_init__(self) -> None:
+        if not Path(self.path).exists():
+            raise UserError(f"data file {self.path} does not exist.")
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The distinct labels, in order."""
+        files = [self._find(split) for split in ("train", "validation", "test")]
+        labels = {row[self.label] for path in {f for f in files if f} for row in self._rows(path)}
+        if all(_is_number(label) for label in labels):
+            numbers = {int(label) for label in labels}
+            if min(numbers) < 0:
+                raise UserError(f"{self.path}: label {min(numbers)} is out of range; labels begin at 0.")
+            if max(numbers) >= 1000:
+                raise UserError(f"{self.path}: label {max(numbers)} is out of range; labels are 0, 1, … or names.")
+            names = tuple(str(i) for i in range(max(numbers) + 1)) if len(numbers) > 1 else ("0",)
+        else:
+            names = tuple(sorted(str(label) for label in labels))
+        if len(names) < 2:
+            raise UserError(f"{self.path} has only one class in column {self.label!r}; at least two are needed.")
+        return names
+
+    def load(self, split: str) -> list[Example]:
+        """The rows of a split.
+
+        Raises:
+            UserError: there is no such split or column, or a row is malformed.
+        """
+        path = self._find(split)
+        if path is None:
+            raise UserError(f"{self.path} has no {split} split; a folder with {split}{ENDINGS[0]} would have one.")
+        numbers = {name: i for i, name in enumerate(self.class_names)}
+        return [self._example(path, i, row, numbers) for i, row in enumerate(self._rows(path))]
+
+    def _find(self, split: str) -> Path | None:
+        path = Path(self.path)
+        if path.is_dir():
+            return next((path / f"{split}{e}" for e in ENDINGS if (path / f"{split}{e}").is_file()), None)
+        return path if split == "test" else None
+
+    def _rows(self, path: Path) -> Sequence[Row]:
+        rows = _read(path)
+        if not rows:
+            raise UserError(f"{path} has no rows.")
+        for column in (self.text, self.label):
+            if column not in rows[0]:
+                raise unknown(f"column of {path}", column, rows[0])
+        return rows
+
+    def _example(self, path: Path, index: int, row: Row, numbers: dict[str, int]) -> Example:
+        text, label = row.get(self.text), row.get(self.label)
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"{path}: row {index + 1} has an empty text.")
+        name = str(int(label)) if label is not None and _is_number(label) else str(label)
+        return Example(
+            id=str(row.get("id") or index),
+            text=text,
+            label=numbers[name],
+            evidence=_spans(path, index, row.get("evidence")),
+            rationale=_spans(path, index, row.get("rationale")),
+        )
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        if path.suffix == ".parquet":
+            return read_parquet(path)
+        if path.suffix == ".csv":
+            with path.open(newline="", encoding="utf-8") as file:
+                return list(csv.DictReader(file))
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
+    raise UserError(f"{path}: {path.suffix or 'no ending'!r} is not a known kind of file; use {', '.join(ENDINGS)}.")
+
+
+def _is_number(label: Any) -> bool:
+    try:
+        return float(label) == int(float(label))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _spans(path: Path, index: int, value: Any) -> tuple[Span, ...] | None:
+    if value is None or value == "":
+        return None
+    try:
+        pairs = json.loads(value) if isinstance(value, str) else value
+        return tuple((int(start), int(end)) for start, end in pairs)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: row {index + 1} has spans that are not [[start, end], …].") from error

@@ -1,0 +1,42 @@
+"""What is installed: every component with its origin, or why it cannot be used."""
+
+import inspect
+from dataclasses import dataclass
+
+from faithbench import plugins
+from faithbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One component. `problem` is empty if it can be used."""
+
+    kind: str
+    name: str
+    signature: str
+    summary: str
+    origin: str
+    problem: str = ""
+
+
+def components(kind: str | None = None) -> list[Listed]:
+    """All installed components, of one kind or of every kind; broken ones too.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    if kind is not None and kind not in plugins.GROUPS:
+        raise UserError(f"kind {kind!r} is not known; use {', '.join(plugins.GROUPS)}.")
+    kinds = plugins.GROUPS if kind is None else (kind,)
+    return [_listed(plugin) for each in kinds for plugin in plugins.find(each).values()]
+
+
+def _listed(plugin: plugins.Plugin) -> Listed:
+    try:
+        factory = plugin.load()
+    except UserError as error:
+        return Listed(plugin.kind, plugin.name, "", "", plugin.origin, str(error))
+    parameters = inspect.signature(factory).parameters.values()
+    shown = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters)
+    summary = (inspect.getdoc(factory) or "").split("\n\n")[0].replace("\n", " ")
+    return Listed(plugin.kind, plugin.name, shown, summary, plugin.origin)

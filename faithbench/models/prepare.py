@@ -1,0 +1,244 @@
+"""From a model's text (name, folder or hub id) to a classifier that answers; trains a named model that is not there."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import HfHubHTTPError
+from rich.console import Console
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from faithbench import spec
+from faithbench.bcos.checkpoint import load
+from faithbench.bcos.convert import convert
+from faithbench.bcos.train import fine_tune, report_of
+from faithbench.datasets.build import build_dataset
+from faithbench.errors import UserError
+from faithbench.models.backbones import load_backbone
+from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.models.zoo import Bcos, Conventional
+from faithbench.plan import SPLITS, Training
+from faithbench.spec import Component
+
+CACHE_VARIABLE = "FAITHBENCH_CACHE"
+LR = 2e-5
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How to make a model real: where, in which precision, and whether it may be trained first."""
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    training: Training = Training()
+    train: bool = True
+    say: Callable[[str], None] = Console(stderr=True).print
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A classifier with its identity and label, and what is known of its training (empty if nothing is)."""
+
+    classifier: Any
+    full: str
+    short: str
+    report: Mapping[str, Any]
+
+
+def best_device(wanted: str | None) -> str:
+    """`wanted` if it is there, or the best there is.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if wanted is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = wanted.partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise UserError(f"device {wanted!r} is not known; use cpu, cuda or mps.")
+    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
+        raise UserError(f"device {wanted!r} was asked for, but this machine has none; use cpu.")
+    return wanted
+
+
+def prepare(text: str, dataset: Component, setup: Setup) -> Prepared:
+    """The classifier that a text names, for a data set.
+
+    Args:
+        text: a spec such as `bcos-bert(b=2.0)`, a checkpoint folder, or a hub id `owner/name` or `owner/name@revision`.
+        dataset: what a named model is trained on; its classes must be the model's.
+        setup: device, precision, training.
+
+    Raises:
+        UserError: no such model, the hub cannot be reached, or the model is not one for this data set.
+    """
+    if is_named(text):
+        component = spec.build("model", text)
+        if isinstance(component.object, (Conventional, Bcos)):
+            folder = trained(component, dataset, setup)
+            prepared = replace(_from_folder(text, folder, setup), full=component.full, short=component.short)
+        else:
+            classifier = component.object.prepare(dataset.object, device=setup.device, dtype=setup.dtype)
+            prepared = Prepared(classifier, component.full, component.short, {})
+    else:
+        prepared = load_model(text, setup)
+    _check_fits(text, prepared, dataset)
+    return prepared
+
+
+def load_model(text: str, setup: Setup) -> Prepared:
+    """The classifier in a checkpoint folder or on the hub.
+
+    Raises:
+        UserError: there is none, or the text is the name of a model to be fine-tuned on some data set.
+    """
+    if is_named(text):
+        check_name(text)
+        raise UserError(f"model {text!r} is fine-tuned for a data set; say for which.")
+    return _from_folder(text, Path(text), setup) if Path(text).is_dir() else _from_hub(text, setup)
+
+
+def is_named(text: str) -> bool:
+    """Whether a text is a component's spec, rather than a folder or hub id."""
+    return not Path(text).is_dir() and "/" not in text
+
+
+def check_name(text: str) -> None:
+    """Raises a UserError if the text is a spec that names no model."""
+    if is_named(text):
+        spec.build("model", text)
+
+
+def train(
+    model: str,
+    dataset: str,
+    training: Training = Training(),
+    *,
+    seed: int | None = None,
+    device: str | None = None,
+    console: Console | None = None,
+) -> tuple[Path, Mapping[str, Any]]:
+    """Fine-tunes a named model on a data set, unless that has been done; a killed training continues.
+
+    Args:
+        model: a spec, such as `bcos-minilm` or `bcos-bert(b=2.0)`.
+        dataset: a spec, or a folder with `train`, `validation` and `test` files.
+        training: the settings.
+        seed: of the model, where its spec does not say.
+        device: `cpu`, `cuda` or `mps`; None for the best there is.
+        console: where progress goes; None for silence.
+
+    Returns:
+        The checkpoint's folder, and the report: accuracies in percent, settings, hardware.
+
+    Raises:
+        UserError: a name is not known, or there is a checkpoint that was trained with other settings.
+    """
+    component = spec.build("model", model, {} if seed is None else {"seed": seed})
+    if not isinstance(component.object, (Conventional, Bcos)):
+        raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
+    setup = Setup(best_device(device), training=training, say=console.print if console else lambda text: None)
+    folder = trained(component, build_dataset(dataset), setup)
+    return folder, report_of(folder) or {}
+
+
+def trained(model: Component, dataset: Component, setup: Setup) -> Path:
+    """The checkpoint folder of a named model for a data set: from the cache, else trained now.
+
+    Raises:
+        UserError: it has to be trained and `setup.train` is False, or was trained with other settings than asked for.
+    """
+    folder = checkpoint_folder(model, dataset)
+    report = report_of(folder)
+    if report is not None:
+        _check_settings(model, folder, report["training"], setup.training)
+        return folder
+    if not setup.train:
+        raise UserError(f"{model.full} has not been trained on {dataset.full}, and training is switched off.")
+    zoo: Conventional | Bcos = model.object
+    training = replace(
+        setup.training,
+        epochs=setup.training.epochs or zoo.backbone.epochs,
+        lr=setup.training.lr or zoo.backbone.lr or getattr(dataset.object, "lr", LR),
+    )
+    classes = len(dataset.object.class_names)
+    splits = {split: dataset.object.load(split) for split in SPLITS}
+    network, tokenizer = load_backbone(zoo.backbone, classes, zoo.seed, [row.text for row in splits["train"]])
+    if isinstance(zoo, Bcos):
+        network = convert(network, zoo.b, zoo.qkv)
+    texts = min(len(splits["train"]), training.limit or len(splits["train"]))
+    setup.say(
+        f"Training {model.short} on {dataset.short}: {texts:,} texts × {training.epochs} epochs in batches of "
+        f"{training.batch_size}, learning rate {training.lr:g}, on {setup.device}; kept in {folder}"
+    )
+    about = {"model": model.full, "dataset": dataset.full}
+    return fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about)
+
+
+def _check_settings(model: Component, folder: Path, had: Mapping[str, Any], asked: Training) -> None:
+    """Settings that were asked for, other than by default, must be those of the checkpoint."""
+    for name, value in asdict(asked).items():
+        if value != getattr(Training(), name) and value != had.get(name):
+            raise UserError(
+                f"{model.full} was trained with {name}={had.get(name)}, not {value}; delete {folder} to train it anew."
+            )
+
+
+def checkpoint_folder(model: Component, dataset: Component) -> Path:
+    """Where the checkpoint of a named model for a data set is kept: under `$FAITHBENCH_CACHE`."""
+    base = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "faithbench")
+    digest = hashlib.sha256(f"{model.full} {dataset.full}".encode()).hexdigest()[:8]
+    return base / "checkpoints" / f"{slug(dataset.short)}--{slug(model.short)}--{digest}"
+
+
+def slug(text: str) -> str:
+    """A text as a file name."""
+    return re.sub(r"[^\w.=-]+", "_", text).strip("_")
+
+
+def _from_folder(text: str, folder: Path, setup: Setup) -> Prepared:
+    try:
+        network, tokenizer = load(folder), AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise UserError(f"model {text!r}: {folder} is not a readable checkpoint: {_first_line(error)}") from error
+    classifier = HuggingFaceClassifier(network, tokenizer, setup.device, getattr(torch, setup.dtype))
+    return Prepared(classifier, text, text, report_of(folder) or {})
+
+
+def _from_hub(text: str, setup: Setup) -> Prepared:
+    repo, _, revision = text.partition("@")
+    options: dict[str, Any] = {"revision": revision or None, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(repo, **options)
+        network = AutoModelForSequenceClassification.from_pretrained(repo, use_safetensors=True, **options)
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise UserError(
+            f"model {text!r} is neither a folder nor to be had from the hub (not there, no safetensors, or the hub "
+            f"cannot be reached): {_first_line(error)}"
+        ) from error
+    classifier = HuggingFaceClassifier(network, tokenizer, setup.device, getattr(torch, setup.dtype))
+    commit = getattr(network.config, "_commit_hash", None) or revision
+    return Prepared(classifier, f"{repo}@{commit}" if commit else repo, repo, {})
+
+
+def _check_fits(text: str, prepared: Prepared, dataset: Component) -> None:
+    trained_on = prepared.report.get("dataset")
+    names = [spec.parse(identity)[0] for identity in (trained_on, dataset.full) if identity]
+    if len(set(names)) > 1 and "file" not in names:
+        raise UserError(f"model {text!r} was trained on {trained_on}, not on {dataset.full}.")
+    classes = len(dataset.object.class_names)
+    if prepared.classifier.classes != classes:
+        raise UserError(
+            f"model {text!r} has {prepared.classifier.classes} classes, but {dataset.full} has labels 0 to "
+            f"{classes - 1}: labels are out of the model's range."
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

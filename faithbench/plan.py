@@ -1,0 +1,133 @@
+"""A plan: which data sets, models, explainers and metrics to cross, and how to train models that are not there yet."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from faithbench.errors import UserError, unknown
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to fine-tune. None means: what the backbone and the data set suggest (lr 2e-5, AG News 3e-5; 5 epochs).
+
+    Args:
+        epochs: passes over the training split.
+        limit: training texts used, drawn at random; None for all.
+        lr: peak learning rate; linear schedule with 10 % warm-up.
+        batch_size: texts a step.
+        max_length: tokens a text is cut to.
+    """
+
+    epochs: int | None = None
+    limit: int | None = None
+    lr: float | None = None
+    batch_size: int = 16
+    max_length: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "limit", "lr", "batch_size", "max_length"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"{name}={value!r} is not allowed; it must be positive.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The grid. Components are spec texts; empty explainers or metrics mean all that are installed and fit.
+
+    Args:
+        datasets: specs, or paths of files with `text` and `label`.
+        models: specs, checkpoint folders, or hub ids (`owner/name@revision`).
+        explainers: specs.
+        metrics: specs.
+        protocol: set on every metric and explainer that has it and does not say otherwise.
+        split: of the data sets.
+        limit: texts used of each data set: the first of a fixed random order, so a larger limit contains a smaller.
+        dtype: of the models.
+        training: for models that have to be fine-tuned first.
+    """
+
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    explainers: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    protocol: str | None = None
+    split: str = "test"
+    limit: int | None = None
+    dtype: str = "float32"
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        for name in ("datasets", "models"):
+            if not getattr(self, name):
+                raise UserError(f"a plan needs {name}; it has none.")
+        if self.limit is not None and self.limit <= 0:
+            raise UserError(f"limit={self.limit!r} is not allowed; it must be positive.")
+        for name, value, allowed in (("dtype", self.dtype, DTYPES), ("split", self.split, SPLITS)):
+            if value not in allowed:
+                raise UserError(f"{name}={value!r} is not allowed; use {', '.join(allowed)}.")
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from a TOML file.
+
+    Raises:
+        UserError: the file cannot be read, is not TOML, or has unknown or missing keys.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"plan {path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"plan {path} is not valid TOML: {error}.") from error
+    _check_keys(str(path), data, Plan)
+    training = data.pop("training", {})
+    if not isinstance(training, dict):
+        raise UserError(f"plan {path}: training must be a table.")
+    _check_keys(f"{path} [training]", training, Training)
+    for name in ("datasets", "models", "explainers", "metrics"):
+        values = data.get(name, [])
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise UserError(f"plan {path}: {name} must be a list of strings.")
+        data[name] = tuple(values)
+    try:
+        return Plan(**data, training=Training(**training))
+    except TypeError as error:
+        raise UserError(f"plan {path} has a value of the wrong type: {error}.") from error
+
+
+def write_plan(plan: Plan) -> str:
+    """The plan as TOML; what is left to the default is left out."""
+    data = asdict(plan)
+    training = {key: value for key, value in data.pop("training").items() if value != getattr(Training(), key)}
+    defaults = {f.name: f.default for f in fields(Plan)}
+    lines = [f"{key} = {_toml(value)}" for key, value in data.items() if value != defaults[key]]
+    if training:
+        lines += ["", "[training]", *(f"{key} = {_toml(value)}" for key, value in training.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _check_keys(where: str, data: Mapping[str, Any], kind: type) -> None:
+    known = [f.name for f in fields(kind)]
+    for key in data:
+        if key not in known:
+            raise unknown(f"key of plan {where}", key, known)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)

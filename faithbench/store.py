@@ -1,0 +1,166 @@
+"""A run's folder: what was planned, on what, and every attribution and record; safe to kill at any moment.
+
+Parts are written under a temporary name and renamed, never changed. What is read is the union of the parts, so many
+workers can write at once; of several entries of one identity the last that did not fail counts.
+"""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from faithbench.errors import UserError
+from faithbench.types import Record
+
+_CELL = [
+    ("dataset", pa.string()),
+    ("dataset_fingerprint", pa.string()),
+    ("model", pa.string()),
+    ("model_fingerprint", pa.string()),
+    ("explainer", pa.string()),
+]
+_END = [("seconds", pa.float64()), ("rows", pa.int64()), ("error", pa.string())]
+SCHEMAS = {
+    "attributions": pa.schema(
+        [
+            *_CELL,
+            ("version", pa.string()),
+            ("text_id", pa.string()),
+            ("target", pa.int64()),
+            ("scores", pa.list_(pa.float64())),
+            ("notes", pa.string()),
+            *_END,
+        ]
+    ),
+    "records": pa.schema(
+        [
+            *_CELL,
+            ("metric", pa.string()),
+            ("version", pa.string()),
+            ("text_id", pa.string()),
+            ("target", pa.int64()),
+            ("value", pa.float64()),
+            ("parts", pa.list_(pa.float64())),
+            *_END,
+        ]
+    ),
+}
+IDENTITY = {
+    "attributions": [name for name, _ in _CELL] + ["version", "text_id"],
+    "records": [name for name, _ in _CELL] + ["metric", "version", "text_id"],
+}
+FLUSH_SECONDS = 3.0
+
+
+class Store:
+    """The folder of a run. Opening it for writing makes it; reading needs nothing but the files.
+
+    Raises:
+        UserError: the folder cannot be written, or a part cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._waiting: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in SCHEMAS}
+        self._written = time.monotonic()
+
+    def open(self) -> "Store":
+        """Makes the folder if need be and checks that it can be written."""
+        try:
+            for kind in SCHEMAS:
+                (self.folder / kind).mkdir(parents=True, exist_ok=True)
+            probe = self.folder / f".{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"folder {self.folder} cannot be written: {error.strerror}.") from error
+        return self
+
+    def write_text(self, name: str, text: str) -> None:
+        """A small file, whole or not at all."""
+        temporary = self.folder / f".{name}.{uuid.uuid4().hex}"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.folder / name)
+
+    def manifest(self) -> dict[str, Any]:
+        """What is known of the run: models, data sets, hardware, versions. Empty for a new run."""
+        path = self.folder / "manifest.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {error}.") from error
+        return found
+
+    def add(self, attributions: Iterable[Mapping[str, Any]], records: Iterable[Record]) -> None:
+        """Keeps entries; they are on disk a few seconds later, or after `flush`."""
+        self._waiting["attributions"].extend(attributions)
+        self._waiting["records"].extend(asdict(record) for record in records)
+        if time.monotonic() - self._written > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is waiting: attributions first, so that no record stands without its attribution."""
+        for kind, rows in self._waiting.items():
+            if rows:
+                self._write_part(kind, pa.Table.from_pylist(rows, schema=SCHEMAS[kind]))
+        self._waiting = {kind: [] for kind in SCHEMAS}
+        self._written = time.monotonic()
+
+    def read(self, kind: str) -> pd.DataFrame:
+        """All entries of `attributions` or `records`, one for each identity."""
+        return _settled(kind, [_read_part(path, kind) for path in self._parts(kind)])
+
+    def compact(self) -> None:
+        """Joins the parts there are into one of each kind."""
+        for kind in SCHEMAS:
+            parts = self._parts(kind)
+            if len(parts) > 1:
+                frame = _settled(kind, [_read_part(path, kind) for path in parts])
+                self._write_part(kind, pa.Table.from_pandas(frame, schema=SCHEMAS[kind], preserve_index=False))
+                for path in parts:
+                    path.unlink(missing_ok=True)
+
+    def _parts(self, kind: str) -> Sequence[Path]:
+        return sorted((self.folder / kind).glob("*.parquet"))
+
+    def _write_part(self, kind: str, table: pa.Table) -> None:
+        name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        temporary = self.folder / kind / f".{name}"
+        try:
+            pq.write_table(table, temporary, compression="zstd")
+            temporary.replace(self.folder / kind / f"{name}.parquet")
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise UserError(f"folder {self.folder} cannot be written: {error}.") from error
+
+
+def _read_part(path: Path, kind: str) -> pd.DataFrame:
+    try:
+        table = pq.read_table(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are both
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is corrupt ({reason}); delete it and run again: only its cells are redone.") from error
+    missing = [name for name in IDENTITY[kind] if name not in table.column_names]
+    if missing:
+        raise UserError(f"{path} is not a part of {kind}: it has no column {missing[0]!r}.")
+    return table.to_pandas()
+
+
+def _settled(kind: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One entry for each identity: the last without an error, failing that the last."""
+    if not frames:
+        return SCHEMAS[kind].empty_table().to_pandas()
+    frame = pd.concat(frames, ignore_index=True)
+    good = frame["error"].isna() if "error" in frame else pd.Series(True, index=frame.index)
+    order = good.sort_values(kind="stable").index
+    return frame.loc[order].drop_duplicates(IDENTITY[kind], keep="last").sort_index().reset_index(drop=True)

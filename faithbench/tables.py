@@ -1,0 +1,140 @@
+"""Tables: pure functions of records. Every number is a mean over texts, made here and nowhere else."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from faithbench import spec
+from faithbench.errors import UserError
+from faithbench.store import Store
+
+GROUP = ["dataset", "model", "model_fingerprint", "explainer", "metric"]
+Z95 = 1.959964
+
+
+def table(folders: Sequence[Path | str]) -> pd.DataFrame:
+    """One row for each data set, model, explainer and metric of the runs.
+
+    Columns: `dataset`, `model`, `explainer`, `metric` (identities), `mean`, `half_width` of its 95 % interval (normal
+    approximation over texts), `n` texts with a value, `undefined` texts without, `failed` texts.
+
+    Raises:
+        UserError: a folder is no run, or two runs hold different records of one identity.
+    """
+    frame = pd.concat([_records(Path(folder)) for folder in folders], ignore_index=True)
+    keys = [*GROUP, "dataset_fingerprint", "version", "text_id"]
+    frame = frame.drop_duplicates([*keys, "value"])
+    if frame.duplicated(keys).any():
+        row = frame[frame.duplicated(keys)].iloc[0]
+        raise UserError(f"two different records of {row.metric} of {row.explainer} on text {row.text_id!r}.")
+    rows = [_row(key, group) for key, group in frame.groupby(GROUP, sort=False)]
+    return pd.DataFrame(rows).sort_values(GROUP, ignore_index=True).drop(columns="model_fingerprint")
+
+
+def models(folders: Sequence[Path | str]) -> pd.DataFrame:
+    """What the manifests say of the models: test accuracies in percent, training texts, hardware."""
+    rows = []
+    for folder in folders:
+        for name, entry in Store(Path(folder)).manifest().get("models", {}).items():
+            training = entry.get("training", {})
+            rows.append(
+                {
+                    "dataset": _short("dataset", name.partition(" on ")[2]),
+                    "model": entry["label"],
+                    "test accuracy": training.get("test", {}).get("accuracy"),
+                    "balanced accuracy": training.get("test", {}).get("balanced_accuracy"),
+                    "trained on texts": training.get("texts", {}).get("train"),
+                    "texts cut": entry["truncated_texts"],
+                }
+            )
+    return pd.DataFrame(rows).drop_duplicates(ignore_index=True)
+
+
+def markdown(folders: Sequence[Path | str]) -> str:
+    """The runs as Markdown: the models, then for each data set and model a table of explainers against metrics."""
+    frame = table(folders)
+    known = models(folders)
+    parts = []
+    if not known.empty:
+        parts.append(known.dropna(axis=1, how="all").to_markdown(index=False, floatfmt=".2f", intfmt=","))
+    for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
+        parts.append(f"**{_short('model', str(model))}** on {_short('dataset', str(dataset))}\n\n{_grid(group)}")
+    parts.append(
+        "Means over texts ± half width of the 95 % interval (normal approximation). Comprehensiveness: higher is "
+        "better; sufficiency: lower is better; evidence: higher is better; entropy has no better or worse."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def render(folders: Sequence[Path | str], format: str = "markdown") -> str:
+    """The table as `markdown`, or tidy as `csv`.
+
+    Raises:
+        UserError: another format.
+    """
+    if format == "markdown":
+        return markdown(folders)
+    if format == "csv":
+        return table(folders).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    raise UserError(f"format {format!r} is not known; use markdown or csv.")
+
+
+def _records(folder: Path) -> pd.DataFrame:
+    if not (folder / "records").is_dir():
+        raise UserError(f"{folder} is not a run: it has no records.")
+    frame = Store(folder).read("records")
+    if frame.empty:
+        raise UserError(f"{folder} holds no records yet.")
+    return frame
+
+
+def _row(key: Any, group: pd.DataFrame) -> dict[str, Any]:
+    good = group[group["error"].isna()]
+    values = good["value"].dropna()
+    n = len(values)
+    return {
+        **dict(zip(GROUP, key, strict=True)),
+        "mean": values.mean() if n else math.nan,
+        "half_width": Z95 * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan,
+        "n": n,
+        "undefined": len(good) - n,
+        "failed": len(group) - len(good),
+    }
+
+
+def _grid(group: pd.DataFrame) -> str:
+    """Explainers down, metrics across."""
+    shown = pd.DataFrame(
+        {
+            "explainer": [_short("explainer", name) for name in group["explainer"]],
+            "metric": [_short("metric", name) for name in group["metric"]],
+            "text": [_cell(row) for row in group.itertuples()],
+        }
+    )
+    pivot = shown.pivot(index="explainer", columns="metric", values="text").fillna("")
+    texts = int((group["n"] + group["undefined"] + group["failed"]).max())
+    return f"{pivot.reset_index().to_markdown(index=False, disable_numparse=True)}\n\n{texts:,} texts."
+
+
+def _cell(row: Any) -> str:
+    notes = [f"{count} {what}" for count, what in ((row.failed, "failed"), (row.undefined, "undefined")) if count]
+    number = "" if not row.n else f"{row.mean:.2f}" + (f" ± {row.half_width:.2f}" if row.n > 1 else "")
+    return f"{number} ({', '.join(notes)})" if notes else number
+
+
+def _short(kind: str, full: str) -> str:
+    """The identity without parameters that have their default, if the component is installed."""
+    try:
+        return spec.build(kind, full).short
+    except UserError:
+        return full
+
+
+def failures(folders: Iterable[Path | str]) -> pd.DataFrame:
+    """The failed cells and why: `explainer`, `metric`, `error`, `texts`."""
+    frame = pd.concat([_records(Path(folder)) for folder in folders], ignore_index=True)
+    failed = frame[frame["error"].notna()]
+    return failed.groupby(["explainer", "metric", "error"], sort=False).size().rename("texts").reset_index()
