@@ -75,9 +75,7 @@ def predict(text: Text) -> Conversation[int]:
     return int(answers[0].value[0].argmax())
 
 
-def _converse(
-    component: Component, text: Text, target: int | None
-) -> Conversation[tuple[str, Outcome[Attribution]]]:
+def _converse(component: Component, text: Text, target: int | None) -> Conversation[tuple[str, Outcome[Attribution]]]:
     chosen = (yield from predict(text)) if target is None else target
     outcomes = yield from together({text.id: explain(component, text, chosen)})
     return text.id, outcomes[text.id]

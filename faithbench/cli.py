@@ -32,7 +32,13 @@ def list_components(
     found = faithbench.components(kind)
     table = Table("kind", "name", "parameters", "what it is", "from", box=None, header_style="bold", pad_edge=False)
     for row in found:
-        table.add_row(row.kind, row.name, row.signature, f"[red]BROKEN: {escape(row.problem)}[/]" if row.problem else row.summary, row.origin)
+        table.add_row(
+            row.kind,
+            row.name,
+            row.signature,
+            f"[red]BROKEN: {escape(row.problem)}[/]" if row.problem else row.summary,
+            row.origin,
+        )
     out_console.print(table)
 
 
@@ -76,19 +82,23 @@ def run(
     no_train: Annotated[bool, typer.Option("--no-train", help="Fail where a model would have to be trained.")] = False,
 ) -> None:
     """Score explainers on models; the same command again continues a run that was killed."""
-    base = read_plan(plan) if plan else Plan(datasets=tuple(dataset or ["planted"]), models=tuple(model or DEMO))
-    given = {
-        "datasets": tuple(dataset or ()) or None,
-        "models": tuple(model or ()) or None,
-        "explainers": tuple(explainer or ()) or None,
-        "metrics": tuple(metric or ()) or None,
-        "limit": limit,
-        "protocol": protocol,
-        "split": split,
-        "dtype": dtype,
-    }
-    training = replace(base.training, **{k: v for k, v in (("epochs", epochs), ("lr", lr)) if v is not None})
-    chosen = replace(base, training=training, **{k: v for k, v in given.items() if v is not None})
+    base = read_plan(plan) if plan else Plan(datasets=("planted",), models=DEMO)
+    chosen = replace(
+        base,
+        datasets=tuple(dataset or base.datasets),
+        models=tuple(model or base.models),
+        explainers=tuple(explainer or base.explainers),
+        metrics=tuple(metric or base.metrics),
+        protocol=protocol or base.protocol,
+        split=split or base.split,
+        limit=base.limit if limit is None else limit,
+        dtype=dtype or base.dtype,
+        training=replace(
+            base.training,
+            epochs=base.training.epochs if epochs is None else epochs,
+            lr=base.training.lr if lr is None else lr,
+        ),
+    )
     folder = out or (plan.parent if plan else None)
     result = faithbench.run(chosen, folder, device=device, train=not no_train, console=err_console)
     out_console.print(faithbench.render([result.folder]), markup=False, soft_wrap=True)

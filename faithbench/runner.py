@@ -3,9 +3,8 @@
 import hashlib
 import json
 import math
-import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -80,7 +79,7 @@ def run(
     Raises:
         UserError: something in the plan is wrong; nothing has been written then.
     """
-    say = console.print if console else lambda text: None
+    say: Callable[[str], None] = console.print if console else lambda text: None
     setup = Setup(best_device(device), plan.dtype, plan.training, train, say)
     grids = [load_grid(plan, text) for text in plan.datasets]
     for text in plan.models:
@@ -221,9 +220,7 @@ class _Block:
         target = yield from predict(text)
         needed = dict.fromkeys(explainer for explainer, _ in cells)
         found = {e: self.known[e, text.id] for e in needed if (e, text.id) in self.known}
-        new = yield from together(
-            {e: explain(self.explainers[e], text, target) for e in needed if e not in found}
-        )
+        new = yield from together({e: explain(self.explainers[e], text, target) for e in needed if e not in found})
         usable = found | {e: outcome.value for e, outcome in new.items() if outcome.value is not None}
         measured = yield from together(
             {(e, m): ask(self.metrics[m].object, text, usable[e]) for e, m in cells if e in usable}

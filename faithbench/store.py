@@ -122,11 +122,11 @@ class Store:
 
     def compact(self) -> None:
         """Joins the parts there are into one of each kind."""
-        for kind in SCHEMAS:
+        for kind, schema in SCHEMAS.items():
             parts = self._parts(kind)
             if len(parts) > 1:
                 frame = _settled(kind, [_read_part(path, kind) for path in parts])
-                self._write_part(kind, pa.Table.from_pandas(frame, schema=SCHEMAS[kind], preserve_index=False))
+                self._write_part(kind, pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
                 for path in parts:
                     path.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ from faithbench.types import Attribution, Text
 
 @dataclass(frozen=True)
 class Occlusion:
-    """z_c(text) − z_c(text with the token replaced by the mask token); special tokens are never replaced and score 0."""
+    """z_c(text) − z_c(text with the token replaced by the mask token); special tokens stay and score 0."""
 
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
         content = text.content

@@ -1,14 +1,15 @@
-"""Turns a conventional transformer into a B-cos network (arXiv 2502.12992, section 3; what changes is in docs/bcos.md)."""
+"""Turns a conventional transformer into a B-cos network (arXiv 2502.12992, section 3; see docs/bcos.md)."""
 
 import copy
 import re
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from faithbench.bcos.modules import BcosLinear, FirstTokenHead, SignJoin, SignSplit
 from faithbench.errors import UserError
-from faithbench.models.architectures import Architecture, architecture_of
+from faithbench.models.architectures import architecture_of
 
 GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations that are g(x)·x with a gate we can freeze
 
@@ -34,10 +35,11 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False) -> PreTra
     architecture = architecture_of(model)
     _check_activation(model)
     model = copy.deepcopy(model)
+    plain = "$^" if qkv else architecture.attention_inputs
     for name, module in list(model.named_modules()):
         if not name.startswith(architecture.embeddings) and not any(module.children()):
-            _replace(model, name, module, architecture, b, qkv)
-    _straighten_head(model, b)
+            _replace(model, name, module, plain, b)
+    _straighten_head(model)
     model.config.bcos = {"b": b, "qkv": qkv}
     return model
 
@@ -54,20 +56,17 @@ def _check_activation(model: PreTrainedModel) -> None:
         raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
 
 
-def _replace(
-    model: nn.Module, name: str, module: nn.Module, architecture: Architecture, b: float, qkv: bool
-) -> None:
-    if isinstance(module, nn.LayerNorm):
-        module.bias = None
-    elif isinstance(module, nn.Linear) and re.search(architecture.attention_inputs, name) and not qkv:
-        module.bias = None
+def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: float) -> None:
+    """Takes the bias of a norm or plain projection (a regular expression says which), makes other linears B-cos."""
+    if isinstance(module, nn.LayerNorm) or (isinstance(module, nn.Linear) and re.search(plain, name)):
+        module.register_parameter("bias", None)
     elif isinstance(module, nn.Linear):
         model.set_submodule(name, BcosLinear.of(module, b))
     elif next(module.parameters(recurse=False), None) is not None:
         raise UserError(f"module {name!r} ({type(module).__name__}) has no B-cos form.")
 
 
-def _straighten_head(model: nn.Module, b: float) -> None:
+def _straighten_head(model: Any) -> None:
     """Takes the activation out of the head: set where it is a module, replaced or undone where it is hard-coded."""
     kind = model.config.model_type
     if kind == "bert":

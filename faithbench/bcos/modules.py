@@ -25,7 +25,7 @@ def dynamic_scale(
 
 
 class BcosLinear(nn.Linear):
-    """A linear layer with unit weight rows and no bias whose outputs are scaled by their alignment: y = |cos|^(B-1) ŵ·x.
+    """A linear layer with unit weight rows, no bias, and outputs scaled by alignment: y = |cos|^(B-1) ŵ·x.
 
     A weight row of zeros gives zeros.
     """

@@ -1,4 +1,4 @@
-"""Fine-tuning of conventional and B-cos classifiers with transformers' Trainer (settings: arXiv 2502.12992, appendix)."""
+"""Fine-tuning of conventional and B-cos classifiers with transformers' Trainer (settings of arXiv 2502.12992)."""
 
 import hashlib
 import json
@@ -129,7 +129,8 @@ def hardware(device: torch.device) -> str:
 
 
 def _arguments(folder: Path, training: Training, seed: int, texts: int, device: str) -> TrainingArguments:
-    assert training.epochs is not None and training.lr is not None
+    assert training.epochs is not None
+    assert training.lr is not None
     steps = math.ceil(texts / training.batch_size)
     every = max(1, math.ceil(steps / EVALUATIONS_PER_EPOCH))
     return TrainingArguments(

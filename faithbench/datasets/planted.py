@@ -13,9 +13,10 @@ CUES = (
     ("superb", "thrilling", "graceful", "lively", "perfect", "warm"),
 )
 DISTRACTORS = (
-    "the a this that one story film scene actor plot music camera script ending opening character dialogue director "
-    "audience theatre evening friend week summer city village road house garden river with about under over during "
-    "before after near into from and but while because often slowly later again almost maybe"
+    "the a this that one story film scene actor plot music camera script ending opening character "
+    "dialogue director audience theatre evening friend week summer city village road house garden river "
+    "with about under over during before after near into from and but while because often slowly later "
+    "again almost maybe"
 ).split()
 SPLITS = ("train", "validation", "test")
 
@@ -55,7 +56,9 @@ class Planted:
 
     def _sentence(self, name: str, label: int, generator: np.random.Generator) -> Example:
         others = generator.choice(DISTRACTORS, generator.integers(self.distractors // 2, self.distractors + 1))
-        marked = [(str(word), False) for word in others] + [(str(w), True) for w in generator.choice(CUES[label], self.cues)]
+        marked = [(str(word), False) for word in others] + [
+            (str(w), True) for w in generator.choice(CUES[label], self.cues)
+        ]
         words, spans, start = [], [], 0
         for i in generator.permutation(len(marked)):
             word, decides = marked[i]

@@ -23,13 +23,13 @@ class Architecture:
 
 
 ARCHITECTURES = {
-    "bert": Architecture("bert.embeddings", r"attention\.self\.(query|key|value)$", ("bert.pooler.dense", "classifier")),
+    "bert": Architecture(
+        "bert.embeddings", r"attention\.self\.(query|key|value)$", ("bert.pooler.dense", "classifier")
+    ),
     "roberta": Architecture(
         "roberta.embeddings", r"attention\.self\.(query|key|value)$", ("classifier.dense", "classifier.out_proj")
     ),
-    "distilbert": Architecture(
-        "distilbert.embeddings", r"attention\.(q|k|v)_lin$", ("pre_classifier", "classifier")
-    ),
+    "distilbert": Architecture("distilbert.embeddings", r"attention\.(q|k|v)_lin$", ("pre_classifier", "classifier")),
 }
 
 

@@ -80,7 +80,7 @@ def word_tokenizer(texts: Iterable[str], words: int = 5000, limit: int = 128) ->
     common = sorted(counts, key=lambda word: (-counts[word], word))[:words]
     pieces = dict.fromkeys([*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *common])
     vocabulary = {piece: i for i, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=SPECIAL[1]))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre
     tokenizer.post_processor = processors.TemplateProcessing(

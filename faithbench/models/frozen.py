@@ -92,7 +92,7 @@ def _gelu(inputs: Tensor, approximate: str = "none") -> Tensor:
 
 
 def _relu(inputs: Tensor, inplace: bool = False) -> Tensor:
-    gate: Bool[Tensor, "..."] = inputs > 0
+    gate: Bool[Tensor, ...] = inputs > 0
     return gate * inputs
 
 

@@ -93,9 +93,7 @@ class HuggingFaceClassifier:
             chosen = logits[torch.arange(len(rows)), torch.tensor(targets)]
             (gradient,) = torch.autograd.grad(chosen.sum(), captured[0])
             parts = _numpy(captured[0]), _numpy(gradient), _numpy(chosen)
-        return [
-            Gradient(e[: len(row)], g[: len(row)], float(z)) for row, e, g, z in zip(rows, *parts, strict=True)
-        ]
+        return [Gradient(e[: len(row)], g[: len(row)], float(z)) for row, e, g, z in zip(rows, *parts, strict=True)]
 
     def attentions(
         self, rows: Sequence[Int[np.ndarray, "tokens"]]
@@ -148,7 +146,7 @@ class HuggingFaceClassifier:
 
 @contextmanager
 def _memory_errors() -> Iterator[None]:
-    """torch's ways to say that memory is full, as Python's."""
+    """Torch's ways to say that memory is full, as Python's."""
     try:
         yield
     except torch.OutOfMemoryError as error:

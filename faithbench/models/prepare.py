@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Setup:
 
     device: str = "cpu"
     dtype: str = "float32"
-    training: Training = Training()
+    training: Training = field(default_factory=Training)
     train: bool = True
     say: Callable[[str], None] = Console(stderr=True).print
 

@@ -22,9 +22,7 @@ class Backbone:
 
 BERT = Backbone("bert", "google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594")
 ROBERTA = Backbone("roberta", "FacebookAI/roberta-base", "e2da8e2f811d1448a5b465c236feacd80ffbac7b")
-DISTILBERT = Backbone(
-    "distilbert", "distilbert/distilbert-base-uncased", "12040accade4e8a0f71eabdb258fecc2e7e948be"
-)
+DISTILBERT = Backbone("distilbert", "distilbert/distilbert-base-uncased", "12040accade4e8a0f71eabdb258fecc2e7e948be")
 MINILM = Backbone("minilm", "sentence-transformers/all-MiniLM-L6-v2", "c9745ed1d9f207416be6d2e6f8de32d1f16199bf")
 TINY = Backbone("tiny", lr=2e-3, epochs=4)
 

@@ -1,4 +1,4 @@
-"""What comprehensiveness and sufficiency share: ranking, ratios, masking, summary (DeYoung et al. 2020, arXiv 1911.03429).
+"""What comprehensiveness and sufficiency share: ranking, ratios, masking (DeYoung et al. 2020, arXiv 1911.03429).
 
 Two protocols: `strict` is the definition; `paper` repeats what the research code of arXiv 2502.12992 computes.
 """
@@ -33,7 +33,7 @@ class Protocol:
         return content[np.argsort(-scores[content], kind="stable")]
 
     def summary(self, drops: Float[np.ndarray, "ratios"]) -> float:
-        """The ratios' probability drops as one number: 100 × mean (maximum 100) or 100 × trapezoid area (maximum 80)."""
+        """The probability drops as one number: 100 × mean (at most 100), or 100 × trapezoid area (at most 80)."""
         return 100 * float(drops.mean() if self.name == "strict" else (drops[1:] + drops[:-1]).sum() / 2 * 0.1)
 
 

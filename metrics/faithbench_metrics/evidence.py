@@ -1,4 +1,4 @@
-"""Agreement with known evidence: average precision of the scores (planted data; Bastings et al. 2022, arXiv 2111.07367)."""
+"""Agreement with known evidence: average precision of the scores (after Bastings et al. 2022, arXiv 2111.07367)."""
 
 import math
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Evidence:
 
 
 def average_precision(scores: Float[np.ndarray, "n"], relevant: Bool[np.ndarray, "n"]) -> float:
-    """Σ (recall_k − recall_{k−1}) · precision_k over distinct score thresholds, highest first; NaN if none is relevant."""
+    """Σ (recall_k − recall_{k−1}) · precision_k over score thresholds, highest first; NaN if nothing is relevant."""
     if not relevant.any():
         return math.nan
     order = np.argsort(-scores, kind="stable")
