@@ -3,12 +3,14 @@
 Everything public is here, loaded on first use so that `import faithbench` costs nothing.
 """
 
-import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from faithbench import bcos
     from faithbench.attributions import attribute
+    from faithbench.board import build as build_board
+    from faithbench.board import publish
     from faithbench.errors import UserError
     from faithbench.listing import components
     from faithbench.models.prepare import train
@@ -22,8 +24,10 @@ __all__ = [
     "UserError",
     "attribute",
     "bcos",
+    "build_board",
     "components",
     "failures",
+    "publish",
     "read_plan",
     "render",
     "run",
@@ -31,23 +35,24 @@ __all__ = [
     "train",
 ]
 _HOMES = {
-    "Plan": "faithbench.plan",
-    "Training": "faithbench.plan",
-    "UserError": "faithbench.errors",
-    "attribute": "faithbench.attributions",
-    "components": "faithbench.listing",
-    "failures": "faithbench.tables",
-    "read_plan": "faithbench.plan",
-    "render": "faithbench.tables",
-    "run": "faithbench.runner",
-    "table": "faithbench.tables",
-    "train": "faithbench.models.prepare",
+    "Plan": "faithbench.plan:Plan",
+    "Training": "faithbench.plan:Training",
+    "UserError": "faithbench.errors:UserError",
+    "attribute": "faithbench.attributions:attribute",
+    "bcos": "faithbench.bcos",
+    "build_board": "faithbench.board:build",
+    "components": "faithbench.listing:components",
+    "failures": "faithbench.tables:failures",
+    "publish": "faithbench.board:publish",
+    "read_plan": "faithbench.plan:read_plan",
+    "render": "faithbench.tables:render",
+    "run": "faithbench.runner:run",
+    "table": "faithbench.tables:table",
+    "train": "faithbench.models.prepare:train",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "bcos":
-        return importlib.import_module("faithbench.bcos")
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'faithbench' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'faithbench' has no attribute {name!r}")
+    return pkgutil.resolve_name(_HOMES[name])

@@ -15,6 +15,9 @@ from faithbench.errors import UserError
 from faithbench.plan import Plan, Training, read_plan
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=faithbench.__doc__)
+board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables.")
+app.add_typer(board, name="board")
+DEMO = ("bcos-tiny", "conv-tiny")
 out_console, err_console = Console(), Console(stderr=True)
 
 Models = Annotated[list[str] | None, typer.Option("--model", help="Name, folder or hub id; repeat for more.")]
@@ -122,7 +125,21 @@ def table(
     print(faithbench.render(runs, format), end="")
 
 
-DEMO = ("bcos-tiny", "conv-tiny")
+@board.command("publish")
+def board_publish(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    folder: Annotated[Path, typer.Argument(help="The leaderboard's folder.")],
+) -> None:
+    """Copy a run into a leaderboard folder: compact records, plan, manifest, tables."""
+    for path in faithbench.publish(run, folder):
+        out_console.print(f"wrote {path}", soft_wrap=True)
+
+
+@board.command("build")
+def board_build(folder: Annotated[Path, typer.Argument(help="The leaderboard's folder.")]) -> None:
+    """Make a leaderboard's tables from its records."""
+    for path in faithbench.build_board(folder):
+        out_console.print(f"wrote {path}", soft_wrap=True)
 
 
 def main() -> None:

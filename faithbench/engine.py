@@ -6,6 +6,7 @@ The idea is Haxl's (Marlow et al. 2014): components say what they need, one plac
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -163,7 +164,7 @@ class Engine:
             padding = width * (rows + fit) - tokens - fit * item.length
             if fit <= 0 or padding > MAX_PADDING * width * (rows + fit):
                 break
-            batch.append((item, list(item.todo[lane])[:fit]))
+            batch.append((item, list(islice(item.todo[lane], fit))))
             longest, rows, tokens = width, rows + fit, tokens + fit * item.length
         return batch
 

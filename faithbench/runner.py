@@ -94,8 +94,10 @@ def run(
             if cut:
                 say(f"{cut:,} of {len(texts):,} texts of {grid.dataset.short} were cut to the model's limit.")
             store.write_text("plan.toml", write_plan(plan))
+            block = _Block(grid, model, store, console)
             _note(store, grid, model, cut, setup)
-            part = _Block(grid, model, store, console).run(texts)
+            part = block.run(texts)
+            _note(store, grid, model, cut, setup, block.mean_notes())
             total = replace(
                 total, done=total.done + part.done, before=total.before + part.before, failed=total.failed + part.failed
             )
@@ -152,7 +154,15 @@ def _lacks(metric: Component, examples: Sequence[Example]) -> str | None:
     return next((need for need in needs if all(getattr(e, need, None) is None for e in examples)), None)
 
 
-def _note(store: Store, grid: Grid, model: Prepared, cut: int, setup: Setup) -> None:
+def _note(
+    store: Store,
+    grid: Grid,
+    model: Prepared,
+    cut: int,
+    setup: Setup,
+    notes: Mapping[str, Mapping[str, float]] | None = None,
+) -> None:
+    """Writes down what is known of a model on a data set; `notes` once all its texts are scored."""
     manifest = store.manifest()
     manifest["versions"] = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     manifest.setdefault("datasets", {})[grid.dataset.full] = {
@@ -167,6 +177,7 @@ def _note(store: Store, grid: Grid, model: Prepared, cut: int, setup: Setup) -> 
         "truncated_texts": cut,
         "hardware": hardware(torch.device(setup.device)),
         "training": dict(model.report),
+        "notes": notes or {},
     }
     store.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")
 
@@ -214,6 +225,14 @@ class _Block:
         if self.console and open_texts:
             self.console.print(f"{title}: {engine.counts.asked:,} rows asked, {engine.counts.run:,} run.")
         return Run(self.store.folder, left, before, failed)
+
+    def mean_notes(self) -> dict[str, dict[str, float]]:
+        """What each explainer noted about itself, as means of absolute values over texts."""
+        values: dict[str, dict[str, list[float]]] = {}
+        for row in self._mine("attributions"):
+            for note, value in json.loads(row.notes if isinstance(row.notes, str) else "{}").items():
+                values.setdefault(row.explainer, {}).setdefault(note, []).append(abs(value))
+        return {e: {note: float(np.mean(v)) for note, v in notes.items()} for e, notes in values.items()}
 
     def _converse(self, text: Text, cells: Sequence[tuple[str, str]]) -> Conversation[_Scored]:
         """Everything there is to ask of one text: the predicted class, then explanations, then their measurements."""

@@ -153,7 +153,11 @@ def _read_part(path: Path, kind: str) -> pd.DataFrame:
     missing = [name for name in IDENTITY[kind] if name not in table.column_names]
     if missing:
         raise UserError(f"{path} is not a part of {kind}: it has no column {missing[0]!r}.")
-    return table.to_pandas()
+    frame = table.to_pandas()
+    for name in SCHEMAS[kind].names:
+        if name not in frame:  # published records leave out what tables do not need
+            frame[name] = None
+    return frame
 
 
 def _settled(kind: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -161,6 +165,5 @@ def _settled(kind: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if not frames:
         return SCHEMAS[kind].empty_table().to_pandas()
     frame = pd.concat(frames, ignore_index=True)
-    good = frame["error"].isna() if "error" in frame else pd.Series(True, index=frame.index)
-    order = good.sort_values(kind="stable").index
+    order = frame["error"].isna().sort_values(kind="stable").index
     return frame.loc[order].drop_duplicates(IDENTITY[kind], keep="last").sort_index().reset_index(drop=True)

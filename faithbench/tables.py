@@ -62,6 +62,7 @@ def markdown(folders: Sequence[Path | str]) -> str:
         parts.append(known.dropna(axis=1, how="all").to_markdown(index=False, floatfmt=".2f", intfmt=","))
     for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
         parts.append(f"**{_short('model', str(model))}** on {_short('dataset', str(dataset))}\n\n{_grid(group)}")
+    parts.extend(_notes(folders))
     parts.append(
         "Means over texts ± half width of the 95 % interval (normal approximation). Comprehensiveness: higher is "
         "better; sufficiency: lower is better; evidence: higher is better; entropy has no better or worse."
@@ -80,6 +81,17 @@ def render(folders: Sequence[Path | str], format: str = "markdown") -> str:
     if format == "csv":
         return table(folders).to_csv(index=False, float_format="%.4f", lineterminator="\n")
     raise UserError(f"format {format!r} is not known; use markdown or csv.")
+
+
+def _notes(folders: Sequence[Path | str]) -> list[str]:
+    """A sentence for everything that an explainer noted about itself."""
+    entries = [e for folder in folders for e in Store(Path(folder)).manifest().get("models", {}).values()]
+    return [
+        f"{_short('explainer', explainer)} on {entry['label']}: mean absolute {note.replace('_', ' ')} {value:.2g} logits."
+        for entry in entries
+        for explainer, notes in entry.get("notes", {}).items()
+        for note, value in notes.items()
+    ]
 
 
 def _records(folder: Path) -> pd.DataFrame:

@@ -120,8 +120,8 @@ class HuggingFaceClassifier:
         ids = np.full((len(rows), longest), self.tokenizer.pad_token_id or 0)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
-        padded = any(len(row) < longest for row in rows)
-        mask = np.array([[i < len(row) for i in range(longest)] for row in rows]) if padded else None
+        lengths = np.array([len(row) for row in rows])
+        mask = np.arange(longest) < lengths[:, None] if (lengths < longest).any() else None
         logits: Tensor = self.model(
             input_ids=torch.from_numpy(ids).to(self.device),
             attention_mask=None if mask is None else torch.from_numpy(mask).to(self.device, torch.long),
