@@ -34,7 +34,7 @@ def publish(run: Path, board: Path) -> list[Path]:
     for (dataset, model), group in frame[COLUMNS].groupby(["dataset", "model"]):
         table = pa.Table.from_pandas(group.sort_values(COLUMNS[:-3], kind="stable"), preserve_index=False)
         table = table.set_column(table.column_names.index("value"), "value", table["value"].cast(pa.float32()))
-        path = board / "records" / f"{slug(dataset)}--{slug(model)}.parquet"
+        path = board / "records" / f"{slug(str(dataset))}--{slug(str(model))}.parquet"
         pq.write_table(table, path, compression="zstd", compression_level=19)
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} has {path.stat().st_size:,} bytes; a leaderboard's files stay under 1 MB.")

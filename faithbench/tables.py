@@ -87,7 +87,8 @@ def _notes(folders: Sequence[Path | str]) -> list[str]:
     """A sentence for everything that an explainer noted about itself."""
     entries = [e for folder in folders for e in Store(Path(folder)).manifest().get("models", {}).values()]
     return [
-        f"{_short('explainer', explainer)} on {entry['label']}: mean absolute {note.replace('_', ' ')} {value:.2g} logits."
+        f"{_short('explainer', explainer)} on {entry['label']}: "
+        f"mean absolute {note.replace('_', ' ')} {value:.2g} logits."
         for entry in entries
         for explainer, notes in entry.get("notes", {}).items()
         for note, value in notes.items()
