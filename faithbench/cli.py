@@ -79,12 +79,15 @@ def run(
     split: Annotated[str | None, typer.Option(help="train, validation or test [default: test].")] = None,
     device: Device = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float64, bfloat16, float16 [default: float32].")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/…, or the plan's folder].")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder [default: a name under runs/].")] = None,
     epochs: Epochs = None,
     lr: Lr = None,
     no_train: Annotated[bool, typer.Option("--no-train", help="Fail where a model would have to be trained.")] = False,
 ) -> None:
-    """Score explainers on models; the same command again continues a run that was killed."""
+    """Score explainers on models; the same command again continues a run that was killed.
+
+    Without options: all explainers and metrics, with two small models on generated sentences.
+    """
     base = read_plan(plan) if plan else Plan(datasets=("planted",), models=DEMO)
     chosen = replace(
         base,
@@ -102,7 +105,7 @@ def run(
             lr=base.training.lr if lr is None else lr,
         ),
     )
-    folder = out or (plan.parent if plan else None)
+    folder = out or (Path("runs") / plan.resolve().parent.name if plan else None)
     result = faithbench.run(chosen, folder, device=device, train=not no_train, console=err_console)
     out_console.print(faithbench.render([result.folder]), markup=False, soft_wrap=True)
     out_console.print(f"{result.done:,} cells done, {result.before:,} were there before. Written to {result.folder}:")

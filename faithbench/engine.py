@@ -4,7 +4,7 @@ The idea is Haxl's (Marlow et al. 2014): components say what they need, one plac
 """
 
 import time
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -19,6 +19,7 @@ from faithbench.questions import Answer, Attentions, Conversation, Gradients, Lo
 T = TypeVar("T")
 Ids = Int[np.ndarray, "tokens"]
 Lane = tuple[type[Question], bool]  # rows of one lane can share a batch: the kind of question, frozen or not
+Key = tuple[Lane, int, bytes]  # lane, target class, token ids
 MAX_CONVERSATIONS = 512
 AHEAD = 2  # batches' worth of open rows below which the next text is begun
 MAX_PADDING = 1 / 8  # share of a batch that may be padding
@@ -39,9 +40,9 @@ class _Open(Generic[T]):
 
     conversation: Conversation[T]
     questions: tuple[Question, ...] = ()
-    keys: list[list[Hashable]] = field(default_factory=list)
-    todo: dict[Lane, dict[Hashable, tuple[Ids, int]]] = field(default_factory=dict)
-    known: dict[Hashable, tuple[Any, float]] = field(default_factory=dict)
+    keys: list[list[Key]] = field(default_factory=list)
+    todo: dict[Lane, dict[Key, tuple[Ids, int]]] = field(default_factory=dict)
+    known: dict[Key, tuple[Any, float]] = field(default_factory=dict)
     length: int = 0
 
 
@@ -101,6 +102,7 @@ class Engine:
                 item.questions = next(item.conversation) if answers is None else item.conversation.send(answers)
             except StopIteration as stop:
                 return _Result(stop.value)
+            self._forget(item)
             item.keys, item.todo = [], {}
             for question in item.questions:
                 self._expand(item, question)
@@ -108,11 +110,16 @@ class Engine:
                 return None
             answers = [self._answer(item, i) for i in range(len(item.questions))]
 
+    @staticmethod
+    def _forget(item: _Open[T]) -> None:
+        """Keeps logits, which are small and asked again; attention and gradients have been handed over."""
+        item.known = {key: value for key, value in item.known.items() if key[0][0] is Logits}
+
     def _expand(self, item: _Open[T], question: Question) -> None:
         lane, rows = _rows(question)
         item.length = len(question.text)
         target = question.target if isinstance(question, Gradients) else 0
-        keys: list[Hashable] = []
+        keys: list[Key] = []
         for ids in rows:
             key = (lane, target, ids.tobytes())
             keys.append(key)
@@ -151,12 +158,12 @@ class Engine:
                 del item.todo[lane]
         return [item for item, _ in batch]
 
-    def _pack(self, active: Sequence[_Open[T]], lane: Lane) -> list[tuple[_Open[T], list[Hashable]]]:
+    def _pack(self, active: Sequence[_Open[T]], lane: Lane) -> list[tuple[_Open[T], list[Key]]]:
         """Fills a batch with rows of the leader's length, then of the nearest lengths."""
         leader = active[0]
         budget = self.batch_tokens // (1 if lane[0] is Logits else GRADIENT_COST)
         others = sorted((i for i in active if lane in i.todo), key=lambda i: abs(i.length - leader.length))
-        batch: list[tuple[_Open[T], list[Hashable]]] = []
+        batch: list[tuple[_Open[T], list[Key]]] = []
         longest = rows = tokens = 0
         for item in others:
             width = max(longest, item.length)

@@ -5,7 +5,8 @@ import json
 import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from faithbench.bcos.train import hardware
 from faithbench.datasets.build import build_dataset
 from faithbench.engine import Engine
 from faithbench.errors import UserError
-from faithbench.models.prepare import Prepared, Setup, best_device, check_name, prepare, slug
+from faithbench.models.prepare import Prepared, Setup, best_device, check_model, prepare, slug
 from faithbench.plan import Plan, write_plan
 from faithbench.progress import Tracker
 from faithbench.questions import Conversation, Outcome, ask, together
@@ -79,30 +80,41 @@ def run(
     Raises:
         UserError: something in the plan is wrong; nothing has been written then.
     """
-    say: Callable[[str], None] = console.print if console else lambda text: None
-    setup = Setup(best_device(device), plan.dtype, plan.training, train, say)
+    setup = Setup(best_device(device), plan.dtype, plan.training, train, _say(console))
     grids = [load_grid(plan, text) for text in plan.datasets]
-    for text in plan.models:
-        check_name(text)
-    store = Store(out or default_folder(plan)).open()
-    store.read("records")
-    total = Run(store.folder, 0, 0, 0)
     for grid in grids:
         for text in plan.models:
-            model = prepare(text, grid.dataset, setup)
-            texts, cut = encode(model, grid.examples)
-            if cut:
-                say(f"{cut:,} of {len(texts):,} texts of {grid.dataset.short} were cut to the model's limit.")
-            store.write_text("plan.toml", write_plan(plan))
-            block = _Block(grid, model, store, console)
-            _note(store, grid, model, cut, setup)
-            part = block.run(texts)
-            _note(store, grid, model, cut, setup, block.mean_notes())
-            total = replace(
-                total, done=total.done + part.done, before=total.before + part.before, failed=total.failed + part.failed
-            )
+            check_model(text, grid.dataset, setup)
+    store = Store(out or default_folder(plan)).open()
+    try:
+        for kind in ("attributions", "records"):
+            store.read(kind)
+        parts = [_run_block(plan, grid, text, store, setup, console) for grid in grids for text in plan.models]
+    except UserError:
+        store.discard_if_empty()
+        raise
     store.compact()
-    return total
+    totals = (sum(getattr(part, name) for part in parts) for name in ("done", "before", "failed"))
+    return Run(store.folder, *totals)
+
+
+def _run_block(plan: Plan, grid: Grid, text: str, store: Store, setup: Setup, console: Console | None) -> Run:
+    """One model on one data set."""
+    model = prepare(text, grid.dataset, setup)
+    texts, cut = encode(model, grid.examples)
+    if cut:
+        setup.say(f"{cut:,} of {len(texts):,} texts of {grid.dataset.short} were cut to the model's limit.")
+    block = _Block(grid, model, store, console)
+    store.write_text("plan.toml", write_plan(plan))
+    _note(store, grid, model, cut, setup)
+    done = block.run(texts)
+    _note(store, grid, model, cut, setup, block.mean_notes())
+    return done
+
+
+def _say(console: Console | None) -> Callable[[str], None]:
+    """Prints plain lines, or nothing."""
+    return partial(console.print, markup=False, highlight=False, soft_wrap=True) if console else lambda text: None
 
 
 def default_folder(plan: Plan) -> Path:
@@ -206,11 +218,10 @@ class _Block:
         left = sum(map(len, todo.values()))
         before = len(texts) * len(wanted) - left
         title = f"{self.model.short} on {self.grid.dataset.short}"
-        if self.console:
-            self.console.print(
-                f"{title}: {len(texts):,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
-                f"{len(texts) * len(wanted):,} cells, {before:,} of them done already."
-            )
+        _say(self.console)(
+            f"{title}: {len(texts):,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
+            f"{len(texts) * len(wanted):,} cells, {before:,} of them done already."
+        )
         engine = Engine(self.model.classifier)
         failed = 0
         with Tracker(title, len(open_texts), len(wanted), self.console) as tracker:
@@ -222,8 +233,8 @@ class _Block:
                     tracker.done(number, engine.counts.run)
             finally:
                 self.store.flush()
-        if self.console and open_texts:
-            self.console.print(f"{title}: {engine.counts.asked:,} rows asked, {engine.counts.run:,} run.")
+        if open_texts:
+            _say(self.console)(f"{title}: {engine.counts.asked:,} rows asked, {engine.counts.run:,} run.")
         return Run(self.store.folder, left, before, failed)
 
     def mean_notes(self) -> dict[str, dict[str, float]]:

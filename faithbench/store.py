@@ -6,6 +6,7 @@ workers can write at once; of several entries of one identity the last that did 
 
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,9 +72,11 @@ class Store:
         self.folder = folder
         self._waiting: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in SCHEMAS}
         self._written = time.monotonic()
+        self._made = False
 
     def open(self) -> "Store":
         """Makes the folder if need be and checks that it can be written."""
+        self._made = not self.folder.exists()
         try:
             for kind in SCHEMAS:
                 (self.folder / kind).mkdir(parents=True, exist_ok=True)
@@ -83,6 +86,11 @@ class Store:
         except OSError as error:
             raise UserError(f"folder {self.folder} cannot be written: {error.strerror}.") from error
         return self
+
+    def discard_if_empty(self) -> None:
+        """Removes the folder again if `open` made it and nothing has been measured."""
+        if self._made and not any(self._parts(kind) for kind in SCHEMAS):
+            shutil.rmtree(self.folder)
 
     def write_text(self, name: str, text: str) -> None:
         """A small file, whole or not at all."""
@@ -118,17 +126,25 @@ class Store:
 
     def read(self, kind: str) -> pd.DataFrame:
         """All entries of `attributions` or `records`, one for each identity."""
-        return _settled(kind, [_read_part(path, kind) for path in self._parts(kind)])
+        return self._read(kind)[0]
 
     def compact(self) -> None:
         """Joins the parts there are into one of each kind."""
         for kind, schema in SCHEMAS.items():
-            parts = self._parts(kind)
+            frame, parts = self._read(kind)
             if len(parts) > 1:
-                frame = _settled(kind, [_read_part(path, kind) for path in parts])
                 self._write_part(kind, pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
                 for path in parts:
                     path.unlink(missing_ok=True)
+
+    def _read(self, kind: str) -> tuple[pd.DataFrame, Sequence[Path]]:
+        """The entries and the parts that they were read from."""
+        while True:
+            parts = self._parts(kind)
+            try:
+                return _settled(kind, [_read_part(path, kind) for path in parts]), parts
+            except FileNotFoundError:  # another worker has just joined the parts: look again
+                continue
 
     def _parts(self, kind: str) -> Sequence[Path]:
         return sorted((self.folder / kind).glob("*.parquet"))
@@ -147,6 +163,8 @@ class Store:
 def _read_part(path: Path, kind: str) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is corrupt ({reason}); delete it and run again: only its cells are redone.") from error

@@ -18,7 +18,7 @@ Z95 = 1.959964
 def table(folders: Sequence[Path | str]) -> pd.DataFrame:
     """One row for each data set, model, explainer and metric of the runs.
 
-    Columns: `dataset`, `model`, `explainer`, `metric` (identities), `mean`, `half_width` of its 95 % interval (normal
+    Columns: `dataset`, `model`, `model_fingerprint`, `explainer`, `metric` (identities), `mean`, `half_width` of its 95 % interval (normal
     approximation over texts), `n` texts with a value, `undefined` texts without, `failed` texts.
 
     Raises:
@@ -31,7 +31,7 @@ def table(folders: Sequence[Path | str]) -> pd.DataFrame:
         row = frame[frame.duplicated(keys)].iloc[0]
         raise UserError(f"two different records of {row.metric} of {row.explainer} on text {row.text_id!r}.")
     rows = [_row(key, group) for key, group in frame.groupby(GROUP, sort=False)]
-    return pd.DataFrame(rows).sort_values(GROUP, ignore_index=True).drop(columns="model_fingerprint")
+    return pd.DataFrame(rows).sort_values(GROUP, ignore_index=True)
 
 
 def models(folders: Sequence[Path | str]) -> pd.DataFrame:
@@ -60,8 +60,11 @@ def markdown(folders: Sequence[Path | str]) -> str:
     parts = []
     if not known.empty:
         parts.append(known.dropna(axis=1, how="all").to_markdown(index=False, floatfmt=".2f", intfmt=","))
-    for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
-        parts.append(f"**{_short('model', str(model))}** on {_short('dataset', str(dataset))}\n\n{_grid(group)}")
+    for (dataset, model), versions in frame.groupby(["dataset", "model"], sort=False):
+        for fingerprint, group in versions.groupby("model_fingerprint", sort=False):
+            mark = f" (weights {fingerprint})" if len(versions["model_fingerprint"].unique()) > 1 else ""
+            title = f"**{_short('model', str(model))}**{mark} on {_short('dataset', str(dataset))}"
+            parts.append(f"{title}\n\n{_grid(group)}")
     parts.extend(_notes(folders))
     parts.append(
         "Means over texts ± half width of the 95 % interval (normal approximation). Comprehensiveness: higher is "

@@ -28,6 +28,7 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from faithbench.bcos.convert import is_bcos
+from faithbench.models.quiet import quiet
 from faithbench.plan import Training
 from faithbench.types import Example
 
@@ -108,8 +109,9 @@ def fine_tune(
         "hardware": hardware(trainer.args.device),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     _write_last(folder / REPORT, report)
     shutil.rmtree(work)
     return folder
@@ -151,7 +153,7 @@ def _arguments(folder: Path, training: Training, seed: int, texts: int, device: 
         save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="accuracy",
-        logging_steps=max(1, every // 4),
+        logging_steps=every,
         report_to="none",
         seed=seed,
         use_cpu=device == "cpu",

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from faithbench.errors import UserError
+from faithbench.models.quiet import quiet
 from faithbench.models.zoo import Backbone
 
 BACKBONES_VARIABLE = "FAITHBENCH_BACKBONES"
@@ -46,10 +47,11 @@ def load_backbone(
     local = Path(folder) / backbone.name if folder else None
     source, revision = (str(local), None) if local and local.is_dir() else (backbone.repo, backbone.revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            source, revision=revision, num_labels=classes, use_safetensors=True
-        )
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                source, revision=revision, num_labels=classes, use_safetensors=True
+            )
     except (OSError, HfHubHTTPError) as error:
         raise UserError(
             f"backbone {backbone.name!r}: the hub cannot be reached for {backbone.repo}; set {BACKBONES_VARIABLE} "

@@ -22,6 +22,7 @@ from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.models.backbones import load_backbone
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.models.quiet import quiet
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import SPLITS, Training
 from faithbench.spec import Component
@@ -99,7 +100,7 @@ def load_model(text: str, setup: Setup) -> Prepared:
         UserError: there is none, or the text is the name of a model to be fine-tuned on some data set.
     """
     if is_named(text):
-        check_name(text)
+        spec.build("model", text)
         raise UserError(f"model {text!r} is fine-tuned for a data set; say for which.")
     return _from_folder(text, Path(text), setup) if Path(text).is_dir() else _from_hub(text, setup)
 
@@ -109,10 +110,29 @@ def is_named(text: str) -> bool:
     return not Path(text).is_dir() and "/" not in text
 
 
-def check_name(text: str) -> None:
-    """Raises a UserError if the text is a spec that names no model."""
-    if is_named(text):
-        spec.build("model", text)
+def check_model(text: str, dataset: Component, setup: Setup) -> None:
+    """What can be said of a model before anything is loaded or trained.
+
+    Raises:
+        UserError: the name is not known, or the model would have to be trained although `setup.train` is False.
+    """
+    if not is_named(text):
+        return
+    component = spec.build("model", text)
+    if isinstance(component.object, (Conventional, Bcos)):
+        _finished(component, dataset, setup)
+
+
+def _finished(model: Component, dataset: Component, setup: Setup) -> Path | None:
+    """The folder of a finished checkpoint, None if it may be trained."""
+    folder = checkpoint_folder(model, dataset)
+    report = report_of(folder)
+    if report is not None:
+        _check_settings(model, folder, report["training"], setup.training)
+        return folder
+    if not setup.train:
+        raise UserError(f"{model.full} has not been trained on {dataset.full}, and training is switched off.")
+    return None
 
 
 def train(
@@ -154,13 +174,9 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
     Raises:
         UserError: it has to be trained and `setup.train` is False, or was trained with other settings than asked for.
     """
+    if finished := _finished(model, dataset, setup):
+        return finished
     folder = checkpoint_folder(model, dataset)
-    report = report_of(folder)
-    if report is not None:
-        _check_settings(model, folder, report["training"], setup.training)
-        return folder
-    if not setup.train:
-        raise UserError(f"{model.full} has not been trained on {dataset.full}, and training is switched off.")
     zoo: Conventional | Bcos = model.object
     training = replace(
         setup.training,
@@ -204,7 +220,8 @@ def slug(text: str) -> str:
 
 def _from_folder(text: str, folder: Path, setup: Setup) -> Prepared:
     try:
-        network, tokenizer = load(folder), AutoTokenizer.from_pretrained(folder)
+        with quiet():
+            network, tokenizer = load(folder), AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise UserError(f"model {text!r}: {folder} is not a readable checkpoint: {_first_line(error)}") from error
     classifier = HuggingFaceClassifier(network, tokenizer, setup.device, getattr(torch, setup.dtype))
@@ -215,8 +232,9 @@ def _from_hub(text: str, setup: Setup) -> Prepared:
     repo, _, revision = text.partition("@")
     options: dict[str, Any] = {"revision": revision or None, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(repo, **options)
-        network = AutoModelForSequenceClassification.from_pretrained(repo, use_safetensors=True, **options)
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(repo, **options)
+            network = AutoModelForSequenceClassification.from_pretrained(repo, use_safetensors=True, **options)
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise UserError(
             f"model {text!r} is neither a folder nor to be had from the hub (not there, no safetensors, or the hub "

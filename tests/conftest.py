@@ -1,0 +1,14 @@
+"""One torch thread, and shape annotations executed wherever they can be.
+
+Left out are the modules that speak of Protocols, which cannot be checked at run time, the adapter, whose rows share the
+axis name `tokens` though each has its own length, and `bcos.modules`, where an argument has the computed axis `2*d`.
+"""
+
+import torch
+from jaxtyping import install_import_hook
+
+CHECKED = ["types", "questions", "models.frozen", "models.architectures", "bcos.convert"]
+
+torch.set_num_threads(1)
+install_import_hook([f"faithbench.{name}" for name in CHECKED], "beartype.beartype")
+install_import_hook(["faithbench_explainers", "faithbench_metrics"], "beartype.beartype")

@@ -1,0 +1,92 @@
+"""What tests of whole runs share: small data, models trained on it once, the command line, and made-up plugins."""
+
+import atexit
+import functools
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import faithbench
+from faithbench import cli
+from faithbench.datasets.build import build_dataset
+from faithbench.models.prepare import checkpoint_folder
+from faithbench.spec import build
+
+DATA = "planted(train=200, validation=40, test=40)"
+MODELS = ("conv-tiny", "bcos-tiny")
+VARIABLES = ("FAITHBENCH_CACHE", "FAITHBENCH_DATA", "FAITHBENCH_BACKBONES")
+
+
+@functools.cache
+def trained_cache() -> Path:
+    """A cache folder with `MODELS`, trained on `DATA` for one epoch; made on first use, removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="faithbench-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as patch:
+        use_cache(patch, folder)
+        for model in MODELS:
+            faithbench.train(model, DATA, faithbench.Training(epochs=1), device="cpu")
+    return folder
+
+
+def use_cache(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Points faithbench to a cache folder, and to nothing else of this machine."""
+    for name in VARIABLES:
+        patch.delenv(name, raising=False)
+    patch.setenv("FAITHBENCH_CACHE", str(folder))
+
+
+def checkpoint(model: str = "conv-tiny", dataset: str = DATA) -> Path:
+    """Where the cache in use keeps a model."""
+    return checkpoint_folder(build("model", model), build_dataset(dataset))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines on stderr that are faithbench's own sentences."""
+        return [line for line in self.err.splitlines() if line.startswith("faithbench: ")]
+
+
+def call(capsys: pytest.CaptureFixture[str], *args: str | Path) -> Ended:
+    """`faithbench ARGS…` in this process."""
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["faithbench", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    out, err = capsys.readouterr()
+    return Ended(ended.value.code or 0, out, err)
+
+
+def add_distribution(
+    folder: Path, name: str, entry_points: Mapping[str, Mapping[str, str]], modules: Mapping[str, str]
+) -> Path:
+    """An installed distribution: metadata, entry points (group → name → object) and modules. Returns the folder."""
+    about = folder / f"{name}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = []
+    for group, entries in entry_points.items():
+        lines += [f"[faithbench.{group}]", *(f"{key} = {value}" for key, value in entries.items())]
+    (about / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    for module, source in modules.items():
+        (folder / f"{module}.py").write_text(source)
+    return folder
+
+
+def bug(reason: str) -> pytest.MarkDecorator:
+    """Marks a test of what should be and is not yet; it fails as soon as it is, so that the mark goes."""
+    return pytest.mark.xfail(strict=True, reason=reason)

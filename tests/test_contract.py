@@ -1,0 +1,390 @@
+"""The contract that every installed explainer and metric keeps, and for each clause a fault that breaks it."""
+
+import itertools
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from builders import LinearModel, answers, random_texts, text, tiny_classifier
+
+from faithbench import engine, plugins
+from faithbench.conformance import (
+    EXPLAINER_CLAUSES,
+    METRIC_CLAUSES,
+    check_explainer,
+    check_metric,
+    explains_alike_again,
+    explains_alike_in_any_batch,
+    gives_a_measurement,
+    gives_finite_scores,
+    keeps_its_word_on_classes,
+    leaves_all_as_found_explaining,
+    leaves_all_as_found_measuring,
+    measures_alike_again,
+    measures_alike_in_any_batch,
+)
+from faithbench.engine import Engine
+from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.questions import Attentions, Gradients, Logits, ask, together
+from faithbench.types import Attribution, Measurement
+
+EXPLAINERS, METRICS = ({n: p.load() for n, p in plugins.find(kind).items()} for kind in ("explainer", "metric"))
+VARIANTS = {
+    **EXPLAINERS,
+    "attention rollout": lambda: EXPLAINERS["attention"]("rollout"),
+    **METRICS,
+    "comprehensiveness paper": lambda: METRICS["comprehensiveness"]("paper"),
+    "sufficiency paper": lambda: METRICS["sufficiency"]("paper"),
+    "entropy positive": lambda: METRICS["entropy"]("positive", normalised=True),
+}
+EXPLAINER_NAMES = [*EXPLAINERS, "attention rollout"]
+METRIC_NAMES = [*METRICS, "comprehensiveness paper", "sufficiency paper", "entropy positive"]
+MODELS = pytest.mark.parametrize("b", [None, 1.5], ids=["conventional", "bcos"])
+
+
+@MODELS
+@pytest.mark.parametrize("clause", EXPLAINER_CLAUSES, ids=lambda clause: clause.__name__)
+@pytest.mark.parametrize("name", EXPLAINER_NAMES)
+def test_explainer_keeps(name, clause, b):
+    classifier = tiny_classifier("bert", b, classes=3)
+    assert clause(VARIANTS[name](), classifier, random_texts(classifier)) is None
+
+
+@MODELS
+@pytest.mark.parametrize("clause", METRIC_CLAUSES, ids=lambda clause: clause.__name__)
+@pytest.mark.parametrize("name", METRIC_NAMES)
+def test_metric_keeps(name, clause, b):
+    classifier = tiny_classifier("bert", b, classes=3)
+    assert clause(VARIANTS[name](), classifier, random_texts(classifier)) is None
+
+
+@pytest.mark.parametrize("kind", ["roberta", "distilbert", "linear"])
+def test_all_components_keep_everything_on_other_models(kind):
+    classifier = LinearModel.random() if kind == "linear" else tiny_classifier(kind, 1.5)
+    lengths = (5, 1, 9, 3, 5)
+    texts = [text([1, *range(2, n + 2), 1], evidence=[1], name=f"text {n} {i}") for i, n in enumerate(lengths)]
+    for name in EXPLAINER_NAMES:
+        check_explainer(VARIANTS[name](), classifier, texts)
+    for name in METRIC_NAMES:
+        check_metric(VARIANTS[name](), classifier, texts)
+
+
+@pytest.mark.parametrize("name", EXPLAINER_NAMES)
+def test_scores_do_not_depend_on_how_the_engine_packs(name, monkeypatch):
+    classifier, explainer = tiny_classifier("bert", 1.5), VARIANTS[name]()
+    texts = random_texts(classifier, (9, 1, 5, 12, 3, 5, 2))
+    tight = {one.id: answers(classifier, explainer(one, 1), batch_tokens=1).scores for one in texts}
+    monkeypatch.setattr(engine, "MAX_PADDING", 1.0)
+    roomy = Engine(classifier, batch_tokens=4096)
+    for (outcome,) in (found.values() for found in roomy.run(together({0: ask(explainer, t, 1)}) for t in texts)):
+        scores = tight[outcome.value.text_id]
+        assert np.abs(outcome.value.scores - scores).max() <= 1e-5 * np.abs(scores).max()
+
+
+# Faults. Each breaks one clause; the test sees that clause fail, and fail for that reason.
+
+
+@dataclass(frozen=True)
+class Sound:
+    """An explainer in order, for faults to start from: two questions, both gradients and masked texts."""
+
+    def __call__(self, text, target):
+        keep = np.eye(len(text), dtype=bool)
+        logits, gradient = yield Logits(text, keep), Gradients(text, target)
+        return Attribution(text.id, target, logits[:, target] + gradient.gradient.sum(-1))
+
+
+class ContentOnly(Sound):
+    def __call__(self, text, target):
+        found = yield from super().__call__(text, target)
+        return replace(found, scores=found.scores[~text.special])
+
+
+class NotANumber(Sound):
+    def __call__(self, text, target):
+        found = yield from super().__call__(text, target)
+        return replace(found, scores=np.where(text.special, np.nan, found.scores))
+
+
+class BareScores(Sound):
+    def __call__(self, text, target):
+        found = yield from super().__call__(text, target)
+        return found.scores
+
+
+class OtherClass(Sound):
+    def __call__(self, text, target):
+        return super().__call__(text, 0)
+
+
+class OtherText(Sound):
+    def __call__(self, text, target):
+        found = yield from super().__call__(text, target)
+        return replace(found, text_id="")
+
+
+class Raising(Sound):
+    def __call__(self, text, target):
+        raise KeyError("no such word")
+
+
+@dataclass(frozen=True)
+class Leaking(Sound):
+    """Scores relative to the largest that it has seen so far in any text."""
+
+    seen: list = field(default_factory=list)
+
+    def __call__(self, text, target):
+        found = yield from super().__call__(text, target)
+        self.seen.append(np.abs(found.scores).max())
+        return replace(found, scores=found.scores / max(self.seen))
+
+
+class GlobalNoise(Sound):
+    def __call__(self, text, target):
+        return Attribution(text.id, target, np.random.normal(size=len(text)))
+
+
+@dataclass(frozen=True)
+class SeedWithoutEffect(Sound):
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Meddling(Sound):
+    """Does something to the model, and does not undo it."""
+
+    model: torch.nn.Module
+    deed: str
+
+    def __call__(self, text, target):
+        found = yield from super().__call__(text, target)
+        meddle(self.model, self.deed)
+        return found
+
+
+def meddle(model, deed):
+    weight = model.classifier.weight
+    if deed == "weight":
+        with torch.no_grad():
+            weight[0, 0] += 1
+    elif deed == "training":
+        model.bert.encoder.train()
+    elif deed == "requires_grad":
+        weight.requires_grad_()
+    elif deed == "gradient":
+        weight.grad = torch.zeros_like(weight)
+    elif deed == "hook":
+        model.bert.register_forward_hook(lambda *_: None)
+    elif deed == "attention":
+        model.set_attn_implementation("eager")
+    elif deed == "buffer":
+        model.bert.embeddings.token_type_ids[0, -1] = 1
+
+
+DEEDS = {
+    "weight": "the numbers in classifier.weight",
+    "training": r"the mode of module 'bert.encoder",
+    "requires_grad": "requires_grad of classifier.weight",
+    "gradient": "the gradient of classifier.weight",
+    "hook": "the hooks of module 'bert'",
+    "attention": "the model's attention implementation",
+    "buffer": "the numbers in bert.embeddings.token_type_ids",
+}
+
+
+class MaskingInPlace(Sound):
+    def __call__(self, text, target):
+        found = yield from super().__call__(text, target)
+        text.ids[text.content[0]] = text.mask_id
+        return found
+
+
+class AttentionUnannounced(Sound):
+    def __call__(self, text, target):
+        layers = yield Attentions(text)
+        return Attribution(text.id, target, layers.mean((0, 1))[0])
+
+
+class SensitiveUnannounced(Sound):
+    class_sensitive: ClassVar[bool] = False
+
+
+class PaddingAttended(HuggingFaceClassifier):
+    """A classifier that forgets the attention mask: padding is read like words."""
+
+    def __init__(self, sound):
+        super().__init__(sound.model, sound.tokenizer)
+        forward = self.model.forward
+        self.model.forward = lambda input_ids, attention_mask: forward(input_ids=input_ids)
+
+
+def setting():
+    classifier = tiny_classifier("bert", classes=3)
+    return classifier, random_texts(classifier)
+
+
+def test_sound_explainer_passes():
+    assert check_explainer(Sound(), *setting()) is None
+
+
+@pytest.mark.parametrize(
+    ("explainer", "clause", "complaint"),
+    [
+        (ContentOnly(), gives_finite_scores, r"gives 7 tokens scores of shape \(5,\)"),
+        (NotANumber(), gives_finite_scores, "scores that are not finite"),
+        (BareScores(), gives_finite_scores, "gives a ndarray, not an Attribution"),
+        (OtherClass(), gives_finite_scores, "about text '0-0' and class 1, .* of text '0-0' and class 0"),
+        (OtherText(), gives_finite_scores, "about text '0-0' and class 0, .* of text ''"),
+        (Raising(), gives_finite_scores, "failed on .'0-0', 0.: KeyError: 'no such word'"),
+        (Leaking(), explains_alike_in_any_batch, "when other texts share its batch"),
+        (GlobalNoise(), explains_alike_again, "other scores when it is asked again"),
+        (SeedWithoutEffect(), explains_alike_again, r"has a seed, but SeedWithoutEffect\(seed=1\) gives the same"),
+        (MaskingInPlace(), leaves_all_as_found_explaining, "changes `ids` of Text 0"),
+        (AttentionUnannounced(), keeps_its_word_on_classes, "should say `class_sensitive: ClassVar"),
+        (SensitiveUnannounced(), keeps_its_word_on_classes, "but its scores depend on the class"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
+)
+def test_faulty_explainer_breaks_its_clause(explainer, clause, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        clause(explainer, *setting())
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_meddling_explainer_breaks_its_clause(deed):
+    classifier, texts = setting()
+    with pytest.raises(AssertionError, match=DEEDS[deed]):
+        leaves_all_as_found_explaining(Meddling(classifier.model, deed), classifier, texts)
+
+
+@pytest.mark.parametrize("name", ["attention", "bcos", "input_x_gradient", "occlusion", "saliency"])
+def test_classifier_that_reads_padding_breaks_the_batch_clause(name):
+    classifier, texts = setting()
+    with pytest.raises(AssertionError, match="when other texts share its batch"):
+        explains_alike_in_any_batch(EXPLAINERS[name](), PaddingAttended(classifier), texts)
+
+
+@dataclass(frozen=True)
+class SoundMetric:
+    """A metric in order, for faults to start from."""
+
+    def __call__(self, text, attribution):
+        logits = yield Logits(text, (attribution.scores > 0)[None])
+        return Measurement(float(logits[0, attribution.target]), tuple(map(float, logits[0])))
+
+
+class BareFloat(SoundMetric):
+    def __call__(self, text, attribution):
+        found = yield from super().__call__(text, attribution)
+        return found.value
+
+
+class Infinite(SoundMetric):
+    def __call__(self, text, attribution):
+        return Measurement(np.inf)
+
+
+class Whole(SoundMetric):
+    def __call__(self, text, attribution):
+        found = Measurement(0.0)
+        object.__setattr__(found, "value", len(text))  # past the type checks that tests run with
+        return found
+
+
+class RaisingMetric(SoundMetric):
+    def __call__(self, text, attribution):
+        raise KeyError("no such word")
+
+
+@dataclass(frozen=True)
+class RunningMean(SoundMetric):
+    seen: list = field(default_factory=list)
+
+    def __call__(self, text, attribution):
+        found = yield from super().__call__(text, attribution)
+        self.seen.append(found.value)
+        return replace(found, value=float(np.mean(self.seen)))
+
+
+@dataclass(frozen=True)
+class Counting(SoundMetric):
+    counter: itertools.count = field(default_factory=itertools.count)
+
+    def __call__(self, text, attribution):
+        return Measurement(float(next(self.counter)))
+
+
+@dataclass(frozen=True)
+class MeddlingMetric(SoundMetric):
+    model: torch.nn.Module
+    deed: str
+
+    def __call__(self, text, attribution):
+        found = yield from super().__call__(text, attribution)
+        meddle(self.model, self.deed)
+        return found
+
+
+class SortingInPlace(SoundMetric):
+    def __call__(self, text, attribution):
+        found = yield from super().__call__(text, attribution)
+        attribution.scores.sort()
+        return found
+
+
+class MaskingMetric(SoundMetric):
+    def __call__(self, text, attribution):
+        found = yield from super().__call__(text, attribution)
+        text.ids[:] = text.mask_id
+        return found
+
+
+def test_sound_metric_passes():
+    assert check_metric(SoundMetric(), *setting()) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "clause", "complaint"),
+    [
+        (BareFloat(), gives_a_measurement, "gives a float, not a Measurement"),
+        (Infinite(), gives_a_measurement, "gives text '0-0' an infinite value"),
+        (Whole(), gives_a_measurement, "measures text '0-0' by a int, not a float"),
+        (RaisingMetric(), gives_a_measurement, "failed on .'0-0', 0.: KeyError: 'no such word'"),
+        (RunningMean(), measures_alike_in_any_batch, "when other texts share its batch"),
+        (Counting(), measures_alike_again, "gives text '0-0' first 0.0, then 9.0"),
+        (SortingInPlace(), leaves_all_as_found_measuring, "changes `scores` of Attribution 5"),
+        (MaskingMetric(), leaves_all_as_found_measuring, "changes `ids` of Text 0"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
+)
+def test_faulty_metric_breaks_its_clause(metric, clause, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        clause(metric, *setting())
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_meddling_metric_breaks_its_clause(deed):
+    classifier, texts = setting()
+    with pytest.raises(AssertionError, match=DEEDS[deed]):
+        leaves_all_as_found_measuring(MeddlingMetric(classifier.model, deed), classifier, texts)
+
+
+@pytest.mark.parametrize("name", ["comprehensiveness", "sufficiency"])
+def test_classifier_that_reads_padding_breaks_the_metrics_batch_clause(name):
+    classifier, texts = setting()
+    with pytest.raises(AssertionError, match="when other texts share its batch"):
+        measures_alike_in_any_batch(METRICS[name](), PaddingAttended(classifier), texts)
+
+
+def test_checks_ask_for_texts_that_can_show_a_fault():
+    classifier = tiny_classifier("bert")
+    texts = random_texts(classifier, (4, 4))
+    with pytest.raises(AssertionError, match="must have different lengths"):
+        check_explainer(Sound(), classifier, texts)
+    with pytest.raises(AssertionError, match="must have different ids"):
+        check_explainer(Sound(), classifier, texts[:1] * 2)
+    with pytest.raises(AssertionError, match="needs evidence: check it with texts that have it"):
+        check_metric(METRICS["evidence"](), classifier, [replace(one, evidence=None) for one in texts])

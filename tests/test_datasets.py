@@ -1,0 +1,346 @@
+"""Data sets: files as people write them, planted sentences with known evidence, and the three real ones."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures_run import bug, use_cache
+from scipy.stats import chi2_contingency
+
+from faithbench.datasets import ag_news, hatexplain, imdb
+from faithbench.datasets.build import build_dataset
+from faithbench.datasets.hatexplain import HateXplain
+from faithbench.datasets.planted import CUES, DISTRACTORS, Planted
+from faithbench.errors import UserError
+from faithbench.types import Example
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+ROWS = [
+    {"text": "a warm film", "label": 1, "evidence": [[2, 6]]},
+    {"text": 'grim, "dull"\nand long', "label": 0, "evidence": [[0, 4], [7, 11]]},
+    {"text": "ein schöner Plot", "label": 1, "evidence": []},
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data or models of this machine."""
+    use_cache(monkeypatch, tmp_path / "cache")
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The real data, where they are."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data sets are not here ({SHARED})")
+    monkeypatch.setenv("FAITHBENCH_DATA", str(SHARED))
+    return SHARED
+
+
+def write(folder: Path, ending: str, rows: list[dict], name: str = "test") -> Path:
+    """The rows as a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.{ending}"
+    frame = pd.DataFrame(rows)
+    if ending == "parquet":
+        frame.to_parquet(path)
+    elif ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    else:
+        for column in {"evidence", "rationale"} & set(frame):
+            frame[column] = frame[column].map(json.dumps)
+        frame.to_csv(path, index=False)
+    return path
+
+
+def load(text: str | Path, split: str = "test") -> list[Example]:
+    """The examples of a data set."""
+    return list(build_dataset(str(text)).object.load(split))
+
+
+def marked(example: Example, spans: tuple[tuple[int, int], ...] | None) -> list[str]:
+    """The words under spans."""
+    return [example.text[start:end] for start, end in spans or ()]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_file_gives_its_rows_in_order(tmp_path, ending):
+    examples = load(write(tmp_path, ending, ROWS))
+    assert [(e.text, e.label, e.evidence) for e in examples] == [
+        (row["text"], row["label"], tuple(map(tuple, row["evidence"]))) for row in ROWS
+    ]
+    assert [e.id for e in examples] == ["0", "1", "2"]
+    assert [e.rationale for e in examples] == [None] * 3
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_names_of_labels_are_numbered_alphabetically(tmp_path, ending):
+    rows = [{"text": f"text {i}", "label": name} for i, name in enumerate(["sport", "arts", "world", "arts"])]
+    path = write(tmp_path, ending, rows)
+    assert build_dataset(str(path)).object.class_names == ("arts", "sport", "world")
+    assert [e.label for e in load(path)] == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2, 1], [0.0, 1.0, 2.0, 1.0], ["0", "1", "2", "1"]])
+def test_numbers_are_labels_as_they_are(tmp_path, labels):
+    path = write(tmp_path, "jsonl", [{"text": "a", "label": label} for label in labels])
+    assert build_dataset(str(path)).object.class_names == ("0", "1", "2")
+    assert [e.label for e in load(path)] == [0, 1, 2, 1]
+
+
+def test_ten_numbered_classes_keep_their_numbers(tmp_path):
+    path = write(tmp_path, "csv", [{"text": "a", "label": i} for i in (10, 2, 0, 9)])
+    assert [e.label for e in load(path)] == [10, 2, 0, 9]
+    assert len(build_dataset(str(path)).object.class_names) == 11
+
+
+def test_columns_and_ids_can_be_named(tmp_path):
+    path = write(tmp_path, "csv", [{"body": "one", "kind": "x", "id": "a7"}, {"body": "two", "kind": "y", "id": "b8"}])
+    examples = load(f"file(path='{path}', text=body, label=kind)")
+    assert [(e.id, e.text, e.label) for e in examples] == [("a7", "one", 0), ("b8", "two", 1)]
+
+
+@bug("datasets/file.py: `row.get('id') or index` takes the id 0 for none")
+def test_an_id_of_zero_is_an_id(tmp_path):
+    path = write(tmp_path, "jsonl", [{"id": 1 - i, "text": "a", "label": i} for i in range(2)])
+    assert [e.id for e in load(path)] == ["1", "0"]
+
+
+@bug("datasets/file.py opens CSV as utf-8, not utf-8-sig: what Excel saves has no column 'text'")
+def test_a_byte_order_mark_is_not_part_of_a_column(tmp_path):
+    path = tmp_path / "excel.csv"
+    path.write_text("text,label\na,0\nb,1\n", encoding="utf-8-sig")
+    assert [e.text for e in load(path)] == ["a", "b"]
+
+
+def test_a_path_and_its_spec_are_the_same_data_set(tmp_path):
+    path = write(tmp_path, "csv", ROWS)
+    assert build_dataset(str(path)).full == build_dataset(f"file(path='{path}')").full
+
+
+def test_a_folder_has_a_file_for_each_split(tmp_path):
+    for split, ending, count in (("train", "csv", 4), ("validation", "jsonl", 2), ("test", "parquet", 3)):
+        write(tmp_path, ending, [{"text": f"{split} {i}", "label": i % 2} for i in range(count)], split)
+    for split, count in (("train", 4), ("validation", 2), ("test", 3)):
+        assert [e.text for e in load(tmp_path, split)] == [f"{split} {i}" for i in range(count)]
+
+
+def test_classes_of_a_folder_are_those_of_all_its_splits(tmp_path):
+    write(tmp_path, "csv", [{"text": "a", "label": "b"}, {"text": "a", "label": "c"}], "train")
+    write(tmp_path, "csv", [{"text": "a", "label": "d"}, {"text": "a", "label": "a"}], "test")
+    assert build_dataset(str(tmp_path)).object.class_names == ("a", "b", "c", "d")
+    assert [e.label for e in load(tmp_path, "train")] == [1, 2]
+
+
+def test_a_missing_split_is_a_user_error(tmp_path):
+    write(tmp_path, "csv", ROWS)
+    with pytest.raises(UserError, match=r"no train split; a folder with train\.csv would have one"):
+        load(tmp_path, "train")
+
+
+def test_planted_evidence_is_exactly_the_cue_words():
+    for example in Planted().load("test"):
+        cues = [word for word in example.text.split() if word in CUES[0] + CUES[1]]
+        assert marked(example, example.evidence) == cues
+        assert len(cues) == 2
+        assert set(cues) <= set(CUES[example.label])
+
+
+def test_planted_cues_and_distractors_are_different_words():
+    words = [*CUES[0], *CUES[1], *DISTRACTORS]
+    assert len(set(words)) == len(words)
+
+
+def test_planted_distractors_say_nothing_of_the_class():
+    counts = {0: Counter(), 1: Counter()}
+    lengths = {0: Counter(), 1: Counter()}
+    for example in Planted(train=8000).load("train"):
+        others = [word for word in example.text.split() if word in DISTRACTORS]
+        counts[example.label].update(others)
+        lengths[example.label][len(others)] += 1
+    for table in (counts, lengths):
+        names = sorted(table[0] | table[1])
+        frequencies = [[table[label][name] for name in names] for label in (0, 1)]
+        assert min(map(min, frequencies)) > 20
+        assert chi2_contingency(frequencies).pvalue > 0.01
+    assert set(counts[0]) == set(DISTRACTORS)
+
+
+def test_planted_cues_stand_anywhere():
+    places = Counter()
+    for example in Planted(test=2000).load("test"):
+        words = example.text.split()
+        places.update(round(4 * i / (len(words) - 1)) for i, word in enumerate(words) if word not in DISTRACTORS)
+    shares = np.array([places[i] for i in range(5)]) / sum(places.values())
+    np.testing.assert_allclose(shares, [1 / 8, 1 / 4, 1 / 4, 1 / 4, 1 / 8], atol=0.05)
+
+
+def test_planted_sizes_lengths_and_labels():
+    data = Planted(train=7, validation=5, test=6, cues=3, distractors=8)
+    for split, size in (("train", 7), ("validation", 5), ("test", 6)):
+        examples = data.load(split)
+        assert [e.label for e in examples] == [i % 2 for i in range(size)]
+        assert len({e.id for e in examples}) == size
+        assert all(7 <= len(e.text.split()) <= 11 for e in examples)
+        assert all(len(e.evidence or ()) == 3 for e in examples)
+    assert not {e.id for e in data.load("train")} & {e.id for e in data.load("test")}
+
+
+def test_planted_is_drawn_by_its_seed_and_split_alone():
+    assert Planted().load("test") == Planted(train=50, validation=3).load("test")
+    assert Planted(test=300).load("test")[:200] == Planted().load("test")
+    assert Planted(seed=1).load("test") != Planted().load("test")
+    assert [e.text for e in Planted(test=200, validation=200).load("validation")] != [
+        e.text for e in Planted().load("test")
+    ]
+
+
+POSTS = [
+    ("a", ["you", "are", "so", "kind"], [1, 1, 0], []),
+    ("b", ["such", "a", "vile", "word"], [0, 0, 2], [[0, 0, 1, 1], [0, 0, 1, 0], [1, 0, 1, 0]]),
+    ("c", ["mean", "and", "mean"], [2, 2, 1], [[1, 0, 0], [1, 0, 1]]),
+    ("d", ["who", "knows"], [0, 1, 2], [[1, 0], [0, 1]]),
+]
+ANNOTATED = {"label": [1, 0, 2, -1], "union": [[], ["such", "vile", "word"], ["mean", "mean"], []]}
+
+
+def hub_rows(posts) -> list[dict]:
+    """Posts in the layout of the hub: id, tokens, labels of the annotators, their marks."""
+    return [
+        {
+            "id": name,
+            "annotators": {"label": labels, "annotator_id": [1, 2, 3], "target": [["None"]] * 3},
+            "rationales": marks,
+            "post_tokens": tokens,
+        }
+        for name, tokens, labels, marks in posts
+    ]
+
+
+def local_rows() -> list[dict]:
+    """The same posts in the layout of a local folder, worked out by hand; the undecided one is marked -1."""
+    unions = [[0, 0, 0, 0], [1, 0, 1, 1], [1, 0, 1], [1, 1]]
+    majorities = [[0, 0, 0, 0], [0, 0, 1, 0], [1, 0, 1], [1, 1]]  # at least half of those who marked the post
+    return [
+        {"id": name, "tokens": tokens, "label": label, "rationale_union": union, "rationale_majority": majority}
+        for (name, tokens, _, _), label, union, majority in zip(
+            POSTS, ANNOTATED["label"], unions, majorities, strict=True
+        )
+    ]
+
+
+def hatexplain_of(folder: Path, rows: list[dict], monkeypatch: pytest.MonkeyPatch, **options) -> list[Example]:
+    """The test split of HateXplain made of these rows."""
+    write(folder / "hatexplain", "parquet", rows)
+    monkeypatch.setenv("FAITHBENCH_DATA", str(folder))
+    return HateXplain(**options).load("test")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_hatexplain_from_the_hub_and_from_a_local_folder_agree(tmp_path, monkeypatch, classes):
+    hub = hatexplain_of(tmp_path / "hub", hub_rows(POSTS), monkeypatch, classes=classes)
+    local = hatexplain_of(tmp_path / "local", local_rows(), monkeypatch, classes=classes)
+    assert hub == local
+    assert [e.id for e in hub] == ["a", "b", "c"]
+    assert [e.label for e in hub] == ([0, 1, 1] if classes == 2 else [1, 0, 2])
+    assert [marked(e, e.rationale) for e in hub] == ANNOTATED["union"][:3]
+
+
+@bug("hatexplain._unified wants more than half of the marks; rationale_majority of the local data wants half")
+def test_the_majority_of_two_is_the_same_from_the_hub_and_from_a_local_folder(tmp_path, monkeypatch):
+    hub = hatexplain_of(tmp_path / "hub", hub_rows(POSTS), monkeypatch, rationale="majority")
+    local = hatexplain_of(tmp_path / "local", local_rows(), monkeypatch, rationale="majority")
+    assert hub == local
+
+
+@bug("hatexplain._unified zips the annotators' marks strictly: lists of unlike length are a ValueError")
+def test_marks_of_unlike_length_do_not_stop_the_whole_data_set(tmp_path, monkeypatch):
+    posts = [*POSTS, ("e", ["one", "two", "three"], [0, 0, 0], [[1, 0, 0], [0, 1], [0, 0, 0]])]
+    examples = hatexplain_of(tmp_path, hub_rows(posts), monkeypatch)
+    assert marked(examples[-1], examples[-1].rationale) == ["one", "two"]
+
+
+def test_a_post_without_marks_on_record_has_no_rationale(tmp_path, monkeypatch):
+    rows = [{**row, "rationale_union": None} if row["id"] == "b" else row for row in local_rows()]
+    examples = {e.id: e for e in hatexplain_of(tmp_path, rows, monkeypatch)}
+    assert examples["b"].rationale is None
+    assert examples["a"].rationale == ()
+
+
+@pytest.mark.parametrize("rows", [10, 11])
+@pytest.mark.parametrize("module", [ag_news, imdb])
+def test_halves_of_the_test_split_are_disjoint_and_cover_it(tmp_path, monkeypatch, module, rows):
+    name = module.__name__.rpartition(".")[2]
+    write(tmp_path / name, "parquet", [{"text": f"test {i}", "label": i % 2} for i in range(rows)])
+    write(tmp_path / name, "parquet", [{"text": f"train {i}", "label": i % 2} for i in range(4)], "train")
+    monkeypatch.setenv("FAITHBENCH_DATA", str(tmp_path))
+    validation, test, train = (load(name, split) for split in ("validation", "test", "train"))
+    assert (len(validation), len(test)) == (rows // 2, rows - rows // 2)
+    assert sorted(e.text for e in validation + test) == sorted(f"test {i}" for i in range(rows))
+    assert len({e.id for e in validation + test + train}) == rows + 4
+    assert [e.text for e in train] == [f"train {i}" for i in range(4)]
+    assert [e.text for e in validation] != sorted(e.text for e in validation)
+    assert load(name, "validation") == validation
+    assert all(e.label == int(e.text.split()[1]) % 2 for e in validation + test + train)
+
+
+@pytest.mark.parametrize("name", ["hatexplain", "ag_news", "imdb"])
+def test_a_missing_local_file_is_named_with_the_variable(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAITHBENCH_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=rf"{name}/test\.parquet does not exist .*FAITHBENCH_DATA"):
+        load(name)
+
+
+@pytest.mark.usefixtures("shared")
+def test_hatexplain_has_its_official_splits_binary_labels_and_marks():
+    for split, posts in (("validation", 1922), ("test", 1924)):
+        binary, original = HateXplain().load(split), HateXplain(classes=3).load(split)
+        assert len(binary) == len(original) == len({e.id for e in binary}) == posts
+        assert all(b.label == (o.label != 1) for b, o in zip(binary, original, strict=True))
+        assert Counter(e.label for e in original).keys() == {0, 1, 2}
+        toxic = [e for e in binary if e.label == 1]
+        assert 0.55 < len(toxic) / posts < 0.65
+        assert sum(bool(e.rationale) for e in toxic) > 0.99 * len(toxic)
+        assert not any(e.rationale for e in binary if e.label == 0)
+
+
+def test_hatexplain_rationales_lie_on_the_marked_tokens(shared):
+    for split in ("train", "validation", "test"):
+        rows = {
+            row["id"]: row for row in pd.read_parquet(shared / "hatexplain" / f"{split}.parquet").to_dict("records")
+        }
+        for which in ("union", "majority"):
+            for example in HateXplain(rationale=which).load(split):
+                row = rows[example.id]
+                marks = row[f"rationale_{which}"]
+                expected = [] if marks is None else [t for t, m in zip(row["tokens"], marks, strict=True) if m]
+                wrong = marked(example, example.rationale) != expected or (example.rationale is None) != (marks is None)
+                assert not wrong, f"{split}: {which} marks of {example.id}"  # the post itself is not for printing
+
+
+def test_hatexplain_from_the_hubs_columns_agrees_with_the_real_local_file(shared, tmp_path, monkeypatch):
+    rows = pd.read_parquet(shared / "hatexplain" / "test.parquet").head(300).to_dict("records")
+    posts = [
+        (r["id"], list(r["tokens"]), list(r["annotator_labels"]), [list(m) for m in r["rationales"]]) for r in rows
+    ]
+    local = HateXplain(classes=3).load("test")[:300]
+    hub = hatexplain_of(tmp_path, hub_rows(posts), monkeypatch, classes=3)
+    unequal = [a.id for a, b in zip(hub, local, strict=True) if a != b]
+    assert unequal == []
+    assert hatexplain.HUB.paths.keys() == {"train", "validation", "test"}
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize(("name", "half", "classes"), [("ag_news", 3800, 4), ("imdb", 12500, 2)])
+def test_the_real_test_splits_are_halved_and_about_balanced(name, half, classes):
+    validation, test = load(name, "validation"), load(name, "test")
+    assert len(validation) == len(test) == half
+    assert len({e.id for e in validation + test}) == 2 * half
+    for examples in (validation, test):
+        counts = Counter(e.label for e in examples)
+        assert sorted(counts) == list(range(classes))
+        assert max(counts.values()) < 1.1 * min(counts.values())
+    assert len(build_dataset(name).object.class_names) == classes

@@ -1,0 +1,202 @@
+"""The engine: no row twice, full batches, bounded work, errors that stay where they happen."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from builders import LinearModel, answers, random_texts, text, tiny_classifier
+
+from faithbench import engine as engine_module
+from faithbench.engine import Engine
+from faithbench.errors import UserError
+from faithbench.questions import Attentions, Gradients, Logits, ask, together
+from faithbench.types import Text
+
+
+@dataclass
+class Watched:
+    """A linear model that notes the batches it was given, and may run out of memory or give NaN."""
+
+    model: LinearModel = field(default_factory=LinearModel.random)
+    batch_tokens: int = 64
+    memory: int = 10**9  # tokens that fit
+    poison: int | None = None  # a token id that makes logits NaN
+    batches: list[list[np.ndarray]] = field(default_factory=list)
+
+    def logits(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        self._note(rows)
+        logits = self.model.logits(rows)
+        logits[[self.poison in row for row in rows]] = np.nan
+        return logits
+
+    def gradients(self, rows: Sequence[np.ndarray], targets: Sequence[int], frozen: bool) -> list:
+        self._note(rows)
+        return self.model.gradients(rows, targets, frozen)
+
+    def attentions(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        self._note(rows)
+        return self.model.attentions(rows)
+
+    def _note(self, rows: Sequence[np.ndarray]) -> None:
+        if len(rows) * max(map(len, rows)) > self.memory:
+            raise MemoryError
+        self.batches.append(list(rows))
+
+
+def masks(text: Text, count: int) -> np.ndarray:
+    """The full text, then the text without its first, second, … token."""
+    keep = np.ones((count + 1, len(text)), dtype=bool)
+    keep[np.arange(1, count + 1), np.arange(1, count + 1)] = False
+    return keep
+
+
+def asks(text: Text, times: int = 1, count: int = 3) -> Iterator[object]:
+    """A component that asks the same masks several times."""
+    for _ in range(times):
+        logits = yield Logits(text, masks(text, count))
+    return logits
+
+
+def texts_of(lengths: Sequence[int]) -> list[Text]:
+    rng = np.random.default_rng(0)
+    return [text([1, *rng.integers(2, 12, n), 1], name=str(i)) for i, n in enumerate(lengths)]
+
+
+def test_answers_are_those_of_one_row_at_a_time_whatever_the_batches():
+    model = LinearModel.random()
+    texts = texts_of([4, 9, 5, 30, 6, 4, 9, 17])
+    for budget in (1, 20, 64, 10_000):
+        results = Engine(Watched(model), budget).run(together({t.id: ask(asks, t)}) for t in texts)
+        found = {key: outcome.value for result in results for key, outcome in result.items()}
+        for t in texts:
+            slow = [model.logits([np.where(keep, t.ids, t.mask_id)])[0] for keep in masks(t, 3)]
+            np.testing.assert_allclose(found[t.id], slow, rtol=1e-12)
+
+
+def test_no_row_runs_twice_and_every_asker_is_charged():
+    model = Watched()
+    (t,) = texts_of([8])
+    engine = Engine(model)
+    (outcomes,) = engine.run([together({"once": ask(asks, t), "thrice": ask(asks, t, 3)})])
+    assert engine.counts.asked == 16
+    assert engine.counts.run == 4 == len({row.tobytes() for batch in model.batches for row in batch})
+    assert (outcomes["once"].rows, outcomes["thrice"].rows) == (4, 12)
+    assert outcomes["once"].seconds > 0
+
+
+def test_gradients_for_two_classes_and_both_kinds_are_different_rows():
+    model = Watched()
+    (t,) = texts_of([8])
+
+    def curious(t: Text) -> Iterator[object]:
+        return (yield Gradients(t, 0), Gradients(t, 1), Gradients(t, 1, frozen=True), Gradients(t, 0), Attentions(t))
+
+    engine = Engine(model)
+    (outcomes,) = engine.run([together({"it": ask(curious, t)})])
+    assert engine.counts.run == 4
+    a, b, c, d, attention = outcomes["it"].value
+    assert a is d
+    assert not np.allclose(a.gradient, b.gradient)
+    assert c.logit == b.logit
+    assert attention.shape == (1, 1, 10, 10)
+
+
+def test_batches_keep_to_the_budget_and_hold_little_padding():
+    model = Watched(batch_tokens=100)
+    texts = sorted(texts_of(list(range(3, 40)) * 3), key=len, reverse=True)
+    assert len(list(Engine(model).run(together({0: ask(asks, t)}) for t in texts))) == len(texts)
+    for batch in model.batches:
+        width = max(map(len, batch))
+        assert len(batch) == 1 or len(batch) * width <= 100
+        assert len(batch) * width - sum(map(len, batch)) <= len(batch) * width / 8
+    full = sum(len(batch) * max(map(len, batch)) for batch in model.batches) / (100 * len(model.batches))
+    assert full > 0.6  # as full as rows of up to 41 tokens can fill 100
+
+
+def test_texts_are_begun_only_when_there_is_room():
+    begun: list[int] = []
+
+    def conversation(i: int, t: Text) -> Iterator[object]:
+        begun.append(i)
+        return (yield from together({0: ask(asks, t)}))
+
+    texts = texts_of([8] * 500)
+    results = Engine(Watched(batch_tokens=64)).run(conversation(i, t) for i, t in enumerate(texts))
+    ahead = [len(begun) - finished for finished, _ in enumerate(results)]
+    assert len(begun) == 500
+    assert max(ahead) < 12  # two batches of 64 tokens hold 12 rows of 10
+
+
+def test_out_of_memory_halves_the_budget_and_is_remembered():
+    model = Watched(batch_tokens=400, memory=120)
+    engine = Engine(model)
+    assert len(list(engine.run(together({0: ask(asks, t)}) for t in texts_of([8] * 40)))) == 40
+    assert engine.batch_tokens == 100
+
+
+def test_a_row_that_never_fits_is_a_user_error():
+    engine = Engine(Watched(memory=5))
+    with pytest.raises(UserError, match="10 tokens does not fit into memory"):
+        list(engine.run([together({0: ask(asks, t)}) for t in texts_of([8])]))
+
+
+def test_a_component_that_raises_fails_alone():
+    def fails_at_once(t: Text) -> object:
+        raise ZeroDivisionError("at once")
+
+    def fails_later(t: Text) -> Iterator[object]:
+        yield Logits(t, masks(t, 1))
+        raise KeyError("later")
+
+    (t,) = texts_of([8])
+    askings = {"a": ask(fails_at_once, t), "b": ask(fails_later, t), "c": ask(asks, t)}
+    (outcomes,) = Engine(Watched()).run([together(askings)])
+    assert outcomes["a"].error == "ZeroDivisionError: at once"
+    assert outcomes["b"].error == "KeyError: 'later'"
+    assert outcomes["c"].error is None
+    assert outcomes["c"].value.shape == (4, 3)
+
+
+def test_a_component_without_questions_just_returns():
+    (outcomes,) = Engine(Watched()).run([together({"it": ask(lambda: 42)})])
+    assert outcomes["it"].value == 42
+    assert outcomes["it"].rows == 0
+
+
+def test_logits_that_are_not_numbers_stop_the_run_in_one_sentence():
+    (t,) = texts_of([8])
+    engine = Engine(Watched(poison=int(t.ids[3])))
+    with pytest.raises(UserError, match="logits that are not finite numbers"):
+        list(engine.run([together({0: ask(asks, t)})]))
+
+
+def test_a_planted_fault_in_deduplication_is_seen(monkeypatch: pytest.MonkeyPatch):
+    real = engine_module._rows
+    calls = iter(range(1000))
+
+    def never_equal(question: Logits) -> object:
+        lane, rows = real(question)
+        return (lane[0], next(calls)), rows
+
+    monkeypatch.setattr(engine_module, "_rows", never_equal)
+    (t,) = texts_of([8])
+    engine = Engine(Watched())
+    list(engine.run([together({0: ask(asks, t, 3)})]))
+    assert engine.counts.run == 12
+
+
+def test_attention_and_gradients_of_a_transformer_do_not_depend_on_padding(monkeypatch: pytest.MonkeyPatch):
+    classifier = tiny_classifier("bert")
+    texts = random_texts(classifier, (3, 9, 6))
+    alone = {t.id: answers(classifier, _both(t)) for t in texts}
+    monkeypatch.setattr(engine_module, "MAX_PADDING", 1.0)
+    results = Engine(classifier, 10_000).run(together({t.id: ask(_both, t)}) for t in texts)
+    padded = {key: outcome.value for result in results for key, outcome in result.items()}
+    for t in texts:
+        np.testing.assert_allclose(padded[t.id][0], alone[t.id][0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(padded[t.id][1].gradient, alone[t.id][1].gradient, rtol=1e-4, atol=1e-6)
+
+
+def _both(t: Text) -> Iterator[object]:
+    return (yield Attentions(t), Gradients(t, 1, frozen=True))

@@ -1,0 +1,258 @@
+"""Specs and plugins: texts become components and texts again, and no plugin can disturb another."""
+
+from pathlib import Path
+
+import pytest
+from fixtures_run import add_distribution, bug
+
+import faithbench
+from faithbench import plugins, spec
+from faithbench.errors import UserError
+
+LAB = '''
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """Shines."""
+
+    watts: int = 60
+    warmth: float = 0.5
+    colour: str = "white"
+    dim: bool = False
+    limit: int | None = None
+    version = 3
+
+    def __post_init__(self):
+        if self.watts < 0:
+            raise ValueError(f"watts={self.watts!r} is not allowed; it must not be negative.")
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Needs a size."""
+
+    size: int
+'''
+
+CHAINED = bug("spec.parse does not check that what is called is the one name")
+KEYWORD = bug("spec._text writes a string bare that Python reads as a keyword or constant")
+UNTYPED = bug("spec.build does not compare the type of a value with that of the default")
+
+
+@pytest.fixture
+def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution with the metrics `lamp` and `bare`."""
+    entries = {"metrics": {"lamp": "lab_of_lamps:Lamp", "bare": "lab_of_lamps:Bare"}}
+    monkeypatch.syspath_prepend(add_distribution(tmp_path / "lab", "lab", entries, {"lab_of_lamps": LAB}))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lime", ("lime", [], {})),
+        ("lime()", ("lime", [], {})),
+        ("  bcos-bert( b = 2.0 )  ", ("bcos-bert", [], {"b": 2.0})),
+        ("lime(500, seed=-3)", ("lime", [500], {"seed": -3})),
+        ("f(a=word, b='two words', c=None, d=True)", ("f", [], {"a": "word", "b": "two words", "c": None, "d": True})),
+        ("f(path='a (b), c=d.csv')", ("f", [], {"path": "a (b), c=d.csv"})),
+        ("f(a=[1, 2], b=(0.1, 0.2))", ("f", [], {"a": [1, 2], "b": (0.1, 0.2)})),
+        ("f(a=1e-5,\n  b=2,)", ("f", [], {"a": 1e-5, "b": 2})),
+    ],
+)
+def test_parse_reads_name_positional_and_named_parameters(text, expected):
+    assert spec.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "()", "two words", "f(", "f)", "f(a=1", "f(a=1))", "f(a==1)", "f(a=b c)", "f(1=2)", "f(a=1, 2)"),
+        *("f(a=1) g(b=2)", "f(a=1), g(b=2)", "f(a=1);g()", "f(**{'a': 1})", "f(*[1])", "f(a=lambda: 1)", "f(a=b.c)"),
+        *("f(a=1 # no)", "f(a=\0)", "f(a=[i for i in (1,)])", "f(a=f'{1}')", "f(a=(b:=1))", "f(a=1+b)"),
+        *(pytest.param(text, marks=CHAINED) for text in ("f(1)(2)", "f(a=1)(a=2)", "f(1).g(2)")),
+        pytest.param("f(a=1, a=2)", marks=bug("ast.parse lets a repeated parameter through; the last one wins")),
+        pytest.param("f(a={[]: 1})", marks=bug("spec.parse does not catch literal_eval's TypeError")),
+        pytest.param("f(a=" + "-" * 20_000 + "1)", marks=bug("spec.parse does not catch MemoryError, RecursionError")),
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_malformed_text_is_a_user_error_that_repeats_it(text):
+    with pytest.raises(UserError) as error:
+        spec.parse(text)
+    assert str(error.value).startswith(repr(text)[:20])
+
+
+@pytest.mark.parametrize("call", ["open({0!r}, 'w')", "__import__('pathlib').Path({0!r}).touch()"])
+def test_no_code_is_run(call, tmp_path):
+    text = f"planted(seed={call.format(str(tmp_path / 'touched'))})"
+    with pytest.raises(UserError):
+        spec.build("dataset", text)
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(0, -1, 10**20, 0.1, -2.5, 1e-05, 1e300, True, False, None, [1, 2], (0.5,)),
+        *("word", "Word_1", "two words", "a/b c.csv", "it's", 'say "x"', "", "1", "1.5", "-", "tab\tnew\nline", "ünï"),
+        *("a\\b", "(", ")", ",", "=", "#"),
+        *(pytest.param(word, marks=KEYWORD) for word in ("True", "None", "class", "lambda", "not")),
+        pytest.param("aﬁ", marks=bug("spec._text writes letters bare that Python normalises; only ASCII is safe")),
+    ],
+    ids=repr,
+)
+def test_write_then_parse_gives_the_value_back(value):
+    text = spec.write("name", {"key": value})
+    name, args, kwargs = spec.parse(text)
+    assert (name, args, kwargs) == ("name", [], {"key": value})
+    assert type(kwargs["key"]) is type(value)
+
+
+@pytest.mark.usefixtures("_lab")
+def test_defaults_are_in_the_identity_and_not_in_the_label():
+    component = spec.build("metric", "lamp(colour=red)")
+    assert component.full == "lamp(watts=60, warmth=0.5, colour=red, dim=False, limit=None)"
+    assert component.short == "lamp(colour=red)"
+    assert component.version == 3
+
+
+@pytest.mark.usefixtures("_lab")
+@pytest.mark.parametrize("text", ["lamp", "lamp()", "lamp(watts=60)", "lamp(60)", "lamp(60, dim=False, warmth=0.5)"])
+def test_one_component_has_one_identity_however_it_is_written(text):
+    assert spec.build("metric", text) == spec.build("metric", "lamp")
+    assert spec.build("metric", text).short == "lamp"
+
+
+@pytest.mark.usefixtures("_lab")
+def test_an_integer_where_the_default_is_a_float_is_that_float():
+    component = spec.build("metric", "lamp(warmth=2)")
+    assert component == spec.build("metric", "lamp(warmth=2.0)")
+    assert isinstance(component.object.warmth, float)
+    assert component.short == "lamp(warmth=2.0)"
+
+
+@pytest.mark.usefixtures("_lab")
+def test_positional_parameters_are_taken_in_order():
+    assert spec.build("metric", "lamp(40, 0.1, blue)").object.colour == "blue"
+    assert spec.build("metric", "bare(7)").full == "bare(size=7)"
+
+
+@pytest.mark.usefixtures("_lab")
+@pytest.mark.parametrize(
+    ("text", "overrides", "short"),
+    [
+        ("lamp", {"colour": "red"}, "lamp(colour=red)"),
+        ("lamp(colour=blue)", {"colour": "red"}, "lamp(colour=blue)"),
+        ("lamp", {"protocol": "paper"}, "lamp"),
+        ("lamp", {"colour": "white"}, "lamp"),
+        ("bare", {"size": 3}, "bare(size=3)"),
+    ],
+)
+def test_overrides_set_what_a_component_has_and_its_text_leaves_open(text, overrides, short):
+    assert spec.build("metric", text, overrides).short == short
+
+
+@pytest.mark.parametrize("kind", plugins.GROUPS)
+def test_every_installed_component_is_rebuilt_from_its_identity_and_its_label(kind):
+    names = [name for name in plugins.find(kind) if name != "file"]
+    assert names
+    for component in (spec.build(kind, name) for name in names):
+        assert spec.build(kind, component.full) == component
+        assert spec.build(kind, component.short) == component
+        assert component.short == component.full.partition("(")[0]
+
+
+@pytest.mark.usefixtures("_lab")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lampp", ["'lampp'", "metric", "did you mean lamp?"]),
+        ("xyzzy", ["'xyzzy'", "metric", "known: ", "comprehensiveness", "lamp"]),
+        ("lamp(wats=3)", ["'wats'", "'lamp'", "did you mean watts"]),
+        ("lamp(zzz=3)", ["'zzz'", "known: colour, dim, limit, warmth, watts"]),
+        ("lamp(watts=-3)", ["lamp(watts=-3)", "watts=-3 is not allowed"]),
+        ("lamp(watts=lots)", ["lamp(watts=lots)"]),
+        ("lamp(1, 2, 3, 4, 5, 6)", ["lamp(1, 2, 3, 4, 5, 6)", "too many", "watts, warmth"]),
+        ("lamp(1, watts=2)", ["lamp(1, watts=2)", "watts"]),
+        ("bare", ["'bare'", "'size'", "parameters: size"]),
+    ],
+)
+def test_what_cannot_be_built_is_named_with_what_would_be_allowed(text, words):
+    with pytest.raises(UserError) as error:
+        spec.build("metric", text)
+    assert [word for word in words if word not in str(error.value)] == []
+
+
+@UNTYPED
+@pytest.mark.usefixtures("_lab")
+@pytest.mark.parametrize(
+    "text", ["lamp(dim=true)", "lamp(dim=1)", "lamp(watts=2.5)", "lamp(watts=True)", "lamp(colour=3)"]
+)
+def test_a_value_of_another_type_than_the_default_is_refused(text):
+    with pytest.raises(UserError):
+        spec.build("metric", text)
+
+
+def test_two_distributions_that_claim_a_name_are_both_named_and_the_rest_works(tmp_path, monkeypatch):
+    for name in ("acme", "bolt"):
+        entries = {"explainers": {"torch_light": f"{name}_light:Light", f"{name}_only": f"{name}_light:Light"}}
+        source = "class Light:\n    '''Shines.'''\n"
+        monkeypatch.syspath_prepend(add_distribution(tmp_path / name, name, entries, {f"{name}_light": source}))
+    with pytest.raises(UserError, match=r"'torch_light' is claimed by .*acme 1\.0.*; uninstall one") as error:
+        spec.build("explainer", "torch_light")
+    assert "bolt 1.0" in str(error.value)
+    assert spec.build("explainer", "acme_only").full == "acme_only"
+    listed = {row.name: row.problem for row in faithbench.components("explainer")}
+    assert "bolt 1.0" in listed["torch_light"]
+    assert not listed["bolt_only"]
+
+
+def test_one_distribution_found_on_two_paths_is_one_claim(tmp_path, monkeypatch):
+    for place in ("here", "there"):
+        entries = {"explainers": {"twice": "twice_light:Light"}}
+        folder = add_distribution(tmp_path / place, "twice", entries, {"twice_light": "class Light: pass\n"})
+        monkeypatch.syspath_prepend(folder)
+    assert spec.build("explainer", "twice").full == "twice"
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("raise RuntimeError('out of oil\\nand wick')", "RuntimeError: out of oil"),
+        ("import no_such_module_of_this_name", "ModuleNotFoundError"),
+        ("class Other: pass", "AttributeError"),
+        ("this is no python", "SyntaxError"),
+        pytest.param("raise SystemExit(3)", "SystemExit", marks=bug("Plugin.load catches Exception only")),
+        pytest.param("Light = 3", "callable", marks=bug("listing takes the signature of what is not callable")),
+    ],
+    ids=["raises", "lacks a package", "lacks the name", "bad syntax", "exits", "not callable"],
+)
+def test_a_broken_plugin_is_listed_with_its_cause_and_breaks_nothing_else(source, cause, tmp_path, monkeypatch):
+    healthy = {row.name for row in faithbench.components("explainer")}
+    module = f"broken_{tmp_path.name}"
+    entries = {"explainers": {"broken": f"{module}:Light"}}
+    monkeypatch.syspath_prepend(add_distribution(tmp_path, "acme", entries, {module: source}))
+    listed = {row.name: row for row in faithbench.components("explainer")}
+    assert set(listed) == healthy | {"broken"}
+    assert [name for name, row in listed.items() if row.problem] == ["broken"]
+    assert cause in listed["broken"].problem
+    assert "\n" not in listed["broken"].problem
+    assert listed["broken"].origin == "acme 1.0"
+    with pytest.raises(UserError, match=r"acme 1\.0"):
+        spec.build("explainer", "broken")
+    assert spec.build("explainer", "random").object
+
+
+def test_an_unknown_kind_is_answered_with_the_kinds():
+    with pytest.raises(UserError, match=r"'models' is not known; use dataset, model, explainer, metric"):
+        faithbench.components("models")
+
+
+def test_listed_components_say_what_they_are():
+    rows = {(row.kind, row.name): row for row in faithbench.components()}
+    assert rows["model", "bcos-tiny"].signature == "b=1.5, qkv=False, seed=42"
+    assert rows["dataset", "file"].signature == "path, text=text, label=label"
+    assert rows["metric", "comprehensiveness"].summary.endswith(".")
+    assert rows["explainer", "random"].origin.startswith("faithbench ")

@@ -1,0 +1,281 @@
+"""The store: what is put in comes out once, whatever is killed, repeated, joined, damaged or written by others."""
+
+import math
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures_run import bug
+
+from faithbench.errors import UserError
+from faithbench.store import IDENTITY, SCHEMAS, Store
+from faithbench.types import Record
+
+
+def record(text_id: str = "t0", value: float = 1.0, **changes) -> Record:
+    """A record; what is not said is the same for all."""
+    cell = {"dataset": "d(seed=0)", "model": "m", "explainer": "e(n=1)", "metric": "s", "version": "1.1"}
+    marks = {"dataset_fingerprint": "df", "model_fingerprint": "mf", "text_id": text_id, "target": 1}
+    result = {"value": value, "parts": (0.25, 0.5), "seconds": 0.125, "rows": 10}
+    return Record(**{**cell, **marks, **result, **changes})
+
+
+def failed(text_id: str = "t0", error: str = "ValueError: no") -> Record:
+    """A record of a failure."""
+    return record(text_id, math.nan, parts=(), error=error)
+
+
+def attribution(text_id: str = "t0", scores=(0.5, -1.5), **changes) -> dict:
+    """An attribution as the runner hands it to the store."""
+    known = {name: getattr(record(text_id), name) for name in IDENTITY["attributions"]}
+    rest = {"target": 1, "scores": scores, "notes": '{"gap": 0.1}', "seconds": 0.5, "rows": 2, "error": None}
+    return {**known, **rest, **changes}
+
+
+def written(folder: Path, *parts: list[Record]) -> Store:
+    """A store that holds each list of records as a part of its own."""
+    store = Store(folder).open()
+    for rows in parts:
+        store.add([], rows)
+        store.flush()
+    return store
+
+
+def contents(folder: Path, kind: str = "records") -> pd.DataFrame:
+    """All entries in a fixed order, lists as tuples."""
+    frame = Store(folder).read(kind)
+    for name in {"scores", "parts"} & set(frame):
+        frame[name] = [None if cell is None else tuple(cell) for cell in frame[name]]
+    return frame.sort_values(IDENTITY[kind], ignore_index=True)
+
+
+def parts(folder: Path, kind: str = "records") -> list[Path]:
+    """The files of the parts."""
+    return sorted((folder / kind).glob("*.parquet"))
+
+
+def test_a_record_comes_out_as_it_went_in(tmp_path):
+    written(tmp_path, [record()])
+    (row,) = Store(tmp_path).read("records").to_dict("records")
+    assert list(row) == SCHEMAS["records"].names
+    assert pd.isna(row.pop("error"))
+    assert tuple(row.pop("parts")) == (0.25, 0.5)
+    assert row == {name: getattr(record(), name) for name in row}
+
+
+def test_an_attribution_comes_out_as_it_went_in(tmp_path):
+    store = Store(tmp_path).open()
+    store.add([attribution(scores=[0.1, 1e-300, -2.0])], [])
+    store.flush()
+    (row,) = store.read("attributions").to_dict("records")
+    assert list(row) == SCHEMAS["attributions"].names
+    assert row["scores"].tolist() == [0.1, 1e-300, -2.0]
+    assert (row["notes"], row["target"], row["rows"]) == ('{"gap": 0.1}', 1, 2)
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_nan_and_none_survive(tmp_path, compacted):
+    store = written(
+        tmp_path, [record("nan", math.nan, parts=(math.nan, 1.0)), record("none", parts=())], [failed("no")]
+    )
+    store.add([attribution("nan", scores=[math.nan, 1.0], notes=None), attribution("no", scores=None, error="x")], [])
+    store.flush()
+    store.add([attribution("other")], [])
+    store.flush()
+    if compacted:
+        store.compact()
+    rows = {row.text_id: row for row in contents(tmp_path).itertuples()}
+    assert math.isnan(rows["nan"].value)
+    assert pd.isna(rows["nan"].error)
+    np.testing.assert_array_equal(rows["nan"].parts, (math.nan, 1.0))
+    assert rows["none"].parts == ()
+    assert rows["no"].error == "ValueError: no"
+    scores = {row.text_id: row for row in contents(tmp_path, "attributions").itertuples()}
+    np.testing.assert_array_equal(scores["nan"].scores, (math.nan, 1.0))
+    assert pd.isna(scores["nan"].notes)
+    assert scores["no"].scores is None
+    assert scores["no"].error == "x"
+
+
+def test_an_empty_store_reads_as_no_rows_with_all_columns(tmp_path):
+    for kind, schema in SCHEMAS.items():
+        frame = Store(tmp_path).open().read(kind)
+        assert len(frame) == 0
+        assert list(frame) == schema.names
+
+
+def test_nothing_is_on_disk_before_it_is_flushed_and_an_empty_flush_writes_nothing(tmp_path):
+    store = Store(tmp_path).open()
+    store.add([attribution()], [record()])
+    assert parts(tmp_path) == []
+    store.flush()
+    store.flush()
+    assert len(parts(tmp_path)) == len(parts(tmp_path, "attributions")) == 1
+
+
+def test_entries_are_written_by_themselves_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr("faithbench.store.FLUSH_SECONDS", 0.0)
+    store = Store(tmp_path).open()
+    store.add([], [record()])
+    assert len(contents(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("name", IDENTITY["records"])
+def test_every_field_of_the_identity_tells_records_apart(tmp_path, name):
+    written(tmp_path, [record()], [replace(record(), **{name: "other"})])
+    assert len(contents(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("change", [{"value": 2.0}, {"target": 0}, {"seconds": 9.0}, {"rows": 1}, {"parts": ()}])
+def test_of_one_identity_the_later_counts(tmp_path, change):
+    written(tmp_path, [record(), record("t1")], [replace(record(), **change)])
+    rows = contents(tmp_path)
+    assert rows["text_id"].tolist() == ["t0", "t1"]
+    (name, value), *_ = change.items()
+    assert rows[name][0] == value
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize(
+    ("entries", "value", "error"),
+    [
+        ([failed(), record(value=2.0)], 2.0, None),
+        ([record(value=2.0), failed()], 2.0, None),
+        ([record(value=1.0), failed(), record(value=3.0), failed()], 3.0, None),
+        ([failed(error="first"), failed(error="second")], math.nan, "second"),
+    ],
+)
+def test_success_beats_failure_and_later_beats_earlier(tmp_path, entries, value, error, compacted):
+    store = written(tmp_path, *([entry] for entry in entries))
+    if compacted:
+        store.compact()
+    (row,) = contents(tmp_path).itertuples()
+    np.testing.assert_equal(row.value, value)
+    assert row.error == error if error else pd.isna(row.error)
+
+
+def test_compaction_joins_the_parts_and_keeps_everything(tmp_path):
+    store = written(
+        tmp_path, *([record(f"t{i}", float(i)), failed(f"f{i}"), record("same", float(i))] for i in range(5))
+    )
+    for i in range(3):
+        store.add([attribution(f"t{i}", [float(i)]), attribution(f"f{i}", None, error="no")], [])
+        store.flush()
+    before = {kind: contents(tmp_path, kind) for kind in SCHEMAS}
+    store.compact()
+    for kind in SCHEMAS:
+        pd.testing.assert_frame_equal(contents(tmp_path, kind), before[kind])
+        assert len(parts(tmp_path, kind)) == 1
+    assert len(before["records"]) == 11
+    assert before["records"].set_index("text_id")["value"]["same"] == 4
+
+
+def test_one_part_is_left_as_it_is(tmp_path):
+    store = written(tmp_path, [record()])
+    before = [(path.name, path.read_bytes()) for path in parts(tmp_path)]
+    store.compact()
+    assert [(path.name, path.read_bytes()) for path in parts(tmp_path)] == before
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_kill_within_compaction_changes_nothing(tmp_path, left):
+    store = written(tmp_path / "run", [record("a", 1.0), failed("b")], [record("a", 2.0)], [record("b", 3.0)])
+    before = contents(tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "old")
+    store.compact()
+    for path in parts(tmp_path / "old")[left:]:  # the kill came before these were removed
+        shutil.copy(path, tmp_path / "run" / "records")
+    pd.testing.assert_frame_equal(contents(tmp_path / "run"), before)
+    Store(tmp_path / "run").compact()
+    pd.testing.assert_frame_equal(contents(tmp_path / "run"), before)
+    assert len(parts(tmp_path / "run")) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut short", "empty", "other bytes"])
+def test_a_corrupt_part_is_a_user_error_that_names_the_file(tmp_path, damage):
+    written(tmp_path, [record()], [record("t1")])
+    path = parts(tmp_path)[1]
+    content = path.read_bytes()
+    path.write_bytes({"cut short": content[:-20], "empty": b"", "other bytes": b"x" * len(content)}[damage])
+    with pytest.raises(UserError) as error:
+        Store(tmp_path).read("records")
+    assert str(path) in str(error.value)
+    assert "delete it" in str(error.value)
+
+
+def test_a_part_of_another_kind_is_a_user_error_that_names_the_file(tmp_path):
+    pd.DataFrame({"text": ["a"]}).to_parquet(Store(tmp_path).open().folder / "records" / "mine.parquet")
+    with pytest.raises(UserError, match=r"mine\.parquet is not a part of records.*'dataset'"):
+        Store(tmp_path).read("records")
+
+
+def test_temporary_files_of_a_killed_writer_are_ignored(tmp_path):
+    store = written(tmp_path, [record()])
+    content = parts(tmp_path)[0].read_bytes()
+    (tmp_path / "records" / ".1-2-abc").write_bytes(content[:50])
+    (tmp_path / ".manifest.json.123").write_text('{"half')
+    assert len(contents(tmp_path)) == 1
+    assert store.manifest() == {}
+
+
+def test_two_stores_write_to_one_folder(tmp_path):
+    one, two = Store(tmp_path).open(), Store(tmp_path).open()
+    for i in range(4):
+        one.add([], [record(f"one-{i}")])
+        two.add([], [record(f"two-{i}"), record("both", float(i))])
+        one.flush()
+        two.flush()
+        assert len(contents(tmp_path)) == 2 * (i + 1) + 1
+    one.compact()
+    two.add([], [record("late")])
+    two.flush()
+    two.compact()
+    assert len(contents(tmp_path)) == 10
+    assert contents(tmp_path).set_index("text_id")["value"]["both"] == 3
+
+
+@bug("Store.read and compact take a part that another worker has just joined and removed for a corrupt one")
+def test_stores_that_compact_while_others_read_and_write_do_not_disturb_each_other(tmp_path):
+    def work(name: str) -> None:
+        try:
+            store = Store(tmp_path).open()
+            for i in range(25):
+                store.add([], [record(f"{name}-{i}")])
+                store.flush()
+                store.compact()
+        except UserError as error:
+            errors.append(str(error))
+
+    errors: list[str] = []
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(contents(tmp_path)) == 75
+
+
+def test_small_files_are_replaced_whole(tmp_path):
+    store = Store(tmp_path).open()
+    assert store.manifest() == {}
+    for number in range(3):
+        store.write_text("manifest.json", f'{{"number": {number}}}')
+        assert store.manifest() == {"number": number}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["attributions", "manifest.json", "records"]
+
+
+def test_a_damaged_manifest_is_a_user_error_that_names_the_file(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"half')
+    with pytest.raises(UserError, match=r"manifest\.json cannot be read"):
+        Store(tmp_path).manifest()
+
+
+def test_a_folder_that_cannot_be_written_is_a_user_error_that_names_it(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/run cannot be written"):
+        Store(tmp_path / "file" / "run").open()
