@@ -1,5 +1,6 @@
 """Explanations: one, checked, for the run; many, for a notebook."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -32,13 +33,13 @@ def attribute(
 
     Args:
         model: a checkpoint folder, a hub id, a named model (then `dataset` says which fine-tuned one), or a
-            transformers classifier in memory (then with its `tokenizer`).
+            transformers classifier in memory (then with its `tokenizer`; a copy is used).
         texts: what to explain.
         explainer: a spec, such as `"attention(variant=rollout)"`.
         target: the class to explain; None for the one that the model predicts.
         tokenizer: of a model in memory.
         dataset: of a named model.
-        device: `cpu`, `cuda` or `mps`; None for the best there is. A model in memory is moved there.
+        device: `cpu`, `cuda` or `mps`; None for the best there is.
 
     Returns:
         One attribution a text, in order, with its tokens.
@@ -90,7 +91,7 @@ def _classifier(
     if isinstance(model, PreTrainedModel):
         if tokenizer is None:
             raise UserError("a model in memory needs its tokenizer: attribute(model, texts, tokenizer=…).")
-        return HuggingFaceClassifier(model, tokenizer, best_device(device))
+        return HuggingFaceClassifier(copy.deepcopy(model), tokenizer, best_device(device))
     if not isinstance(model, str):
         return model
     setup = Setup(device=best_device(device), train=False)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from jaxtyping import Int
 
-from faithbench.errors import UserError
+from faithbench.errors import QuestionError, UserError
 from faithbench.interfaces import Classifier
 from faithbench.questions import Answer, Attentions, Conversation, Gradients, Logits, Question
 
@@ -123,6 +123,8 @@ class Engine:
         for ids in rows:
             key = (lane, target, ids.tobytes())
             keys.append(key)
+            if isinstance(question, Gradients) and not 0 <= target < self.model.classes:
+                item.known[key] = QuestionError(f"target {target} is not one of {self.model.classes} classes"), 0.0
             if key not in item.known:
                 item.todo.setdefault(lane, {})[key] = (ids, target)
         item.keys.append(keys)
@@ -131,7 +133,8 @@ class Engine:
     def _answer(self, item: _Open[T], index: int) -> Answer:
         found = [item.known[key] for key in item.keys[index]]
         values = [value for value, _ in found]
-        value = np.stack(values) if isinstance(item.questions[index], Logits) else values[0]
+        stacked = isinstance(item.questions[index], Logits) and not isinstance(values[0], QuestionError)
+        value = np.stack(values) if stacked else values[0]
         return Answer(value, rows=len(found), seconds=sum(seconds for _, seconds in found))
 
     def _answer_batch(self, active: Sequence[_Open[T]]) -> list[_Open[T]]:
@@ -141,8 +144,10 @@ class Engine:
         rows = [row for item, keys in batch for row in (item.todo[lane][key] for key in keys)]
         try:
             start = time.perf_counter()
-            values = self._ask(lane, [ids for ids, _ in rows], [target for _, target in rows])
+            values: Sequence[Any] = self._ask(lane, [ids for ids, _ in rows], [target for _, target in rows])
             seconds = (time.perf_counter() - start) / len(rows)
+        except QuestionError as error:
+            values, seconds = [error] * len(rows), 0.0
         except MemoryError as error:
             if len(rows) == 1:
                 raise UserError(f"a single text of {len(rows[0][0])} tokens does not fit into memory.") from error

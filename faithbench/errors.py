@@ -8,6 +8,10 @@ class UserError(Exception):
     """A mistake in what the user asked for: names the thing, the value and what would be allowed."""
 
 
+class QuestionError(Exception):
+    """A question that the model cannot answer. It reaches the component that asked, and fails that one alone."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not known, with near misses or, failing those, everything that is."""
     names = sorted(known)

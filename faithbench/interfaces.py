@@ -43,7 +43,8 @@ class Metric(Protocol):
 class Classifier(Protocol):
     """A model that answers. Rows are token ids without padding; answers come in the order of the rows.
 
-    The three that answer raise `MemoryError` when the batch was too large: the engine then makes it smaller.
+    The three that answer raise `MemoryError` when the batch was too large (the engine then makes it smaller) and
+    `faithbench.errors.QuestionError` when the model cannot answer such a question at all.
     """
 
     classes: int
@@ -52,17 +53,13 @@ class Classifier(Protocol):
     def encode(self, example: Example) -> Text:
         """The text as the model reads it, cut to its limit."""
 
-    def logits(self, rows: Sequence[Int[np.ndarray, "tokens"]]) -> Float[np.ndarray, "rows classes"]:
+    def logits(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Float[np.ndarray, "rows classes"]:
         """Logits."""
 
-    def gradients(
-        self, rows: Sequence[Int[np.ndarray, "tokens"]], targets: Sequence[int], frozen: bool
-    ) -> list[Gradient]:
+    def gradients(self, rows: Sequence[Int[np.ndarray, "_"]], targets: Sequence[int], frozen: bool) -> list[Gradient]:
         """Gradients of one logit a row at the embeddings."""
 
-    def attentions(
-        self, rows: Sequence[Int[np.ndarray, "tokens"]]
-    ) -> list[Float[np.ndarray, "layers heads queries keys"]]:
+    def attentions(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities."""
 
     def fingerprint(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float
 
+from faithbench.errors import QuestionError
 from faithbench.types import Text
 
 T = TypeVar("T")
@@ -23,6 +24,12 @@ class Logits:
 
     text: Text
     keep: Bool[np.ndarray, "variants tokens"]
+
+    def __post_init__(self) -> None:
+        if self.keep.ndim != 2 or not len(self.keep) or self.keep.shape[1] != len(self.text):
+            raise ValueError(
+                f"keep has shape {self.keep.shape}; it needs one row or more of {len(self.text)} tokens each."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +66,7 @@ Asking = Generator[Question | tuple[Question, ...], Any, T]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the engine sends: the value that the component receives, and what it cost."""
+    """What the engine sends: the value that the component receives, or the error it gets raised; and what it cost."""
 
     value: Any
     rows: int
@@ -107,7 +114,8 @@ def together(askings: Mapping[K, Asking[T]]) -> Conversation[dict[K, Outcome[T]]
             outcomes[key].rows += sum(answer.rows for answer in mine)
             outcomes[key].seconds += sum(answer.seconds for answer in mine)
             many = isinstance(waiting.pop(key), tuple)
-            value = tuple(answer.value for answer in mine) if many else mine[0].value
+            refusals = [answer.value for answer in mine if isinstance(answer.value, QuestionError)]
+            value = refusals[0] if refusals else tuple(a.value for a in mine) if many else mine[0].value
             _advance(key, askings[key], value, outcomes[key], waiting)
     return outcomes
 
@@ -121,7 +129,11 @@ def _advance(
 ) -> None:
     start = time.perf_counter()
     try:
-        waiting[key] = asking.send(value)
+        question = asking.throw(value) if isinstance(value, QuestionError) else asking.send(value)
+        asked = question if isinstance(question, tuple) else (question,)
+        if not asked or not all(isinstance(each, Question) for each in asked):
+            raise TypeError(f"yielded {question!r}, which is no question")
+        waiting[key] = question
     except StopIteration as stop:
         outcome.value = stop.value
     except Exception as error:  # a component may fail in any way; its cell says so

@@ -18,8 +18,8 @@ Z95 = 1.959964
 def table(folders: Sequence[Path | str]) -> pd.DataFrame:
     """One row for each data set, model, explainer and metric of the runs.
 
-    Columns: `dataset`, `model`, `model_fingerprint`, `explainer`, `metric` (identities), `mean`, `half_width` of its 95 % interval (normal
-    approximation over texts), `n` texts with a value, `undefined` texts without, `failed` texts.
+    Columns: `dataset`, `model`, `model_fingerprint`, `explainer`, `metric` (identities), `mean`, `half_width` of its
+    95 % interval (normal approximation over texts), `n` texts with a value, `undefined` texts without, `failed` texts.
 
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.

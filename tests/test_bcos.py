@@ -260,7 +260,7 @@ def test_convert_names_an_activation_that_has_no_bcos_form(kind, option):
     [
         "bert",
         "distilbert",
-        pytest.param("roberta", marks=pytest.mark.xfail(strict=True, reason="its new head is in training mode")),
+        "roberta",
     ],
 )
 def test_convert_of_a_model_in_eval_mode_has_no_dropout(kind):

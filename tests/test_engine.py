@@ -20,6 +20,7 @@ class Watched:
 
     model: LinearModel = field(default_factory=LinearModel.random)
     batch_tokens: int = 64
+    classes: int = 3
     memory: int = 10**9  # tokens that fit
     poison: int | None = None  # a token id that makes logits NaN
     batches: list[list[np.ndarray]] = field(default_factory=list)

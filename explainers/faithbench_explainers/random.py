@@ -20,6 +20,10 @@ class Random:
     seed: int = 0
     class_sensitive: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed!r} is not allowed; it must be at least 0.")
+
     def __call__(self, text: Text, target: int) -> Attribution:
         generator = np.random.default_rng([self.seed, zlib.crc32(text.id.encode())])
         return Attribution(text.id, target, generator.random(len(text)))

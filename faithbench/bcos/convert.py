@@ -6,12 +6,11 @@ from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
 
 from faithbench.bcos.modules import BcosLinear, FirstTokenHead, SignJoin, SignSplit
 from faithbench.errors import UserError
-from faithbench.models.architectures import architecture_of
-
-GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations that are g(x)·x with a gate we can freeze
+from faithbench.models.architectures import GATED, activation_of, architecture_of
 
 
 def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False) -> PreTrainedModel:
@@ -33,27 +32,23 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False) -> PreTra
     if is_bcos(model):
         raise UserError(f"{type(model).__name__} is a B-cos model already.")
     architecture = architecture_of(model)
-    _check_activation(model)
-    model = copy.deepcopy(model)
+    activation = activation_of(model)
+    if activation not in GATED:
+        raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
+    training, model = model.training, copy.deepcopy(model)
+    _straighten_head(model)
+    harmless = (nn.Dropout, nn.Identity, SignSplit, SignJoin, type(ACT2FN[activation]))
     plain = "$^" if qkv else architecture.attention_inputs
     for name, module in list(model.named_modules()):
-        if not name.startswith(architecture.embeddings) and not any(module.children()):
+        if not name.startswith(architecture.embeddings) and not isinstance(module, harmless):
             _replace(model, name, module, plain, b)
-    _straighten_head(model)
     model.config.bcos = {"b": b, "qkv": qkv}
-    return model
+    return model.train(training)
 
 
 def is_bcos(model: PreTrainedModel) -> bool:
     """Whether a model was made by `convert`."""
     return getattr(model.config, "bcos", None) is not None
-
-
-def _check_activation(model: PreTrainedModel) -> None:
-    config = model.config
-    activation = getattr(config, "hidden_act", None) or getattr(config, "activation", None)
-    if activation not in GATED:
-        raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: float) -> None:
@@ -62,7 +57,7 @@ def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: floa
         module.register_parameter("bias", None)
     elif isinstance(module, nn.Linear):
         model.set_submodule(name, BcosLinear.of(module, b))
-    elif next(module.parameters(recurse=False), None) is not None:
+    elif not any(module.children()) or next(module.parameters(recurse=False), None) is not None:
         raise UserError(f"module {name!r} ({type(module).__name__}) has no B-cos form.")
 
 

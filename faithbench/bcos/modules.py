@@ -47,17 +47,27 @@ class BcosLinear(nn.Linear):
         return projection if self.b == 1 else dynamic_scale(projection, inputs, self.b) * projection
 
     def unit_weight(self) -> Float[Tensor, "out in"]:
-        """The weight with rows of length 1; remembered as long as the weight is neither trained nor changed."""
-        if self.weight.requires_grad and torch.is_grad_enabled():
-            return F.normalize(self.weight, dim=1)
+        """The weight with rows of length 1; remembered as long as the weight is neither trained nor changed.
+
+        A change through `weight.data`, which torch does not count, is not seen.
+        """
+        if self.weight.is_inference() or (self.weight.requires_grad and torch.is_grad_enabled()):
+            return _unit(self.weight)
         version = (self.weight.data_ptr(), self.weight._version)
         if self._unit is None or self._unit[0] != version:
             with torch.inference_mode(False), torch.no_grad():
-                self._unit = version, F.normalize(self.weight, dim=1)
+                self._unit = version, _unit(self.weight)
         return self._unit[1]
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, b={self.b}"
+
+
+def _unit(weight: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
+    """Rows of length 1, zero rows zero; at least in float32, whose range the guard against zero needs."""
+    if weight.dtype.itemsize >= 4:
+        return F.normalize(weight, dim=1)
+    return F.normalize(weight.float(), dim=1).to(weight)
 
 
 class SignSplit(nn.Module):
@@ -70,7 +80,7 @@ class SignSplit(nn.Module):
 class SignJoin(nn.Module):
     """(max(x, 0), max(-x, 0)) ↦ x."""
 
-    def forward(self, inputs: Float[Tensor, "... 2*d"]) -> Float[Tensor, "... d"]:
+    def forward(self, inputs: Float[Tensor, "... halves"]) -> Float[Tensor, "... d"]:
         positive, negative = inputs.chunk(2, dim=-1)
         return positive - negative
 

@@ -14,23 +14,23 @@ class Architecture:
     Args:
         embeddings: the module whose output (after its LayerNorm) is the input that explanations speak of.
         attention_inputs: regular expression for the query, key and value projections.
-        head: the head's linear layers, in order.
     """
 
     embeddings: str
     attention_inputs: str
-    head: tuple[str, str]
 
 
 ARCHITECTURES = {
-    "bert": Architecture(
-        "bert.embeddings", r"attention\.self\.(query|key|value)$", ("bert.pooler.dense", "classifier")
-    ),
-    "roberta": Architecture(
-        "roberta.embeddings", r"attention\.self\.(query|key|value)$", ("classifier.dense", "classifier.out_proj")
-    ),
-    "distilbert": Architecture("distilbert.embeddings", r"attention\.(q|k|v)_lin$", ("pre_classifier", "classifier")),
+    "bert": Architecture("bert.embeddings", r"attention\.self\.(query|key|value)$"),
+    "roberta": Architecture("roberta.embeddings", r"attention\.self\.(query|key|value)$"),
+    "distilbert": Architecture("distilbert.embeddings", r"attention\.(q|k|v)_lin$"),
 }
+GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations g(x)·x whose gate g we can hold constant
+
+
+def activation_of(model: PreTrainedModel) -> str:
+    """The name of the feed-forward activation."""
+    return str(getattr(model.config, "hidden_act", None) or getattr(model.config, "activation", None))
 
 
 def architecture_of(model: PreTrainedModel) -> Architecture:

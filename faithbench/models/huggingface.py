@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from faithbench.errors import UserError
-from faithbench.models.architectures import architecture_of
+from faithbench.errors import QuestionError, UserError
+from faithbench.models.architectures import GATED, activation_of, architecture_of
 from faithbench.models.frozen import CapturedAttention, FrozenWeights
 from faithbench.questions import Gradient
 from faithbench.types import Example, Span, Text
@@ -20,7 +20,9 @@ CPU_TOKENS, GPU_TOKENS = 1024, 65536
 
 
 class HuggingFaceClassifier:
-    """A classifier and its tokenizer on one device; the model is only ever read.
+    """A classifier and its tokenizer on one device.
+
+    The model becomes the adapter's own: it is moved, put into eval mode, and its weights take no gradients any more.
 
     Args:
         model: of an architecture that `faithbench.models.architectures` knows; put on `device` and into eval mode.
@@ -78,15 +80,15 @@ class HuggingFaceClassifier:
             truncated=len(encoding.encodings) > 1,
         )
 
-    def logits(self, rows: Sequence[Int[np.ndarray, "tokens"]]) -> Float[np.ndarray, "rows classes"]:
+    def logits(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Float[np.ndarray, "rows classes"]:
         """Logits of token id rows."""
         with torch.inference_mode(), _memory_errors():
             return _numpy(self._forward(rows))
 
-    def gradients(
-        self, rows: Sequence[Int[np.ndarray, "tokens"]], targets: Sequence[int], frozen: bool
-    ) -> list[Gradient]:
+    def gradients(self, rows: Sequence[Int[np.ndarray, "_"]], targets: Sequence[int], frozen: bool) -> list[Gradient]:
         """Gradients of each row's target logit at the output of the embedding module."""
+        if frozen:
+            self._check_activation()
         with torch.enable_grad(), _memory_errors(), self._embeddings() as captured:
             with FrozenWeights() if frozen else nullcontext():
                 logits = self._forward(rows)
@@ -95,15 +97,13 @@ class HuggingFaceClassifier:
             parts = _numpy(captured[0]), _numpy(gradient), _numpy(chosen)
         return [Gradient(e[: len(row)], g[: len(row)], float(z)) for row, e, g, z in zip(rows, *parts, strict=True)]
 
-    def attentions(
-        self, rows: Sequence[Int[np.ndarray, "tokens"]]
-    ) -> list[Float[np.ndarray, "layers heads queries keys"]]:
+    def attentions(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities of every layer and head."""
         with torch.inference_mode(), _memory_errors():
             with CapturedAttention() as captured:
                 self._forward(rows)
             if not captured.layers:
-                raise UserError(f"{type(self.model).__name__} shows no attention; load it with attention `sdpa`.")
+                raise QuestionError(f"{type(self.model).__name__} shows no attention; load it with attention `sdpa`")
             layers = _numpy(torch.stack(captured.layers, dim=1))
         return [layer[..., : len(row), : len(row)] for row, layer in zip(rows, layers, strict=True)]
 
@@ -115,7 +115,12 @@ class HuggingFaceClassifier:
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
 
-    def _forward(self, rows: Sequence[Int[np.ndarray, "tokens"]]) -> Float[Tensor, "rows classes"]:
+    def _check_activation(self) -> None:
+        activation = activation_of(self.model)
+        if activation not in GATED:
+            raise QuestionError(f"activation {activation!r} has no gate that can be frozen; known: {', '.join(GATED)}")
+
+    def _forward(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Float[Tensor, "rows classes"]:
         longest = max(len(row) for row in rows)
         ids = np.full((len(rows), longest), self.tokenizer.pad_token_id or 0)
         for i, row in enumerate(rows):

@@ -21,7 +21,8 @@ class Evidence:
     needs: ClassVar[tuple[str, ...]] = ("evidence",)
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:
-        assert text.evidence is not None
+        if text.evidence is None:
+            return Measurement(math.nan)
         content = ~text.special
         return Measurement(100 * average_precision(attribution.scores[content], text.evidence[content]))
 
