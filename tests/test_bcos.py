@@ -125,9 +125,13 @@ def test_frozen_layer_is_linear_in_the_backward_pass_only(b):
     torch.testing.assert_close(gradient, (scale * unit).detach(), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("change", ["load_state_dict", "in place", "optimizer", "new data", "double"])
-def test_remembered_unit_weights_follow_a_weight_change(change):
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize(
+    "change", ["load_state_dict", "in place", "optimizer", "fused optimizer", "new data", "double"]
+)
+def test_remembered_unit_weights_follow_a_weight_change(change, trained):
     layer, x = bcos_layer(1.5, dtype=torch.float32).eval(), noise(3, 5).float()
+    layer.requires_grad_(trained or "optimizer" in change)  # only a weight without gradient is remembered
     new = bcos_layer(1.5, dtype=torch.float32).weight.flip(0).detach().clone()
     with torch.inference_mode():
         layer(x)  # remembers
@@ -138,9 +142,9 @@ def test_remembered_unit_weights_follow_a_weight_change(change):
             layer.weight.copy_(new)
     elif change == "new data":
         layer.weight.data = new
-    elif change == "optimizer":
+    elif "optimizer" in change:
         layer.weight.grad = layer.weight.detach() - new
-        torch.optim.SGD([layer.weight], lr=1.0).step()
+        torch.optim.SGD([layer.weight], lr=1.0, fused="fused" in change).step()
     else:
         layer, x, new = layer.double(), x.double(), layer.weight.detach().double()
     with torch.inference_mode():

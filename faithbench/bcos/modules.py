@@ -47,11 +47,12 @@ class BcosLinear(nn.Linear):
         return projection if self.b == 1 else dynamic_scale(projection, inputs, self.b) * projection
 
     def unit_weight(self) -> Float[Tensor, "out in"]:
-        """The weight with rows of length 1; remembered as long as the weight is neither trained nor changed.
+        """The weight with rows of length 1; remembered only for a weight that takes no gradient.
 
-        A change through `weight.data`, which torch does not count, is not seen.
+        A weight that can be trained may change unseen: torch counts neither the steps of fused optimizers nor changes
+        through `weight.data`.
         """
-        if self.weight.is_inference() or (self.weight.requires_grad and torch.is_grad_enabled()):
+        if self.weight.requires_grad or self.weight.is_inference():
             return _unit(self.weight)
         version = (self.weight.data_ptr(), self.weight._version)
         if self._unit is None or self._unit[0] != version:

@@ -104,6 +104,7 @@ def fine_tune(
         "steps": trainer.state.max_steps,
         "best_step": trainer.state.best_global_step,
         "seconds_of_last_start": round(time.perf_counter() - start, 1),
+        "best_validation_accuracy": trainer.state.best_metric,
         "validation": accuracies(trainer.predict(data["validation"])),
         "test": accuracies(trainer.predict(data["test"])),
         "hardware": hardware(trainer.args.device),
