@@ -4,7 +4,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 LOG_SECONDS = 30.0
 
@@ -15,16 +15,17 @@ class Tracker:
     Args:
         title: what is being done.
         texts: how many there are to do.
+        work: what they come to, in a unit that time is roughly proportional to.
         cells: explainer × metric results a text.
         console: None to say nothing.
     """
 
-    def __init__(self, title: str, texts: int, cells: int, console: Console | None) -> None:
-        self.title, self.texts, self.cells, self.console = title, texts, cells, console
-        self.finished = self.rows = 0
+    def __init__(self, title: str, texts: int, work: float, cells: int, console: Console | None) -> None:
+        self.title, self.texts, self.work, self.cells, self.console = title, texts, work, cells, console
+        self.finished, self.worked = 0, 0.0
         self.start = self.said = time.monotonic()
         self._bar = _bar(console) if console and console.is_terminal else None
-        self._task = self._bar.add_task(title, total=texts, rate="") if self._bar else None
+        self._task = self._bar.add_task(title, total=work, state="") if self._bar else None
 
     def __enter__(self) -> "Tracker":
         if self._bar:
@@ -37,27 +38,26 @@ class Tracker:
         if self._bar:
             self._bar.stop()
 
-    def done(self, texts: int, rows: int) -> None:
-        """So many texts are finished, with so many rows run until now."""
-        self.finished, self.rows = texts, rows
+    def done(self, work: float, rows: int) -> None:
+        """One more text is finished; so many rows have been run until now."""
+        self.finished, self.worked = self.finished + 1, self.worked + work
+        now = time.monotonic()
+        seconds = max(1e-9, now - self.start)
+        texts = f"{self.finished:,} of {self.texts:,} texts, {self.finished * self.cells:,} cells"
+        state = f"{texts}, {rows / seconds:,.0f} rows/s"
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=texts, rate=self._rate())
-        elif self.console and time.monotonic() - self.said > LOG_SECONDS:
-            self.said = time.monotonic()
-            left = (self.said - self.start) / max(1, texts) * (self.texts - texts)
-            self.console.print(f"{self.title}: {texts:,} of {self.texts:,} texts, {self._rate()}, {left:,.0f} s left")
-
-    def _rate(self) -> str:
-        seconds = max(1e-9, time.monotonic() - self.start)
-        return f"{self.finished * self.cells:,} cells, {self.rows / seconds:,.0f} rows/s"
+            self._bar.update(self._task, completed=self.worked, state=state)
+        elif self.console and now - self.said > LOG_SECONDS:
+            self.said = now
+            left = seconds * (self.work / self.worked - 1)
+            self.console.print(f"{self.title}: {state}, {left:,.0f} s left", soft_wrap=True, highlight=False)
 
 
 def _bar(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("texts, {task.fields[rate]}"),
+        TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
         console=console,
     )

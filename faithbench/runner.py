@@ -57,6 +57,7 @@ class Run:
 class _Scored:
     """What came of one text."""
 
+    text_id: str
     attributions: list[dict[str, Any]]
     records: list[Record]
 
@@ -224,13 +225,16 @@ class _Block:
         )
         engine = Engine(self.model.classifier)
         failed = 0
-        with Tracker(title, len(open_texts), len(wanted), self.console) as tracker:
+        work = {
+            text.id: len(text) * (100 + len(text)) for text in open_texts
+        }  # rows grow with length, and so does a row
+        with Tracker(title, len(open_texts), sum(work.values()), len(wanted), self.console) as tracker:
             try:
                 conversations = (self._converse(text, todo[text.id]) for text in open_texts)
-                for number, scored in enumerate(engine.run(conversations), start=1):
+                for scored in engine.run(conversations):
                     self.store.add(scored.attributions, scored.records)
                     failed += sum(record.error is not None for record in scored.records)
-                    tracker.done(number, engine.counts.run)
+                    tracker.done(work[scored.text_id], engine.counts.run)
             finally:
                 self.store.flush()
         if open_texts:
@@ -260,7 +264,7 @@ class _Block:
         }
         attributions = [self._attribution(e, text, target, outcome) for e, outcome in new.items()]
         records = [self._record(cell, text, target, outcome) for cell, outcome in (measured | failed).items()]
-        return _Scored(attributions, records)
+        return _Scored(text.id, attributions, records)
 
     def _attribution(self, explainer: str, text: Text, target: int, outcome: Outcome[Attribution]) -> dict[str, Any]:
         value = outcome.value
