@@ -18,7 +18,8 @@ MAX_BYTES = 1_000_000
 def publish(run: Path, board: Path) -> list[Path]:
     """Copies a finished run into a leaderboard folder and makes the tables.
 
-    Records become compact: one file for each model and data set, float32 values, no per-ratio parts, no costs.
+    A plan that is there already stays. Records become compact: one file for each model and data set, float32 values,
+    no per-ratio parts, no costs.
 
     Raises:
         UserError: the run holds no records, the folder cannot be written, or a file would exceed 1 MB.
@@ -39,7 +40,8 @@ def publish(run: Path, board: Path) -> list[Path]:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} has {path.stat().st_size:,} bytes; a leaderboard's files stay under 1 MB.")
     for name in ("plan.toml", "manifest.json"):
-        target.write_text(name, (run / name).read_text(encoding="utf-8"))
+        if name == "manifest.json" or not (board / name).exists():
+            target.write_text(name, (run / name).read_text(encoding="utf-8"))
     return build(board)
 
 

@@ -63,7 +63,8 @@ def train(
     test = report["test"]
     out_console.print(
         f"Test accuracy {test['accuracy']:.2f} %, balanced {test['balanced_accuracy']:.2f} %, "
-        f"on {report['texts']['test']:,} texts. Checkpoint: {folder}"
+        f"on {report['texts']['test']:,} texts. Checkpoint: {folder}",
+        soft_wrap=True,
     )
 
 
@@ -108,13 +109,17 @@ def run(
     folder = out or (Path("runs") / plan.resolve().parent.name if plan else None)
     result = faithbench.run(chosen, folder, device=device, train=not no_train, console=err_console)
     out_console.print(faithbench.render([result.folder]), markup=False, soft_wrap=True)
-    out_console.print(f"{result.done:,} cells done, {result.before:,} were there before. Written to {result.folder}:")
+    out_console.print(
+        f"{result.done:,} cells done, {result.before:,} were there before. Written to {result.folder}:", soft_wrap=True
+    )
     for path in sorted(p for p in result.folder.rglob("*") if p.is_file()):
         out_console.print(f"  {path}", soft_wrap=True)
     if result.failed:
         for failure in faithbench.failures([result.folder]).itertuples():
             err_console.print(
-                f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)", markup=False
+                f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)",
+                markup=False,
+                soft_wrap=True,
             )
         raise typer.Exit(1)
 

@@ -11,21 +11,22 @@ from faithbench import spec
 from faithbench.errors import UserError
 from faithbench.store import Store
 
-GROUP = ["dataset", "model", "model_fingerprint", "explainer", "metric"]
+GROUP = ["dataset", "dataset_fingerprint", "model", "model_fingerprint", "explainer", "metric"]
 Z95 = 1.959964
 
 
 def table(folders: Sequence[Path | str]) -> pd.DataFrame:
     """One row for each data set, model, explainer and metric of the runs.
 
-    Columns: `dataset`, `model`, `model_fingerprint`, `explainer`, `metric` (identities), `mean`, `half_width` of its
-    95 % interval (normal approximation over texts), `n` texts with a value, `undefined` texts without, `failed` texts.
+    Columns: `dataset`, `dataset_fingerprint`, `model`, `model_fingerprint`, `explainer`, `metric` (identities), `mean`,
+    `half_width` of its 95 % interval (normal approximation over texts), `n` texts with a value, `undefined` texts
+    without, `failed` texts. Of several versions of a component only the latest counts.
 
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
-    frame = pd.concat([_records(Path(folder)) for folder in folders], ignore_index=True)
-    keys = [*GROUP, "dataset_fingerprint", "version", "text_id"]
+    frame = _latest(pd.concat([_records(Path(folder)) for folder in folders], ignore_index=True))
+    keys = [*GROUP, "text_id"]
     frame = frame.drop_duplicates([*keys, "value"])
     if frame.duplicated(keys).any():
         row = frame[frame.duplicated(keys)].iloc[0]
@@ -60,10 +61,11 @@ def markdown(folders: Sequence[Path | str]) -> str:
     parts = []
     if not known.empty:
         parts.append(known.dropna(axis=1, how="all").to_markdown(index=False, floatfmt=".2f", intfmt=","))
-    for (dataset, model), versions in frame.groupby(["dataset", "model"], sort=False):
-        for fingerprint, group in versions.groupby("model_fingerprint", sort=False):
-            mark = f" (weights {fingerprint})" if len(versions["model_fingerprint"].unique()) > 1 else ""
-            title = f"**{_short('model', str(model))}**{mark} on {_short('dataset', str(dataset))}"
+    for (dataset, model), states in frame.groupby(["dataset", "model"], sort=False):
+        for (data, weights), group in states.groupby(["dataset_fingerprint", "model_fingerprint"], sort=False):
+            ofm = f" (weights {weights})" if states["model_fingerprint"].nunique() > 1 else ""
+            ofd = f" (content {data})" if states["dataset_fingerprint"].nunique() > 1 else ""
+            title = f"**{_short('model', str(model))}**{ofm} on {_short('dataset', str(dataset))}{ofd}"
             parts.append(f"{title}\n\n{_grid(group)}")
     parts.extend(_notes(folders))
     parts.append(
@@ -105,6 +107,12 @@ def _records(folder: Path) -> pd.DataFrame:
     if frame.empty:
         raise UserError(f"{folder} holds no records yet.")
     return frame
+
+
+def _latest(frame: pd.DataFrame) -> pd.DataFrame:
+    """The records of each cell's latest version."""
+    order = frame["version"].map(lambda version: tuple(map(int, version.split("."))))
+    return frame[order == order.groupby([frame[name] for name in GROUP]).transform("max")]
 
 
 def _row(key: Any, group: pd.DataFrame) -> dict[str, Any]:

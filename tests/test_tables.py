@@ -84,7 +84,10 @@ def test_two_records_of_one_identity_in_two_runs_are_an_error_unless_equal(tmp_p
 
 def test_csv_is_tidy(tmp_path: Path):
     text = render([run_of(tmp_path / "run", [record(1.25, 0), record(1.75, 1)])], "csv")
-    assert text.splitlines()[0] == "dataset,model,model_fingerprint,explainer,metric,mean,half_width,n,undefined,failed"
+    assert (
+        text.splitlines()[0]
+        == "dataset,dataset_fingerprint,model,model_fingerprint,explainer,metric,mean,half_width,n,undefined,failed"
+    )
     assert text.splitlines()[1].endswith(",1.5000,0.4900,2,0,0")
 
 

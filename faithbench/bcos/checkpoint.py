@@ -1,22 +1,43 @@
-"""Saving and loading classifiers, B-cos or not, as a folder with `config.json` and safetensors."""
+"""Loading classifiers, B-cos or not, from a folder with `config.json` and safetensors, or from the hub."""
 
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from faithbench.bcos.convert import convert
+from faithbench.errors import UserError
 
 WEIGHTS = "model.safetensors"
 
 
 def load(folder: Path) -> PreTrainedModel:
-    """The classifier saved in a folder by `save_pretrained`, converted again first if it was B-cos."""
+    """The classifier saved in a folder by `save_pretrained`, converted again first if it was B-cos.
+
+    Raises:
+        UserError: weights are missing.
+    """
     config = AutoConfig.from_pretrained(folder)
     settings = getattr(config, "bcos", None)
     if settings is None:
-        return AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True)
+        return load_conventional(str(folder))
     del config.bcos
     model = convert(AutoModelForSequenceClassification.from_config(config), **settings)
     model.load_state_dict(load_file(folder / WEIGHTS))
     return model.eval()
+
+
+def load_conventional(source: str, **options: Any) -> PreTrainedModel:
+    """A classifier from a folder or hub id: safetensors only, no remote code, and all of its weights there.
+
+    Raises:
+        UserError: weights are missing, those of the head for instance.
+    """
+    model, found = AutoModelForSequenceClassification.from_pretrained(
+        source, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
+    )
+    if found["missing_keys"]:
+        names = ", ".join(sorted(found["missing_keys"])[:3])
+        raise UserError(f"model {source!r} is no fine-tuned classifier: it has no weights for {names}.")
+    return model

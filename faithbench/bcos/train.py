@@ -171,7 +171,15 @@ def _tokenised(
 
 
 def _last(folder: Path) -> str | None:
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    """The last state that was written whole (Trainer writes `trainer_state.json` last); torn ones are removed."""
+    while folder.is_dir() and (last := get_last_checkpoint(str(folder))):
+        try:
+            json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(last)
+        else:
+            return str(last)
+    return None
 
 
 def _write_last(path: Path, report: Mapping[str, Any]) -> None:

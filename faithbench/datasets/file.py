@@ -87,7 +87,7 @@ class File:
             raise UserError(f"{path}: row {index + 1} has an empty text.")
         name = str(int(label)) if label is not None and _is_number(label) else str(label)
         return Example(
-            id=str(row.get("id") or index),
+            id=str(index if row.get("id") in (None, "") else row["id"]),
             text=text,
             label=numbers[name],
             evidence=_spans(path, index, row.get("evidence")),
@@ -100,7 +100,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         if path.suffix == ".parquet":
             return read_parquet(path)
         if path.suffix == ".csv":
-            with path.open(newline="", encoding="utf-8") as file:
+            with path.open(newline="", encoding="utf-8-sig") as file:
                 return list(csv.DictReader(file))
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

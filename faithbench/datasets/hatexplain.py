@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from faithbench.datasets.sources import HubFiles, parquet_rows
@@ -56,13 +57,13 @@ def _unified(row: dict[str, Any]) -> dict[str, Any]:
     if "annotators" not in row:
         return row
     label, votes = Counter(row["annotators"]["label"]).most_common(1)[0]
-    marks = list(zip(*row["rationales"], strict=True))
+    marks = list(zip_longest(*row["rationales"], fillvalue=0))
     return {
         "id": row["id"],
         "tokens": row["post_tokens"],
         "label": label if votes > 1 else -1,
         "rationale_union": [int(any(mark)) for mark in marks] or [0] * len(row["post_tokens"]),
-        "rationale_majority": [int(2 * sum(mark) > len(mark)) for mark in marks] or [0] * len(row["post_tokens"]),
+        "rationale_majority": [int(2 * sum(mark) >= len(mark)) for mark in marks] or [0] * len(row["post_tokens"]),
     }
 
 

@@ -14,16 +14,36 @@ class Architecture:
     Args:
         embeddings: the module whose output (after its LayerNorm) is the input that explanations speak of.
         attention_inputs: regular expression for the query, key and value projections.
+        layers: the list of encoder layers.
+        mixed: inside a layer, the first module that is called after the tokens have been mixed: from there on each
+            position is computed on its own.
     """
 
     embeddings: str
     attention_inputs: str
+    layers: str
+    mixed: str
 
 
 ARCHITECTURES = {
-    "bert": Architecture("bert.embeddings", r"attention\.self\.(query|key|value)$"),
-    "roberta": Architecture("roberta.embeddings", r"attention\.self\.(query|key|value)$"),
-    "distilbert": Architecture("distilbert.embeddings", r"attention\.(q|k|v)_lin$"),
+    "bert": Architecture(
+        embeddings="bert.embeddings",
+        attention_inputs=r"attention\.self\.(query|key|value)$",
+        layers="bert.encoder.layer",
+        mixed="attention.output",
+    ),
+    "roberta": Architecture(
+        embeddings="roberta.embeddings",
+        attention_inputs=r"attention\.self\.(query|key|value)$",
+        layers="roberta.encoder.layer",
+        mixed="attention.output",
+    ),
+    "distilbert": Architecture(
+        embeddings="distilbert.embeddings",
+        attention_inputs=r"attention\.(q|k|v)_lin$",
+        layers="distilbert.transformer.layer",
+        mixed="sa_layer_norm",
+    ),
 }
 GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations g(x)·x whose gate g we can hold constant
 

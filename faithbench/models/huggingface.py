@@ -43,7 +43,9 @@ class HuggingFaceClassifier:
         self.model = model.to(device=torch.device(device), dtype=dtype).eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.device = torch.device(device)
-        self.embeddings = model.get_submodule(architecture_of(model).embeddings)
+        architecture = architecture_of(model)
+        self.embeddings = model.get_submodule(architecture.embeddings)
+        self.mixed = model.get_submodule(architecture.layers)[-1].get_submodule(architecture.mixed)
         self.classes = int(model.config.num_labels)
         self.max_length = _max_length(model, tokenizer)
         self.batch_tokens = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
@@ -82,7 +84,7 @@ class HuggingFaceClassifier:
 
     def logits(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Float[np.ndarray, "rows classes"]:
         """Logits of token id rows."""
-        with torch.inference_mode(), _memory_errors():
+        with torch.inference_mode(), _memory_errors(), self._first_position_only():
             return _numpy(self._forward(rows))
 
     def gradients(self, rows: Sequence[Int[np.ndarray, "_"]], targets: Sequence[int], frozen: bool) -> list[Gradient]:
@@ -132,6 +134,19 @@ class HuggingFaceClassifier:
             attention_mask=None if mask is None else torch.from_numpy(mask).to(self.device, torch.long),
         ).logits
         return logits
+
+    @contextmanager
+    def _first_position_only(self) -> Iterator[None]:
+        """In the last layer, computes only the position that the head reads once attention has mixed the tokens."""
+
+        def cut(module: object, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(state[:, :1] for state in states)
+
+        handle = self.mixed.register_forward_pre_hook(cut)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     @contextmanager
     def _embeddings(self) -> Iterator[list[Tensor]]:

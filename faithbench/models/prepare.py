@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ import torch
 from huggingface_hub.errors import HfHubHTTPError
 from rich.console import Console
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoTokenizer
 
 from faithbench import spec
-from faithbench.bcos.checkpoint import load
+from faithbench.bcos.checkpoint import load, load_conventional
 from faithbench.bcos.convert import convert
 from faithbench.bcos.train import fine_tune, report_of
 from faithbench.datasets.build import build_dataset
@@ -39,7 +39,12 @@ class Setup:
     dtype: str = "float32"
     training: Training = field(default_factory=Training)
     train: bool = True
-    say: Callable[[str], None] = Console(stderr=True).print
+    console: Console | None = None  # None: silence
+
+    def say(self, text: str) -> None:
+        """A plain line, if anybody listens."""
+        if self.console:
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ def train(
     component = spec.build("model", model, {} if seed is None else {"seed": seed})
     if not isinstance(component.object, (Conventional, Bcos)):
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
-    setup = Setup(best_device(device), training=training, say=console.print if console else lambda text: None)
+    setup = Setup(best_device(device), training=training, console=console)
     folder = trained(component, build_dataset(dataset), setup)
     return folder, report_of(folder) or {}
 
@@ -230,11 +235,10 @@ def _from_folder(text: str, folder: Path, setup: Setup) -> Prepared:
 
 def _from_hub(text: str, setup: Setup) -> Prepared:
     repo, _, revision = text.partition("@")
-    options: dict[str, Any] = {"revision": revision or None, "trust_remote_code": False}
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(repo, **options)
-            network = AutoModelForSequenceClassification.from_pretrained(repo, use_safetensors=True, **options)
+            tokenizer = AutoTokenizer.from_pretrained(repo, revision=revision or None)
+            network = load_conventional(repo, revision=revision or None)
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise UserError(
             f"model {text!r} is neither a folder nor to be had from the hub (not there, no safetensors, or the hub "

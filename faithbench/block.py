@@ -1,0 +1,170 @@
+"""One model on one data set: what is left to do, and doing it."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from faithbench.attributions import explain, predict
+from faithbench.engine import Engine
+from faithbench.grid import Grid
+from faithbench.models.prepare import Prepared, Setup
+from faithbench.progress import Tracker
+from faithbench.questions import Conversation, Outcome, ask, together
+from faithbench.store import Store
+from faithbench.types import Attribution, Measurement, Record, Text
+
+
+@dataclass(frozen=True)
+class Done:
+    """Cells done now, there before, and failed."""
+
+    done: int
+    before: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What came of one text."""
+
+    text_id: str
+    attributions: list[dict[str, Any]]
+    records: list[Record]
+
+
+class Block:
+    """One model on one data set: what is left to do, and doing it."""
+
+    def __init__(self, grid: Grid, model: Prepared, store: Store, setup: Setup) -> None:
+        self.grid, self.model, self.store, self.setup = grid, model, store, setup
+        self.identity = {
+            "dataset": grid.dataset.full,
+            "dataset_fingerprint": grid.fingerprint,
+            "model": model.full,
+            "model_fingerprint": model.classifier.fingerprint(),
+        }
+        self.explainers = {e.full: e for e in grid.explainers}
+        self.metrics = {m.full: m for m in grid.metrics}
+        self.known = self._known_attributions()
+        self.finished = self._finished_cells()
+
+    def run(self, texts: Sequence[Text]) -> Done:
+        """Scores the texts that have cells left."""
+        wanted = [(e, m) for e in self.explainers for m in self.metrics]
+        todo = {text.id: [cell for cell in wanted if (*cell, text.id) not in self.finished] for text in texts}
+        open_texts = [text for text in texts if todo[text.id]]
+        left = sum(map(len, todo.values()))
+        before = len(texts) * len(wanted) - left
+        title = f"{self.model.short} on {self.grid.dataset.short}"
+        self.setup.say(
+            f"{title}: {len(texts):,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
+            f"{len(texts) * len(wanted):,} cells, {before:,} of them done already."
+        )
+        engine = Engine(self.model.classifier)
+        failed = 0
+        work = {
+            text.id: len(text) * (100 + len(text)) for text in open_texts
+        }  # rows grow with length, and so does a row
+        with Tracker(title, len(open_texts), sum(work.values()), len(wanted), self.setup.console) as tracker:
+            try:
+                conversations = (self._converse(text, todo[text.id]) for text in open_texts)
+                for scored in engine.run(conversations):
+                    self.store.add(scored.attributions, scored.records)
+                    failed += sum(record.error is not None for record in scored.records)
+                    tracker.done(work[scored.text_id], engine.counts.run)
+            finally:
+                self.store.flush()
+        if open_texts:
+            self.setup.say(f"{title}: {engine.counts.asked:,} rows asked, {engine.counts.run:,} run.")
+        return Done(left, before, failed)
+
+    def mean_notes(self) -> dict[str, dict[str, float]]:
+        """What each explainer noted about itself, as means of absolute values over texts."""
+        values: dict[str, dict[str, list[float]]] = {}
+        for row in self._mine("attributions"):
+            for note, value in json.loads(row.notes if isinstance(row.notes, str) else "{}").items():
+                values.setdefault(row.explainer, {}).setdefault(note, []).append(abs(value))
+        return {e: {note: float(np.mean(v)) for note, v in notes.items()} for e, notes in values.items()}
+
+    def _converse(self, text: Text, cells: Sequence[tuple[str, str]]) -> Conversation[_Scored]:
+        """Everything there is to ask of one text: the predicted class, then explanations, then their measurements."""
+        target = yield from predict(text)
+        needed = dict.fromkeys(explainer for explainer, _ in cells)
+        found = {e: self.known[e, text.id] for e in needed if (e, text.id) in self.known}
+        new = yield from together({e: explain(self.explainers[e], text, target) for e in needed if e not in found})
+        usable = found | {e: outcome.value for e, outcome in new.items() if outcome.value is not None}
+        measured = yield from together(
+            {(e, m): ask(self.metrics[m].object, text, usable[e]) for e, m in cells if e in usable}
+        )
+        failed = {
+            (e, m): Outcome[Measurement](error=f"explainer failed: {new[e].error}") for e, m in cells if e not in usable
+        }
+        attributions = [self._attribution(e, text, target, outcome) for e, outcome in new.items()]
+        records = [self._record(cell, text, target, outcome) for cell, outcome in (measured | failed).items()]
+        return _Scored(text.id, attributions, records)
+
+    def _attribution(self, explainer: str, text: Text, target: int, outcome: Outcome[Attribution]) -> dict[str, Any]:
+        value = outcome.value
+        return {
+            **self.identity,
+            "explainer": explainer,
+            "version": str(self.explainers[explainer].version),
+            "text_id": text.id,
+            "target": target,
+            "scores": None if value is None else value.scores.tolist(),
+            "notes": json.dumps(dict(value.notes)) if value is not None and value.notes else None,
+            "seconds": outcome.seconds,
+            "rows": outcome.rows,
+            "error": outcome.error,
+        }
+
+    def _record(self, cell: tuple[str, str], text: Text, target: int, outcome: Outcome[Measurement]) -> Record:
+        explainer, metric = cell
+        value = outcome.value or Measurement(math.nan)
+        return Record(
+            **self.identity,
+            explainer=explainer,
+            metric=metric,
+            version=self._version(explainer, metric),
+            text_id=text.id,
+            target=target,
+            value=float(value.value),
+            parts=tuple(map(float, value.parts)),
+            seconds=outcome.seconds,
+            rows=outcome.rows,
+            error=outcome.error,
+        )
+
+    def _version(self, explainer: str, metric: str) -> str:
+        return f"{self.explainers[explainer].version}.{self.metrics[metric].version}"
+
+    def _known_attributions(self) -> Mapping[tuple[str, str], Attribution]:
+        known = {}
+        for row in self._mine("attributions"):
+            explainer = self.explainers.get(row.explainer)
+            if explainer and row.version == str(explainer.version):
+                notes = json.loads(row.notes) if isinstance(row.notes, str) else {}
+                scores = np.asarray(row.scores, dtype=np.float64)
+                known[explainer.full, row.text_id] = Attribution(row.text_id, row.target, scores, notes)
+        return known
+
+    def _finished_cells(self) -> set[tuple[str, str, str]]:
+        return {
+            (row.explainer, row.metric, row.text_id)
+            for row in self._mine("records")
+            if row.explainer in self.explainers
+            and row.metric in self.metrics
+            and row.version == self._version(row.explainer, row.metric)
+        }
+
+    def _mine(self, kind: str) -> Iterator[Any]:
+        """Stored entries of this model and data set that did not fail."""
+        frame = self.store.read(kind)
+        mine = frame["error"].isna()
+        for column, value in self.identity.items():
+            mine &= frame[column] == value
+        yield from frame[mine].itertuples()
