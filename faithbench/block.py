@@ -80,7 +80,7 @@ class Block:
                 self.store.flush()
         if open_texts:
             self.setup.say(f"{title}: {engine.counts.asked:,} rows asked, {engine.counts.run:,} run.")
-        return Done(left, before, failed)
+        return Done(left - failed, before, failed)
 
     def mean_notes(self) -> dict[str, dict[str, float]]:
         """What each explainer noted about itself, as means of absolute values over texts."""

@@ -24,6 +24,11 @@ def publish(run: Path, board: Path) -> list[Path]:
     Raises:
         UserError: the run holds no records, the folder cannot be written, or a file would exceed 1 MB.
     """
+    if run.resolve() == board.resolve():
+        raise UserError(f"{run} cannot be published into itself.")
+    missing = [name for name in ("plan.toml", "manifest.json") if not (run / name).is_file()]
+    if missing:
+        raise UserError(f"{run} is not a run: it has no {missing[0]}.")
     source, target = Store(run), Store(board)
     frame = source.read("records")
     if frame.empty:

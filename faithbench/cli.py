@@ -112,7 +112,7 @@ def run(
     out_console.print(
         f"{result.done:,} cells done, {result.before:,} were there before. Written to {result.folder}:", soft_wrap=True
     )
-    for path in sorted(p for p in result.folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in result.folder.rglob("[!.]*") if p.is_file()):
         out_console.print(f"  {path}", soft_wrap=True)
     if result.failed:
         for failure in faithbench.failures([result.folder]).itertuples():

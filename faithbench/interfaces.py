@@ -2,7 +2,8 @@
 
 Optional attributes that the core reads if they are there: `version: int` (raised when numbers change), `needs:
 tuple[str, ...]` on metrics (fields of `Text` that must be present, e.g. "evidence"), `class_sensitive: bool` on
-explainers (False where scores do not depend on the target class), `lr: float` on data sets (fine-tuning rate).
+explainers (False where scores do not depend on the target class), `lr: float` (fine-tuning rate) and `content: str`
+(hash of what the spec does not pin) on data sets.
 """
 
 from collections.abc import Sequence

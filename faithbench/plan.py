@@ -14,6 +14,7 @@ else:
     import tomli as tomllib
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+PROTOCOLS = ("strict", "paper")
 SPLITS = ("train", "validation", "test")
 
 
@@ -36,10 +37,10 @@ class Training:
     max_length: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "limit", "lr", "batch_size", "max_length"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name}={value!r} is not allowed; it must be positive.")
+        for name in ("epochs", "limit", "batch_size", "max_length"):
+            _check_count(name, getattr(self, name))
+        if self.lr is not None and (not isinstance(self.lr, (int, float)) or not self.lr > 0):
+            raise UserError(f"lr={self.lr!r} is not allowed; it must be positive.")
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,18 @@ class Plan:
         for name in ("datasets", "models"):
             if not getattr(self, name):
                 raise UserError(f"a plan needs {name}; it has none.")
-        if self.limit is not None and self.limit <= 0:
-            raise UserError(f"limit={self.limit!r} is not allowed; it must be positive.")
-        for name, value, allowed in (("dtype", self.dtype, DTYPES), ("split", self.split, SPLITS)):
+            if not all(text.strip() for text in getattr(self, name)):
+                raise UserError(f"a plan's {name} need a name each; one is empty.")
+        _check_count("limit", self.limit)
+        choices = (("dtype", DTYPES), ("split", SPLITS), ("protocol", (*PROTOCOLS, None)))
+        for name, value, allowed in ((name, getattr(self, name), allowed) for name, allowed in choices):
             if value not in allowed:
-                raise UserError(f"{name}={value!r} is not allowed; use {', '.join(allowed)}.")
+                raise UserError(f"{name}={value!r} is not allowed; use {' or '.join(filter(None, allowed))}.")
+
+
+def _check_count(name: str, value: Any) -> None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise UserError(f"{name}={value!r} is not allowed; it must be positive and whole.")
 
 
 def read_plan(path: Path) -> Plan:

@@ -36,10 +36,13 @@ class Plugin:
         if len(self.claims) > 1:
             raise UserError(f"{self.kind} {self.name!r} is claimed by {self.origin}; uninstall one of them.")
         try:
-            return self.claims[0].load()
-        except Exception as error:  # a plugin may fail in any way; it must not break the others
+            factory = self.claims[0].load()
+        except (Exception, SystemExit) as error:  # a plugin may fail in any way; it must not break the others
             cause = f"{type(error).__name__}: {error}".splitlines()[0]
             raise UserError(f"{self.kind} {self.name!r} of {self.origin} cannot be loaded ({cause}).") from error
+        if not callable(factory):
+            raise UserError(f"{self.kind} {self.name!r} of {self.origin} is {factory!r}, which is not callable.")
+        return factory
 
 
 def find(kind: str) -> dict[str, Plugin]:

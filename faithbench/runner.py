@@ -51,7 +51,7 @@ def run(
         console: where progress goes; None for silence.
 
     Raises:
-        UserError: something in the plan is wrong; nothing has been written then.
+        UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
     """
     setup = Setup(best_device(device), plan.dtype, plan.training, train, console)
     grids = [load_grid(plan, text) for text in plan.datasets]

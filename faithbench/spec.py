@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import keyword
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,10 +46,10 @@ def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> C
     except TypeError as error:
         raise UserError(f"{text!r}: {error}; parameters: {', '.join(signature.parameters)}.") from error
     defaults = _defaults(signature)
-    given = {key: _widen(value, defaults.get(key)) for key, value in bound.arguments.items()}
+    given = {key: _typed(text, key, value, defaults.get(key)) for key, value in bound.arguments.items()}
     component = _make(text, factory, given)
     return Component(
-        full=write(name, {**defaults, **given}),
+        full=write(name, {k: given.get(k, defaults.get(k)) for k in signature.parameters}),
         short=write(name, {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}),
         object=component,
     )
@@ -62,11 +63,13 @@ def parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     name, inside = match.groups()
     try:
         call = ast.parse(f"f({inside or ''})", mode="eval").body
-        if not isinstance(call, ast.Call) or any(keyword.arg is None for keyword in call.keywords):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise ValueError(text)
-        kwargs = {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
+        kwargs = {str(each.arg): _literal(each.value) for each in call.keywords}
+        if "None" in kwargs or len(kwargs) < len(call.keywords):  # ** or a parameter twice
+            raise ValueError(text)
         return name, [_literal(arg) for arg in call.args], kwargs
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise UserError(f"{text!r}: {inside!r} is not a list of key=value with plain values.") from error
 
 
@@ -81,16 +84,22 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value) else repr(value)
+    bare = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z_0-9]*", value) and not keyword.iskeyword(value)
+    return str(value) if bare else repr(value)
 
 
 def _defaults(signature: inspect.Signature) -> dict[str, Any]:
     return {k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
 
 
-def _widen(value: Any, default: Any) -> Any:
-    """2 and 2.0 are the same parameter where the default is a float."""
-    return float(value) if isinstance(default, float) and isinstance(value, int) else value
+def _typed(text: str, key: str, value: Any, default: Any) -> Any:
+    """The value in the type of the default, if that is a plain one: 2 becomes 2.0 where the default is 1.5."""
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if isinstance(default, (bool, int, float, str)) and type(value) is not type(default):
+        kind = type(default).__name__
+        raise UserError(f"{text!r}: {key}={value!r} is not allowed; it must be of type {kind}, such as {default!r}.")
+    return value
 
 
 def _make(text: str, factory: Callable[..., Any], given: Mapping[str, Any]) -> Any:

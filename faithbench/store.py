@@ -95,8 +95,11 @@ class Store:
     def write_text(self, name: str, text: str) -> None:
         """A small file, whole or not at all."""
         temporary = self.folder / f".{name}.{uuid.uuid4().hex}"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self.folder / name)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self.folder / name)
+        except OSError as error:
+            raise UserError(f"folder {self.folder} cannot be written: {error.strerror}.") from error
 
     def manifest(self) -> dict[str, Any]:
         """What is known of the run: models, data sets, hardware, versions. Empty for a new run."""
@@ -139,12 +142,13 @@ class Store:
 
     def _read(self, kind: str) -> tuple[pd.DataFrame, Sequence[Path]]:
         """The entries and the parts that they were read from."""
-        while True:
+        for _ in range(100):
             parts = self._parts(kind)
             try:
                 return _settled(kind, [_read_part(path, kind) for path in parts]), parts
             except FileNotFoundError:  # another worker has just joined the parts: look again
                 continue
+        raise UserError(f"{self.folder / kind} keeps changing, or holds a link to nothing.")
 
     def _parts(self, kind: str) -> Sequence[Path]:
         return sorted((self.folder / kind).glob("*.parquet"))

@@ -12,6 +12,7 @@ from faithbench.errors import UserError
 from faithbench.store import Store
 
 GROUP = ["dataset", "dataset_fingerprint", "model", "model_fingerprint", "explainer", "metric"]
+TOLERANCE = 1e-3  # what rounding in another batch may change, in the metrics' units (percent, nats)
 Z95 = 1.959964
 
 
@@ -27,10 +28,16 @@ def table(folders: Sequence[Path | str]) -> pd.DataFrame:
     """
     frame = _latest(pd.concat([_records(Path(folder)) for folder in folders], ignore_index=True))
     keys = [*GROUP, "text_id"]
-    frame = frame.drop_duplicates([*keys, "value"])
-    if frame.duplicated(keys).any():
-        row = frame[frame.duplicated(keys)].iloc[0]
-        raise UserError(f"two different records of {row.metric} of {row.explainer} on text {row.text_id!r}.")
+    frame = frame.loc[frame["error"].isna().sort_values().index]  # what failed in one run may have worked in another
+    values = frame[frame["error"].isna()].groupby(keys)["value"].agg(["min", "max"])
+    apart = values[(values["max"] - values["min"]).abs() > TOLERANCE]
+    if not apart.empty:
+        cell = dict(zip(keys, apart.index[0], strict=True))
+        raise UserError(
+            f"the runs hold two different records of {cell['metric']} of {cell['explainer']} on text "
+            f"{cell['text_id']!r}: {apart['min'].iloc[0]:.6g} and {apart['max'].iloc[0]:.6g}."
+        )
+    frame = frame.drop_duplicates(keys, keep="last")
     rows = [_row(key, group) for key, group in frame.groupby(GROUP, sort=False)]
     return pd.DataFrame(rows).sort_values(GROUP, ignore_index=True)
 
@@ -92,8 +99,7 @@ def _notes(folders: Sequence[Path | str]) -> list[str]:
     """A sentence for everything that an explainer noted about itself."""
     entries = [e for folder in folders for e in Store(Path(folder)).manifest().get("models", {}).values()]
     return [
-        f"{_short('explainer', explainer)} on {entry['label']}: "
-        f"mean absolute {note.replace('_', ' ')} {value:.2g} logits."
+        f"{_short('explainer', explainer)} on {entry['label']}: mean absolute {note.replace('_', ' ')} {value:.2g}."
         for entry in entries
         for explainer, notes in entry.get("notes", {}).items()
         for note, value in notes.items()

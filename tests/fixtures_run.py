@@ -17,20 +17,21 @@ from faithbench.datasets.build import build_dataset
 from faithbench.models.prepare import checkpoint_folder
 from faithbench.spec import build
 
-DATA = "planted(train=200, validation=40, test=40)"
+DATA = "planted(train=400, validation=100, test=40)"
 MODELS = ("conv-tiny", "bcos-tiny")
+TRAINING = faithbench.Training(epochs=2, lr=5e-3)
 VARIABLES = ("FAITHBENCH_CACHE", "FAITHBENCH_DATA", "FAITHBENCH_BACKBONES")
 
 
 @functools.cache
 def trained_cache() -> Path:
-    """A cache folder with `MODELS`, trained on `DATA` for one epoch; made on first use, removed at the end."""
+    """A cache folder with `MODELS`, trained on `DATA`; made on first use, removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="faithbench-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
         use_cache(patch, folder)
         for model in MODELS:
-            faithbench.train(model, DATA, faithbench.Training(epochs=1), device="cpu")
+            faithbench.train(model, DATA, TRAINING, device="cpu")
     return folder
 
 
@@ -85,8 +86,3 @@ def add_distribution(
     for module, source in modules.items():
         (folder / f"{module}.py").write_text(source)
     return folder
-
-
-def bug(reason: str) -> pytest.MarkDecorator:
-    """Marks a test of what should be and is not yet; it fails as soon as it is, so that the mark goes."""
-    return pytest.mark.xfail(strict=True, reason=reason)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures_run import bug, use_cache
+from fixtures_run import use_cache
 from scipy.stats import chi2_contingency
 
 from faithbench.datasets import ag_news, hatexplain, imdb
@@ -103,13 +103,11 @@ def test_columns_and_ids_can_be_named(tmp_path):
     assert [(e.id, e.text, e.label) for e in examples] == [("a7", "one", 0), ("b8", "two", 1)]
 
 
-@bug("datasets/file.py: `row.get('id') or index` takes the id 0 for none")
 def test_an_id_of_zero_is_an_id(tmp_path):
     path = write(tmp_path, "jsonl", [{"id": 1 - i, "text": "a", "label": i} for i in range(2)])
     assert [e.id for e in load(path)] == ["1", "0"]
 
 
-@bug("datasets/file.py opens CSV as utf-8, not utf-8-sig: what Excel saves has no column 'text'")
 def test_a_byte_order_mark_is_not_part_of_a_column(tmp_path):
     path = tmp_path / "excel.csv"
     path.write_text("text,label\na,0\nb,1\n", encoding="utf-8-sig")
@@ -249,14 +247,12 @@ def test_hatexplain_from_the_hub_and_from_a_local_folder_agree(tmp_path, monkeyp
     assert [marked(e, e.rationale) for e in hub] == ANNOTATED["union"][:3]
 
 
-@bug("hatexplain._unified wants more than half of the marks; rationale_majority of the local data wants half")
 def test_the_majority_of_two_is_the_same_from_the_hub_and_from_a_local_folder(tmp_path, monkeypatch):
     hub = hatexplain_of(tmp_path / "hub", hub_rows(POSTS), monkeypatch, rationale="majority")
     local = hatexplain_of(tmp_path / "local", local_rows(), monkeypatch, rationale="majority")
     assert hub == local
 
 
-@bug("hatexplain._unified zips the annotators' marks strictly: lists of unlike length are a ValueError")
 def test_marks_of_unlike_length_do_not_stop_the_whole_data_set(tmp_path, monkeypatch):
     posts = [*POSTS, ("e", ["one", "two", "three"], [0, 0, 0], [[1, 0, 0], [0, 1], [0, 0, 0]])]
     examples = hatexplain_of(tmp_path, hub_rows(posts), monkeypatch)

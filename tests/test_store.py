@@ -1,7 +1,11 @@
 """The store: what is put in comes out once, whatever is killed, repeated, joined, damaged or written by others."""
 
+import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +13,40 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures_run import bug
 
 from faithbench.errors import UserError
 from faithbench.store import IDENTITY, SCHEMAS, Store
 from faithbench.types import Record
+
+# Forks children that write large parts, or a large manifest, without end, and kills each at some moment.
+WRITERS = """
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from faithbench.store import Store
+
+scores = np.random.default_rng(0).random((20, 50_000))
+rows = [json.loads(sys.argv[2]) | {"text_id": str(i), "scores": row} for i, row in enumerate(scores)]
+text = json.dumps({"scores": scores.ravel().tolist()})
+store = Store(Path(sys.argv[1])).open()
+for kill in range(10):
+    child = os.fork()
+    while child == 0:
+        if kill % 2:
+            store.write_text("manifest.json", text)
+        else:
+            store.add(rows, [])
+            store.flush()
+    time.sleep(0.2 + 0.013 * kill)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
 
 
 def record(text_id: str = "t0", value: float = 1.0, **changes) -> Record:
@@ -222,6 +255,15 @@ def test_temporary_files_of_a_killed_writer_are_ignored(tmp_path):
     assert store.manifest() == {}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_kill_in_the_midst_of_writing_leaves_nothing_half_written(tmp_path):
+    args = [sys.executable, "-c", WRITERS, str(tmp_path), json.dumps(attribution())]
+    subprocess.run(args, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert list(tmp_path.rglob(".*"))  # some were killed while they wrote
+    assert Store(tmp_path).read("attributions")["scores"].map(len).tolist() == 20 * [50_000]
+    assert len(Store(tmp_path).manifest()["scores"]) == 1_000_000
+
+
 def test_two_stores_write_to_one_folder(tmp_path):
     one, two = Store(tmp_path).open(), Store(tmp_path).open()
     for i in range(4):
@@ -238,7 +280,6 @@ def test_two_stores_write_to_one_folder(tmp_path):
     assert contents(tmp_path).set_index("text_id")["value"]["both"] == 3
 
 
-@bug("Store.read and compact take a part that another worker has just joined and removed for a corrupt one")
 def test_stores_that_compact_while_others_read_and_write_do_not_disturb_each_other(tmp_path):
     def work(name: str) -> None:
         try:

@@ -5,8 +5,10 @@ import json
 import math
 import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from faithbench.bcos.convert import is_bcos
@@ -64,6 +67,7 @@ def fine_tune(
     seed: int,
     device: str,
     about: Mapping[str, Any],
+    verbose: bool = True,
 ) -> Path:
     """Trains a classifier and saves the checkpoint of best validation accuracy; a killed training continues.
 
@@ -76,6 +80,7 @@ def fine_tune(
         seed: of batches and dropout.
         device: `cpu`, or what Trainer finds.
         about: identity of model and data, copied into the report.
+        verbose: show progress, on stderr.
 
     Returns:
         The folder.
@@ -87,15 +92,18 @@ def fine_tune(
     work = folder / f"trainer-{hashlib.sha256(repr((training, seed)).encode()).hexdigest()[:8]}"
     trainer = Trainer(
         model=model,
-        args=_arguments(work, training, seed, len(data["train"]), device),
+        args=_arguments(work, training, seed, len(data["train"]), device, verbose),
         train_dataset=data["train"],
         eval_dataset=data["validation"],
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_loss_func=bcos_loss if is_bcos(model) else cross_entropy,
         compute_metrics=accuracies,
     )
+    if not verbose:
+        trainer.remove_callback(PrinterCallback)
     start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=_last(work))
+    with quiet(), redirect_stdout(sys.stderr):  # Trainer prints its log to stdout, where tables go
+        trainer.train(resume_from_checkpoint=_last(work))
     report = {
         **about,
         "training": asdict(training),
@@ -131,7 +139,9 @@ def hardware(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
 
 
-def _arguments(folder: Path, training: Training, seed: int, texts: int, device: str) -> TrainingArguments:
+def _arguments(
+    folder: Path, training: Training, seed: int, texts: int, device: str, verbose: bool
+) -> TrainingArguments:
     assert training.epochs is not None
     assert training.lr is not None
     steps = math.ceil(texts / training.batch_size)
@@ -156,6 +166,7 @@ def _arguments(folder: Path, training: Training, seed: int, texts: int, device: 
         metric_for_best_model="accuracy",
         logging_steps=every,
         report_to="none",
+        disable_tqdm=not verbose,
         seed=seed,
         use_cpu=device == "cpu",
         dataloader_pin_memory=device != "cpu",

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from faithbench import spec
-from faithbench.datasets.file import ENDINGS
 from faithbench.spec import Component
 
 
@@ -13,5 +12,5 @@ def build_dataset(text: str) -> Component:
     Raises:
         UserError: there is none.
     """
-    is_path = "(" not in text and ("/" in text or Path(text).suffix in ENDINGS)
+    is_path = "(" not in text and ("/" in text or Path(text).suffix != "")
     return spec.build("dataset", spec.write("file", {"path": text}) if is_path else text)

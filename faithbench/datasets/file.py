@@ -1,7 +1,9 @@
 """Any CSV, JSON-lines or Parquet file with a text and a label column, or a folder of such files, one a split."""
 
 import csv
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +14,7 @@ from faithbench.datasets.sources import read_parquet
 from faithbench.errors import UserError, unknown
 from faithbench.types import Example, Row, Span
 
+SPLITS = ("train", "validation", "test")
 ENDINGS = (".csv", ".jsonl", ".parquet")
 
 
@@ -33,13 +36,26 @@ class File:
     label: str = "label"
 
     def __post_init__(self) -> None:
-        if not Path(self.path).exists():
+        try:
+            found = Path(self.path).exists()
+        except OSError:  # a name that is too long, for instance
+            found = False
+        if not found:
             raise UserError(f"data file {self.path} does not exist.")
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of all bytes, so that a model trained on other content is not taken for one trained on this."""
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            path = self._find(split)
+            digest.update(split.encode() + (path.read_bytes() if path else b""))
+        return digest.hexdigest()
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The distinct labels, in order."""
-        files = [self._find(split) for split in ("train", "validation", "test")]
+        files = [self._find(split) for split in SPLITS]
         labels = {row[self.label] for path in {f for f in files if f} for row in self._rows(path)}
         if all(_is_number(label) for label in labels):
             numbers = {int(label) for label in labels}
@@ -64,7 +80,11 @@ class File:
         if path is None:
             raise UserError(f"{self.path} has no {split} split; a folder with {split}{ENDINGS[0]} would have one.")
         numbers = {name: i for i, name in enumerate(self.class_names)}
-        return [self._example(path, i, row, numbers) for i, row in enumerate(self._rows(path))]
+        examples = [self._example(path, i, row, numbers) for i, row in enumerate(self._rows(path))]
+        twice = next((name for name, count in Counter(e.id for e in examples).items() if count > 1), None)
+        if twice is not None:
+            raise UserError(f"{path}: id {twice!r} occurs more than once.")
+        return examples
 
     def _find(self, split: str) -> Path | None:
         path = Path(self.path)
@@ -76,9 +96,14 @@ class File:
         rows = _read(path)
         if not rows:
             raise UserError(f"{path} has no rows.")
-        for column in (self.text, self.label):
-            if column not in rows[0]:
-                raise unknown(f"column of {path}", column, rows[0])
+        for i, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise UserError(f"{path}: row {i + 1} is not an object with columns.")
+            for column in (self.text, self.label):
+                if column not in row:
+                    raise unknown(f"column of {path} (row {i + 1})", column, [name for name in row if name])
+            if not isinstance(row[self.label], (str, int, float)) or row[self.label] == "":
+                raise UserError(f"{path}: row {i + 1} has label {row[self.label]!r}; a label is a number or a name.")
         return rows
 
     def _example(self, path: Path, index: int, row: Row, numbers: dict[str, int]) -> Example:

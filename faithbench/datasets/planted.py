@@ -48,6 +48,8 @@ class Planted:
         for name in ("train", "validation", "test", "cues", "distractors"):
             if not getattr(self, name) >= 1:
                 raise UserError(f"planted: {name}={getattr(self, name)!r} is not allowed; it must be at least 1.")
+        if self.seed < 0:
+            raise UserError(f"planted: seed={self.seed!r} is not allowed; it must be at least 0.")
 
     def load(self, split: str) -> list[Example]:
         """The sentences of a split; labels alternate."""

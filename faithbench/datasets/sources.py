@@ -67,4 +67,4 @@ def halved_rows(name: str, split: str, hub: HubFiles) -> list[tuple[str, dict[st
         order = np.random.RandomState(42).permutation(len(rows))
         middle = len(rows) // 2
         rows = [rows[i] for i in (order[:middle] if split == "validation" else order[middle:])]
-    return [(row.get("id") or f"{source}-{i}", row) for i, row in rows]
+    return [(f"{source}-{i}", row) for i, row in rows]

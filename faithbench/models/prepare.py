@@ -65,10 +65,11 @@ def best_device(wanted: str | None) -> str:
     """
     if wanted is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = wanted.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
+    kind, _, number = wanted.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or not (number or "0").isdecimal():
         raise UserError(f"device {wanted!r} is not known; use cpu, cuda or mps.")
-    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
+    if int(number or 0) >= there:
         raise UserError(f"device {wanted!r} was asked for, but this machine has none; use cpu.")
     return wanted
 
@@ -107,12 +108,19 @@ def load_model(text: str, setup: Setup) -> Prepared:
     if is_named(text):
         spec.build("model", text)
         raise UserError(f"model {text!r} is fine-tuned for a data set; say for which.")
-    return _from_folder(text, Path(text), setup) if Path(text).is_dir() else _from_hub(text, setup)
+    return _from_folder(text, Path(text), setup) if _is_folder(text) else _from_hub(text, setup)
 
 
 def is_named(text: str) -> bool:
     """Whether a text is a component's spec, rather than a folder or hub id."""
-    return not Path(text).is_dir() and "/" not in text
+    return "/" not in text and not _is_folder(text)
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except OSError:  # a name that is too long, for instance
+        return False
 
 
 def check_model(text: str, dataset: Component, setup: Setup) -> None:
@@ -165,6 +173,8 @@ def train(
     Raises:
         UserError: a name is not known, or there is a checkpoint that was trained with other settings.
     """
+    if not is_named(model):
+        raise UserError(f"model {model!r} is a folder or hub id; only named models can be trained.")
     component = spec.build("model", model, {} if seed is None else {"seed": seed})
     if not isinstance(component.object, (Conventional, Bcos)):
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
@@ -199,7 +209,9 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
         f"{training.batch_size}, learning rate {training.lr:g}, on {setup.device}; kept in {folder}"
     )
     about = {"model": model.full, "dataset": dataset.full}
-    return fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about)
+    return fine_tune(
+        network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, setup.console is not None
+    )
 
 
 def _check_settings(model: Component, folder: Path, had: Mapping[str, Any], asked: Training) -> None:
@@ -214,7 +226,8 @@ def _check_settings(model: Component, folder: Path, had: Mapping[str, Any], aske
 def checkpoint_folder(model: Component, dataset: Component) -> Path:
     """Where the checkpoint of a named model for a data set is kept: under `$FAITHBENCH_CACHE`."""
     base = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "faithbench")
-    digest = hashlib.sha256(f"{model.full} {dataset.full}".encode()).hexdigest()[:8]
+    identity = f"{model.full} {dataset.full}{getattr(dataset.object, 'content', '')}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     return base / "checkpoints" / f"{slug(dataset.short)}--{slug(model.short)}--{digest}"
 
 
