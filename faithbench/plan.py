@@ -111,6 +111,8 @@ def read_plan(path: Path) -> Plan:
         data[name] = tuple(values)
     try:
         return Plan(**data, training=Training(**training))
+    except UserError as error:
+        raise UserError(f"plan {path}: {error}") from error
     except TypeError as error:
         raise UserError(f"plan {path} has a value of the wrong type: {error}.") from error
 
