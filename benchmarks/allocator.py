@@ -1,0 +1,63 @@
+"""How much glibc's way of giving memory back costs a CPU run: the same rows with and without it.
+
+    python benchmarks/allocator.py
+
+By default glibc returns each large block to the system, so every activation is paged in anew. The variables in
+`KEEP` make it keep them. Each measurement is a process of its own; the two alternate.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from engine import model_and_texts
+
+from faithbench.bcos import convert
+from faithbench.models.huggingface import HuggingFaceClassifier
+
+KEEP = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+ROWS, LENGTH, REPEATS = 100, 40, 3
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        print(seconds(sys.argv[1]))
+        return
+    for kind in ("conventional", "B-cos"):
+        times: dict[str, list[float]] = {"default": [], "kept": []}
+        for _ in range(REPEATS):
+            for name, variables in (("default", {}), ("kept", KEEP)):
+                command = [sys.executable, __file__, kind]
+                done = subprocess.run(
+                    command, check=True, capture_output=True, text=True, env={**os.environ, **variables}
+                )
+                times[name].append(float(done.stdout))
+        ratio = statistics.median(times["default"]) / statistics.median(times["kept"])
+        print(f"{kind}: {ratio:.2f} times faster where memory is kept ({ROWS} rows of {LENGTH} tokens, {REPEATS} runs)")
+
+
+def seconds(kind: str) -> float:
+    """CPU seconds for the rows."""
+    torch.set_num_threads(1)
+    classifier, _ = model_and_texts(4, layers=6, width=384, device="cpu")
+    if kind == "B-cos":
+        classifier = HuggingFaceClassifier(convert(classifier.model, 1.5), classifier.tokenizer, "cpu")
+    rows = list(np.random.default_rng(0).integers(5, 60, (ROWS, LENGTH)))
+    batch = classifier.batch_tokens // LENGTH
+    classifier.logits(rows[:batch])
+    start = time.process_time()
+    for i in range(0, ROWS, batch):
+        classifier.logits(rows[i : i + batch])
+    return time.process_time() - start
+
+
+if __name__ == "__main__":
+    main()
