@@ -66,9 +66,7 @@ class Block:
         )
         engine = Engine(self.model.classifier)
         failed = 0
-        work = {
-            text.id: len(text) * (100 + len(text)) for text in open_texts
-        }  # rows grow with length, and so does a row
+        work = {text.id: len(text) * (100 + len(text)) for text in open_texts}  # longer texts: more rows, dearer rows
         with Tracker(title, len(open_texts), sum(work.values()), len(wanted), self.setup.console) as tracker:
             try:
                 conversations = (self._converse(text, todo[text.id]) for text in open_texts)

@@ -18,8 +18,9 @@ MAX_BYTES = 1_000_000
 def publish(run: Path, board: Path) -> list[Path]:
     """Copies a finished run into a leaderboard folder and makes the tables.
 
-    A plan that is there already stays. Records become compact: one file for each model and data set, float32 values,
-    no per-ratio parts, no costs.
+    Only the weights that the manifest names are published, not those of an earlier training under the same name. A plan
+    that is there already stays. Records become compact: one file for each model and data set, float32 values, no per-
+    ratio parts, no costs.
 
     Raises:
         UserError: the run holds no records, the folder cannot be written, or a file would exceed 1 MB.
@@ -30,7 +31,10 @@ def publish(run: Path, board: Path) -> list[Path]:
     if missing:
         raise UserError(f"{run} is not a run: it has no {missing[0]}.")
     source, target = Store(run), Store(board)
+    current = {(name, entry["fingerprint"]) for name, entry in source.manifest().get("models", {}).items()}
     frame = source.read("records")
+    names = frame["model"] + " on " + frame["dataset"]
+    frame = frame[[key in current for key in zip(names, frame["model_fingerprint"], strict=True)]]
     if frame.empty:
         raise UserError(f"{run} holds no records.")
     target.open()

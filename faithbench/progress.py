@@ -50,7 +50,9 @@ class Tracker:
         elif self.console and now - self.said > LOG_SECONDS:
             self.said = now
             left = seconds * (self.work / self.worked - 1)
-            self.console.print(f"{self.title}: {state}, {left:,.0f} s left", soft_wrap=True, highlight=False)
+            self.console.print(
+                f"{self.title}: {state}, {left:,.0f} s left", soft_wrap=True, highlight=False, markup=False
+            )
 
 
 def _bar(console: Console) -> Progress:

@@ -1,5 +1,6 @@
 """Tables and leaderboards as pure functions of records."""
 
+import json
 import math
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def run_of(folder: Path, records: list[Record]) -> Path:
     store = Store(folder).open()
     store.add([], records)
     store.flush()
-    store.write_text("manifest.json", "{}")
+    models = {
+        f"{r.model} on {r.dataset}": {"label": "conv-tiny", "fingerprint": "m", "truncated_texts": 0} for r in records
+    }
+    store.write_text("manifest.json", json.dumps({"models": models}))
     store.write_text("plan.toml", "")
     return folder
 
@@ -100,6 +104,12 @@ def test_publishing_keeps_the_table_and_leaves_out_what_it_does_not_need(tmp_pat
     assert published["value"].dtype == np.float32
     assert (tmp_path / "board" / "table.md").read_text() == render([run])
     assert (tmp_path / "board" / "table.csv").read_text() == render([run], "csv")
+
+
+def test_publishing_leaves_out_weights_that_were_trained_anew_since(tmp_path: Path):
+    run = run_of(tmp_path / "run", [record(1.0, 0), record(3.0, 0, model_fingerprint="earlier")])
+    board_module.publish(run, tmp_path / "board")
+    assert table([tmp_path / "board"])["mean"].tolist() == [1.0]
 
 
 def test_publishing_nothing_is_an_error(tmp_path: Path):
