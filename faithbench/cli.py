@@ -128,9 +128,10 @@ def run(
 def table(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     format: Annotated[str, typer.Option(help="markdown or csv.")] = "markdown",
+    by_class: Annotated[bool, typer.Option("--by-class", help="Apart for each class that the model predicts.")] = False,
 ) -> None:
     """Print the table of one or more runs."""
-    print(faithbench.render(runs, format), end="")
+    print(faithbench.render(runs, format, by_class), end="")
 
 
 @board.command("publish")

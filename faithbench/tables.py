@@ -1,7 +1,7 @@
 """Tables: pure functions of records. Every number is a mean over texts, made here and nowhere else."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ TOLERANCE = 1e-3  # what rounding in another batch may change, in the metrics' u
 Z95 = 1.959964
 
 
-def table(folders: Sequence[Path | str]) -> pd.DataFrame:
+def table(folders: Sequence[Path | str], by_class: bool = False) -> pd.DataFrame:
     """One row for each data set, model, explainer and metric of the runs.
 
     Columns: `dataset`, `dataset_fingerprint`, `model`, `model_fingerprint`, `explainer`, `metric` (identities), `mean`,
     `half_width` of its 95 % interval (normal approximation over texts), `n` texts with a value, `undefined` texts
-    without, `failed` texts. Of several versions of a component only the latest counts.
+    without, `failed` texts. Of several versions of a component only the latest counts. With `by_class` also `target`,
+    the class that was explained, that is the one that the model predicts.
 
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
@@ -38,8 +39,9 @@ def table(folders: Sequence[Path | str]) -> pd.DataFrame:
             f"{cell['text_id']!r}: {apart['min'].iloc[0]:.6g} and {apart['max'].iloc[0]:.6g}."
         )
     frame = frame.drop_duplicates(keys, keep="last")
-    rows = [_row(key, group) for key, group in frame.groupby(GROUP, sort=False)]
-    return pd.DataFrame(rows).sort_values(GROUP, ignore_index=True)
+    columns = [*GROUP, "target"] if by_class else GROUP
+    rows = [_row(dict(zip(columns, key, strict=True)), group) for key, group in frame.groupby(columns, sort=False)]
+    return pd.DataFrame(rows).sort_values(columns, ignore_index=True)
 
 
 def models(folders: Sequence[Path | str]) -> pd.DataFrame:
@@ -61,9 +63,9 @@ def models(folders: Sequence[Path | str]) -> pd.DataFrame:
     return pd.DataFrame(rows).drop_duplicates(ignore_index=True)
 
 
-def markdown(folders: Sequence[Path | str]) -> str:
+def markdown(folders: Sequence[Path | str], by_class: bool = False) -> str:
     """The runs as Markdown: the models, then for each data set and model a table of explainers against metrics."""
-    frame = table(folders)
+    frame = table(folders, by_class)
     known = models(folders)
     parts = []
     if not known.empty:
@@ -73,7 +75,9 @@ def markdown(folders: Sequence[Path | str]) -> str:
             ofm = f" (weights {weights})" if states["model_fingerprint"].nunique() > 1 else ""
             ofd = f" (content {data})" if states["dataset_fingerprint"].nunique() > 1 else ""
             title = f"**{_short('model', str(model))}**{ofm} on {_short('dataset', str(dataset))}{ofd}"
-            parts.append(f"{title}\n\n{_grid(group)}")
+            for target, share in group.groupby("target") if by_class else [("", group)]:
+                where = f", texts that it takes for class {target}" if by_class else ""
+                parts.append(f"{title}{where}\n\n{_grid(share)}")
     parts.extend(_notes(folders))
     parts.append(
         "Means over texts ± half width of the 95 % interval (normal approximation). Comprehensiveness: higher is "
@@ -82,16 +86,16 @@ def markdown(folders: Sequence[Path | str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def render(folders: Sequence[Path | str], format: str = "markdown") -> str:
+def render(folders: Sequence[Path | str], format: str = "markdown", by_class: bool = False) -> str:
     """The table as `markdown`, or tidy as `csv`.
 
     Raises:
         UserError: another format.
     """
     if format == "markdown":
-        return markdown(folders)
+        return markdown(folders, by_class)
     if format == "csv":
-        return table(folders).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+        return table(folders, by_class).to_csv(index=False, float_format="%.4f", lineterminator="\n")
     raise UserError(f"format {format!r} is not known; use markdown or csv.")
 
 
@@ -121,12 +125,12 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[order == order.groupby([frame[name] for name in GROUP]).transform("max")]
 
 
-def _row(key: Any, group: pd.DataFrame) -> dict[str, Any]:
+def _row(key: Mapping[str, Any], group: pd.DataFrame) -> dict[str, Any]:
     good = group[group["error"].isna()]
     values = good["value"].dropna()
     n = len(values)
     return {
-        **dict(zip(GROUP, key, strict=True)),
+        **key,
         "mean": values.mean() if n else math.nan,
         "half_width": Z95 * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan,
         "n": n,

@@ -86,6 +86,13 @@ def test_two_records_of_one_identity_in_two_runs_are_an_error_unless_equal(tmp_p
         table([one, other])
 
 
+def test_by_class_keeps_the_predicted_classes_apart(tmp_path: Path):
+    folder = run_of(tmp_path / "run", [record(1.0, 0), record(3.0, 1), record(8.0, 2, target=0)])
+    frame = table([folder], by_class=True)
+    assert list(zip(frame["target"], frame["mean"], frame["n"], strict=True)) == [(0, 8.0, 1), (1, 2.0, 2)]
+    assert "texts that it takes for class 0\n" in render([folder], by_class=True)
+
+
 def test_csv_is_tidy(tmp_path: Path):
     text = render([run_of(tmp_path / "run", [record(1.25, 0), record(1.75, 1)])], "csv")
     assert (
