@@ -7,13 +7,20 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-lowest lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/faithbench run
 
 test: $(VENV)/.installed-test
 	$(BIN)/pytest
+
+# with the oldest versions that are allowed, in an environment of its own
+test-lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt torch
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e ".[test]"
+	$(VENV)-lowest/bin/pytest
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -35,4 +42,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) dist build runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lowest dist build runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

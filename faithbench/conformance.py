@@ -34,7 +34,8 @@ def check_explainer(component: Explainer, classifier: Classifier, texts: Sequenc
 
     Args:
         component: the explainer.
-        classifier: answers its questions; its first two logits must not mirror each other.
+        classifier: answers its questions; its first two logits must not mirror each other. Better in float64: a
+            score that is a small difference of large float32 logits depends on rounding, and so on the batch.
         texts: a few, of different lengths.
 
     Raises:

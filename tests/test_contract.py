@@ -48,7 +48,7 @@ MODELS = pytest.mark.parametrize("b", [None, 1.5], ids=["conventional", "bcos"])
 @pytest.mark.parametrize("clause", EXPLAINER_CLAUSES, ids=lambda clause: clause.__name__)
 @pytest.mark.parametrize("name", EXPLAINER_NAMES)
 def test_explainer_keeps(name, clause, b):
-    classifier = tiny_classifier("bert", b, classes=3)
+    classifier = tiny_classifier("bert", b, classes=3, dtype=torch.float64)
     assert clause(VARIANTS[name](), classifier, random_texts(classifier)) is None
 
 
@@ -56,13 +56,13 @@ def test_explainer_keeps(name, clause, b):
 @pytest.mark.parametrize("clause", METRIC_CLAUSES, ids=lambda clause: clause.__name__)
 @pytest.mark.parametrize("name", METRIC_NAMES)
 def test_metric_keeps(name, clause, b):
-    classifier = tiny_classifier("bert", b, classes=3)
+    classifier = tiny_classifier("bert", b, classes=3, dtype=torch.float64)
     assert clause(VARIANTS[name](), classifier, random_texts(classifier)) is None
 
 
 @pytest.mark.parametrize("kind", ["roberta", "distilbert", "linear"])
 def test_all_components_keep_everything_on_other_models(kind):
-    classifier = LinearModel.random() if kind == "linear" else tiny_classifier(kind, 1.5)
+    classifier = LinearModel.random() if kind == "linear" else tiny_classifier(kind, 1.5, dtype=torch.float64)
     lengths = (5, 1, 9, 3, 5)
     texts = [text([1, *range(2, n + 2), 1], evidence=[1], name=f"text {n} {i}") for i, n in enumerate(lengths)]
     for name in EXPLAINER_NAMES:
@@ -73,7 +73,7 @@ def test_all_components_keep_everything_on_other_models(kind):
 
 @pytest.mark.parametrize("name", EXPLAINER_NAMES)
 def test_scores_do_not_depend_on_how_the_engine_packs(name, monkeypatch):
-    classifier, explainer = tiny_classifier("bert", 1.5), VARIANTS[name]()
+    classifier, explainer = tiny_classifier("bert", 1.5, dtype=torch.float64), VARIANTS[name]()
     texts = random_texts(classifier, (9, 1, 5, 12, 3, 5, 2))
     tight = {one.id: answers(classifier, explainer(one, 1), batch_tokens=1).scores for one in texts}
     monkeypatch.setattr(engine, "MAX_PADDING", 1.0)
