@@ -14,7 +14,8 @@ import faithbench
 from faithbench.errors import UserError
 from faithbench.plan import Plan, Training, read_plan
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=faithbench.__doc__)
+HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables.")
 app.add_typer(board, name="board")
 DEMO = ("bcos-tiny", "conv-tiny")
