@@ -1,6 +1,5 @@
 """The command line. Each command calls one public function of the package."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -154,12 +153,8 @@ def board_build(folder: Annotated[Path, typer.Argument(help="The leaderboard's f
 
 def main() -> None:
     """The entry point: a user's mistake is one sentence and exit status 2."""
-    _exit_on_user_error(app)
-
-
-def _exit_on_user_error(command: Callable[[], None]) -> None:
     try:
-        command()
+        app()
     except UserError as error:
         err_console.print(f"faithbench: {error}", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from faithbench.errors import UserError, unknown
+from faithbench.types import SPLITS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -15,7 +16,6 @@ else:
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 PROTOCOLS = ("strict", "paper")
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,9 @@ def _run_block(plan: Plan, grid: Grid, text: str, store: Store, setup: Setup) ->
         setup.say(f"{cut:,} of {len(texts):,} texts of {grid.dataset.short} were cut to the model's limit.")
     block = Block(grid, model, store, setup)
     _write_plan(store, plan)
-    _note(store, grid, model, cut, setup)
+    _note(store, block, cut)
     done = block.run(texts)
-    _note(store, grid, model, cut, setup, block.mean_notes())
+    _note(store, block, cut, block.mean_notes())
     return done
 
 
@@ -107,15 +107,9 @@ def encode(model: Prepared, examples: Sequence[Example]) -> tuple[list[Text], in
     return sorted(texts, key=len, reverse=True), sum(text.truncated for text in texts)
 
 
-def _note(
-    store: Store,
-    grid: Grid,
-    model: Prepared,
-    cut: int,
-    setup: Setup,
-    notes: Mapping[str, Mapping[str, float]] | None = None,
-) -> None:
+def _note(store: Store, block: Block, cut: int, notes: Mapping[str, Mapping[str, float]] | None = None) -> None:
     """Writes down what is known of a model on a data set; `notes` once all its texts are scored."""
+    grid, model, setup = block.grid, block.model, block.setup
     manifest = store.manifest()
     manifest["versions"] = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     manifest.setdefault("datasets", {})[grid.dataset.full] = {
@@ -125,7 +119,7 @@ def _note(
     }
     manifest.setdefault("models", {})[f"{model.full} on {grid.dataset.full}"] = {
         "label": model.short,
-        "fingerprint": model.classifier.fingerprint(),
+        "fingerprint": block.identity["model_fingerprint"],
         "dtype": setup.dtype,
         "truncated_texts": cut,
         "hardware": hardware(torch.device(setup.device)),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+SPLITS = ("train", "validation", "test")  # of every data set
 Span = tuple[int, int]  # characters [start, end)
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from faithbench.datasets.sources import read_parquet
 from faithbench.errors import UserError, unknown
-from faithbench.types import Example, Row, Span
+from faithbench.types import SPLITS, Example, Row, Span
 
-SPLITS = ("train", "validation", "test")
 ENDINGS = (".csv", ".jsonl", ".parquet")
 
 

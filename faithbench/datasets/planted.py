@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from faithbench.errors import UserError
-from faithbench.types import Example
+from faithbench.types import SPLITS, Example
 
 CUES = (
     ("awful", "boring", "clumsy", "dreary", "flawed", "grim"),
@@ -18,7 +18,6 @@ DISTRACTORS = (
     "with about under over during before after near into from and but while because often slowly later "
     "again almost maybe"
 ).split()
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,14 @@ from faithbench.bcos.convert import convert
 from faithbench.bcos.train import fine_tune, report_of
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
+from faithbench.interfaces import Classifier
 from faithbench.models.backbones import load_backbone
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.quiet import quiet
 from faithbench.models.zoo import Bcos, Conventional
-from faithbench.plan import SPLITS, Training
+from faithbench.plan import Training
 from faithbench.spec import Component
+from faithbench.types import SPLITS
 
 CACHE_VARIABLE = "FAITHBENCH_CACHE"
 LR = 2e-5
@@ -51,7 +53,7 @@ class Setup:
 class Prepared:
     """A classifier with its identity and label, and what is known of its training (empty if nothing is)."""
 
-    classifier: Any
+    classifier: Classifier
     full: str
     short: str
     report: Mapping[str, Any]
