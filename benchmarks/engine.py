@@ -29,6 +29,7 @@ from faithbench.types import Text
 
 EXPLAINERS = ("occlusion", "random")
 METRICS = ("comprehensiveness", "sufficiency")
+CLASSES = 2
 
 
 class Listening:
@@ -120,7 +121,7 @@ def conversations(texts: Sequence[Text]) -> list[Conversation[None]]:
 
     def converse(text: Text) -> Conversation[None]:
         target = yield from predict(text)
-        found = yield from together({e.full: explain(e, text, target) for e in explainers})
+        found = yield from together({e.full: explain(e, text, target, CLASSES) for e in explainers})
         yield from together({(e, m.full): ask(m.object, text, o.value) for e, o in found.items() for m in metrics})
 
     return [converse(text) for text in texts]

@@ -52,21 +52,26 @@ def attribute(
     if target is not None and not 0 <= target < classifier.classes:
         raise UserError(f"target={target!r} is not allowed; the model has classes 0 to {classifier.classes - 1}.")
     encoded = [classifier.encode(Example(str(i), text, label=0)) for i, text in enumerate(texts)]
-    outcomes = dict(Engine(classifier).run(_converse(component, text, target) for text in encoded))
+    outcomes = dict(Engine(classifier).run(_converse(component, text, target, classifier.classes) for text in encoded))
     for outcome in outcomes.values():
         if outcome.value is None:
             raise UserError(f"explainer {component.short!r} failed: {outcome.error}")
     return [value for text in encoded if (value := outcomes[text.id].value)]
 
 
-def explain(explainer: Component, text: Text, target: int) -> Asking[Attribution]:
-    """One explanation, checked: a finite score for each token."""
+def explain(explainer: Component, text: Text, target: int, classes: int) -> Asking[Attribution]:
+    """One explanation, checked: a class that exists, a finite score for each token."""
+    if not 0 <= target < classes:
+        raise ValueError(f"target {target} is not one of {classes} classes")
     attribution: Attribution = yield from ask(explainer.object, text, target)
     scores = np.asarray(attribution.scores)
     if scores.shape != (len(text),):
         raise ValueError(f"gave scores of shape {scores.shape} for a text of {len(text)} tokens")
     if not np.isfinite(scores).all():
         raise ValueError("gave scores that are not finite numbers")
+    errors = attribution.standard_errors
+    if errors is not None and np.shape(errors) != scores.shape:
+        raise ValueError(f"gave standard errors of shape {np.shape(errors)} for a text of {len(text)} tokens")
     return replace(attribution, scores=scores, tokens=text.tokens)
 
 
@@ -76,9 +81,11 @@ def predict(text: Text) -> Conversation[int]:
     return int(answers[0].value[0].argmax())
 
 
-def _converse(component: Component, text: Text, target: int | None) -> Conversation[tuple[str, Outcome[Attribution]]]:
+def _converse(
+    component: Component, text: Text, target: int | None, classes: int
+) -> Conversation[tuple[str, Outcome[Attribution]]]:
     chosen = (yield from predict(text)) if target is None else target
-    outcomes = yield from together({text.id: explain(component, text, chosen)})
+    outcomes = yield from together({text.id: explain(component, text, chosen, classes)})
     return text.id, outcomes[text.id]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from faithbench.attributions import explain, predict
 from faithbench.engine import Engine
@@ -93,7 +94,10 @@ class Block:
         target = yield from predict(text)
         needed = dict.fromkeys(explainer for explainer, _ in cells)
         found = {e: self.known[e, text.id] for e in needed if (e, text.id) in self.known}
-        new = yield from together({e: explain(self.explainers[e], text, target) for e in needed if e not in found})
+        classes = self.model.classifier.classes
+        new = yield from together(
+            {e: explain(self.explainers[e], text, target, classes) for e in needed if e not in found}
+        )
         usable = found | {e: outcome.value for e, outcome in new.items() if outcome.value is not None}
         measured = yield from together(
             {(e, m): ask(self.metrics[m].object, text, usable[e]) for e, m in cells if e in usable}
@@ -102,7 +106,11 @@ class Block:
             (e, m): Outcome[Measurement](error=f"explainer failed: {new[e].error}") for e, m in cells if e not in usable
         }
         attributions = [self._attribution(e, text, target, outcome) for e, outcome in new.items()]
-        records = [self._record(cell, text, target, outcome) for cell, outcome in (measured | failed).items()]
+        targets = {e: attribution.target for e, attribution in usable.items()}  # an imported one has its own
+        records = [
+            self._record(cell, text, targets.get(cell[0], target), outcome)
+            for cell, outcome in (measured | failed).items()
+        ]
         return _Scored(text.id, attributions, records)
 
     def _attribution(self, explainer: str, text: Text, target: int, outcome: Outcome[Attribution]) -> dict[str, Any]:
@@ -114,6 +122,7 @@ class Block:
             "text_id": text.id,
             "target": target,
             "scores": None if value is None else value.scores.tolist(),
+            "standard_errors": _listed(value.standard_errors if value else None),
             "notes": json.dumps(dict(value.notes)) if value is not None and value.notes else None,
             "seconds": outcome.seconds,
             "rows": outcome.rows,
@@ -166,3 +175,7 @@ class Block:
         for column, value in self.identity.items():
             mine &= frame[column] == value
         yield from frame[mine].itertuples()
+
+
+def _listed(values: Float[np.ndarray, "tokens"] | None) -> list[float] | None:
+    return None if values is None else list(map(float, values))

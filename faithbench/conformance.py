@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from faithbench.engine import Engine
 from faithbench.interfaces import Classifier, Explainer, Metric
-from faithbench.questions import Asking, Conversation, Gradient, Outcome, ask, together
+from faithbench.questions import Asking, Conversation, Gradient, Outcome, Point, ask, together
 from faithbench.types import Attribution, Example, Measurement, Text
 
 T = TypeVar("T")
@@ -181,7 +181,8 @@ class Crowded:
 
     def __init__(self, classifier: Classifier, company: Sequence[Text]) -> None:
         self.inner, self.company = classifier, [text.ids for text in company]
-        self.classes, self.batch_tokens = classifier.classes, PLENTY
+        self.classes, self.batch_tokens, self.gradient_cost = classifier.classes, PLENTY, 1
+        self.company_points = [Point(ids, 0) for ids in self.company]
 
     def encode(self, example: Example) -> Text:
         """As the classifier does."""
@@ -191,10 +192,13 @@ class Crowded:
         """Logits, computed in company."""
         return self.inner.logits([*self.company, *rows])[len(self.company) :]
 
-    def gradients(self, rows: Sequence[Int[np.ndarray, "_"]], targets: Sequence[int], frozen: bool) -> list[Gradient]:
+    def embed(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "_ d"]]:
+        """Embeddings, computed in company."""
+        return self.inner.embed([*self.company, *rows])[len(self.company) :]
+
+    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
         """Gradients, computed in company."""
-        targets = [*(0 for _ in self.company), *targets]
-        return self.inner.gradients([*self.company, *rows], targets, frozen)[len(self.company) :]
+        return self.inner.gradients([*self.company_points, *points], under)[len(self.company) :]
 
     def attentions(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities, computed in company."""

@@ -7,23 +7,32 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from jaxtyping import Int
 
 from faithbench.errors import QuestionError, UserError
 from faithbench.interfaces import Classifier
-from faithbench.questions import Answer, Attentions, Conversation, Gradients, Logits, Question
+from faithbench.questions import (
+    Answer,
+    Attentions,
+    Conversation,
+    Embeddings,
+    Gradients,
+    Inside,
+    Logits,
+    Point,
+    Question,
+)
 
 T = TypeVar("T")
-Ids = Int[np.ndarray, "tokens"]
-Lane = tuple[type[Question], bool]  # rows of one lane can share a batch: the kind of question, frozen or not
-Key = tuple[Lane, int, bytes]  # lane, target class, token ids
+Lane = tuple[type[Question], str]  # rows of one lane can share a batch: the kind of question, its rules
+Key = tuple[Lane, tuple[Any, ...]]  # lane, and what tells its rows apart
+Row = Any  # what the classifier is given: token ids, a point, or the question itself
 MAX_CONVERSATIONS = 512
 AHEAD = 2  # batches' worth of open rows below which the next text is begun
 MAX_PADDING = 1 / 8  # share of a batch that may be padding
-GRADIENT_COST = 4  # a gradient row holds its activations: it counts as this many forward rows
 
 
 @dataclass
@@ -41,7 +50,7 @@ class _Open(Generic[T]):
     conversation: Conversation[T]
     questions: tuple[Question, ...] = ()
     keys: list[list[Key]] = field(default_factory=list)
-    todo: dict[Lane, dict[Key, tuple[Ids, int]]] = field(default_factory=dict)
+    todo: dict[Lane, dict[Key, Row]] = field(default_factory=dict)
     known: dict[Key, tuple[Any, float]] = field(default_factory=dict)
     length: int = 0
 
@@ -113,44 +122,55 @@ class Engine:
     @staticmethod
     def _forget(item: _Open[T]) -> None:
         """Keeps logits, which are small and asked again; attention and gradients have been handed over."""
-        item.known = {key: value for key, value in item.known.items() if key[0][0] is Logits}
+        item.known = {key: value for key, value in item.known.items() if key[0] == _LOGITS}
 
     def _expand(self, item: _Open[T], question: Question) -> None:
         lane, rows = _rows(question)
         item.length = len(question.text)
-        target = question.target if isinstance(question, Gradients) else 0
         keys: list[Key] = []
-        for ids in rows:
-            key = (lane, target, ids.tobytes())
+        for identity, row in rows:
+            key = (lane, identity)
             keys.append(key)
-            if isinstance(question, Gradients) and not 0 <= target < self.model.classes:
-                item.known[key] = QuestionError(f"target {target} is not one of {self.model.classes} classes"), 0.0
+            if problem := self._problem(row):
+                item.known[key] = QuestionError(problem), 0.0
             if key not in item.known:
-                item.todo.setdefault(lane, {})[key] = (ids, target)
+                item.todo.setdefault(lane, {})[key] = row
         item.keys.append(keys)
         self.counts.asked += len(keys)
 
+    def _problem(self, row: Row) -> str | None:
+        """Why a row cannot be answered by any model of so many classes."""
+        named = (row.target, row.against) if isinstance(row, Point) else ()
+        wrong = next((c for c in named if c is not None and not 0 <= c < self.model.classes), None)
+        return None if wrong is None else f"target {wrong} is not one of {self.model.classes} classes"
+
     def _answer(self, item: _Open[T], index: int) -> Answer:
+        question = item.questions[index]
         found = [item.known[key] for key in item.keys[index]]
         values = [value for value, _ in found]
-        stacked = isinstance(item.questions[index], Logits) and not isinstance(values[0], QuestionError)
-        value = np.stack(values) if stacked else values[0]
+        refused = next((value for value in values if isinstance(value, QuestionError)), None)
+        if refused is not None:
+            value: Any = refused
+        elif isinstance(question, (Logits, Embeddings)):
+            value = np.stack(values)
+        else:
+            value = values if isinstance(question, Gradients) and question.share is not None else values[0]
         return Answer(value, rows=len(found), seconds=sum(seconds for _, seconds in found))
 
     def _answer_batch(self, active: Sequence[_Open[T]]) -> list[_Open[T]]:
         """Runs one batch, led by the oldest conversation. Returns the conversations that got an answer."""
         lane = next(iter(active[0].todo))
         batch = self._pack(active, lane)
-        rows = [row for item, keys in batch for row in (item.todo[lane][key] for key in keys)]
+        rows = [item.todo[lane][key] for item, keys in batch for key in keys]
         try:
             start = time.perf_counter()
-            values: Sequence[Any] = self._ask(lane, [ids for ids, _ in rows], [target for _, target in rows])
+            values = self._ask(lane, rows)
             seconds = (time.perf_counter() - start) / len(rows)
         except QuestionError as error:
             values, seconds = [error] * len(rows), 0.0
         except MemoryError as error:
             if len(rows) == 1:
-                raise UserError(f"a single text of {len(rows[0][0])} tokens does not fit into memory.") from error
+                raise UserError(f"a single text of {batch[0][0].length} tokens does not fit into memory.") from error
             self.batch_tokens = max(1, self.batch_tokens // 2)
             return []
         self.counts.run += len(rows)
@@ -166,13 +186,14 @@ class Engine:
     def _pack(self, active: Sequence[_Open[T]], lane: Lane) -> list[tuple[_Open[T], list[Key]]]:
         """Fills a batch with rows of the leader's length, then of the nearest lengths."""
         leader = active[0]
-        budget = self.batch_tokens // (1 if lane[0] is Logits else GRADIENT_COST)
+        budget = self.batch_tokens // (1 if lane == _LOGITS else self.model.gradient_cost)
         others = sorted((i for i in active if lane in i.todo), key=lambda i: abs(i.length - leader.length))
         batch: list[tuple[_Open[T], list[Key]]] = []
         longest = rows = tokens = 0
         for item in others:
             width = max(longest, item.length)
             fit = min(max(budget // width - rows, 0 if rows else 1), len(item.todo[lane]))
+            fit = min(fit, 1 - rows) if lane[0] is Inside else fit
             padding = width * (rows + fit) - tokens - fit * item.length
             if fit <= 0 or padding > MAX_PADDING * width * (rows + fit):
                 break
@@ -180,18 +201,30 @@ class Engine:
             longest, rows, tokens = width, rows + fit, tokens + fit * item.length
         return batch
 
-    def _ask(self, lane: Lane, rows: Sequence[Ids], targets: Sequence[int]) -> Sequence[Any]:
-        kind, frozen = lane
+    def _ask(self, lane: Lane, rows: Sequence[Row]) -> Sequence[Any]:
+        kind, under = lane
         if kind is Logits:
             logits = self.model.logits(rows)
             _check_finite(logits, "logits")
             return list(logits)
+        if kind is Embeddings:
+            return self.model.embed(rows)
         if kind is Gradients:
-            gradients = self.model.gradients(rows, targets, frozen)
-            for gradient in gradients:
-                _check_finite(gradient.gradient, "gradients")
-            return gradients
-        return self.model.attentions(rows)
+            return [_checked(gradient, under) for gradient in self.model.gradients(rows, under)]
+        if kind is Attentions:
+            return self.model.attentions(rows)
+        return [self._look(question) for question in rows]
+
+    def _look(self, question: Inside) -> Any:
+        """Calls a function that looks into the model; whatever goes wrong there is its asker's affair."""
+        try:
+            return resolve_name(question.look)(self.model, question.text, **question.arguments)
+        except QuestionError as error:
+            return error
+        except MemoryError:
+            return QuestionError(f"a text of {len(question.text)} tokens does not fit into memory")
+        except Exception as error:
+            return QuestionError(f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True)
@@ -199,13 +232,37 @@ class _Result(Generic[T]):
     value: T
 
 
-def _rows(question: Question) -> tuple[Lane, list[Ids]]:
-    ids = question.text.ids
-    if isinstance(question, Logits):
-        return (Logits, False), list(np.where(question.keep, ids, question.text.mask_id))
+_LOGITS: Lane = (Logits, "")
+
+
+def _rows(question: Question) -> tuple[Lane, Iterable[tuple[tuple[Any, ...], Row]]]:
+    """The rows that a question comes to, each with what tells it apart from others of its lane and text."""
+    text = question.text
+    kind = type(question)
+    if isinstance(question, (Logits, Embeddings)):
+        fill = text.mask_id if question.fill is None else question.fill
+        rows = np.where(question.keep, text.ids, fill)
+        return (kind, ""), [((row.tobytes(),), row) for row in rows]
     if isinstance(question, Gradients):
-        return (Gradients, question.frozen), [ids]
-    return (Attentions, False), [ids]
+        fill = text.mask_id if question.fill is None else question.fill
+        shares = [None] if question.share is None else list(question.share)
+        points = [Point(text.ids, question.target, question.against, share, fill) for share in shares]
+        return (kind, question.under), [(_place(point), point) for point in points]
+    if isinstance(question, Inside):
+        return (kind, question.look), [((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)]
+    return (kind, ""), [((text.ids.tobytes(),), text.ids)]
+
+
+def _place(point: Point) -> tuple[Any, ...]:
+    where = () if point.share is None else (point.share.tobytes(), point.fill)
+    return (point.target, point.against, point.ids.tobytes(), *where)
+
+
+def _checked(gradient: Any, under: str) -> Any:
+    if np.isfinite(gradient.gradient).all():
+        return gradient
+    rules = f" under {under}" if under else ""
+    return QuestionError(f"the model gives gradients{rules} that are not finite numbers (NaN or infinity)")
 
 
 def _check_finite(values: np.ndarray, what: str) -> None:

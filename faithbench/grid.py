@@ -1,6 +1,7 @@
 """One data set of a plan with its components loaded, checked before anything runs."""
 
 import hashlib
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,16 +52,23 @@ def load_grid(plan: Plan, dataset: str) -> Grid:
 
 
 def _build(kind: str, texts: Sequence[str], common: Mapping[str, Any]) -> tuple[list[Component], list[str]]:
-    """The components named, or all that can be made without being told more; and why others cannot."""
+    """The components named, or all that run without being named; and why some of those cannot."""
     if texts:
         return [spec.build(kind, text, common) for text in texts], []
     built, problems = [], []
-    for name in plugins.find(kind):
+    for name, plugin in plugins.find(kind).items():
         try:
-            built.append(spec.build(kind, name, common))
+            if _runs_unnamed(plugin.load()):
+                built.append(spec.build(kind, name, common))
         except UserError as error:
             problems.append(f"left out: {error}")
     return built, problems
+
+
+def _runs_unnamed(factory: Any) -> bool:
+    """Not what must be told something, and not what wants to be asked for by name."""
+    needs = any(p.default is p.empty for p in inspect.signature(factory).parameters.values())
+    return not needs and not getattr(factory, "on_request", False)
 
 
 def fingerprint(examples: Sequence[Example]) -> str:

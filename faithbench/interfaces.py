@@ -2,8 +2,8 @@
 
 Optional attributes that the core reads if they are there: `version: int` (raised when numbers change), `needs:
 tuple[str, ...]` on metrics (fields of `Text` that must be present, e.g. "evidence"), `class_sensitive: bool` on
-explainers (False where scores do not depend on the target class), `lr: float` (fine-tuning rate) and `content: str`
-(hash of what the spec does not pin) on data sets.
+explainers (False where scores do not depend on the target class), `on_request: bool` on explainers (True: only run
+where it is named), `lr: float` (fine-tuning rate) and `content: str` (hash of what the spec does not pin) on data sets.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
-from faithbench.questions import Asking, Gradient
+from faithbench.questions import Asking, Gradient, Point
 from faithbench.types import Attribution, Example, Measurement, Text
 
 
@@ -44,12 +44,13 @@ class Metric(Protocol):
 class Classifier(Protocol):
     """A model that answers. Rows are token ids without padding; answers come in the order of the rows.
 
-    The three that answer raise `MemoryError` when the batch was too large (the engine then makes it smaller) and
+    Those that answer raise `MemoryError` when the batch was too large (the engine then makes it smaller) and
     `faithbench.errors.QuestionError` when the model cannot answer such a question at all.
     """
 
     classes: int
     batch_tokens: int  # how many tokens, padding included, a batch of `logits` should hold
+    gradient_cost: int  # how many rows of `logits` a row of the other questions needs the memory of
 
     def encode(self, example: Example) -> Text:
         """The text as the model reads it, cut to its limit."""
@@ -57,8 +58,11 @@ class Classifier(Protocol):
     def logits(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Float[np.ndarray, "rows classes"]:
         """Logits."""
 
-    def gradients(self, rows: Sequence[Int[np.ndarray, "_"]], targets: Sequence[int], frozen: bool) -> list[Gradient]:
-        """Gradients of one logit a row at the embeddings."""
+    def embed(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "_ d"]]:
+        """What the embedding module gives."""
+
+    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+        """Gradients of one logit a point at the embeddings, under rules (see `Gradients`)."""
 
     def attentions(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities."""

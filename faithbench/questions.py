@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from faithbench.errors import QuestionError
 from faithbench.types import Text
@@ -17,31 +17,69 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, eq=False)
 class Logits:
-    """Logits of a text under token masks: where `keep` is False the token is replaced by the mask token.
+    """Logits of a text under token masks: where `keep` is False the token is replaced by `fill`.
 
     Answer: Float[ndarray, "variants classes"].
+
+    Args:
+        text: which.
+        keep: a row for each variant.
+        fill: id of the token that replaces; None for the mask token.
     """
 
     text: Text
     keep: Bool[np.ndarray, "variants tokens"]
+    fill: int | None = None
 
     def __post_init__(self) -> None:
-        if self.keep.ndim != 2 or not len(self.keep) or self.keep.shape[1] != len(self.text):
-            raise ValueError(
-                f"keep has shape {self.keep.shape}; it needs one row or more of {len(self.text)} tokens each."
-            )
+        _check_rows("keep", self.keep, self.text)
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """What the embedding module gives, after its LayerNorm; variants as in `Logits`.
+
+    Answer: Float[ndarray, "variants tokens d"].
+    """
+
+    text: Text
+    keep: Bool[np.ndarray, "variants tokens"]
+    fill: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_rows("keep", self.keep, self.text)
 
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
     """Gradient of the target's logit with respect to the embeddings of the text, after the embedding LayerNorm.
 
-    With `frozen`, the model's dynamic weights are constants of the backward pass. Answer: `Gradient`.
+    Answer: `Gradient`; with `share` a list of them, one for each point.
+
+    Args:
+        text: which.
+        target: the class whose logit is meant.
+        against: subtract this class's logit from it: what speaks for the one rather than the other.
+        under: the rules of the backward pass: `"module:Class"` of a context manager such as `FROZEN`; "" for none.
+        share: points to take it at, token by token: fill's embedding + share · (text's embedding − fill's); each
+            `share` in [0, 1]. None for the text itself.
+        fill: id of the token that paths begin at; None for the mask token.
     """
 
     text: Text
     target: int
-    frozen: bool = False
+    against: int | None = None
+    under: str = ""
+    share: Float[np.ndarray, "points tokens"] | None = None
+    fill: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.share is not None:
+            _check_rows("share", self.share, self.text)
+
+
+FROZEN = "faithbench.models.frozen:FrozenWeights"  # the model's dynamic weights are constants (arXiv 2502.12992)
+ATTN_LRP = "faithbench.models.lrp:AttnLRP"  # relevance propagation through attention (arXiv 2402.05602)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +89,51 @@ class Attentions:
     text: Text
 
 
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """The way out, for what no other question can ask: a function looks into the model, one text at a time.
+
+    Answer: whatever the function gives. What it raises is raised in the component that asked.
+
+    Args:
+        text: which.
+        look: `"module:function"`, called with the classifier, the text and the arguments.
+        arguments: plain values, by name.
+    """
+
+    text: Text
+    look: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A row of `Gradients`, as a classifier sees it; `share` None for the text itself."""
+
+    ids: Int[np.ndarray, "tokens"]
+    target: int
+    against: int | None = None
+    share: Float[np.ndarray, "tokens"] | None = None
+    fill: int = 0
+
+
 @dataclass(frozen=True)
 class Gradient:
-    """The answer to `Gradients`: where it was taken, what it is, and the logit there."""
+    """The answer to `Gradients`: where it was taken, what it is, and the target's logit there, less `against`'s."""
 
     embeddings: Float[np.ndarray, "tokens d"]
     gradient: Float[np.ndarray, "tokens d"]
     logit: float
 
 
-Question = Logits | Gradients | Attentions
+Question = Logits | Embeddings | Gradients | Attentions | Inside
+
+
+def _check_rows(name: str, rows: np.ndarray, text: Text) -> None:
+    if rows.ndim != 2 or not len(rows) or rows.shape[1] != len(text):
+        raise ValueError(f"{name} has shape {rows.shape}; it needs one row or more of {len(text)} tokens each.")
+
+
 Asking = Generator[Question | tuple[Question, ...], Any, T]
 
 

@@ -12,6 +12,7 @@ from faithbench import plugins
 from faithbench.errors import UserError, unknown
 
 SHAPE = re.compile(r"\s*([A-Za-z0-9_.\-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+REFERENCE = re.compile(r"\s*([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\s*")  # package.module:function
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,24 @@ def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> C
     given = {key: _typed(text, key, value, defaults.get(key)) for key, value in bound.arguments.items()}
     component = _make(text, factory, given)
     return Component(
-        full=write(name, {k: given.get(k, defaults.get(k)) for k in signature.parameters}),
+        full=write(name, {k: _stated(component, k, given.get(k, defaults.get(k))) for k in signature.parameters}),
         short=write(name, {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}),
         object=component,
     )
 
 
 def parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """`lime(n_samples=500)` → ("lime", [], {"n_samples": 500}). Bare words are strings; no code is run."""
+    """`lime(n_samples=500)` → ("lime", [], {"n_samples": 500}). No code is run.
+
+    Bare words are strings, and so are specs inside a spec, as in `words(lime(n_samples=500))`, and a reference alone,
+    as in `callable(package.module:function)`.
+    """
     match = SHAPE.fullmatch(text)
     if match is None:
         raise UserError(f"{text!r} is not of the form name or name(key=value, …).")
     name, inside = match.groups()
+    if reference := REFERENCE.fullmatch(inside or ""):
+        return name, [reference[1]], {}
     try:
         call = ast.parse(f"f({inside or ''})", mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
@@ -80,7 +87,15 @@ def write(name: str, parameters: Mapping[str, Any]) -> str:
 
 
 def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return ast.unparse(node)
     return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+
+
+def _stated(component: Any, key: str, given: Any) -> Any:
+    """A parameter as the component states it itself, where it puts what it was given more exactly."""
+    stated = getattr(component, key, given)
+    return stated if type(stated) is type(given) else given
 
 
 def _text(value: Any) -> str:

@@ -37,6 +37,7 @@ SCHEMAS = {
             ("text_id", pa.string()),
             ("target", pa.int64()),
             ("scores", pa.list_(pa.float64())),
+            ("standard_errors", pa.list_(pa.float64())),
             ("notes", pa.string()),
             *_END,
         ]

@@ -40,6 +40,8 @@ class Text:
     evidence: Bool[np.ndarray, "tokens"] | None = None
     rationale: Bool[np.ndarray, "tokens"] | None = None
     truncated: bool = False
+    source: str = ""  # the text as people write it, uncut
+    pad_id: int = 0
 
     @property
     def content(self) -> Int[np.ndarray, "content"]:
@@ -54,7 +56,8 @@ class Text:
 class Attribution:
     """What an explainer says of one text: a signed score for each token, special tokens included.
 
-    `notes` are numbers that the explainer wants to report about itself, such as a completeness gap.
+    `standard_errors` say how far sampling may have moved each score. `notes` are numbers that the explainer wants to
+    report about itself, such as a completeness gap.
     """
 
     text_id: str
@@ -62,6 +65,7 @@ class Attribution:
     scores: Float[np.ndarray, "tokens"]
     notes: Mapping[str, float] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
+    standard_errors: Float[np.ndarray, "tokens"] | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from faithbench.engine import Engine
 from faithbench.interfaces import Classifier
 from faithbench.models.backbones import word_tokenizer
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.questions import Gradient, ask, together
+from faithbench.questions import Gradient, Point, ask, together
 from faithbench.types import Attribution, Example, Text
 
 KINDS = ("bert", "roberta", "distilbert")
@@ -126,6 +126,11 @@ def attribution(text: Text, scores: Sequence[float], target: int = 0) -> Attribu
     return Attribution(text.id, target, np.array(scores, dtype=np.float64))
 
 
+def points(rows: Sequence[np.ndarray], targets: Sequence[int]) -> list[Point]:
+    """Where the rows themselves are, each with a target."""
+    return [Point(row, target) for row, target in zip(rows, targets, strict=True)]
+
+
 def answers(model: Classifier, asking: Any, batch_tokens: int | None = None) -> Any:
     """What a component comes to when the engine answers its questions; raises what it raised, as a RuntimeError."""
     (outcomes,) = Engine(model, batch_tokens).run([together({"it": ask(lambda: asking)})])
@@ -147,6 +152,7 @@ class LinearModel:
     bias: Float[np.ndarray, "classes"]
     mask_id: int = 0
     batch_tokens: int = 64
+    gradient_cost: int = 4
 
     @classmethod
     def one_hot(cls, weights: Sequence[Sequence[float]], bias: Sequence[float] = (0.0, 0.0)) -> "LinearModel":
@@ -177,14 +183,20 @@ class LinearModel:
     def logits(self, rows: Sequence[Int[np.ndarray, "tokens"]]) -> Float[np.ndarray, "rows classes"]:
         return np.stack([self.table[row].sum(axis=0) @ self.weights + self.bias for row in rows])
 
-    def gradients(
-        self, rows: Sequence[Int[np.ndarray, "tokens"]], targets: Sequence[int], frozen: bool
-    ) -> list[Gradient]:
-        logits = self.logits(rows)
-        return [
-            Gradient(self.table[row], np.tile(self.weights[:, target], (len(row), 1)), float(logit[target]))
-            for row, target, logit in zip(rows, targets, logits, strict=True)
-        ]
+    def embed(self, rows: Sequence[Int[np.ndarray, "tokens"]]) -> list[Float[np.ndarray, "tokens d"]]:
+        return [self.table[row] for row in rows]
+
+    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+        return [self.gradient(point) for point in points]
+
+    def gradient(self, point: Point) -> Gradient:
+        own, base = self.table[point.ids], self.table[point.fill]
+        place = own if point.share is None else base + point.share[:, None] * (own - base)
+        values = place.sum(axis=0) @ self.weights + self.bias
+        slope, value = self.weights[:, point.target], values[point.target]
+        if point.against is not None:
+            slope, value = slope - self.weights[:, point.against], value - values[point.against]
+        return Gradient(place, np.tile(slope, (len(place), 1)), float(value))
 
     def attentions(self, rows: Sequence[Int[np.ndarray, "tokens"]]) -> list[Float[np.ndarray, "1 1 tokens tokens"]]:
         return [np.full((1, 1, len(row), len(row)), 1 / len(row)) for row in rows]

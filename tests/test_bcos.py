@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import KINDS, answers, random_texts, randomise, tiny_classifier, tiny_network, tiny_tokenizer
+from builders import KINDS, answers, points, random_texts, randomise, tiny_classifier, tiny_network, tiny_tokenizer
 from faithbench_explainers.bcos import Bcos
 from torch import Tensor, nn
 from transformers import AlbertConfig, AlbertForSequenceClassification
@@ -19,6 +19,7 @@ from faithbench.errors import UserError
 from faithbench.models import frozen
 from faithbench.models.frozen import FrozenWeights
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.questions import FROZEN
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
 LENGTHS = (5, 1, 12, 3)
@@ -52,7 +53,7 @@ def completeness_gaps(classifier: HuggingFaceClassifier, targets: list[int]) -> 
     """|logit − Σ scores| beside the larger of logit and largest score, for a padded batch."""
     rows = [one.ids for one in random_texts(classifier, LENGTHS)]
     gaps = []
-    for found in classifier.gradients(rows, targets, frozen=True):
+    for found in classifier.gradients(points(rows, targets), FROZEN):
         scores = (found.embeddings.astype(np.float64) * found.gradient).sum(-1)
         gaps.append(abs(found.logit - scores.sum()) / max(abs(found.logit), np.abs(scores).max()))
     return gaps
@@ -370,7 +371,7 @@ def test_values_are_the_same_when_frozen(kind, b, dtype):
     classifier = tiny_classifier(kind, b, dtype=dtype)
     rows = [one.ids for one in random_texts(classifier, LENGTHS)]
     plain = classifier.logits(rows)[:, 1]
-    logits = [found.logit for found in classifier.gradients(rows, [1] * 4, frozen=True)]
+    logits = [found.logit for found in classifier.gradients(points(rows, [1] * 4), FROZEN)]
     np.testing.assert_allclose(logits, plain, rtol=0, atol=TOLERANCE[dtype] * np.abs(plain).max())
 
 
@@ -378,7 +379,7 @@ def test_values_are_the_same_when_frozen(kind, b, dtype):
 def test_values_are_the_same_when_frozen_for_other_activations(activation):
     classifier = tiny_classifier("bert", dtype=torch.float64, hidden_act=activation)
     rows = [one.ids for one in random_texts(classifier, LENGTHS)]
-    logits = [found.logit for found in classifier.gradients(rows, [1] * 4, frozen=True)]
+    logits = [found.logit for found in classifier.gradients(points(rows, [1] * 4), FROZEN)]
     np.testing.assert_allclose(logits, classifier.logits(rows)[:, 1], rtol=0, atol=1e-12)
 
 
@@ -411,10 +412,10 @@ def test_padding_gets_exactly_nothing(kind, b):
 def test_a_text_has_the_same_scores_whatever_its_batch(kind, b):
     classifier = tiny_classifier(kind, b)
     rows = [one.ids for one in random_texts(classifier, LENGTHS)]
-    batched = classifier.gradients(rows, [0, 1, 0, 1], frozen=True)
-    reversed_batch = classifier.gradients(rows[::-1], [1, 0, 1, 0], frozen=True)[::-1]
+    batched = classifier.gradients(points(rows, [0, 1, 0, 1]), FROZEN)
+    reversed_batch = classifier.gradients(points(rows[::-1], [1, 0, 1, 0]), FROZEN)[::-1]
     for row, target, *found in zip(rows, [0, 1, 0, 1], batched, reversed_batch, strict=True):
-        (alone,) = classifier.gradients([row], [target], frozen=True)
+        (alone,) = classifier.gradients(points([row], [target]), FROZEN)
         expected = (alone.embeddings * alone.gradient).sum(-1)
         for other in found:
             scores = (other.embeddings * other.gradient).sum(-1)

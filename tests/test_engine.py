@@ -10,7 +10,7 @@ from builders import LinearModel, answers, random_texts, text, tiny_classifier
 from faithbench import engine as engine_module
 from faithbench.engine import Engine
 from faithbench.errors import UserError
-from faithbench.questions import Attentions, Gradients, Logits, ask, together
+from faithbench.questions import FROZEN, Attentions, Gradients, Logits, Point, ask, together
 from faithbench.types import Text
 
 
@@ -20,6 +20,7 @@ class Watched:
 
     model: LinearModel = field(default_factory=LinearModel.random)
     batch_tokens: int = 64
+    gradient_cost: int = 4
     classes: int = 3
     memory: int = 10**9  # tokens that fit
     poison: int | None = None  # a token id that makes logits NaN
@@ -31,9 +32,13 @@ class Watched:
         logits[[self.poison in row for row in rows]] = np.nan
         return logits
 
-    def gradients(self, rows: Sequence[np.ndarray], targets: Sequence[int], frozen: bool) -> list:
+    def embed(self, rows: Sequence[np.ndarray]) -> list:
         self._note(rows)
-        return self.model.gradients(rows, targets, frozen)
+        return self.model.embed(rows)
+
+    def gradients(self, points: Sequence[Point], under: str) -> list:
+        self._note([point.ids for point in points])
+        return self.model.gradients(points, under)
 
     def attentions(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
         self._note(rows)
@@ -91,7 +96,7 @@ def test_gradients_for_two_classes_and_both_kinds_are_different_rows():
     (t,) = texts_of([8])
 
     def curious(t: Text) -> Iterator[object]:
-        return (yield Gradients(t, 0), Gradients(t, 1), Gradients(t, 1, frozen=True), Gradients(t, 0), Attentions(t))
+        return (yield Gradients(t, 0), Gradients(t, 1), Gradients(t, 1, under=FROZEN), Gradients(t, 0), Attentions(t))
 
     engine = Engine(model)
     (outcomes,) = engine.run([together({"it": ask(curious, t)})])
@@ -200,4 +205,4 @@ def test_attention_and_gradients_of_a_transformer_do_not_depend_on_padding(monke
 
 
 def _both(t: Text) -> Iterator[object]:
-    return (yield Attentions(t), Gradients(t, 1, frozen=True))
+    return (yield Attentions(t), Gradients(t, 1, under=FROZEN))

@@ -1,4 +1,4 @@
-"""Attention from the first token, raw or rolled out over layers (Abnar & Zuidema 2020, arXiv 2005.00928)."""
+"""Attention from the first token: raw, rolled out, or as flow (Abnar & Zuidema 2020, arXiv 2005.00928)."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -10,7 +10,8 @@ from jaxtyping import Float
 from faithbench.questions import Asking, Attentions
 from faithbench.types import Attribution, Text
 
-VARIANTS = ("raw", "rollout")
+VARIANTS = ("raw", "rollout", "flow")
+Layers = Float[np.ndarray, "layers tokens tokens"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,9 @@ class Attention:
     """How much the first token, which the head reads, attends to each token; in [0, 1], the same for every class.
 
     Args:
-        variant: `raw` is the mean over layers and heads; `rollout` multiplies the layers' mean attention, each with
-            the identity added for the residual connection and rows normalised.
+        variant: `raw` is the mean over layers and heads. The others take each layer's mean over heads, add the identity
+            for the residual connection and normalise rows; `rollout` multiplies these matrices, which sums the products
+            along all paths from the first token down to a token; `flow` takes the path with the largest product.
     """
 
     variant: str = "raw"
@@ -32,13 +34,27 @@ class Attention:
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
         layers: Float[np.ndarray, "layers heads tokens tokens"] = yield Attentions(text)
         mean = layers.mean(axis=1)
-        scores = mean.mean(axis=0)[0] if self.variant == "raw" else rollout(mean)[0]
-        return Attribution(text.id, target, scores)
+        if self.variant == "raw":
+            return Attribution(text.id, target, mean.mean(axis=0)[0])
+        return Attribution(text.id, target, flow(mean) if self.variant == "flow" else rollout(mean)[0])
 
 
-def rollout(layers: Float[np.ndarray, "layers tokens tokens"]) -> Float[np.ndarray, "tokens tokens"]:
-    """The product of (A + I) over layers, later layers on the left, each row normalised to sum 1."""
+def with_residual(layers: Layers) -> Layers:
+    """A + I, each row normalised to sum 1."""
     mixed = layers + np.eye(layers.shape[-1])
-    mixed = mixed / mixed.sum(axis=-1, keepdims=True)
-    product: Float[np.ndarray, "tokens tokens"] = reduce(lambda below, layer: layer @ below, mixed)
+    out: Layers = mixed / mixed.sum(axis=-1, keepdims=True)
+    return out
+
+
+def rollout(layers: Layers) -> Float[np.ndarray, "tokens tokens"]:
+    """The product of the layers with their residual connections, later layers on the left."""
+    product: Float[np.ndarray, "tokens tokens"] = reduce(lambda below, layer: layer @ below, with_residual(layers))
     return product
+
+
+def flow(layers: Layers) -> Float[np.ndarray, "tokens"]:
+    """From the first token down to each token: the product along the path where it is largest."""
+    best = np.eye(layers.shape[-1])[0]
+    for layer in with_residual(layers)[::-1]:
+        best = (best[:, None] * layer).max(axis=0)
+    return best

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faithbench.questions import Asking, Gradient, Gradients
+from faithbench.questions import FROZEN, Asking, Gradient, Gradients
 from faithbench.types import Attribution, Text
+from faithbench_explainers.objective import rival
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,16 @@ class Bcos:
     On a B-cos model the scores sum to the logit. On a conventional model this is the paper's "extraction from the
     conventional model": biases and head activations stay, so it is not complete. The note `completeness_gap`, in
     logits, says by how much: logit − Σ scores.
+
+    Args:
+        contrastive: explain by how much the logit exceeds that of the runner-up class.
     """
 
+    contrastive: bool = False
+
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        answer: Gradient = yield Gradients(text, target, frozen=True)
+        against = yield from rival(text, target, self.contrastive)
+        answer: Gradient = yield Gradients(text, target, against, under=FROZEN)
         products = answer.embeddings.astype(np.float64) * answer.gradient
         scores = products.sum(axis=-1)
         return Attribution(text.id, target, scores, notes={"completeness_gap": answer.logit - float(scores.sum())})

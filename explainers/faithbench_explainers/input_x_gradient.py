@@ -4,12 +4,20 @@ from dataclasses import dataclass
 
 from faithbench.questions import Asking, Gradient, Gradients
 from faithbench.types import Attribution, Text
+from faithbench_explainers.objective import rival
 
 
 @dataclass(frozen=True)
 class InputXGradient:
-    """Σ_d e_td · ∂z_c/∂e_td at the output of the embedding module, nothing frozen."""
+    """Σ_d e_td · ∂z_c/∂e_td at the output of the embedding module, nothing frozen.
+
+    Args:
+        contrastive: explain by how much the logit exceeds that of the runner-up class.
+    """
+
+    contrastive: bool = False
 
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        answer: Gradient = yield Gradients(text, target)
+        against = yield from rival(text, target, self.contrastive)
+        answer: Gradient = yield Gradients(text, target, against)
         return Attribution(text.id, target, (answer.embeddings * answer.gradient).sum(axis=-1))

@@ -1,23 +1,54 @@
-"""Occlusion: leave one token out (Zeiler & Fergus 2014, arXiv 1311.2901; Li et al. 2016, arXiv 1612.08220)."""
+"""Occlusion: leave tokens out (Zeiler & Fergus 2014, arXiv 1311.2901; Li et al. 2016, arXiv 1612.08220)."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from faithbench.questions import Asking, Logits
 from faithbench.types import Attribution, Text
+from faithbench_explainers.baselines import check_baseline, fill_of
+from faithbench_explainers.chance import check_count
+from faithbench_explainers.objective import rival, value
 
 
 @dataclass(frozen=True)
 class Occlusion:
-    """z_c(text) − z_c(text with the token replaced by the mask token); special tokens stay and score 0."""
+    """z_c(text) − z_c(text with a window of tokens replaced); special tokens stay and score 0.
+
+    With a window of more than one token, a token's score is the mean over the windows that it is in, as in captum's
+    `Occlusion`.
+
+    Args:
+        window: how many neighbouring content tokens are replaced at once; all of them where a text has fewer.
+        baseline: what replaces them, `mask` or `pad` token.
+        contrastive: explain by how much the logit exceeds that of the runner-up class.
+    """
+
+    window: int = 1
+    baseline: str = "mask"
+    contrastive: bool = False
+
+    def __post_init__(self) -> None:
+        check_count("window", self.window, 1000)
+        check_baseline(self.baseline)
 
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        content = text.content
-        keep = np.ones((len(content) + 1, len(text)), dtype=bool)
-        keep[np.arange(len(content)) + 1, content] = False
-        logits: Float[np.ndarray, "variants classes"] = yield Logits(text, keep)
+        against = yield from rival(text, target, self.contrastive)
+        content, covered = text.content, windows(len(text.content), self.window)
+        keep = np.ones((len(covered) + 1, len(text)), dtype=bool)
+        keep[1:, content] = ~covered
+        logits: Float[np.ndarray, "variants classes"] = yield Logits(text, keep, fill_of(text, self.baseline))
+        values = value(logits, target, against)
         scores = np.zeros(len(text))
-        scores[content] = logits[0, target] - logits[1:, target]
+        scores[content] = (values[0] - values[1:]) @ covered / covered.sum(axis=0)
         return Attribution(text.id, target, scores)
+
+
+def windows(tokens: int, size: int) -> Bool[np.ndarray, "windows tokens"]:
+    """Each window of neighbours: which tokens it covers."""
+    size = min(size, tokens)
+    starts = np.arange(tokens - size + 1)[:, None]
+    places = np.arange(tokens)
+    covered: Bool[np.ndarray, "windows tokens"] = (places >= starts) & (places < starts + size)
+    return covered

@@ -1,12 +1,10 @@
 """Uniform noise: the floor that every explainer has to beat."""
 
-import zlib
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from faithbench.types import Attribution, Text
+from faithbench_explainers.chance import check_seed, generator
 
 
 @dataclass(frozen=True)
@@ -21,9 +19,7 @@ class Random:
     class_sensitive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed!r} is not allowed; it must be at least 0.")
+        check_seed(self.seed)
 
     def __call__(self, text: Text, target: int) -> Attribution:
-        generator = np.random.default_rng([self.seed, zlib.crc32(text.id.encode())])
-        return Attribution(text.id, target, generator.random(len(text)))
+        return Attribution(text.id, target, generator(self.seed, text).random(len(text)))

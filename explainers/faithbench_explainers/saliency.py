@@ -6,12 +6,20 @@ import numpy as np
 
 from faithbench.questions import Asking, Gradient, Gradients
 from faithbench.types import Attribution, Text
+from faithbench_explainers.objective import rival
 
 
 @dataclass(frozen=True)
 class Saliency:
-    """Σ_d |∂z_c/∂e_td|: the L1 norm over embedding dimensions, as captum's `Saliency` summed; never negative."""
+    """Σ_d |∂z_c/∂e_td|: the L1 norm over embedding dimensions, as captum's `Saliency` summed; never negative.
+
+    Args:
+        contrastive: explain by how much the logit exceeds that of the runner-up class.
+    """
+
+    contrastive: bool = False
 
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        answer: Gradient = yield Gradients(text, target)
+        against = yield from rival(text, target, self.contrastive)
+        answer: Gradient = yield Gradients(text, target, against)
         return Attribution(text.id, target, np.abs(answer.gradient).sum(axis=-1))

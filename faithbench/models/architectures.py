@@ -17,12 +17,14 @@ class Architecture:
         layers: the list of encoder layers.
         mixed: inside a layer, the first module that is called after the tokens have been mixed: from there on each
             position is computed on its own.
+        positions_skip_padding: whether positions are counted from the ids, over those that are not padding.
     """
 
     embeddings: str
     attention_inputs: str
     layers: str
     mixed: str
+    positions_skip_padding: bool = False
 
 
 ARCHITECTURES = {
@@ -37,6 +39,7 @@ ARCHITECTURES = {
         attention_inputs=r"attention\.self\.(query|key|value)$",
         layers="roberta.encoder.layer",
         mixed="attention.output",
+        positions_skip_padding=True,
     ),
     "distilbert": Architecture(
         embeddings="distilbert.embeddings",

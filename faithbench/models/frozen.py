@@ -14,14 +14,31 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from transformers import PreTrainedModel
 
 from faithbench.bcos.modules import dynamic_scale
+from faithbench.errors import QuestionError
+from faithbench.models.architectures import GATED, activation_of
 
 Rules = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
-class _Intercept(TorchFunctionMode):
+class Intercept(TorchFunctionMode):
+    """Inside the `with`, the functions that `rules` name are replaced."""
+
     rules: Rules
+
+    @classmethod
+    def check(cls, model: PreTrainedModel) -> None:
+        """Whether the rules know all that the model does.
+
+        Raises:
+            QuestionError: its activation has no gate that they know.
+        """
+        activation = activation_of(model)
+        if activation not in GATED:
+            known = ", ".join(GATED)
+            raise QuestionError(f"activation {activation!r} has no gate that can be frozen; known: {known}")
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -29,7 +46,7 @@ class _Intercept(TorchFunctionMode):
         return self.rules.get(func, func)(*args, **(kwargs or {}))
 
 
-class FrozenWeights(_Intercept):
+class FrozenWeights(Intercept):
     """`with FrozenWeights():` gradients see the dynamic weights of this input as constants."""
 
     def __init__(self) -> None:
@@ -37,7 +54,7 @@ class FrozenWeights(_Intercept):
         self.rules = FROZEN
 
 
-class CapturedAttention(_Intercept):
+class CapturedAttention(Intercept):
     """`with CapturedAttention() as captured:` collects each layer's attention probabilities in `captured.layers`."""
 
     def __init__(self) -> None:

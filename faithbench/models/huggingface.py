@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pkgutil import resolve_name
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +13,13 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.errors import QuestionError, UserError
-from faithbench.models.architectures import GATED, activation_of, architecture_of
-from faithbench.models.frozen import CapturedAttention, FrozenWeights
-from faithbench.questions import Gradient
+from faithbench.models.architectures import architecture_of
+from faithbench.models.frozen import CapturedAttention
+from faithbench.questions import Gradient, Point
 from faithbench.types import Example, Span, Text
 
 CPU_TOKENS, GPU_TOKENS = 1024, 65536
+CPU_GRADIENT_COST, GPU_GRADIENT_COST = 4, 32  # on a GPU so high that 512 tokens of a base model stay under 8 GB
 
 
 class HuggingFaceClassifier:
@@ -43,12 +46,14 @@ class HuggingFaceClassifier:
         self.model = model.to(device=torch.device(device), dtype=dtype).eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.device = torch.device(device)
-        architecture = architecture_of(model)
-        self.embeddings = model.get_submodule(architecture.embeddings)
-        self.mixed = model.get_submodule(architecture.layers)[-1].get_submodule(architecture.mixed)
+        self.architecture = architecture_of(model)
+        self.embeddings = model.get_submodule(self.architecture.embeddings)
+        self.mixed = model.get_submodule(self.architecture.layers)[-1].get_submodule(self.architecture.mixed)
         self.classes = int(model.config.num_labels)
         self.max_length = _max_length(model, tokenizer)
-        self.batch_tokens = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
+        cpu = self.device.type == "cpu"
+        self.batch_tokens = CPU_TOKENS if cpu else GPU_TOKENS
+        self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
 
     def encode(self, example: Example) -> Text:
         """The text as tokens, cut to the model's limit.
@@ -80,6 +85,8 @@ class HuggingFaceClassifier:
             evidence=_marked(offsets, special, example.evidence),
             rationale=_marked(offsets, special, example.rationale),
             truncated=len(encoding.encodings) > 1,
+            source=example.text,
+            pad_id=self.tokenizer.pad_token_id or 0,
         )
 
     def logits(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Float[np.ndarray, "rows classes"]:
@@ -87,16 +94,25 @@ class HuggingFaceClassifier:
         with torch.inference_mode(), _memory_errors(), self._first_position_only():
             return _numpy(self._forward(rows))
 
-    def gradients(self, rows: Sequence[Int[np.ndarray, "_"]], targets: Sequence[int], frozen: bool) -> list[Gradient]:
-        """Gradients of each row's target logit at the output of the embedding module."""
-        if frozen:
-            self._check_activation()
-        with torch.enable_grad(), _memory_errors(), self._embeddings() as captured:
-            with FrozenWeights() if frozen else nullcontext():
+    def embed(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "_ d"]]:
+        """What the embedding module gives, after its LayerNorm."""
+        with torch.inference_mode(), _memory_errors():
+            embedded = _numpy(self.embedded(self._padded(rows)))
+        return [e[: len(row)] for e, row in zip(embedded, rows, strict=True)]
+
+    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+        """Gradients at the output of the embedding module, under the rules of a mode."""
+        mode: Any = resolve_name(under) if under else nullcontext
+        if under:
+            mode.check(self.model)
+        rows = [point.ids for point in points]
+        with torch.enable_grad(), _memory_errors():
+            leaf = self._place(points).requires_grad_()
+            with self.reading(leaf), mode():
                 logits = self._forward(rows)
-            chosen = logits[torch.arange(len(rows)), torch.tensor(targets)]
-            (gradient,) = torch.autograd.grad(chosen.sum(), captured[0])
-            parts = _numpy(captured[0]), _numpy(gradient), _numpy(chosen)
+            chosen = (logits * self._signs(points).to(logits)).sum(-1)
+            (gradient,) = torch.autograd.grad(chosen.sum(), leaf)
+            parts = _numpy(leaf), _numpy(gradient), _numpy(chosen)
         return [Gradient(e[: len(row)], g[: len(row)], float(z)) for row, e, g, z in zip(rows, *parts, strict=True)]
 
     def attentions(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "layers heads _ _"]]:
@@ -117,21 +133,65 @@ class HuggingFaceClassifier:
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
 
-    def _check_activation(self) -> None:
-        activation = activation_of(self.model)
-        if activation not in GATED:
-            raise QuestionError(f"activation {activation!r} has no gate that can be frozen; known: {', '.join(GATED)}")
+    def embedded(self, ids: Int[Tensor, "rows tokens"]) -> Float[Tensor, "rows tokens d"]:
+        """The embedding module's output, in which each token keeps its own position, whatever its id."""
+        out: Tensor = self.embeddings(input_ids=ids, **self._positions(ids))
+        return out
 
-    def _forward(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Float[Tensor, "rows classes"]:
-        longest = max(len(row) for row in rows)
-        ids = np.full((len(rows), longest), self.tokenizer.pad_token_id or 0)
+    @contextmanager
+    def reading(self, embeddings: Float[Tensor, "rows tokens d"]) -> Iterator[None]:
+        """Within it, the model reads these embeddings, whatever ids it is given."""
+        handle = self.embeddings.register_forward_hook(lambda module, args, output: embeddings)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _place(self, points: Sequence[Point]) -> Float[Tensor, "points tokens d"]:
+        """Where the points are: fill + share · (text − fill)."""
+        ids = self._padded([point.ids for point in points])
+        with torch.no_grad():
+            own = self.embedded(ids)
+            if all(point.share is None for point in points):
+                return own.detach()
+            fills = torch.tensor([point.fill for point in points], device=self.device)
+            base = self.embedded(fills[:, None].expand_as(ids).contiguous())
+            share = torch.ones(ids.shape, dtype=own.dtype)
+            for row, point in zip(share, points, strict=True):
+                if point.share is not None:
+                    row[: len(point.share)] = torch.from_numpy(point.share)
+            return base + share.to(self.device)[..., None] * (own - base)
+
+    def _signs(self, points: Sequence[Point]) -> Float[Tensor, "points classes"]:
+        """1 at the target, −1 at the class against."""
+        signs = torch.zeros(len(points), self.classes)
+        for row, point in zip(signs, points, strict=True):
+            row[point.target] += 1
+            if point.against is not None:
+                row[point.against] -= 1
+        return signs
+
+    def _padded(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Int[Tensor, "rows longest"]:
+        ids = np.full((len(rows), max(map(len, rows))), self.tokenizer.pad_token_id or 0)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
-        lengths = np.array([len(row) for row in rows])
-        mask = np.arange(longest) < lengths[:, None] if (lengths < longest).any() else None
+        return torch.from_numpy(ids).to(self.device)
+
+    def _positions(self, ids: Int[Tensor, "rows tokens"]) -> dict[str, Tensor]:
+        """Where transformers would take positions from the ids, in which padding has none: explicit ones."""
+        if not self.architecture.positions_skip_padding:
+            return {}
+        first = self.model.config.pad_token_id + 1
+        return {"position_ids": torch.arange(first, first + ids.shape[1], device=self.device).expand_as(ids)}
+
+    def _forward(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Float[Tensor, "rows classes"]:
+        ids = self._padded(rows)
+        lengths = torch.tensor([len(row) for row in rows])
+        mask = torch.arange(ids.shape[1]) < lengths[:, None] if (lengths < ids.shape[1]).any() else None
         logits: Tensor = self.model(
-            input_ids=torch.from_numpy(ids).to(self.device),
-            attention_mask=None if mask is None else torch.from_numpy(mask).to(self.device, torch.long),
+            input_ids=ids,
+            attention_mask=None if mask is None else mask.to(self.device, torch.long),
+            **self._positions(ids),
         ).logits
         return logits
 
@@ -145,21 +205,6 @@ class HuggingFaceClassifier:
         handle = self.mixed.register_forward_pre_hook(cut)
         try:
             yield
-        finally:
-            handle.remove()
-
-    @contextmanager
-    def _embeddings(self) -> Iterator[list[Tensor]]:
-        """Collects the embedding module's output as a leaf that gradients can be taken at."""
-        captured: list[Tensor] = []
-
-        def detach(module: object, args: object, output: Tensor) -> Tensor:
-            captured.append(output.detach().requires_grad_())
-            return captured[-1]
-
-        handle = self.embeddings.register_forward_hook(detach)
-        try:
-            yield captured
         finally:
             handle.remove()
 
@@ -197,6 +242,6 @@ def _marked(
 
 def _max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     positions = int(model.config.max_position_embeddings)
-    if model.config.model_type == "roberta":  # its positions begin after the padding index
+    if architecture_of(model).positions_skip_padding:  # they begin after the padding index
         positions -= model.config.pad_token_id + 1
     return min(positions, tokenizer.model_max_length)

@@ -1,0 +1,16 @@
+"""What stands where a token is taken away: the model's mask token or its padding token."""
+
+from faithbench.types import Text
+
+BASELINES = ("mask", "pad")
+
+
+def check_baseline(name: str) -> None:
+    """Raises a ValueError for anything but a known baseline."""
+    if name not in BASELINES:
+        raise ValueError(f"baseline={name!r} is not allowed; use {' or '.join(BASELINES)}.")
+
+
+def fill_of(text: Text, name: str) -> int:
+    """The token id of a baseline."""
+    return text.mask_id if name == "mask" else text.pad_id

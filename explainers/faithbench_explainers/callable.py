@@ -1,0 +1,75 @@
+"""Anybody's function as an explainer."""
+
+from collections.abc import Callable as Function
+from dataclasses import dataclass
+from functools import cached_property
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+
+from faithbench.types import Attribution, Text
+
+
+@dataclass(frozen=True)
+class Callable:
+    """Scores from a function `texts -> list of score arrays`, called with one text (a string) at a time.
+
+    An array has a score for each token of the model, special tokens included or left out, or for each word. If the
+    function has a parameter `targets`, it is given the list of classes to explain; otherwise its scores are taken to be
+    the same for every class.
+
+    Args:
+        function: `package.module:function`; it must be importable.
+    """
+
+    function: str
+
+    def __post_init__(self) -> None:
+        try:
+            found = resolve_name(self.function)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"function={self.function!r} cannot be imported ({error}).") from error
+        if not callable(found):
+            raise ValueError(f"function={self.function!r} is not a function.")
+
+    @cached_property
+    def called(self) -> Function[..., Any]:
+        """The function itself."""
+        found: Function[..., Any] = resolve_name(self.function)
+        return found
+
+    @property
+    def class_sensitive(self) -> bool:
+        """Whether the function is told the class."""
+        return "targets" in getattr(getattr(self.called, "__code__", None), "co_varnames", ())
+
+    def __call__(self, text: Text, target: int) -> Attribution:
+        given = {"targets": [target]} if self.class_sensitive else {}
+        arrays = self.called([text.source], **given)
+        if len(arrays) != 1:
+            raise ValueError(f"{self.function} gave {len(arrays)} arrays for 1 text")
+        return Attribution(text.id, target, spread(text, np.asarray(arrays[0], dtype=np.float64), self.function))
+
+
+def spread(text: Text, scores: Any, origin: str) -> Any:
+    """Scores of tokens, of content tokens or of words, as scores of tokens; special tokens get 0 where they have none.
+
+    Raises:
+        ValueError: there are as many scores as none of them has.
+    """
+    content = text.content
+    words = np.unique(text.words[content])
+    if scores.shape == (len(text),):
+        return scores
+    out = np.zeros(len(text))
+    if scores.shape == (len(content),):
+        out[content] = scores
+    elif scores.shape == (len(words),):
+        out[content] = scores[np.searchsorted(words, text.words[content])]
+    else:
+        raise ValueError(
+            f"{origin} gave scores of shape {scores.shape} for a text of {len(text)} tokens, {len(content)} of them "
+            f"not special, in {len(words)} words"
+        )
+    return out

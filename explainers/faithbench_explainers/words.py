@@ -1,0 +1,60 @@
+"""Scores of whole words: another explainer's, summed over the pieces of each word."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from faithbench import spec
+from faithbench.questions import Asking, ask
+from faithbench.types import Attribution, Text
+
+
+@dataclass(frozen=True)
+class Words:
+    """Each piece of a word gets the sum of the scores of all its pieces; special tokens keep theirs.
+
+    So metrics that rank tokens take or leave whole words (but for a word that a ratio cuts through), and explainers
+    that score pieces can be compared with those that score words. Standard errors are added in squares, as if pieces
+    were independent.
+
+    Args:
+        explainer: a spec, as in `words(lime(n_samples=500))`.
+    """
+
+    explainer: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "explainer", spec.build("explainer", self.explainer).full)
+
+    @cached_property
+    def inner(self) -> Any:
+        """The explainer of pieces."""
+        return spec.build("explainer", self.explainer).object
+
+    @property
+    def class_sensitive(self) -> bool:
+        """As the explainer of pieces."""
+        return bool(getattr(self.inner, "class_sensitive", True))
+
+    @property
+    def version(self) -> int:
+        """As the explainer of pieces."""
+        return int(getattr(self.inner, "version", 1))
+
+    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
+        found: Attribution = yield from ask(self.inner, text, target)
+        errors = found.standard_errors
+        return replace(
+            found,
+            scores=by_word(text, np.asarray(found.scores, dtype=np.float64)),
+            standard_errors=None if errors is None else np.sqrt(by_word(text, errors**2)),
+        )
+
+
+def by_word(text: Text, scores: Any) -> Any:
+    """Each piece's sum over its word; tokens that belong to no word keep their own."""
+    inside = text.words >= 0
+    sums = np.bincount(text.words[inside], weights=scores[inside], minlength=1)
+    return np.where(inside, sums[np.maximum(text.words, 0)], scores)
