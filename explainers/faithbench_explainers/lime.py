@@ -63,10 +63,12 @@ class LIME:
         return Attribution(text.id, target, scores)
 
     def masks(self, text: Text) -> Bool[np.ndarray, "samples content"]:
-        """The random masks; False where a token is replaced."""
-        draws, n = generator(self.seed, text), len(text.content)
-        places = draws.permuted(np.tile(np.arange(n), (self.n_samples, 1)), axis=1)
-        masks: Bool[np.ndarray, "samples content"] = places >= draws.integers(1, n + 1, (self.n_samples, 1))
+        """The random masks; False where a token is replaced. More samples begin with those of fewer."""
+        n = len(text.content)
+        drawn = generator(self.seed, text).random((self.n_samples, n + 1))
+        places = drawn[:, :n].argsort(axis=1).argsort(axis=1)
+        replaced = 1 + (drawn[:, n:] * n).astype(np.int64)
+        masks: Bool[np.ndarray, "samples content"] = places >= replaced
         return masks
 
     def coefficients(
