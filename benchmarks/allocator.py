@@ -2,8 +2,8 @@
 
     python benchmarks/allocator.py
 
-By default glibc returns each large block to the system, so every activation is paged in anew. The variables in
-`KEEP` make it keep them. Each measurement is a process of its own; the two alternate.
+By default glibc returns each large block to the system, so every activation is paged in anew. A faithbench run asks it
+to keep them (`faithbench.models.allocator`). Each measurement is a process of its own; the two alternate.
 """
 
 import os
@@ -17,35 +17,32 @@ import torch
 from engine import model_and_texts
 
 from faithbench.bcos import convert
+from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.huggingface import HuggingFaceClassifier
 
-KEEP = {
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "MALLOC_TOP_PAD_": "268435456",
-}
 ROWS, LENGTH, REPEATS = 100, 40, 3
 
 
 def main() -> None:
     if len(sys.argv) > 1:
-        print(seconds(sys.argv[1]))
+        print(seconds(sys.argv[1], keep=sys.argv[2] == "kept"))
         return
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     for kind in ("conventional", "B-cos"):
         times: dict[str, list[float]] = {"default": [], "kept": []}
         for _ in range(REPEATS):
-            for name, variables in (("default", {}), ("kept", KEEP)):
-                command = [sys.executable, __file__, kind]
-                done = subprocess.run(
-                    command, check=True, capture_output=True, text=True, env={**os.environ, **variables}
-                )
-                times[name].append(float(done.stdout))
+            for name, found in times.items():
+                command = [sys.executable, __file__, kind, name]
+                done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+                found.append(float(done.stdout))
         ratio = statistics.median(times["default"]) / statistics.median(times["kept"])
         print(f"{kind}: {ratio:.2f} times faster where memory is kept ({ROWS} rows of {LENGTH} tokens, {REPEATS} runs)")
 
 
-def seconds(kind: str) -> float:
+def seconds(kind: str, keep: bool) -> float:
     """CPU seconds for the rows."""
+    if keep:
+        assert keep_freed_memory(), "this machine's C library is not glibc"
     torch.set_num_threads(1)
     classifier, _ = model_and_texts(4, layers=6, width=384, device="cpu")
     if kind == "B-cos":

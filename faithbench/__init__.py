@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from faithbench.board import build as build_board
     from faithbench.board import publish
     from faithbench.errors import UserError
+    from faithbench.importing.run import import_attributions
     from faithbench.listing import components
     from faithbench.models.prepare import train
     from faithbench.plan import Plan, Training, read_plan
@@ -27,6 +28,7 @@ __all__ = [
     "build_board",
     "components",
     "failures",
+    "import_attributions",
     "publish",
     "read_plan",
     "render",
@@ -43,6 +45,7 @@ _HOMES = {
     "build_board": "faithbench.board:build",
     "components": "faithbench.listing:components",
     "failures": "faithbench.tables:failures",
+    "import_attributions": "faithbench.importing.run:import_attributions",
     "publish": "faithbench.board:publish",
     "read_plan": "faithbench.plan:read_plan",
     "render": "faithbench.tables:render",

@@ -15,6 +15,7 @@ from faithbench.grid import Grid
 from faithbench.models.prepare import Prepared, Setup
 from faithbench.progress import Tracker
 from faithbench.questions import Conversation, Outcome, ask, together
+from faithbench.spec import Component
 from faithbench.store import Store
 from faithbench.types import Attribution, Measurement, Record, Text
 
@@ -42,12 +43,7 @@ class Block:
 
     def __init__(self, grid: Grid, model: Prepared, store: Store, setup: Setup) -> None:
         self.grid, self.model, self.store, self.setup = grid, model, store, setup
-        self.identity = {
-            "dataset": grid.dataset.full,
-            "dataset_fingerprint": grid.fingerprint,
-            "model": model.full,
-            "model_fingerprint": model.classifier.fingerprint(),
-        }
+        self.identity = identity(grid.dataset, grid.fingerprint, model)
         self.explainers = {e.full: e for e in grid.explainers}
         self.metrics = {m.full: m for m in grid.metrics}
         self.known = self._known_attributions()
@@ -105,29 +101,15 @@ class Block:
         failed = {
             (e, m): Outcome[Measurement](error=f"explainer failed: {new[e].error}") for e, m in cells if e not in usable
         }
-        attributions = [self._attribution(e, text, target, outcome) for e, outcome in new.items()]
+        attributions = [
+            attribution_row(self.identity, self.explainers[e], text.id, target, outcome) for e, outcome in new.items()
+        ]
         targets = {e: attribution.target for e, attribution in usable.items()}  # an imported one has its own
         records = [
             self._record(cell, text, targets.get(cell[0], target), outcome)
             for cell, outcome in (measured | failed).items()
         ]
         return _Scored(text.id, attributions, records)
-
-    def _attribution(self, explainer: str, text: Text, target: int, outcome: Outcome[Attribution]) -> dict[str, Any]:
-        value = outcome.value
-        return {
-            **self.identity,
-            "explainer": explainer,
-            "version": str(self.explainers[explainer].version),
-            "text_id": text.id,
-            "target": target,
-            "scores": None if value is None else value.scores.tolist(),
-            "standard_errors": _listed(value.standard_errors if value else None),
-            "notes": json.dumps(dict(value.notes)) if value is not None and value.notes else None,
-            "seconds": outcome.seconds,
-            "rows": outcome.rows,
-            "error": outcome.error,
-        }
 
     def _record(self, cell: tuple[str, str], text: Text, target: int, outcome: Outcome[Measurement]) -> Record:
         explainer, metric = cell
@@ -175,6 +157,36 @@ class Block:
         for column, value in self.identity.items():
             mine &= frame[column] == value
         yield from frame[mine].itertuples()
+
+
+def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:
+    """What all stored entries of a model on a data set have in common; `fingerprint` is that of the split."""
+    return {
+        "dataset": dataset.full,
+        "dataset_fingerprint": fingerprint,
+        "model": model.full,
+        "model_fingerprint": model.classifier.fingerprint(),
+    }
+
+
+def attribution_row(
+    identity: Mapping[str, str], explainer: Component, text_id: str, target: int, outcome: Outcome[Attribution]
+) -> dict[str, Any]:
+    """What the store keeps of one explanation."""
+    value = outcome.value
+    return {
+        **identity,
+        "explainer": explainer.full,
+        "version": str(explainer.version),
+        "text_id": text_id,
+        "target": target,
+        "scores": None if value is None else value.scores.tolist(),
+        "standard_errors": _listed(value.standard_errors if value else None),
+        "notes": json.dumps(dict(value.notes)) if value is not None and value.notes else None,
+        "seconds": outcome.seconds,
+        "rows": outcome.rows,
+        "error": outcome.error,
+    }
 
 
 def _listed(values: Float[np.ndarray, "tokens"] | None) -> list[float] | None:

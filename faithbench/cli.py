@@ -124,6 +124,47 @@ def run(
         raise typer.Exit(1)
 
 
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="JSON lines, JSON or Parquet.")],
+    model: Annotated[str, typer.Option(help="Name, folder or hub id.")],
+    dataset: Annotated[str, typer.Option(help="Name or file.")],
+    name: Annotated[str, typer.Option(help="What to call the method that made them.")],
+    format: Annotated[
+        str | None, typer.Option(help="jsonl, eraser, thermostat or bcos [default: by its keys].")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Which, if a bcos file holds several.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder [default: a name under runs/].")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    device: Device = None,
+    dtype: Annotated[str, typer.Option(help="Of the run: float32, float64, bfloat16, float16.")] = "float32",
+    skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out texts that the split lacks.")] = False,
+) -> None:
+    """Bring attributions that were computed elsewhere into a run's folder, for metrics to score."""
+    found = faithbench.import_attributions(
+        file,
+        model,
+        dataset,
+        name=name,
+        format=format,
+        method=method,
+        out=out,
+        split=split,
+        device=device,
+        dtype=dtype,
+        skip_unknown=skip_unknown,
+        console=err_console,
+    )
+    left_out = f", {found.left_out:,} left out" if found.left_out else ""
+    without = f"; {found.without:,} texts of the split have none and would fail" if found.without else ""
+    out_console.print(
+        f"{found.texts:,} attributions imported into {found.folder}{left_out}{without}. To score them:",
+        markup=False,
+        soft_wrap=True,
+    )
+    out_console.print(found.command, markup=False, highlight=False, soft_wrap=True)
+
+
 @app.command()
 def table(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],

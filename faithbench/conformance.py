@@ -184,6 +184,10 @@ class Crowded:
         self.classes, self.batch_tokens, self.gradient_cost = classifier.classes, PLENTY, 1
         self.company_points = [Point(ids, 0) for ids in self.company]
 
+    def __getattr__(self, name: str) -> Any:
+        """What only some classifiers have, for looks inside."""
+        return getattr(self.inner, name)
+
     def encode(self, example: Example) -> Text:
         """As the classifier does."""
         return self.inner.encode(example)

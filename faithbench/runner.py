@@ -15,6 +15,7 @@ from faithbench.bcos.train import hardware
 from faithbench.block import Block, Done
 from faithbench.errors import UserError
 from faithbench.grid import Grid, load_grid
+from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.prepare import Prepared, Setup, best_device, check_model, prepare, slug
 from faithbench.plan import Plan, write_plan
 from faithbench.store import Store
@@ -53,6 +54,7 @@ def run(
     Raises:
         UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
     """
+    keep_freed_memory()
     setup = Setup(best_device(device), plan.dtype, plan.training, train, console)
     grids = [load_grid(plan, text) for text in plan.datasets]
     for grid in grids:

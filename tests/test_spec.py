@@ -1,5 +1,6 @@
 """Specs and plugins: texts become components and texts again, and no plugin can disturb another."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from fixtures_run import add_distribution
 import faithbench
 from faithbench import plugins, spec
 from faithbench.errors import UserError
+from faithbench.grid import load_grid
+from faithbench.plan import Plan
 
 LAB = '''
 from dataclasses import dataclass
@@ -34,13 +37,30 @@ class Bare:
     """Needs a size."""
 
     size: int
+
+
+@dataclass(frozen=True)
+class Shy:
+    """Shines on request, and puts what it is given more exactly."""
+
+    glow: float = 0.5
+    tint: str = "red"
+    on_request = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "glow", round(self.glow, 1))
+        object.__setattr__(self, "tint", ["of another type", self.tint])
 '''
+TOLD = ("callable", "captum", "imported", "shap", "words")  # explainers that cannot be built without being told what
 
 
 @pytest.fixture
 def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distribution with the metrics `lamp` and `bare`."""
-    entries = {"metrics": {"lamp": "lab_of_lamps:Lamp", "bare": "lab_of_lamps:Bare"}}
+    """A distribution with the metrics `lamp` and `bare` and the explainers `told` and `shy`."""
+    entries = {
+        "metrics": {"lamp": "lab_of_lamps:Lamp", "bare": "lab_of_lamps:Bare"},
+        "explainers": {"told": "lab_of_lamps:Bare", "shy": "lab_of_lamps:Shy"},
+    }
     monkeypatch.syspath_prepend(add_distribution(tmp_path / "lab", "lab", entries, {"lab_of_lamps": LAB}))
 
 
@@ -55,6 +75,14 @@ def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("f(path='a (b), c=d.csv')", ("f", [], {"path": "a (b), c=d.csv"})),
         ("f(a=[1, 2], b=(0.1, 0.2))", ("f", [], {"a": [1, 2], "b": (0.1, 0.2)})),
         ("f(a=1e-5,\n  b=2,)", ("f", [], {"a": 1e-5, "b": 2})),
+        ("words(lime(n_samples=500))", ("words", ["lime(n_samples=500)"], {})),
+        ("words(explainer=words(lime(500, seed=1)))", ("words", [], {"explainer": "words(lime(500, seed=1))"})),
+        (
+            "captum(IntegratedGradients(n_steps=2), over=ids)",
+            ("captum", ["IntegratedGradients(n_steps=2)"], {"over": "ids"}),
+        ),
+        ("callable(package.module:function)", ("callable", ["package.module:function"], {})),
+        ("callable( my_module:make.it )", ("callable", ["my_module:make.it"], {})),
     ],
 )
 def test_parse_reads_name_positional_and_named_parameters(text, expected):
@@ -152,7 +180,7 @@ def test_overrides_set_what_a_component_has_and_its_text_leaves_open(text, overr
 
 @pytest.mark.parametrize("kind", plugins.GROUPS)
 def test_every_installed_component_is_rebuilt_from_its_identity_and_its_label(kind):
-    names = [name for name in plugins.find(kind) if name != "file"]
+    names = [name for name in plugins.find(kind) if name not in ("file", *TOLD)]
     assert names
     for component in (spec.build(kind, name) for name in names):
         assert spec.build(kind, component.full) == component
@@ -251,3 +279,70 @@ def test_listed_components_say_what_they_are():
     assert rows["dataset", "file"].signature == "path, text=text, label=label"
     assert rows["metric", "comprehensiveness"].summary.endswith(".")
     assert rows["explainer", "random"].origin.startswith("faithbench ")
+
+
+INNER = "n_samples=500, kernel_width=25.0, feature_selection=none, num_features=10, baseline=mask, seed=0"
+
+
+@pytest.mark.parametrize(
+    ("text", "full"),
+    [
+        ("words(lime(n_samples=500))", f"words(explainer='lime({INNER})')"),
+        ("words(explainer='lime(500)')", f"words(explainer='lime({INNER})')"),
+        ("words(words(bcos))", """words(explainer="words(explainer='bcos(contrastive=False)')")"""),
+        ("callable(os.path:basename)", "callable(function='os.path:basename')"),
+        ("words(callable('os.path:basename'))", """words(explainer="callable(function='os.path:basename')")"""),
+        ("imported(mine, content='0a1b')", "imported(name=mine, content='0a1b')"),
+        ("captum(IntegratedGradients(n_steps=20))", None),
+        ("lime_package(num_samples=50)", None),
+    ],
+)
+def test_identity_of_a_spec_in_a_spec_states_all_parameters_of_both(text, full):
+    component = spec.build("explainer", text)
+    assert component.full == (full or component.full)
+    assert spec.build("explainer", component.full).full == component.full
+    assert spec.build("explainer", component.short).full == component.full
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("words(__import__('os'))", "'__import__' is not a known explainer"),
+        ("words(__import__('pathlib').Path({0!r}).touch())", "is not a list of key=value with plain values"),
+        ("words(explainer=open({0!r}, 'w'))", "'open' is not a known explainer"),
+        ("words(words(open({0!r}, 'w')))", "'open' is not a known explainer"),
+        ("words(lime(n_samples=open({0!r}, 'w')))", "n_samples=.* must be of type int"),
+        ("captum(IntegratedGradients(n_steps=open({0!r}, 'w').fileno()))", "is not a list of key=value"),
+        ("callable(open({0!r}, 'w'))", "function=.* cannot be imported"),
+        ("words((lambda: open({0!r}, 'w'))())", "is not a list of key=value with plain values"),
+        ("words(lime(n_sample=5))", "'n_sample' is not a known parameter of explainer 'lime'; did you mean n_samples"),
+        ("words(lime(n_samples=-1))", r"'lime\(n_samples=-1\)': n_samples=-1 is not allowed"),
+        ("words", "'words': missing a required argument: 'explainer'; parameters: explainer"),
+        ("callable(no_such_module:function)", "function='no_such_module:function' cannot be imported"),
+        ("attention(variant=flow(1))", r"variant='flow\(1\)' is not allowed; use raw or rollout or flow"),
+    ],
+)
+def test_mistakes_and_code_inside_a_spec_are_refused_in_one_sentence_and_not_run(text, complaint, tmp_path):
+    with pytest.raises(UserError, match=complaint) as error:
+        spec.build("explainer", text.format(str(tmp_path / "touched")))
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("_lab")
+def test_identity_states_a_parameter_as_the_component_does_if_that_is_of_the_same_type():
+    component = spec.build("explainer", "shy(glow=0.123)")
+    assert component.full == "shy(glow=0.1, tint=red)"
+    assert spec.build("explainer", component.full).full == component.full
+
+
+@pytest.mark.usefixtures("_lab")
+def test_what_needs_telling_or_a_request_runs_only_where_it_is_named():
+    plan = Plan(models=("conv-tiny",), datasets=("planted(test=8)",))
+    unnamed = load_grid(plan, plan.datasets[0])
+    left = {*TOLD, "lime_package", "told", "shy"}
+    assert {component.short for component in unnamed.explainers} == set(plugins.find("explainer")) - left
+    assert unnamed.left_out == ()  # nor is there any noise about them
+    plan = replace(plan, explainers=("told(3)", "shy", "words(lime(n_samples=500))"))
+    named = load_grid(plan, plan.datasets[0])
+    assert [type(component.object).__name__ for component in named.explainers] == ["Bare", "Shy", "Words"]

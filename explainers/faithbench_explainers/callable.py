@@ -1,5 +1,6 @@
 """Anybody's function as an explainer."""
 
+import inspect
 from collections.abc import Callable as Function
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +43,10 @@ class Callable:
     @property
     def class_sensitive(self) -> bool:
         """Whether the function is told the class."""
-        return "targets" in getattr(getattr(self.called, "__code__", None), "co_varnames", ())
+        try:
+            return "targets" in inspect.signature(self.called).parameters
+        except ValueError:  # some built-in functions have none
+            return False
 
     def __call__(self, text: Text, target: int) -> Attribution:
         given = {"targets": [target]} if self.class_sensitive else {}

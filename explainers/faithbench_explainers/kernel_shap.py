@@ -68,7 +68,7 @@ class KernelShap:
         for small in range(1, n // 2 + 1):
             pair = sorted({small, n - small})
             count, share = sum(comb(n, s) for s in pair), sum(mass[s] for s in pair)
-            if count > left * share / sum(mass[s] for s in open_sizes) + 1e-9 and not _all_fit(n, open_sizes, left):
+            if count > left * share / sum(mass[s] for s in open_sizes) + 1e-9:
                 break
             for size in pair:
                 found.append(np.array(list(_subsets(n, size))))
@@ -106,18 +106,16 @@ def size_weights(n: int) -> Float[np.ndarray, "sizes"]:
 def solve(
     coalitions: Coalitions, weights: Weights, gains: Float[np.ndarray, "coalitions"], total: float
 ) -> Float[np.ndarray, "players"]:
-    """The scores φ that minimise Σ w (gain − Σ φ of the members)² and sum to the total."""
-    n = coalitions.shape[1]
+    """The scores φ that minimise Σ w (gain − Σ φ of the members)² and sum to the total; the most equal if many do.
+
+    φ is the equal share of the total plus a rest that sums to 0, on which only deviations from the mean matter.
+    """
     inputs = coalitions.astype(np.float64)
-    last = inputs[:, -1]
-    root = np.sqrt(weights)[:, None]
-    found = np.linalg.lstsq(root * (inputs[:, :-1] - last[:, None]), root[:, 0] * (gains - last * total), rcond=None)[0]
-    scores: Float[np.ndarray, "players"] = np.append(found, total - found.sum()) if n > 1 else np.array([total])
+    size = inputs.mean(axis=1, keepdims=True)
+    root = np.sqrt(weights)
+    rest = np.linalg.lstsq(root[:, None] * (inputs - size), root * (gains - size[:, 0] * total), rcond=None)[0]
+    scores: Float[np.ndarray, "players"] = total / inputs.shape[1] + rest
     return scores
-
-
-def _all_fit(n: int, sizes: set[int], left: int) -> bool:
-    return sum(comb(n, size) for size in sizes) <= left
 
 
 def _subsets(n: int, size: int) -> Iterator[Bool[np.ndarray, "players"]]:

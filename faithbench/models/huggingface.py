@@ -19,7 +19,7 @@ from faithbench.questions import Gradient, Point
 from faithbench.types import Example, Span, Text
 
 CPU_TOKENS, GPU_TOKENS = 1024, 65536
-CPU_GRADIENT_COST, GPU_GRADIENT_COST = 4, 32  # on a GPU so high that 512 tokens of a base model stay under 8 GB
+CPU_GRADIENT_COST, GPU_GRADIENT_COST = 4, 16  # on a GPU so high that 512 tokens of a base model stay under 8 GB
 
 
 class HuggingFaceClassifier:
@@ -108,7 +108,7 @@ class HuggingFaceClassifier:
         rows = [point.ids for point in points]
         with torch.enable_grad(), _memory_errors():
             leaf = self._place(points).requires_grad_()
-            with self.reading(leaf), mode():
+            with self.reading(leaf), self._first_position_only(), mode():
                 logits = self._forward(rows)
             chosen = (logits * self._signs(points).to(logits)).sum(-1)
             (gradient,) = torch.autograd.grad(chosen.sum(), leaf)
@@ -118,7 +118,7 @@ class HuggingFaceClassifier:
     def attentions(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities of every layer and head."""
         with torch.inference_mode(), _memory_errors():
-            with CapturedAttention() as captured:
+            with self._first_position_only(), CapturedAttention() as captured:
                 self._forward(rows)
             if not captured.layers:
                 raise QuestionError(f"{type(self.model).__name__} shows no attention; load it with attention `sdpa`")

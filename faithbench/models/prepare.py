@@ -21,6 +21,7 @@ from faithbench.bcos.train import fine_tune, report_of
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
+from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.backbones import load_backbone
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.quiet import quiet
@@ -193,6 +194,7 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
     """
     if finished := _finished(model, dataset, setup):
         return finished
+    keep_freed_memory()
     folder = checkpoint_folder(model, dataset)
     zoo: Conventional | Bcos = model.object
     training = replace(

@@ -1,0 +1,182 @@
+"""Attributions from a file into a run's folder, where a run finds them and only measures."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from faithbench import spec
+from faithbench.attributions import predict
+from faithbench.block import attribution_row, identity
+from faithbench.datasets.build import build_dataset
+from faithbench.engine import Engine
+from faithbench.errors import UserError, unknown
+from faithbench.grid import fingerprint
+from faithbench.importing.align import align, align_ids, check_same, spread
+from faithbench.importing.entries import read_entries
+from faithbench.importing.formats import Entry
+from faithbench.importing.sharing import Scores
+from faithbench.importing.texts import Texts
+from faithbench.interfaces import Classifier
+from faithbench.models.prepare import Setup, best_device, prepare
+from faithbench.plan import Plan
+from faithbench.questions import Conversation, Outcome
+from faithbench.runner import default_folder
+from faithbench.spec import Component
+from faithbench.store import Store
+from faithbench.types import Attribution, Text
+
+
+@dataclass(frozen=True)
+class Import:
+    """What was imported.
+
+    Attributes:
+        folder: of the run.
+        explainer: the spec under which metrics find the attributions.
+        texts: how many texts have one.
+        without: how many texts of the split have none.
+        left_out: entries about texts that the split does not have.
+        command: the command line that scores them.
+    """
+
+    folder: Path
+    explainer: str
+    texts: int
+    without: int
+    left_out: int
+    command: str
+
+
+def import_attributions(
+    file: Path | str,
+    model: str,
+    dataset: str,
+    *,
+    name: str,
+    format: str | None = None,
+    method: str | None = None,
+    out: Path | str | None = None,
+    split: str = "test",
+    dtype: str = "float32",
+    device: str | None = None,
+    skip_unknown: bool = False,
+    console: Console | None = None,
+) -> Import:
+    """Brings attributions that were computed elsewhere into a run's folder; see docs/import.md for the formats.
+
+    Args:
+        file: JSON lines, JSON or Parquet.
+        model: a checkpoint folder, a hub id, or a named model that has been trained on the data set.
+        dataset: a spec or a path, as for a run.
+        name: what to call the method that made them.
+        format: `jsonl`, `eraser`, `thermostat` or `bcos`; None to tell by the file's keys.
+        method: which, if a `bcos` file holds several.
+        out: the run's folder; None for the one that a run of this model and data set has by default.
+        split: of the data set.
+        dtype: of the model, as in the run that is to score them.
+        device: `cpu`, `cuda` or `mps`; None for the best there is.
+        skip_unknown: leave out entries about texts that the split does not have; otherwise they are a mistake.
+        console: where messages go; None for silence.
+
+    Raises:
+        UserError: something in the file, the model or the data set is wrong, or the folder cannot be written. Nothing
+            is written then.
+    """
+    plan = Plan((dataset,), (model,), split=split, dtype=dtype)
+    _imported(name, {})
+    component = build_dataset(dataset)
+    every = list(component.object.load(split))
+    texts = Texts(every, f"the {split} split of {component.short}")
+    kind, entries, left_out = read_entries(Path(file), format, method, texts, skip_unknown)
+    setup = Setup(best_device(device), dtype, train=False, console=console)
+    prepared = prepare(model, component, setup)
+    found = aligned(entries, prepared.classifier, component.object.class_names)
+    explainer = _imported(name, found)
+    own = identity(component, fingerprint(every), prepared)
+    rows = [attribution_row(own, explainer, a.text_id, a.target, Outcome(a)) for a in found.values()]
+    folder = Path(out) if out is not None else default_folder(plan)
+    source = {"file": Path(file).name, "format": kind, "method": method, "texts": len(rows)}
+    _write(folder, rows, explainer.full, source | {"dataset": component.full, "model": prepared.full})
+    command = _command(plan, explainer.full, folder, device)
+    return Import(folder, explainer.full, len(rows), len(every) - len(rows), left_out, command)
+
+
+def aligned(entries: Sequence[Entry], model: Classifier, class_names: Sequence[str]) -> dict[str, Attribution]:
+    """What entries say of the model's tokens, by text id; where they name no class, of the class that it predicts.
+
+    Raises:
+        UserError: scores or tokens do not fit the text, or there is no such class.
+    """
+    targets = {entry.example.id: _target(entry, class_names) for entry in entries}
+    scores, undecided = {}, []
+    for entry in entries:
+        text = model.encode(entry.example)
+        scores[text.id] = _scores(entry, text)
+        if targets[text.id] is None:
+            undecided.append(text)
+    targets |= dict(Engine(model).run(_predicted(text) for text in undecided))
+    return {name: Attribution(name, target, scores[name]) for name, target in targets.items() if target is not None}
+
+
+def _scores(entry: Entry, text: Text) -> Scores:
+    try:
+        if entry.text is not None:
+            check_same(entry.text, text.source)
+        if entry.ids is not None:
+            return align_ids(text, entry.ids, entry.scores)
+        return spread(text, entry.scores) if entry.tokens is None else align(text, entry.tokens, entry.scores)
+    except ValueError as error:
+        raise UserError(f"{entry.where}: text {text.id!r}: {error}.") from error
+
+
+def _target(entry: Entry, names: Sequence[str]) -> int | None:
+    target = entry.target
+    if target is None or (type(target) is int and 0 <= target < len(names)):
+        return target
+    if isinstance(target, str):
+        if target not in names:
+            raise UserError(f"{entry.where}: {unknown('class', target, names)}")
+        return names.index(target)
+    raise UserError(f"{entry.where}: target {target!r} is not one of the classes 0 to {len(names) - 1}.")
+
+
+def _predicted(text: Text) -> Conversation[tuple[str, int | None]]:
+    return text.id, (yield from predict(text))
+
+
+def _imported(name: str, found: Mapping[str, Attribution]) -> Component:
+    """The explainer whose identity is the name and the content."""
+    digest = hashlib.sha256()
+    for key, attribution in sorted(found.items()):
+        digest.update(f"{key!r} {attribution.target} ".encode(errors="replace"))
+        digest.update((attribution.scores + 0.0).astype("<f8").tobytes())  # -0.0 is 0.0
+    content = f"h{digest.hexdigest()[:12]}"  # a bare word in a spec
+    return spec.build("explainer", spec.write("imported", {"name": name, "content": content}))
+
+
+def _write(folder: Path, rows: Sequence[Mapping[str, object]], explainer: str, source: Mapping[str, object]) -> None:
+    """All rows or none, and in the manifest where they come from."""
+    store = Store(folder).open()
+    try:
+        store.read("attributions")
+        manifest = store.manifest()
+        store.add(rows, [])
+        store.flush()
+    except UserError:
+        store.discard_if_empty()
+        raise
+    store.compact()
+    manifest.setdefault("imported", {})[explainer] = dict(source)
+    store.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")
+
+
+def _command(plan: Plan, explainer: str, folder: Path, device: str | None) -> str:
+    words = ["faithbench", "run", "--model", plan.models[0], "--dataset", plan.datasets[0], "--explainer", explainer]
+    for option, value, default in (("split", plan.split, "test"), ("dtype", plan.dtype, "float32")):
+        words += [] if value == default else [f"--{option}", value]
+    return shlex.join([*words, *(["--device", device] if device else []), "--out", str(folder)])
