@@ -14,7 +14,9 @@ from faithbench.errors import UserError
 from faithbench.plan import Plan, Training, read_plan
 
 HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP
+)
 board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables.")
 app.add_typer(board, name="board")
 DEMO = ("bcos-tiny", "conv-tiny")

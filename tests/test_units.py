@@ -255,8 +255,8 @@ def test_only_a_parameter_counts_in_a_function_or_an_object_that_can_be_called(n
     ("name", "complaint"),
     [
         ("twice", f"{__name__}:twice gave 2 arrays for 1 text"),
-        ("per_token", r"scores of shape \(8,\) for a text of 16 tokens, 14 of them not special, in 6 words"),
-        ("table", r"scores of shape \(5, 3\) for a text of 16 tokens"),
+        ("per_token", "gave 8 scores for 16 tokens, 14 of them not special, in 6 words"),
+        ("table", r"gave scores of shape \(5, 3\); a list of numbers is needed"),
     ],
 )
 def test_a_function_that_gives_the_wrong_number_of_scores_fails_with_the_numbers(name, complaint):

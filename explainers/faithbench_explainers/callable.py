@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from faithbench.importing.align import spread
 from faithbench.types import Attribution, Text
 
 
@@ -53,27 +54,10 @@ class Callable:
         arrays = self.called([text.source], **given)
         if len(arrays) != 1:
             raise ValueError(f"{self.function} gave {len(arrays)} arrays for 1 text")
-        return Attribution(text.id, target, spread(text, np.asarray(arrays[0], dtype=np.float64), self.function))
-
-
-def spread(text: Text, scores: Any, origin: str) -> Any:
-    """Scores of tokens, of content tokens or of words, as scores of tokens; special tokens get 0 where they have none.
-
-    Raises:
-        ValueError: there are as many scores as none of them has.
-    """
-    content = text.content
-    words = np.unique(text.words[content])
-    if scores.shape == (len(text),):
-        return scores
-    out = np.zeros(len(text))
-    if scores.shape == (len(content),):
-        out[content] = scores
-    elif scores.shape == (len(words),):
-        out[content] = scores[np.searchsorted(words, text.words[content])]
-    else:
-        raise ValueError(
-            f"{origin} gave scores of shape {scores.shape} for a text of {len(text)} tokens, {len(content)} of them "
-            f"not special, in {len(words)} words"
-        )
-    return out
+        scores = np.asarray(arrays[0], dtype=np.float64)
+        if scores.ndim != 1:
+            raise ValueError(f"{self.function} gave scores of shape {scores.shape}; a list of numbers is needed")
+        try:
+            return Attribution(text.id, target, spread(text, scores))
+        except ValueError as error:
+            raise ValueError(f"{self.function} gave {error}") from error

@@ -26,4 +26,4 @@ class Imported:
                 raise ValueError(f"{key}={value!r} is not allowed; it must be a text on one line, such as mymethod.")
 
     def __call__(self, text: Text, target: int) -> Attribution:
-        raise ValueError(f"no attribution of text {text.id!r} was imported")
+        raise ValueError("no attribution of this text was imported")

@@ -127,7 +127,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 return list(csv.DictReader(file))
         if path.suffix == ".jsonl":
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
     raise UserError(f"{path}: {path.suffix or 'no ending'!r} is not a known kind of file; use {', '.join(ENDINGS)}.")
