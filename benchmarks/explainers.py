@@ -58,9 +58,10 @@ OURS = {
 }
 TOOLS = ("captum", "lime", "shap", "interpreto")
 SAME = {  # by definition
-    *(("captum", method) for method in ("occlusion", "integrated_gradients", "sig", "saliency", "input_x_gradient")),
+    *(("captum", m) for m in ("occlusion", "integrated_gradients", "sig", "saliency", "input_x_gradient")),
     ("interpreto", "occlusion"),
 }
+ONE_GRADIENT = ("saliency", "input_x_gradient")  # a text
 FEW = 2  # texts to find the best batch size with, and for captum's sig
 SHORTEST = 3.0  # seconds of measuring
 SAMPLES = "permutations lime_samples kernel_samples steps".split()
@@ -169,12 +170,10 @@ def measured(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
     batch = best(cell, work, short, sizes, arguments) if len(sizes) > 1 else sizes[0]
     run = peer(cell, batch, arguments)
     timed(run, short, arguments.device)
-    counts, seconds = dict.fromkeys(("calls", "rows", "gradient_rows", "tokens"), 0), []
+    counts = dict.fromkeys(("calls", "rows", "gradient_rows", "tokens"), 0)
     with counting(work.classifier.model, counts):
         before = settled(arguments.device)
-        while len(seconds) < arguments.repeats or sum(seconds) < SHORTEST:
-            duration, scores = timed(run, work, arguments.device)
-            seconds.append(duration)
+        seconds, scores = timed(run, work, arguments.device, arguments.repeats, SHORTEST)
         peak = peaked(arguments.device) - before
     content = [found[text.content] for text, found in zip(work.texts, scores, strict=True)]
     return {
@@ -189,27 +188,32 @@ def measured(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def batches(cell: Cell, arguments: argparse.Namespace) -> list[int]:
     """The batch sizes to choose from; one gradient a text goes in one batch, or, as some do better, one by one."""
-    if cell.method in ("saliency", "input_x_gradient"):
+    if cell.method in ONE_GRADIENT:
         return [arguments.texts] if cell.tool == "captum" else [1, *arguments.batches]
     return list(arguments.batches)
 
 
 def best(cell: Cell, work: Work, short: Work, sizes: list[int], arguments: argparse.Namespace) -> int:
-    """The batch size that is fastest on the first texts."""
-    few, seconds = replace(work, texts=work.texts[:FEW], targets=work.targets[:FEW]), {}
+    """The batch size that is fastest on the first texts; on all, where batches are filled with texts."""
+    count, seconds = len(work.texts) if cell.method in ONE_GRADIENT else FEW, {}
+    few = replace(work, texts=work.texts[:count], targets=work.targets[:count])
     for size in sizes:
         run = peer(cell, size, arguments)
         timed(run, short, arguments.device)
-        seconds[size] = timed(run, few, arguments.device)[0]
+        seconds[size] = np.median(timed(run, few, arguments.device, shortest=SHORTEST / 3)[0])
     return min(seconds, key=seconds.__getitem__)
 
 
-def timed(run: Peer, work: Work, device: str) -> tuple[float, Scores]:
-    torch.manual_seed(0)
-    np.random.seed(0)
-    start = clock(device)
-    scores = run(work)
-    return clock(device) - start, scores
+def timed(run: Peer, work: Work, device: str, repeats: int = 1, shortest: float = 0) -> tuple[list[float], Scores]:
+    """The seconds of each of so many runs, or of more until they have taken long enough; the scores."""
+    seconds: list[float] = []
+    while len(seconds) < repeats or sum(seconds) < shortest:
+        torch.manual_seed(0)
+        np.random.seed(0)
+        start = clock(device)
+        scores = run(work)
+        seconds.append(clock(device) - start)
+    return seconds, scores
 
 
 def peer(cell: Cell, batch: int | None, arguments: argparse.Namespace) -> Any:
@@ -310,13 +314,11 @@ def peaked(device: str) -> int:
 
 def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Means over texts; ratios are to faithbench, the first row."""
-    if "seconds" not in rows[0]:
-        raise SystemExit(f"{rows[0]['method']}: faithbench itself failed, so there is nothing to compare with.")
     return pd.DataFrame([shown(row, rows[0]) for row in rows]).fillna("")
 
 
 def shown(row: dict[str, Any], ours: dict[str, Any]) -> dict[str, str]:
-    if "seconds" not in row:
+    if "seconds" not in row or "seconds" not in ours:
         return {"tool": row["tool"], "setting": f"{row['setting']}: failed"}
     seconds, reference = row["seconds"] / row["texts"], ours["scores"][: row["texts"]]
     same = (row["tool"], row["method"]) in SAME
@@ -326,7 +328,7 @@ def shown(row: dict[str, Any], ours: dict[str, Any]) -> dict[str, str]:
         "seconds": f"{seconds:.3f}",
         "ratio": f"{seconds / (ours['seconds'] / ours['texts']):.2f}",
         **{name: f"{row[name] / row['texts']:,.0f}" for name in ("rows", "gradient_rows", "tokens")},
-        "calls": f"{row['calls'] / row['texts']:,.1f}",
+        "calls": f"{row['calls'] / row['texts']:,.2f}",
         "peak MiB": f"{row['peak']:,.0f}",
         "agreement": "" if row is ours else f"{agreement(row['scores'], reference):.3f}",
         "largest difference": f"{difference(row['scores'], reference):.1e}" if same else "",

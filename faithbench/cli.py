@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables.")
 app.add_typer(board, name="board")
-DEMO = ("bcos-tiny", "conv-tiny")
+DEMO, DEMO_TEXTS = ("bcos-tiny", "conv-tiny"), 100
 out_console, err_console = Console(), Console(stderr=True)
 
 Models = Annotated[list[str] | None, typer.Option("--model", help="Name, folder or hub id; repeat for more.")]
@@ -89,9 +89,10 @@ def run(
 ) -> None:
     """Score explainers on models; the same command again continues a run that was killed.
 
-    Without options: all explainers and metrics, with two small models on generated sentences.
+    Without options: all explainers and metrics, with two small models on 100 generated sentences.
     """
-    base = read_plan(plan) if plan else Plan(datasets=("planted",), models=DEMO)
+    demo = not (model or dataset)
+    base = read_plan(plan) if plan else Plan(("planted",), DEMO, limit=DEMO_TEXTS if demo else None)
     chosen = replace(
         base,
         datasets=tuple(dataset or base.datasets),

@@ -257,8 +257,10 @@ def test_input_x_gradient_is_the_product_with_nothing_frozen(kind, b, dtype):
     classifier = tiny_classifier(kind, b, classes=3, dtype=dtype)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         embeddings, gradient = slow_gradient(classifier, one, target)
+        products = embeddings * gradient
         scores = answers(classifier, InputXGradient()(one, target)).scores
-        assert_close(scores, (embeddings * gradient).sum(-1), dtype)
+        rounding = TOLERANCE[dtype] * np.abs(products).sum(-1).max()  # of sums whose terms may cancel
+        assert np.abs(scores - products.sum(-1)).max() <= rounding
 
 
 def test_gradient_agrees_with_finite_differences():

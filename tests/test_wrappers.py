@@ -346,7 +346,7 @@ def test_scores_that_are_no_numbers_are_refused():
         (partial(Captum, "Occlusion"), "captum's Occlusion needs sliding_window_shapes"),
         (partial(Captum, "IntegratedGradients(20)"), r"method='IntegratedGradients\(20\)' is not .* given by name"),
         (partial(Captum, "Saliency("), r"method: 'Saliency\(' is not of the form name or name\(key=value"),
-        (partial(Captum, "Saliency", over="tokens"), "over='tokens' is not allowed; use auto, embeddings or ids"),
+        (partial(Captum, "Saliency", over="tokens"), "over='tokens' is not allowed; use auto or embeddings or ids"),
         (partial(Captum, "Saliency", over="ids"), "over='ids' is not allowed with Saliency: gradients need embeddings"),
         (partial(Captum, "Occlusion(sliding_window_shapes=(1,))", over="embeddings"), "it cannot take dimensions"),
         (partial(Captum, "Saliency", seed=-1), "seed=-1 is not allowed"),

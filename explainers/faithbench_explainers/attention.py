@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from faithbench.questions import Asking, Attentions
 from faithbench.types import Attribution, Text
+from faithbench_explainers.checks import check_choice
 
 VARIANTS = ("raw", "rollout", "flow")
 Layers = Float[np.ndarray, "layers tokens tokens"]
@@ -28,8 +29,7 @@ class Attention:
     class_sensitive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise ValueError(f"variant={self.variant!r} is not allowed; use {' or '.join(VARIANTS)}.")
+        check_choice("variant", self.variant, VARIANTS)
 
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
         layers: Float[np.ndarray, "layers heads tokens tokens"] = yield Attentions(text)

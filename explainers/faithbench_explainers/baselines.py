@@ -1,14 +1,14 @@
 """What stands where a token is taken away: the model's mask token or its padding token."""
 
 from faithbench.types import Text
+from faithbench_explainers.checks import check_choice
 
 BASELINES = ("mask", "pad")
 
 
 def check_baseline(name: str) -> None:
     """Raises a ValueError for anything but a known baseline."""
-    if name not in BASELINES:
-        raise ValueError(f"baseline={name!r} is not allowed; use {' or '.join(BASELINES)}.")
+    check_choice("baseline", name, BASELINES)
 
 
 def fill_of(text: Text, name: str) -> int:

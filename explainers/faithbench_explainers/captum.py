@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from faithbench import spec
 from faithbench.questions import Asking, Inside
 from faithbench.types import Attribution, Text
-from faithbench_explainers.chance import check_seed
+from faithbench_explainers.checks import check_choice, check_seed
 from faithbench_explainers.foreign import attribution, check_installed, parse
 
 CHECK = "faithbench_explainers.captum_bridge:check_method"
@@ -44,8 +44,7 @@ class Captum:
     def __post_init__(self) -> None:
         check_installed("captum", "captum")
         check_seed(self.seed)
-        if self.over not in OVER:
-            raise ValueError(f"over={self.over!r} is not allowed; use {', '.join(OVER[:-1])} or {OVER[-1]}.")
+        check_choice("over", self.over, OVER)
         name, arguments = parse("method", self.method)
         resolve_name(CHECK)(name, arguments, self.over)
         object.__setattr__(self, "method", spec.write(name, arguments))

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from faithbench.questions import Asking, Inside, Logits
 from faithbench.types import Attribution, Text
+from faithbench_explainers.checks import check_choice
 from faithbench_explainers.objective import rival, value
 
 TABLE = "faithbench_explainers.decomposition:table"
@@ -38,12 +39,8 @@ class DecompX:
     contrastive: bool = False
 
     def __post_init__(self) -> None:
-        for name, given, allowed in (
-            ("bias_split", self.bias_split, BIAS_SPLITS),
-            ("value_bias", self.value_bias, VALUE_BIASES),
-        ):
-            if given not in allowed:
-                raise ValueError(f"{name}={given!r} is not allowed; use {' or '.join(allowed)}.")
+        check_choice("bias_split", self.bias_split, BIAS_SPLITS)
+        check_choice("value_bias", self.value_bias, VALUE_BIASES)
 
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
         against = yield from rival(text, target, self.contrastive)

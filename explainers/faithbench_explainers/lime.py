@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int
 from faithbench.questions import Asking, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.chance import check_count, check_seed, generator
+from faithbench_explainers.chance import generator
+from faithbench_explainers.checks import check_choice, check_count, check_positive, check_seed
 from faithbench_explainers.ridge import best_features, largest_weights, ridge
 
 SELECTIONS = ("none", "auto", "forward_selection", "highest_weights")
@@ -46,11 +47,8 @@ class LIME:
         check_count("num_features", self.num_features, 100_000)
         check_baseline(self.baseline)
         check_seed(self.seed)
-        if not self.kernel_width > 0:
-            raise ValueError(f"kernel_width={self.kernel_width!r} is not allowed; it must be above 0.")
-        if self.feature_selection not in SELECTIONS:
-            known = " or ".join(SELECTIONS)
-            raise ValueError(f"feature_selection={self.feature_selection!r} is not allowed; use {known}.")
+        check_positive("kernel_width", self.kernel_width)
+        check_choice("feature_selection", self.feature_selection, SELECTIONS)
 
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
         content = text.content

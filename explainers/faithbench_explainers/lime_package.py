@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from faithbench.questions import Asking, Inside
 from faithbench.types import Attribution, Text
-from faithbench_explainers.chance import check_count, check_seed
+from faithbench_explainers.checks import check_choice, check_count, check_positive, check_seed
 from faithbench_explainers.foreign import attribution, check_installed
 
 LOOK = "faithbench_explainers.lime_bridge:scores"
@@ -41,11 +41,8 @@ class LimePackage:
         check_count("num_samples", self.num_samples, 1_000_000, least=2)
         check_count("num_features", self.num_features, 100_000)
         check_seed(self.seed)
-        if not self.kernel_width > 0:
-            raise ValueError(f"kernel_width={self.kernel_width!r} is not allowed; it must be above 0.")
-        if self.feature_selection not in SELECTIONS:
-            known = " or ".join(SELECTIONS)
-            raise ValueError(f"feature_selection={self.feature_selection!r} is not allowed; use {known}.")
+        check_positive("kernel_width", self.kernel_width)
+        check_choice("feature_selection", self.feature_selection, SELECTIONS)
 
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
         scores = yield Inside(text, LOOK, {**asdict(self), "target": target})

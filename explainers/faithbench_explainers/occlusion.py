@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from faithbench.questions import Asking, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.chance import check_count
+from faithbench_explainers.checks import check_count
 from faithbench_explainers.objective import rival, value
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from faithbench.types import Attribution, Text
-from faithbench_explainers.chance import check_seed, generator
+from faithbench_explainers.chance import generator
+from faithbench_explainers.checks import check_seed
 
 
 @dataclass(frozen=True)

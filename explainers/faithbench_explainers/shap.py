@@ -7,7 +7,7 @@ from typing import ClassVar
 from faithbench import spec
 from faithbench.questions import Asking, Inside
 from faithbench.types import Attribution, Text
-from faithbench_explainers.chance import check_seed
+from faithbench_explainers.checks import check_seed
 from faithbench_explainers.foreign import attribution, check_installed, parse
 
 CHECK = "faithbench_explainers.shap_bridge:check_explainer"

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from faithbench.questions import Asking, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.chance import check_count, check_seed, generator
+from faithbench_explainers.chance import generator
+from faithbench_explainers.checks import check_choice, check_count, check_seed
 from faithbench_explainers.objective import rival, value
 
 PROTOCOLS = ("strict", "paper")
@@ -43,8 +44,7 @@ class ShapSampl:
         check_seed(self.seed)
         if self.antithetic and self.n_permutations % 2:
             raise ValueError(f"n_permutations={self.n_permutations!r} is not allowed with antithetic; it must be even.")
-        if self.protocol not in PROTOCOLS:
-            raise ValueError(f"protocol={self.protocol!r} is not allowed; use {' or '.join(PROTOCOLS)}.")
+        check_choice("protocol", self.protocol, PROTOCOLS)
 
     def __call__(self, text: Text, target: int) -> Asking[Attribution]:
         against = yield from rival(text, target, self.contrastive)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from faithbench.questions import Asking, Embeddings, Gradient, Gradients, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.chance import check_count
+from faithbench_explainers.checks import check_choice, check_count
 from faithbench_explainers.objective import rival, value
 from faithbench_explainers.quadrature import gauss_legendre
 
@@ -39,8 +39,7 @@ class SIG:
     def __post_init__(self) -> None:
         check_count("n_steps", self.n_steps, 1000, least=0)
         check_baseline(self.baseline)
-        if self.aggregation not in AGGREGATIONS:
-            raise ValueError(f"aggregation={self.aggregation!r} is not allowed; use {' or '.join(AGGREGATIONS)}.")
+        check_choice("aggregation", self.aggregation, AGGREGATIONS)
         if self.aggregation == "l2" and not self.n_steps:
             raise ValueError("aggregation='l2' needs n_steps, such as 50: the exact form has no dimensions.")
 
