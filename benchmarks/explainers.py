@@ -18,7 +18,6 @@ import ctypes
 import gc
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -148,7 +147,8 @@ def result(cell: Cell, arguments: argparse.Namespace, conditions: str) -> dict[s
     done = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **threads, **quiet})
     name = f"{cell.method}: {cell.tool}, {cell.setting}"
     if done.returncode:
-        print(f"{name} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", file=sys.stderr)
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        print(f"{name} failed: {said[-1]}", file=sys.stderr)
         return asdict(cell)
     row = json.loads(done.stdout.splitlines()[-1])
     print(f"{name}: {row['seconds']:.2f} s for {row['texts']} texts", file=sys.stderr)
@@ -156,9 +156,6 @@ def result(cell: Cell, arguments: argparse.Namespace, conditions: str) -> dict[s
     line = pd.DataFrame([{**known, "result": json.dumps(row)}])
     line.to_csv(arguments.out, mode="a", header=not arguments.out.is_file(), index=False)
     return {**asdict(cell), **row}
-
-
-# How it is measured.
 
 
 def measured(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -309,9 +306,6 @@ def peaked(device: str) -> int:
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
-# What is printed.
-
-
 def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Means over texts; ratios are to faithbench, the first row."""
     return pd.DataFrame([shown(row, rows[0]) for row in rows]).fillna("")
@@ -349,7 +343,7 @@ def machine(arguments: argparse.Namespace) -> str:
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{[*names, platform.processor()][0]}, {arguments.threads} thread(s), torch {torch.__version__}"
+    return f"{[*names, sys.platform][0]}, {arguments.threads} thread(s), torch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -138,7 +138,9 @@ def captum_sig(work: Work, batch: int | None) -> Scores:
     out = []
     for text, target in zip(work.texts, work.targets, strict=True):
         scores = []
-        for places in torch.arange(len(text), device=work.classifier.device).split(max(1, (batch or 1) // work.steps)):
+        size = max(1, (batch or 1) // work.steps)
+        for first in range(0, len(text), size):
+            places = torch.arange(first, min(first + size, len(text)), device=work.classifier.device)
             ids = work.ids(text).repeat(len(places), 1)
             given = _integral(work, found, batch, ids, ids.scatter(1, places[:, None], text.mask_id), target)
             scores += given.sum(-1).gather(1, places[:, None]).flatten().tolist()
@@ -248,7 +250,7 @@ def _masked_logits(
     rows = np.tile(text.ids, (len(present), 1))
     rows[:, text.content] = np.where(present > 0.5, rows[:, text.content], text.mask_id)
     with torch.inference_mode():
-        chunks = torch.from_numpy(rows).to(work.classifier.device).split(batch or len(rows))
+        chunks = torch.split(torch.from_numpy(rows).to(work.classifier.device), batch or len(rows))
         logits = torch.cat([work.classifier.model(input_ids=chunk).logits for chunk in chunks])
     return logits[:, target].double().cpu().numpy()
 
