@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from faithbench.ranks import tau_b
 from faithbench.results import Block, higher_is_better
 from faithbench.stats import clean, resampled_means
 
@@ -45,17 +46,6 @@ class Agreement:
     explainers: int
     places: int
     across: bool
-
-
-def tau_b(x: Float[np.ndarray, "*draws chosen"], y: Float[np.ndarray, "*draws chosen"]) -> Float[np.ndarray, "*draws"]:
-    """Kendall's τ_b along the last axis: (concordant − discordant) / √(untied in x · untied in y); NaN if all tie."""
-    i, j = np.triu_indices(x.shape[-1], 1)
-    up, across = np.sign(x[..., i] - x[..., j]), np.sign(y[..., i] - y[..., j])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Float[np.ndarray, "*draws"] = (up * across).sum(axis=-1) / np.sqrt(
-            (up**2).sum(axis=-1) * (across**2).sum(axis=-1)
-        )
-    return found
 
 
 def standing_of(block: Block, draws: int, seed: int) -> Standing:

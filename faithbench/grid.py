@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from faithbench import plugins, spec
-from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.plan import Plan
 from faithbench.spec import Component
@@ -45,18 +44,6 @@ class Grid:
     def wants_vocabulary(self) -> bool:
         """Whether some metric draws from the tokens of the data."""
         return any(VOCABULARY in _needs(metric) for metric in self.metrics)
-
-
-def load_grid(plan: Plan, dataset: str) -> Grid:
-    """The components of a plan for one data set, and the examples to score.
-
-    Raises:
-        UserError: a component cannot be built, or a metric needs what the data set lacks.
-    """
-    choice = choose(plan)
-    grid = fill(plan, choice, build_dataset(dataset))
-    check_fit(plan, choice, [(grid.dataset, grid.offers)])
-    return grid
 
 
 def choose(plan: Plan) -> Choice:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from faithbench.results import FAITHFULNESS, KINDS, TRUTH, higher_is_better, labels
+from faithbench.results import FAITHFULNESS, TRUTH, higher_is_better, kind_order, labels
 
 HEADINGS = {
     TRUTH: "ground truth: is what is known to decide found?",
@@ -40,7 +40,7 @@ def markdown(frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str]) ->
 
 def _grids(group: pd.DataFrame) -> str:
     """A table for each kind of metric, with its heading, and the number of texts."""
-    kinds = sorted(set(group["kind"]), key=lambda name: (KINDS.index(name) if name in KINDS else len(KINDS), name))
+    kinds = sorted(set(group["kind"]), key=kind_order)
     texts = int((group["n"] + group["undefined"] + group["failed"]).max())
     grids = [f"*{HEADINGS.get(name, name)}*\n\n{_grid(group[group['kind'] == name], texts)}" for name in kinds]
     return "\n\n".join([*grids, f"{_number(texts, 'text')}."])

@@ -13,7 +13,7 @@ import pandas as pd
 from faithbench import spec
 from faithbench.agreement import LEAST, Agreement, agreement_of, standing_of
 from faithbench.errors import UserError
-from faithbench.results import KINDS, TRUTH, blocks, kind, labels, read
+from faithbench.results import TRUTH, blocks, kind, kind_order, labels, read
 
 DRAWS = 499  # resamples of the texts
 FIGURES = (".svg", ".png", ".pdf")
@@ -99,7 +99,7 @@ def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int
     frame = read(folders)
     standings = [standing_of(block, draws, seed) for block in blocks(frame)]
     found = {metric for standing in standings for metric in standing.metrics}
-    metrics = tuple(sorted(found, key=lambda metric: (*_rank(kind(metric)), metric)))
+    metrics = tuple(sorted(found, key=lambda metric: (*kind_order(kind(metric)), metric)))
     agreements = [each for a, b in combinations(metrics, 2) if (each := agreement_of(a, b, standings)) is not None]
     if not agreements:
         raise UserError(
@@ -116,10 +116,14 @@ def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int
 
 
 def _row(each: Agreement) -> dict[str, Any]:
-    low, high = np.nanpercentile(each.taus[1:], [2.5, 97.5]) if np.isfinite(each.taus[1:]).any() else [np.nan] * 2
     names = {"metric_a": each.a, "metric_b": each.b, "kind_a": kind(each.a), "kind_b": kind(each.b)}
-    numbers = {"tau": float(each.taus[0]), "low": low, "high": high, "explainers": each.explainers}
-    return {**names, **numbers, "places": each.places, "across": each.across}
+    return {**names, **_numbers(each), "places": each.places, "across": each.across}
+
+
+def _numbers(each: Agreement) -> dict[str, Any]:
+    """τ_b with its interval, and over how many explainers."""
+    low, high = np.nanpercentile(each.taus[1:], [2.5, 97.5]) if np.isfinite(each.taus[1:]).any() else [np.nan] * 2
+    return {"tau": float(each.taus[0]), "low": low, "high": high, "explainers": each.explainers}
 
 
 def _truth(agreements: Sequence[Agreement], metrics: Sequence[str], costs: "pd.Series[float]") -> pd.DataFrame:
@@ -130,12 +134,15 @@ def _truth(agreements: Sequence[Agreement], metrics: Sequence[str], costs: "pd.S
         if kind(metric) != TRUTH and found:
             mean = np.stack([each.taus for each in found]).mean(axis=0)
             whole = Agreement(metric, TRUTH, mean, min(each.explainers for each in found), len(found), False)
-            numbers = {
-                name: value for name, value in _row(whole).items() if name in ("tau", "low", "high", "explainers")
-            }
             across = all(each.across for each in found)
             rows.append(
-                {"metric": metric, "kind": kind(metric), **numbers, "rows a text": costs[metric], "across": across}
+                {
+                    "metric": metric,
+                    "kind": kind(metric),
+                    **_numbers(whole),
+                    "rows a text": costs[metric],
+                    "across": across,
+                }
             )
     frame = pd.DataFrame(rows)
     return frame if frame.empty else frame.sort_values("tau", ascending=False, kind="stable", ignore_index=True)
@@ -147,10 +154,7 @@ def _operators(agreements: Sequence[Agreement]) -> pd.DataFrame:
     for each in agreements:
         (family, one), (other_family, other) = _without_operator(each.a), _without_operator(each.b)
         if family == other_family and one is not None and other is not None:
-            numbers = {
-                name: value for name, value in _row(each).items() if name in ("tau", "low", "high", "explainers")
-            }
-            rows.append({"metric": family, "operator a": one, "operator b": other, **numbers})
+            rows.append({"metric": family, "operator a": one, "operator b": other, **_numbers(each)})
     return pd.DataFrame(rows)
 
 
@@ -158,10 +162,6 @@ def _without_operator(metric: str) -> tuple[str, str | None]:
     name, args, kwargs = spec.parse(metric)
     operator = kwargs.pop("operator", None)
     return (spec.write(name, kwargs), None if operator is None else str(operator)) if not args else (metric, None)
-
-
-def _rank(name: str) -> tuple[int, str]:
-    return (KINDS.index(name) if name in KINDS else len(KINDS), name)
 
 
 def _listed(frame: pd.DataFrame) -> str:

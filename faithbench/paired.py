@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
+from faithbench.parameters import check_choice
 from faithbench.stats import clean, intervals, standard_errors, weighted_mean
 
 FLIPS = 9999  # of the signs, for a test
@@ -132,8 +133,7 @@ def difference(
     Raises:
         ValueError: another test, or alpha not between 0 and 1.
     """
-    if test not in TESTS:
-        raise ValueError(f"test={test!r} is not allowed; use {' or '.join(TESTS)}.")
+    check_choice("test", test, TESTS)
     if not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha!r} is not allowed; it lies between 0 and 1.")
     values, weights = clean(np.stack([a, b], axis=1), np.stack([weights_a, weights_b], axis=1))

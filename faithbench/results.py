@@ -126,6 +126,11 @@ def kind(metric: str) -> str:
     return FAITHFULNESS if found is None else str(getattr(found.object, "kind", FAITHFULNESS))
 
 
+def kind_order(name: str) -> tuple[int, str]:
+    """For sorting kinds of metrics: the known ones as in `KINDS`, then others by name."""
+    return (KINDS.index(name) if name in KINDS else len(KINDS), name)
+
+
 def short(component: str, full: str) -> str:
     """The identity without parameters that have their default, if the component is installed."""
     found = _component(component, full, tuple(sys.path))

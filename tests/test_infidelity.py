@@ -7,7 +7,6 @@ import pytest
 import torch
 from builders import LinearModel, answers, attribution, random_texts, text, tiny_classifier
 from captum.metrics import infidelity
-from faithbench_metrics.chance import generator
 from faithbench_metrics.infidelity import Infidelity
 from faithbench_metrics.monotonicity import Monotonicity
 from faithbench_metrics.operators import OPERATORS
@@ -15,6 +14,7 @@ from faithbench_metrics.soft_comprehensiveness import SoftComprehensiveness
 from faithbench_metrics.soft_sufficiency import SoftSufficiency
 from slow import slow_logits
 
+from faithbench.chance import generator
 from faithbench.conformance import check_metric
 
 CLS, SEP = 1, 2

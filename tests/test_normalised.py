@@ -9,7 +9,6 @@ import pytest
 import torch
 from builders import LinearModel, answers, attribution, random_texts, text, tiny_classifier
 from faithbench_metrics.abreast import abreast
-from faithbench_metrics.chance import generator
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.deletion import Deletion
 from faithbench_metrics.insertion import Insertion
@@ -19,6 +18,7 @@ from faithbench_metrics.search import Search
 from slow import all_orders, slow_chances
 
 from faithbench import spec
+from faithbench.chance import generator
 from faithbench.conformance import check_metric
 from faithbench.engine import Engine
 from faithbench.errors import UserError

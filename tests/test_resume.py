@@ -19,7 +19,8 @@ from rich.console import Console
 import faithbench
 from faithbench.bcos.checkpoint import load
 from faithbench.block import Block
-from faithbench.grid import load_grid
+from faithbench.datasets.build import build_dataset
+from faithbench.grid import choose, fill
 from faithbench.models.prepare import Setup, prepare
 from faithbench.store import IDENTITY, Store
 
@@ -310,7 +311,8 @@ def test_a_plan_file_is_not_changed_by_running_it(tmp_path, capsys, monkeypatch)
 def test_a_metric_more_sees_the_standard_errors_of_stored_explanations(tmp_path):
     sampled = "shap_sampl(n_permutations=4)"
     faithbench.run(plan(explainers=(sampled, "random")), tmp_path, device="cpu")
-    grid = load_grid(plan(explainers=(sampled, "random")), DATA)
+    asked = plan(explainers=(sampled, "random"))
+    grid = fill(asked, choose(asked), build_dataset(DATA))
     setup = Setup(dtype="float64")
     block = Block(grid, prepare("conv-tiny", grid.dataset, setup), Store(tmp_path), setup)
     stored = {name: a.standard_errors for (name, _), a in block.known.items()}

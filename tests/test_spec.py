@@ -8,8 +8,9 @@ from fixtures_run import add_distribution
 
 import faithbench
 from faithbench import plugins, spec
+from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
-from faithbench.grid import load_grid
+from faithbench.grid import choose, fill
 from faithbench.plan import Plan
 
 LAB = '''
@@ -346,12 +347,12 @@ def test_identity_states_a_parameter_as_the_component_does_if_that_is_of_the_sam
 @pytest.mark.usefixtures("_lab")
 def test_what_needs_telling_or_a_request_runs_only_where_it_is_named():
     plan = Plan(models=("conv-tiny",), datasets=("planted(test=8)",))
-    unnamed = load_grid(plan, plan.datasets[0])
+    unnamed = fill(plan, choose(plan), build_dataset(plan.datasets[0]))
     left = {*TOLD, "lime_package", "told", "shy"}
     assert {component.short for component in unnamed.explainers} == set(plugins.find("explainer")) - left
     assert unnamed.left_out == ()  # nor is there any noise about them
     plan = replace(plan, explainers=("told(3)", "shy", "words(lime(n_samples=500))"))
-    named = load_grid(plan, plan.datasets[0])
+    named = fill(plan, choose(plan), build_dataset(plan.datasets[0]))
     assert [type(component.object).__name__ for component in named.explainers] == ["Bare", "Shy", "Words"]
 
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.parameters import check_choice
 from faithbench.questions import Asking, Attentions
 from faithbench.types import Attribution, Text
-from faithbench_explainers.checks import check_choice
 
 VARIANTS = ("raw", "rollout", "flow")
 Layers = Float[np.ndarray, "layers tokens tokens"]

@@ -1,7 +1,7 @@
 """What stands where a token is taken away: the model's mask token or its padding token."""
 
+from faithbench.parameters import check_choice
 from faithbench.types import Text
-from faithbench_explainers.checks import check_choice
 
 BASELINES = ("mask", "pad")
 

@@ -5,9 +5,10 @@ from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 from faithbench import spec
+from faithbench.parameters import check_choice
 from faithbench.questions import Asking, Inside
 from faithbench.types import Attribution, Text
-from faithbench_explainers.checks import check_choice, check_seed
+from faithbench_explainers.checks import check_seed
 from faithbench_explainers.foreign import attribution, check_installed, parse
 
 CHECK = "faithbench_explainers.captum_bridge:check_method"

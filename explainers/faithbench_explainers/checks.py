@@ -1,13 +1,5 @@
 """What parameters may be: each check raises a ValueError that gives the name, the value and what is allowed."""
 
-from collections.abc import Sequence
-
-
-def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    """One of a few words."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} is not allowed; use {' or '.join(allowed)}.")
-
 
 def check_count(name: str, value: int, most: int, least: int = 1) -> None:
     """A number of samples or steps that makes sense."""

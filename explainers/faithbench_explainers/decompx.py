@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.parameters import check_choice
 from faithbench.questions import Asking, Inside, Logits
 from faithbench.types import Attribution, Text
-from faithbench_explainers.checks import check_choice
 from faithbench_explainers.objective import rival, value
 
 TABLE = "faithbench_explainers.decomposition:table"

@@ -8,10 +8,10 @@ from math import comb
 import numpy as np
 from jaxtyping import Bool, Float
 
+from faithbench.chance import generator
 from faithbench.questions import Asking, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.chance import generator
 from faithbench_explainers.checks import check_count, check_seed
 from faithbench_explainers.objective import rival, value
 
@@ -87,7 +87,7 @@ class KernelShap:
         self, text: Text, sizes: list[int], mass: Float[np.ndarray, "sizes"], count: int
     ) -> tuple[Coalitions, Weights]:
         """Coalitions of these sizes drawn by weight, without repetitions, and how often each was drawn."""
-        draws, n = generator(self.seed, text), len(text.content)
+        draws, n = generator(text, seed=self.seed), len(text.content)
         chances = np.array([mass[s] for s in sizes])
         drawn = draws.choice(sizes, size=max(1, count // 2) if self.paired else count, p=chances / chances.sum())
         places = draws.permuted(np.tile(np.arange(n), (len(drawn), 1)), axis=1)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from faithbench.chance import generator
+from faithbench.parameters import check_choice
 from faithbench.probability import probabilities
 from faithbench.questions import Asking, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.chance import generator
-from faithbench_explainers.checks import check_choice, check_count, check_positive, check_seed
+from faithbench_explainers.checks import check_count, check_positive, check_seed
 from faithbench_explainers.ridge import best_features, largest_weights, ridge
 
 SELECTIONS = ("none", "auto", "forward_selection", "highest_weights")
@@ -64,7 +65,7 @@ class LIME:
     def masks(self, text: Text) -> Bool[np.ndarray, "samples content"]:
         """The random masks; False where a token is replaced. More samples begin with those of fewer."""
         n = len(text.content)
-        drawn = generator(self.seed, text).random((self.n_samples, n + 1))
+        drawn = generator(text, seed=self.seed).random((self.n_samples, n + 1))
         places = drawn[:, :n].argsort(axis=1).argsort(axis=1)
         replaced = 1 + (drawn[:, n:] * n).astype(np.int64)
         masks: Bool[np.ndarray, "samples content"] = places >= replaced

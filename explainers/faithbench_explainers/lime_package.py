@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+from faithbench.parameters import check_choice
 from faithbench.questions import Asking, Inside
 from faithbench.types import Attribution, Text
-from faithbench_explainers.checks import check_choice, check_count, check_positive, check_seed
+from faithbench_explainers.checks import check_count, check_positive, check_seed
 from faithbench_explainers.foreign import attribution, check_installed
 
 LOOK = "faithbench_explainers.lime_bridge:scores"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from faithbench.chance import generator
 from faithbench.types import Attribution, Text
-from faithbench_explainers.chance import generator
 from faithbench_explainers.checks import check_seed
 
 
@@ -23,4 +23,4 @@ class Random:
         check_seed(self.seed)
 
     def __call__(self, text: Text, target: int) -> Attribution:
-        return Attribution(text.id, target, generator(self.seed, text).random(len(text)))
+        return Attribution(text.id, target, generator(text, seed=self.seed).random(len(text)))

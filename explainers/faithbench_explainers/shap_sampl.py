@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from faithbench.chance import generator
+from faithbench.parameters import check_choice
 from faithbench.questions import Asking, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.chance import generator
-from faithbench_explainers.checks import check_choice, check_count, check_seed
+from faithbench_explainers.checks import check_count, check_seed
 from faithbench_explainers.objective import rival, value
 
 PROTOCOLS = ("strict", "paper")
@@ -70,7 +71,7 @@ class ShapSampl:
 
     def orders(self, text: Text, players: int) -> Int[np.ndarray, "orders players"]:
         """The orders in which players join; antithetic ones follow each other."""
-        draws = generator(self.seed, text)
+        draws = generator(text, seed=self.seed)
         count = self.n_permutations // 2 if self.antithetic else self.n_permutations
         drawn = np.array([draws.permutation(players) for _ in range(count)])
         return np.stack([drawn, drawn[:, ::-1]], axis=1).reshape(-1, players) if self.antithetic else drawn

@@ -10,6 +10,7 @@ import numpy as np
 
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
+from faithbench.parameters import check_choice
 from faithbench.spec import Component
 from faithbench.types import SPLITS, Example, Span
 
@@ -55,8 +56,7 @@ class Shortcut:
         if hasattr(self.source.object, "for_model"):
             raise ValueError(f"dataset={self.dataset!r} is not allowed; models cannot be trained on it.")
         for name, allowed in (("kind", KINDS), ("position", POSITIONS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not allowed; use {' or '.join(allowed)}.")
+            check_choice(name, getattr(self, name), allowed)
         if not 0 < self.share <= 1:
             raise ValueError(f"share={self.share!r} is not allowed; it must be above 0 and at most 1.")
         for name in ("within", "seed"):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from faithbench.parameters import check_choice
 from faithbench.types import Attribution, Measurement, Text
 
 PARTS = ("absolute", "positive")
@@ -29,8 +30,7 @@ class Entropy:
     higher_is_better: ClassVar[bool | None] = None
 
     def __post_init__(self) -> None:
-        if self.part not in PARTS:
-            raise ValueError(f"part={self.part!r} is not allowed; use {' or '.join(PARTS)}.")
+        check_choice("part", self.part, PARTS)
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         scores = attribution.scores[~text.special].astype(np.float64)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from faithbench.parameters import check_choice
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.limits import check_choice
 from faithbench_metrics.operators import Operator
 from faithbench_metrics.ordering import first_of, ranked
 

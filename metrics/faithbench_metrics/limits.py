@@ -1,13 +1,5 @@
 """What parameters of metrics may be: each check raises a ValueError that names it, its value and what is allowed."""
 
-from collections.abc import Sequence
-
-
-def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    """One of a few words."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} is not allowed; use {' or '.join(allowed)}.")
-
 
 def check_whole(name: str, value: int, least: int, most: int) -> None:
     """A whole number within limits."""

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from faithbench.parameters import check_choice
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.kendall import kendall_tau_b
-from faithbench_metrics.limits import check_choice
 from faithbench_metrics.operators import Operator
 from faithbench_metrics.ordering import all_and_without_each
 

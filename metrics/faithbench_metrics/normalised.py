@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Int
 
 from faithbench import spec
+from faithbench.chance import generator
 from faithbench.questions import Asking, ask
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.abreast import abreast
-from faithbench_metrics.chance import generator
 from faithbench_metrics.limits import check_whole
 from faithbench_metrics.operators import Operator
 from faithbench_metrics.search import Search

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from faithbench.chance import generator
+from faithbench.parameters import check_choice
 from faithbench.probability import probabilities
 from faithbench.questions import GONE, HIDDEN, Asking, Logits
 from faithbench.types import Text
-from faithbench_metrics.chance import generator
-from faithbench_metrics.limits import check_choice
 
 OPERATORS = ("mask", "pad", "attention", "delete", "sample")
 DRAWS = 4  # of replacements, for `sample`

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Bool
 
+from faithbench.parameters import check_choice
 from faithbench.types import Text
-from faithbench_metrics.limits import check_choice
 
 NEEDS = {"union": "rationale", "majority": "rationale_majority"}  # the field of a text that holds the marks
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.chance import generator
 from faithbench.probability import probabilities
 from faithbench.questions import Asking, Embeddings, LogitsAt
 from faithbench.types import Attribution, Text
-from faithbench_metrics.chance import generator
 
 
 def soft_drops(
