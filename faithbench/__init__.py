@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from faithbench import bcos
     from faithbench.attributions import attribute
-    from faithbench.board import build as build_board
+    from faithbench.board import build as build_boards
     from faithbench.board import publish
+    from faithbench.board_check import check as check_boards
     from faithbench.compare import comparison
     from faithbench.derived import build_documents
     from faithbench.errors import UserError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from faithbench.listing import components
     from faithbench.meta import meta_evaluation
     from faithbench.models.prepare import train
+    from faithbench.paper.figures import paper_figure
+    from faithbench.paper.fill import paper_table
     from faithbench.plan import Plan, Training, read_plan
     from faithbench.runner import run
     from faithbench.tables import failures, render, table
@@ -28,13 +31,16 @@ __all__ = [
     "UserError",
     "attribute",
     "bcos",
-    "build_board",
+    "build_boards",
     "build_documents",
+    "check_boards",
     "comparison",
     "components",
     "failures",
     "import_attributions",
     "meta_evaluation",
+    "paper_figure",
+    "paper_table",
     "publish",
     "read_plan",
     "render",
@@ -48,13 +54,16 @@ _HOMES = {
     "UserError": "faithbench.errors:UserError",
     "attribute": "faithbench.attributions:attribute",
     "bcos": "faithbench.bcos",
-    "build_board": "faithbench.board:build",
+    "build_boards": "faithbench.board:build",
     "build_documents": "faithbench.derived:build_documents",
+    "check_boards": "faithbench.board_check:check",
     "comparison": "faithbench.compare:comparison",
     "components": "faithbench.listing:components",
     "failures": "faithbench.tables:failures",
     "import_attributions": "faithbench.importing.run:import_attributions",
     "meta_evaluation": "faithbench.meta:meta_evaluation",
+    "paper_figure": "faithbench.paper.figures:paper_figure",
+    "paper_table": "faithbench.paper.fill:paper_table",
     "publish": "faithbench.board:publish",
     "read_plan": "faithbench.plan:read_plan",
     "render": "faithbench.tables:render",

@@ -11,19 +11,20 @@ from rich.table import Table
 
 import faithbench
 from faithbench.errors import UserError, unknown
-from faithbench.plan import Plan, Training, read_plan
+from faithbench.plan import Plan, Training, plan_files, read_plan, run_folder
 
 HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP
 )
-board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables.")
+board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables, check them.")
 app.add_typer(board, name="board")
 DEMO, DEMO_TEXTS = ("bcos-tiny", "conv-tiny"), 100
 out_console, err_console = Console(), Console(stderr=True)
 
 Models = Annotated[list[str] | None, typer.Option("--model", help="Name, folder or hub id; repeat for more.")]
 Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Name or file; repeat for more.")]
+Boards = Annotated[list[Path] | None, typer.Argument(help="Leaderboards' folders [default: all below leaderboards].")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps [default: the best there is].")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training texts [default: 5; tiny: 4].")]
 Lr = Annotated[float | None, typer.Option(help="Peak learning rate [default: 2e-5; AG News: 3e-5; tiny: 2e-3].")]
@@ -55,12 +56,13 @@ def train(
     limit: Annotated[int | None, typer.Option(help="Training texts used, drawn at random [default: all].")] = None,
     lr: Lr = None,
     batch_size: Annotated[int, typer.Option(help="Texts a step.")] = 16,
-    max_length: Annotated[int, typer.Option(help="Tokens a text is cut to.")] = 512,
+    max_length: Annotated[int, typer.Option(help="Tokens a text is cut to, now and later.")] = 512,
+    eval_limit: Annotated[int | None, typer.Option(help="Texts to measure accuracies on [default: all].")] = None,
     seed: Annotated[int | None, typer.Option(help="Part of the model's name [default: 42].")] = None,
     device: Device = None,
 ) -> None:
     """Fine-tune a named model on a data set; a killed training continues."""
-    training = Training(epochs=epochs, limit=limit, lr=lr, batch_size=batch_size, max_length=max_length)
+    training = Training(epochs, limit, lr, batch_size, max_length, eval_limit)
     folder, report = faithbench.train(model, dataset, training, seed=seed, device=device, console=err_console)
     test = report["test"]
     out_console.print(
@@ -76,7 +78,10 @@ def run(
     dataset: Datasets = None,
     explainer: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all].")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all that fit].")] = None,
-    plan: Annotated[Path | None, typer.Option(help="A TOML plan; options given besides replace its values.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="A TOML plan, or a board's folder with several; options replace values.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="For a plan that leaves it open, such as minilm.")] = None,
     limit: Annotated[int | None, typer.Option(help="Texts of each data set [default: all].")] = None,
     protocol: Annotated[str | None, typer.Option(help="strict or paper [default: strict].")] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test [default: test].")] = None,
@@ -92,33 +97,38 @@ def run(
     Without options: all explainers and metrics, with two small models on 100 generated sentences.
     """
     demo = not (model or dataset)
-    base = read_plan(plan) if plan else Plan(("planted",), DEMO, limit=DEMO_TEXTS if demo else None)
-    chosen = replace(
-        base,
-        datasets=tuple(dataset or base.datasets),
-        models=tuple(model or base.models),
-        explainers=tuple(explainer or base.explainers),
-        metrics=tuple(metric or base.metrics),
-        protocol=protocol or base.protocol,
-        split=split or base.split,
-        limit=base.limit if limit is None else limit,
-        dtype=dtype or base.dtype,
-        training=replace(
-            base.training,
-            epochs=base.training.epochs if epochs is None else epochs,
-            lr=base.training.lr if lr is None else lr,
-        ),
-    )
-    folder = out or (Path("runs") / plan.resolve().parent.name if plan else None)
-    result = faithbench.run(chosen, folder, device=device, train=not no_train, console=err_console)
-    out_console.print(faithbench.render([result.folder]), markup=False, soft_wrap=True)
-    out_console.print(
-        f"{result.done:,} cells done, {result.before:,} were there before. Written to {result.folder}:", soft_wrap=True
-    )
-    for path in sorted(p for p in result.folder.rglob("[!.]*") if p.is_file()):
+    if backbone and plan is None:
+        raise UserError(f"backbone={backbone!r} is for a plan that leaves it open; give --plan, or --model.")
+    usual = Plan(("planted",), DEMO, limit=DEMO_TEXTS if demo else None)
+    bases = [read_plan(path, backbone) for path in plan_files(plan)] if plan else [usual]
+    chosen = [
+        replace(
+            base,
+            datasets=tuple(dataset or base.datasets),
+            models=tuple(model or base.models),
+            explainers=tuple(explainer or base.explainers),
+            metrics=tuple(metric or base.metrics),
+            protocol=protocol or base.protocol,
+            split=split or base.split,
+            limit=base.limit if limit is None else limit,
+            dtype=dtype or base.dtype,
+            training=replace(
+                base.training,
+                epochs=base.training.epochs if epochs is None else epochs,
+                lr=base.training.lr if lr is None else lr,
+            ),
+        )
+        for base in bases
+    ]
+    folder = out or (run_folder(plan, backbone) if plan else None)
+    results = [faithbench.run(each, folder, device=device, train=not no_train, console=err_console) for each in chosen]
+    folder, done, before = results[0].folder, sum(each.done for each in results), sum(each.before for each in results)
+    out_console.print(faithbench.render([folder]), markup=False, soft_wrap=True)
+    out_console.print(f"{done:,} cells done, {before:,} were there before. Written to {folder}:", soft_wrap=True)
+    for path in sorted(p for p in folder.rglob("[!.]*") if p.is_file()):
         out_console.print(f"  {path}", soft_wrap=True)
-    if result.failed:
-        for failure in faithbench.failures([result.folder]).itertuples():
+    if any(each.failed for each in results):
+        for failure in faithbench.failures([folder]).itertuples():
             err_console.print(
                 f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)",
                 markup=False,
@@ -210,14 +220,45 @@ def import_file(
 @app.command()
 def table(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
-    format: Annotated[str, typer.Option(help="markdown or csv.")] = "markdown",
+    format: Annotated[str, typer.Option(help="markdown, csv or latex.")] = "markdown",
     by_class: Annotated[bool, typer.Option("--by-class", help="Apart for each class that was explained.")] = False,
     over_seeds: Annotated[
-        bool, typer.Option("--over-seeds", help="Models that differ in their seed alone together.")
+        bool, typer.Option("--over-seeds", help="Models that differ in their seed alone together; --like always does.")
     ] = False,
+    like: Annotated[
+        str | None, typer.Option(help="In the rows and columns of a table of arXiv 2502.12992: table2 to table8.")
+    ] = None,
+    beside_paper: Annotated[
+        bool, typer.Option("--beside-paper", help="With --like: published numbers and differences too.")
+    ] = False,
+    backbone: Annotated[str | None, typer.Option(help="With --like: whose models [default: the only one's].")] = None,
 ) -> None:
     """Print the table of one or more runs: means with intervals, the best and those tied with it in bold."""
-    print(faithbench.render(runs, format, by_class, over_seeds), end="")
+    if like is None:
+        if beside_paper or backbone is not None:
+            raise UserError("--beside-paper and --backbone are for published tables; say which with --like, as table2.")
+        print(faithbench.render(runs, format, by_class, over_seeds), end="")
+        return
+    if by_class:
+        raise UserError("--by-class does not go with --like: the published tables do not tell classes apart.")
+    found = faithbench.paper_table(runs, like, backbone)
+    print(found.render(format, beside_paper), end="")
+    for note in found.notes if format == "csv" else ():
+        err_console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def figure(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    like: Annotated[str, typer.Option(help="A figure of arXiv 2502.12992: figure2, figure5, figure6 or figure13.")],
+    out: Annotated[Path, typer.Option(help="A file .svg, .png or .pdf.")],
+    backbone: Annotated[str | None, typer.Option(help="Whose models [default: the only one's; figure2: all].")] = None,
+) -> None:
+    """Draw a published figure from one or more runs."""
+    found = faithbench.paper_figure(runs, like, backbone)
+    err_console.print(f"wrote {found.plot(out)}", soft_wrap=True)
+    for note in found.notes:
+        err_console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -261,10 +302,23 @@ def board_publish(
 
 
 @board.command("build")
-def board_build(folder: Annotated[Path, typer.Argument(help="The leaderboard's folder.")]) -> None:
-    """Make a leaderboard's tables from its records."""
-    for path in faithbench.build_board(folder):
+def board_build(folders: Boards = None) -> None:
+    """Make leaderboards' tables, and the overview, from their records."""
+    for path in faithbench.build_boards(folders or ()):
         out_console.print(f"wrote {path}", soft_wrap=True)
+
+
+@board.command("check")
+def board_check(folders: Boards = None) -> None:
+    """Say where records, plans, tables and installed versions of leaderboards disagree; then the exit status is 1."""
+    checked = faithbench.check_boards(folders or ())
+    for each in checked:
+        for problem in each.problems:
+            print(f"{each.path}: {problem}")
+        if not each.problems:
+            print(f"{each.path}: {each.summary}")
+    if any(each.problems for each in checked):
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -39,11 +39,12 @@ class Grid:
     left_out: tuple[str, ...] = ()  # why components cannot be used here
     sample: tuple[Example, ...] = ()  # the same for every limit
     offers: frozenset[str] = frozenset()  # what a metric can find in the split
+    split_texts: int = 0  # before the limit
 
     @property
     def wants_vocabulary(self) -> bool:
         """Whether some metric draws from the tokens of the data."""
-        return any(VOCABULARY in _needs(metric) for metric in self.metrics)
+        return any(VOCABULARY in needs(metric) for metric in self.metrics)
 
 
 def choose(plan: Plan) -> Choice:
@@ -80,6 +81,7 @@ def fill(plan: Plan, choice: Choice, dataset: Component) -> Grid:
         _passed_over(dataset, choice.metrics, reasons) if plan.metrics else (),
         tuple(every[i] for i in order[:SAMPLE]),
         offered,
+        len(every),
     )
 
 
@@ -93,11 +95,11 @@ def offers(dataset: Component, examples: Sequence[Example] = ()) -> frozenset[st
 
 def misfit(metric: Component, dataset: Component, offered: Collection[str]) -> str | None:
     """Why a metric is not run on a data set; None if it is."""
-    lacking = next((need for need in _needs(metric) if need not in offered and need != VOCABULARY), None)
+    lacking = next((need for need in needs(metric) if need not in offered and need != VOCABULARY), None)
     if lacking is not None:
         return f"metric {metric.short!r} needs {lacking}, which {dataset.full} lacks"
     only = getattr(dataset.object, "only_for", None)
-    if only is not None and only not in _needs(metric):
+    if only is not None and only not in needs(metric):
         return f"metric {metric.short!r} does not need {only}, and {dataset.full} is only for metrics that do"
     return None
 
@@ -147,8 +149,8 @@ def _build(kind: str, texts: Sequence[str], common: Mapping[str, Any]) -> tuple[
 
 def _runs_unnamed(factory: Any) -> bool:
     """Not what must be told something, and not what wants to be asked for by name."""
-    needs = any(p.default is p.empty for p in inspect.signature(factory).parameters.values())
-    return not needs and not getattr(factory, "on_request", False)
+    told = any(p.default is p.empty for p in inspect.signature(factory).parameters.values())
+    return not told and not getattr(factory, "on_request", False)
 
 
 def _passed_over(dataset: Component, metrics: Sequence[Component], reasons: Sequence[str | None]) -> tuple[str, ...]:
@@ -156,6 +158,7 @@ def _passed_over(dataset: Component, metrics: Sequence[Component], reasons: Sequ
     return (f"not run on {dataset.short}, which they do not fit: {', '.join(names)}",) if names else ()
 
 
-def _needs(metric: Component) -> Sequence[str]:
-    needs: Sequence[str] = getattr(metric.object, "needs", ())
-    return needs
+def needs(metric: Component) -> Sequence[str]:
+    """What a metric must find in a data set."""
+    named: Sequence[str] = getattr(metric.object, "needs", ())
+    return named

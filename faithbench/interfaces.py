@@ -2,14 +2,16 @@
 
 Optional attributes that the core reads if they are there.
 
-On all: `version: int` (raised when numbers change), `on_request: bool` (True: only run where it is named). On metrics:
-`needs: tuple[str, ...]` (fields of `Text` that must be present, e.g. "evidence"; "vocabulary" is there for every text
-then), `higher_is_better: bool`, `kind` ("faithfulness" if missing, "ground truth", "plausibility", "simplicity"),
-`by_order: bool` (the value depends on the order of scores alone, so `normalised(…)` can search for the best). On
-explainers: `class_sensitive: bool` (False where scores do not depend on the target class). On data sets: `lr: float`
-(fine-tuning rate), `content: str` (hash of what the spec does not pin), `base: str` (the data set that models are
-trained on, if another), `only_for: str` (only metrics that need this field are run), `for_model(model) -> Dataset` (as
-it is built for a model), `without(split)` (its texts without what was planted, to check that a model uses it).
+On all: `version: int` (raised when numbers change), `added: tuple[str, ...]` (parameters that came later: left out of
+the identity while they have their default, so that older results keep theirs), `on_request: bool` (True: only run
+where it is named). On metrics: `needs: tuple[str, ...]` (fields of `Text` that must be present, e.g. "evidence";
+"vocabulary" is there for every text then), `higher_is_better: bool`, `kind` ("faithfulness" if missing, "ground
+truth", "plausibility", "simplicity"), `by_order: bool` (the value depends on the order of scores alone, so
+`normalised(…)` can search for the best), `keep_parts: bool` (a published board keeps its `parts` too). On explainers:
+`class_sensitive: bool` (False where scores do not depend on the target class). On data sets: `lr: float` (fine-tuning
+rate), `content: str` (hash of what the spec does not pin), `base: str` (the data set that models are trained on, if
+another), `only_for: str` (only metrics that need this field are run), `for_model(model) -> Dataset` (as it is built
+for a model), `without(split)` (its texts without what was planted, to check that a model uses it).
 """
 
 from collections.abc import Sequence

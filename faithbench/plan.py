@@ -15,6 +15,8 @@ else:
     import tomli as tomllib
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+LISTS = ("datasets", "models", "explainers", "metrics", "like")
+OPEN = "{backbone}"
 PROTOCOLS = ("strict", "paper")
 
 
@@ -27,7 +29,8 @@ class Training:
         limit: training texts used, drawn at random; None for all.
         lr: peak learning rate; linear schedule with 10 % warm-up.
         batch_size: texts a step.
-        max_length: tokens a text is cut to.
+        max_length: tokens a text is cut to, then and whenever the model reads one.
+        eval_limit: validation and test texts that accuracies are measured on, drawn at random; None for all.
     """
 
     epochs: int | None = None
@@ -35,9 +38,10 @@ class Training:
     lr: float | None = None
     batch_size: int = 16
     max_length: int = 512
+    eval_limit: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "limit", "batch_size", "max_length"):
+        for name in ("epochs", "limit", "batch_size", "max_length", "eval_limit"):
             _check_count(name, getattr(self, name))
         if self.lr is not None and (not isinstance(self.lr, (int, float)) or not self.lr > 0):
             raise UserError(f"lr={self.lr!r} is not allowed; it must be positive.")
@@ -57,6 +61,7 @@ class Plan:
         limit: texts used of each data set: the first of a fixed random order, so a larger limit contains a smaller.
         dtype: of the models.
         training: for models that have to be fine-tuned first.
+        like: published tables and figures that the plan repeats, such as `table2`: `board build` writes them too.
     """
 
     datasets: tuple[str, ...]
@@ -68,6 +73,7 @@ class Plan:
     limit: int | None = None
     dtype: str = "float32"
     training: Training = field(default_factory=Training)
+    like: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("datasets", "models"):
@@ -87,11 +93,18 @@ def _check_count(name: str, value: Any) -> None:
         raise UserError(f"{name}={value!r} is not allowed; it must be positive and whole.")
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path, backbone: str | None = None) -> Plan:
     """A plan from a TOML file.
 
+    A file may leave the backbone open: `{backbone}` in its data sets and models, and a key `backbone` with the usual
+    one.
+
+    Args:
+        path: the file.
+        backbone: instead of the usual one.
+
     Raises:
-        UserError: the file cannot be read, is not TOML, or has unknown or missing keys.
+        UserError: the file cannot be read, is not TOML, or has unknown or missing keys; or no backbone is open in it.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -99,22 +112,60 @@ def read_plan(path: Path) -> Plan:
         raise UserError(f"plan {path} cannot be read: {error}.") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"plan {path} is not valid TOML: {error}.") from error
+    chosen = _backbone(path, data, backbone)
     _check_keys(str(path), data, Plan)
     training = data.pop("training", {})
     if not isinstance(training, dict):
         raise UserError(f"plan {path}: training must be a table.")
     _check_keys(f"{path} [training]", training, Training)
-    for name in ("datasets", "models", "explainers", "metrics"):
+    for name in LISTS:
         values = data.get(name, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise UserError(f"plan {path}: {name} must be a list of strings.")
-        data[name] = tuple(values)
+        data[name] = tuple(value.replace(OPEN, chosen) for value in values)
     try:
         return Plan(**data, training=Training(**training))
     except UserError as error:
         raise UserError(f"plan {path}: {error}") from error
     except TypeError as error:
         raise UserError(f"plan {path} has a value of the wrong type: {error}.") from error
+
+
+def _backbone(path: Path, data: dict[str, Any], wanted: str | None) -> str:
+    """What stands for `{backbone}`; takes the key out."""
+    usual = data.pop("backbone", None)
+    chosen = usual if wanted is None else wanted
+    if (OPEN in repr(data)) == (chosen is None):
+        reason = (
+            f"holds no {OPEN} for backbone={chosen!r}"
+            if chosen is not None
+            else f"holds {OPEN}, and no backbone was given"
+        )
+        raise UserError(f"plan {path} {reason}.")
+    if chosen is not None and not (isinstance(chosen, str) and chosen):
+        raise UserError(f"plan {path}: backbone={chosen!r} is not allowed; it must be a name.")
+    return chosen or ""
+
+
+def plan_files(path: Path) -> list[Path]:
+    """A plan's file, or all of a board's: its `plan….toml` in alphabetical order.
+
+    Raises:
+        UserError: the folder has none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("plan*.toml"))
+    if not found:
+        raise UserError(f"folder {path} has no plan….toml.")
+    return found
+
+
+def run_folder(path: Path, backbone: str | None = None) -> Path:
+    """Where a plan's run goes: `runs/<board>` for all of a board's `plan….toml`, else `runs/<file>-<backbone>`."""
+    if path.is_dir() or path.stem.startswith("plan"):
+        return Path("runs") / (path if path.is_dir() else path.parent).resolve().name
+    return Path("runs") / "-".join(filter(None, (path.stem, backbone)))
 
 
 def write_plan(plan: Plan) -> str:

@@ -116,13 +116,13 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
 
 def higher_is_better(metric: str) -> bool | None:
     """The direction of a metric, as it states it itself; None: no better or worse, or not installed."""
-    found = _component("metric", metric, tuple(sys.path))
+    found = installed("metric", metric)
     return None if found is None else getattr(found.object, "higher_is_better", None)
 
 
 def kind(metric: str) -> str:
     """What a metric is about, one of `KINDS` or a word of its own; faithfulness if it does not say."""
-    found = _component("metric", metric, tuple(sys.path))
+    found = installed("metric", metric)
     return FAITHFULNESS if found is None else str(getattr(found.object, "kind", FAITHFULNESS))
 
 
@@ -133,13 +133,18 @@ def kind_order(name: str) -> tuple[int, str]:
 
 def short(component: str, full: str) -> str:
     """The identity without parameters that have their default, if the component is installed."""
-    found = _component(component, full, tuple(sys.path))
+    found = installed(component, full)
     return full if found is None else found.short
+
+
+def installed(component: str, full: str) -> spec.Component | None:
+    """The component of an identity, if it can be had from where packages are looked for."""
+    return _component(component, full, tuple(sys.path))
 
 
 @functools.cache
 def _component(component: str, full: str, path: tuple[str, ...]) -> spec.Component | None:
-    """A component, if it can be had from where packages are looked for; tables ask often, and looking takes time."""
+    """Kept, since tables ask often, and looking takes time."""
     try:
         return spec.build(component, full)
     except UserError:

@@ -187,6 +187,8 @@ def _note(
         "label": grid.dataset.short,
         "fingerprint": grid.fingerprint,
         "texts": len(grid.examples),
+        "split_texts": grid.split_texts,
+        "offers": sorted(grid.offers),
     }
     manifest.setdefault("models", {})[_key(block)] = {
         "label": model.short,

@@ -49,8 +49,10 @@ def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> C
     defaults = _defaults(signature)
     given = {key: _typed(text, key, value, defaults.get(key)) for key, value in bound.arguments.items()}
     component = _make(text, factory, given)
+    stated = {k: _stated(component, k, given.get(k, defaults.get(k))) for k in signature.parameters}
+    added = getattr(factory, "added", ())
     return Component(
-        full=write(name, {k: _stated(component, k, given.get(k, defaults.get(k))) for k in signature.parameters}),
+        full=write(name, {k: v for k, v in stated.items() if k not in added or v != defaults[k]}),
         short=_label(name, {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}, signature),
         object=component,
     )

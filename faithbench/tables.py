@@ -10,7 +10,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from faithbench.errors import UserError
-from faithbench.layout import markdown
+from faithbench.latex import latex
+from faithbench.layout import document, markdown
 from faithbench.paired import FLIPS, corrected_pairs, flip_test, rank_groups
 from faithbench.results import CELL, Block, blocks, higher_is_better, kind, read, short
 from faithbench.seeds import Seeds, together
@@ -20,6 +21,8 @@ from faithbench.store import Store
 ALPHA = 0.05
 NEGLIGIBLE = 0.005  # differences below the decimals shown are none, whatever a test says of them
 AT_ONCE = 10_000_000  # differences held in memory
+WRITERS = {"markdown": markdown, "latex": latex}  # of tables for people
+FORMATS = ("markdown", "csv", "latex")
 
 
 def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: bool = False) -> pd.DataFrame:
@@ -128,17 +131,31 @@ def _scores(means: Float[np.ndarray, "explainers"], sign: int) -> Float[np.ndarr
 def render(
     folders: Sequence[Path | str], format: str = "markdown", by_class: bool = False, over_seeds: bool = False
 ) -> str:
-    """The table as `markdown`, or tidy as `csv`.
+    """The table as `markdown` or `latex`, or tidy as `csv`.
 
     Raises:
         UserError: another format.
     """
-    if format not in ("markdown", "csv"):
-        raise UserError(f"format {format!r} is not known; use markdown or csv.")
+    check_format(format)
     frame = table(folders, by_class, over_seeds)
     if format == "csv":
-        return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-    return markdown(frame, models(folders), list(notes(folders)))
+        return csv(frame)
+    return WRITERS[format](document(frame, models(folders), list(notes(folders))))
+
+
+def check_format(format: str) -> None:
+    """Tables can be written so.
+
+    Raises:
+        UserError: another format.
+    """
+    if format not in FORMATS:
+        raise UserError(f"format {format!r} is not known; use {' or '.join(FORMATS)}.")
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """With four decimals."""
+    return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
 def models(folders: Sequence[Path | str]) -> pd.DataFrame:

@@ -46,5 +46,5 @@ def run_of(folder: Path, records: Sequence[Record], **entry: Mapping[str, object
         for r in records
     }
     store.write_text("manifest.json", json.dumps({"models": models}))
-    store.write_text("plan.toml", "")
+    store.write_text("plan.toml", 'datasets = ["planted"]\nmodels = ["conv-tiny"]\n')
     return folder

@@ -55,12 +55,13 @@ VARIANTS = """attention(rollout); attention(flow); attn_lrp(contrastive=True); b
     sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50))"""
 METRIC_VARIANTS = """comprehensiveness(paper); sufficiency(paper); entropy(positive, normalised=True);
     comprehensiveness(operator=attention); sufficiency(operator=delete); deletion(operator=sample);
-    infidelity(scaled=False, operator=pad); monotonicity(steps); rationale_auprc(majority); seqpg(paper);
+    infidelity(scaled=False, operator=pad); monotonicity(steps); positive_rate(0, word=tale);
+    rationale_auprc(majority); seqpg(paper);
     normalised(comprehensiveness(operator=delete), randoms=4); randomisation(cascade=False, absolute=True)"""
 EXPLAINER_NAMES = [f"{name}({CHEAPER.get(name, '')})" for name in EXPLAINERS]
 EXPLAINER_VARIANTS = [*EXPLAINER_NAMES, *re.split(r";\s+", VARIANTS)]
 METRIC_NAMES = [*METRICS, *re.split(r";\s+", METRIC_VARIANTS)]
-NOT_LINEAR_METRICS = ("randomisation", "sensitivity")  # change the parts of a model
+NOT_LINEAR_METRICS = ("alignment", "randomisation", "sensitivity")  # look at the parts of a model, or change them
 NOT_LINEAR = ("decompx", "kernel_shap", "shap_sampl")  # needs layers; exact for sums whatever the seed
 MODELS = pytest.mark.parametrize("b", [None, 1.5], ids=["conventional", "bcos"])
 explainer, metric = (lambda text, kind=kind: spec.build(kind, text).object for kind in ("explainer", "metric"))

@@ -1,4 +1,4 @@
-"""Tables and leaderboards as pure functions of records."""
+"""Tables as pure functions of records."""
 
 import math
 from pathlib import Path
@@ -9,12 +9,8 @@ import pytest
 from records import COMP, ENTROPY, SUFF, column, record, run_of
 from scipy import stats
 
-import faithbench
-from faithbench import board as board_module
 from faithbench.errors import UserError
 from faithbench.tables import failures, models, render, table
-
-LEADERBOARDS = Path(__file__).parent.parent / "leaderboards"
 
 
 def cells(text: str, explainer: str) -> list[list[str]]:
@@ -241,37 +237,3 @@ def test_csv_is_tidy(tmp_path: Path):
 def test_an_unknown_format_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="format 'latx' is not known; use markdown or csv"):
         render([run_of(tmp_path / "run", [record(1.0, 0)])], "latx")
-
-
-def test_publishing_keeps_the_table_and_leaves_out_what_it_does_not_need(tmp_path: Path):
-    values = np.random.default_rng(0).normal(10, 3, 50).astype(np.float32)
-    run = run_of(tmp_path / "run", column(values))
-    board_module.publish(run, tmp_path / "board")
-    published = pd.read_parquet(next((tmp_path / "board" / "records").iterdir()))
-    assert "parts" not in published
-    assert published["value"].dtype == np.float32
-    assert (tmp_path / "board" / "table.md").read_text() == render([run])
-    assert (tmp_path / "board" / "table.csv").read_text() == render([run], "csv")
-
-
-def test_publishing_leaves_out_weights_that_were_trained_anew_since(tmp_path: Path):
-    run = run_of(tmp_path / "run", [record(1.0, 0), record(3.0, 0, model_fingerprint="earlier")])
-    board_module.publish(run, tmp_path / "board")
-    assert table([tmp_path / "board"])["mean"].tolist() == [1.0]
-
-
-def test_publishing_nothing_is_an_error(tmp_path: Path):
-    with pytest.raises(UserError, match="holds no records"):
-        faithbench.publish(run_of(tmp_path / "run", []), tmp_path / "board")
-
-
-@pytest.mark.skipif(not LEADERBOARDS.is_dir(), reason="the leaderboards are not beside the tests")
-def test_committed_tables_are_those_of_their_records():
-    boards = [path.parent for path in LEADERBOARDS.glob("*/plan.toml")]
-    assert boards
-    for folder in boards:
-        for name, kind in board_module.TABLES.items():
-            assert (folder / name).read_text(encoding="utf-8") == render([folder], kind), folder / name
-        sizes = [path.stat().st_size for path in (folder / "records").iterdir()]
-        assert max(sizes) < 1_000_000
-        assert sum(sizes) < 2_000_000

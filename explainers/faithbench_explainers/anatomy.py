@@ -114,11 +114,12 @@ def anatomy_of(classifier: Any) -> Anatomy:
     if activation not in ACTIVATIONS:
         raise QuestionError(f"DecompX knows the activations {', '.join(ACTIVATIONS)}, not {activation!r}")
     names = NAMES[config.model_type]
-    bcos = getattr(config, "bcos", None) is not None  # whose head has no activation
+    bcos = getattr(config, "bcos", None)
+    straight = bcos is not None and not bcos.get("biases")  # a B-cos head without activation
     return Anatomy(
         layers=tuple(_layer(layer, names, config.num_attention_heads) for layer in model.get_submodule(names.layers)),
         dense=_linear(model, names.dense),
-        activation=nn.Identity() if bcos else names.head_activation,
+        activation=nn.Identity() if straight else names.head_activation,
         out=_linear(model, names.out),
     )
 

@@ -140,7 +140,8 @@ class Fixed:
         unit_weight: Any = getattr(module, "unit_weight", None)
         if unit_weight is None:
             return cls(module.weight, None)
-        return cls(unit_weight(), _ratio(module(inputs), F.linear(inputs, unit_weight())))
+        outputs = module(inputs) if module.bias is None else module(inputs) - module.bias
+        return cls(unit_weight(), _ratio(outputs, F.linear(inputs, unit_weight())))
 
     def __call__(self, parts: Parts) -> Float[Tensor, "positions sources out"]:
         out = parts @ self.weight.mT

@@ -13,16 +13,17 @@ from faithbench.errors import UserError
 from faithbench.models.architectures import GATED, activation_of, architecture_of
 
 
-def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False) -> PreTrainedModel:
-    """A B-cos copy of a Hugging Face sequence classifier; the model given is left as it was.
+def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: bool = False) -> PreTrainedModel:
+    """A B-cos copy of a Hugging Face sequence classifier or masked language model; the model given is left as it was.
 
     The copy is not near the original function: fine-tune it.
 
     Args:
-        model: a classifier of BERT, RoBERTa or DistilBERT type.
+        model: of BERT, RoBERTa or DistilBERT type.
         b: the exponent; 1 is linear alignment, the paper uses 1.5.
         qkv: make query, key and value projections B-cos too (the paper's text does, its numbers come from models
             that do not).
+        biases: keep all biases and the activations of the head, an ablation: explanations are not complete then.
 
     Raises:
         UserError: `b` is below 1, the model is B-cos already, or it holds a module that has no B-cos form (named).
@@ -36,13 +37,18 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False) -> PreTra
     if activation not in GATED:
         raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
     training, model = model.training, copy.deepcopy(model)
-    _straighten_head(model)
-    harmless = (nn.Dropout, nn.Identity, SignSplit, SignJoin, type(ACT2FN[activation]))
+    if not biases:
+        _straighten_head(model)
+    _untie(model)
+    kept = (nn.Tanh, nn.ReLU) if biases else ()
+    harmless = (nn.Dropout, nn.Identity, nn.CrossEntropyLoss, SignSplit, SignJoin, type(ACT2FN[activation]), *kept)
     plain = "$^" if qkv else architecture.attention_inputs
     for name, module in list(model.named_modules()):
         if not name.startswith(architecture.embeddings) and not isinstance(module, harmless):
-            _replace(model, name, module, plain, b)
-    model.config.bcos = {"b": b, "qkv": qkv}
+            _replace(model, name, module, plain, b, biases)
+    if (decoder := model.get_output_embeddings()) is not None:
+        decoder.weight = model.get_input_embeddings().weight
+    model.config.bcos = {"b": b, "qkv": qkv} | ({"biases": True} if biases else {})
     return model.train(training)
 
 
@@ -51,19 +57,33 @@ def is_bcos(model: PreTrainedModel) -> bool:
     return getattr(model.config, "bcos", None) is not None
 
 
-def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: float) -> None:
+def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: float, biases: bool) -> None:
     """Takes the bias of a norm or plain projection (a regular expression says which), makes other linears B-cos."""
     if isinstance(module, nn.LayerNorm) or (isinstance(module, nn.Linear) and re.search(plain, name)):
-        module.register_parameter("bias", None)
+        if not biases:
+            module.register_parameter("bias", None)
     elif isinstance(module, nn.Linear):
-        model.set_submodule(name, BcosLinear.of(module, b))
+        model.set_submodule(name, BcosLinear.of(module, b, biases))
     elif not any(module.children()) or next(module.parameters(recurse=False), None) is not None:
         raise UserError(f"module {name!r} ({type(module).__name__}) has no B-cos form.")
 
 
+def _untie(model: Any) -> None:
+    """Takes the output bias of a masked language model's head, which some architectures keep beside the decoder."""
+    decoder = model.get_output_embeddings()
+    if decoder is not None:
+        decoder.register_parameter("bias", None)
+        for module in model.modules():
+            if any(child is decoder for child in module.children()) and "bias" in module._parameters:
+                module.register_parameter("bias", None)
+
+
 def _straighten_head(model: Any) -> None:
-    """Takes the activation out of the head: set where it is a module, replaced or undone where it is hard-coded."""
-    kind = model.config.model_type
+    """Takes the activation out of the head: set where it is a module, replaced or undone where it is hard-coded.
+
+    That of a masked language model is g(x)·x and stays.
+    """
+    kind = model.config.model_type if model.get_output_embeddings() is None else ""
     if kind == "bert":
         model.bert.pooler.activation = nn.Identity()
     elif kind == "roberta":

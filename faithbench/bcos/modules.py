@@ -27,24 +27,27 @@ def dynamic_scale(
 class BcosLinear(nn.Linear):
     """A linear layer with unit weight rows, no bias, and outputs scaled by alignment: y = |cos|^(B-1) ŵ·x.
 
-    A weight row of zeros gives zeros.
+    A weight row of zeros gives zeros. With `bias` (an ablation) it is added behind the scale.
     """
 
-    def __init__(self, in_features: int, out_features: int, b: float = 1.5) -> None:
-        super().__init__(in_features, out_features, bias=False)
+    def __init__(self, in_features: int, out_features: int, b: float = 1.5, bias: bool = False) -> None:
+        super().__init__(in_features, out_features, bias=bias)
         self.b = b
         self._unit: tuple[tuple[int, int], Tensor] | None = None
 
     @classmethod
-    def of(cls, linear: nn.Linear, b: float) -> "BcosLinear":
-        """The B-cos layer with the weights of a plain one."""
-        layer = cls(linear.in_features, linear.out_features, b).to(linear.weight)
+    def of(cls, linear: nn.Linear, b: float, bias: bool = False) -> "BcosLinear":
+        """The B-cos layer with the weights of a plain one, and with its bias if that is to be kept."""
+        layer = cls(linear.in_features, linear.out_features, b, bias and linear.bias is not None).to(linear.weight)
         layer.weight.data.copy_(linear.weight.data)
+        if layer.bias is not None:
+            layer.bias.data.copy_(linear.bias.data)
         return layer.train(linear.training)
 
     def forward(self, inputs: Float[Tensor, "... in"]) -> Float[Tensor, "... out"]:
         projection = F.linear(inputs, self.unit_weight())
-        return projection if self.b == 1 else dynamic_scale(projection, inputs, self.b) * projection
+        out = projection if self.b == 1 else dynamic_scale(projection, inputs, self.b) * projection
+        return out if self.bias is None else out + self.bias
 
     def unit_weight(self) -> Float[Tensor, "out in"]:
         """The weight with rows of length 1; remembered only for a weight that takes no gradient.

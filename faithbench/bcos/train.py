@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -30,13 +30,13 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from faithbench.bcos.convert import is_bcos
 from faithbench.models.quiet import quiet
 from faithbench.plan import Training
 from faithbench.types import Example
 
 REPORT = "training.json"
 EVALUATIONS_PER_EPOCH = 2
+BEST = {"eval_strategy": "steps", "load_best_model_at_end": True, "metric_for_best_model": "accuracy"}
 
 
 def bcos_loss(outputs: Any, labels: Int[Tensor, "batch"], num_items_in_batch: Any = None) -> Float[Tensor, ""]:
@@ -48,6 +48,9 @@ def bcos_loss(outputs: Any, labels: Int[Tensor, "batch"], num_items_in_batch: An
 def cross_entropy(outputs: Any, labels: Int[Tensor, "batch"], num_items_in_batch: Any = None) -> Float[Tensor, ""]:
     """Cross-entropy, mean over the batch."""
     return F.cross_entropy(outputs.logits, labels)
+
+
+LOSSES: Mapping[str, Callable[..., Tensor]] = {"bce": bcos_loss, "ce": cross_entropy}
 
 
 def accuracies(prediction: EvalPrediction) -> dict[str, float]:
@@ -67,6 +70,7 @@ def fine_tune(
     seed: int,
     device: str,
     about: Mapping[str, Any],
+    loss: str = "ce",
     verbose: bool = True,
 ) -> Path:
     """Trains a classifier and saves the checkpoint of best validation accuracy; a killed training continues.
@@ -80,30 +84,30 @@ def fine_tune(
         seed: of batches and dropout.
         device: `cpu`, or what Trainer finds.
         about: identity of model and data, copied into the report.
+        loss: `bce`, the B-cos models', or `ce`.
         verbose: show progress, on stderr.
 
     Returns:
         The folder.
     """
-    data = {name: _tokenised(rows, tokenizer, training.max_length) for name, rows in splits.items()}
-    if training.limit is not None and training.limit < len(data["train"]):
-        chosen = np.random.default_rng(seed).choice(len(data["train"]), training.limit, replace=False)
-        data["train"] = [data["train"][i] for i in sorted(chosen)]
+    tokenizer.model_max_length = min(training.max_length, tokenizer.model_max_length)
+    limits = {name: training.limit if name == "train" else training.eval_limit for name in splits}
+    data = {name: _tokenised(drawn(rows, limits[name], seed), tokenizer) for name, rows in splits.items()}
     work = folder / f"trainer-{hashlib.sha256(repr((training, seed)).encode()).hexdigest()[:8]}"
     trainer = Trainer(
         model=model,
-        args=_arguments(work, training, seed, len(data["train"]), device, verbose),
+        args=arguments(work, training, seed, len(data["train"]), device, verbose, **BEST),
         train_dataset=data["train"],
         eval_dataset=data["validation"],
         data_collator=DataCollatorWithPadding(tokenizer),
-        compute_loss_func=bcos_loss if is_bcos(model) else cross_entropy,
+        compute_loss_func=LOSSES[loss],
         compute_metrics=accuracies,
     )
     if not verbose:
         trainer.remove_callback(PrinterCallback)
     start = time.perf_counter()
     with quiet(), redirect_stdout(sys.stderr):  # Trainer prints its log to stdout, where tables go
-        trainer.train(resume_from_checkpoint=_last(work))
+        trainer.train(resume_from_checkpoint=last_state(work))
     report = {
         **about,
         "training": asdict(training),
@@ -121,7 +125,7 @@ def fine_tune(
     with quiet():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    _write_last(folder / REPORT, report)
+    write_last(folder / REPORT, report)
     shutil.rmtree(work)
     return folder
 
@@ -139,9 +143,17 @@ def hardware(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
 
 
-def _arguments(
-    folder: Path, training: Training, seed: int, texts: int, device: str, verbose: bool
+def drawn(rows: Sequence[Example], limit: int | None, seed: int) -> Sequence[Example]:
+    """So many rows at random, in their order; all of them for None."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[i] for i in sorted(np.random.default_rng(seed).choice(len(rows), limit, replace=False))]
+
+
+def arguments(
+    folder: Path, training: Training, seed: int, texts: int, device: str, verbose: bool, **more: Any
 ) -> TrainingArguments:
+    """The paper's settings; the state is saved twice an epoch."""
     assert training.epochs is not None
     assert training.lr is not None
     steps = math.ceil(texts / training.batch_size)
@@ -157,31 +169,27 @@ def _arguments(
         lr_scheduler_type="linear",
         warmup_steps=math.ceil(0.1 * steps * training.epochs),
         train_sampling_strategy="group_by_length",
-        eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
         save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="accuracy",
         logging_steps=every,
         report_to="none",
         disable_tqdm=not verbose,
         seed=seed,
         use_cpu=device == "cpu",
         dataloader_pin_memory=device != "cpu",
+        **more,
     )
 
 
-def _tokenised(
-    rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> list[dict[str, list[int] | int]]:
-    limit = min(max_length, tokenizer.model_max_length)
+def _tokenised(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, list[int] | int]]:
+    limit = tokenizer.model_max_length
     ids = tokenizer([row.text for row in rows], truncation=True, max_length=limit)["input_ids"]
     return [{"input_ids": i, "label": row.label} for i, row in zip(ids, rows, strict=True)]
 
 
-def _last(folder: Path) -> str | None:
+def last_state(folder: Path) -> str | None:
     """The last state that was written whole (Trainer writes `trainer_state.json` last); torn ones are removed."""
     while folder.is_dir() and (last := get_last_checkpoint(str(folder))):
         try:
@@ -193,7 +201,8 @@ def _last(folder: Path) -> str | None:
     return None
 
 
-def _write_last(path: Path, report: Mapping[str, Any]) -> None:
+def write_last(path: Path, report: Mapping[str, Any]) -> None:
+    """A report, whole or not at all."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(report, indent=2) + "\n")
     temporary.replace(path)

@@ -9,7 +9,7 @@ from faithbench.errors import UserError
 
 @dataclass(frozen=True)
 class Architecture:
-    """Module names inside a `…ForSequenceClassification`.
+    """Module names inside a `…ForSequenceClassification` or `…ForMaskedLM`.
 
     Args:
         embeddings: the module whose output (after its LayerNorm) is the input that explanations speak of.
@@ -48,6 +48,7 @@ ARCHITECTURES = {
         mixed="sa_layer_norm",
     ),
 }
+HEADS = ("ForSequenceClassification", "ForMaskedLM")
 GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations g(x)·x whose gate g we can hold constant
 
 
@@ -63,7 +64,7 @@ def architecture_of(model: PreTrainedModel) -> Architecture:
         UserError: the architecture is not known.
     """
     name = model.config.model_type
-    if name not in ARCHITECTURES or not type(model).__name__.endswith("ForSequenceClassification"):
+    if name not in ARCHITECTURES or not type(model).__name__.endswith(HEADS):
         raise UserError(
             f"{type(model).__name__} (model type {name!r}) is not supported; "
             f"known are sequence classifiers of type {', '.join(ARCHITECTURES)}."

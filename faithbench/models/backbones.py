@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.errors import HfHubHTTPError
@@ -12,7 +13,6 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
-    BertForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -27,31 +27,30 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def load_backbone(
-    backbone: Backbone, classes: int, seed: int, texts: Iterable[str]
+    backbone: Backbone, classes: int, seed: int, texts: Iterable[str], head: Any = AutoModelForSequenceClassification
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A classifier with a new head, and its tokenizer.
+    """A classifier with a new head, or a masked language model, and its tokenizer.
 
     Args:
         backbone: which; looked for in `$FAITHBENCH_BACKBONES/<name>` first, then on the hub.
         classes: number of classes of the new head.
         seed: draws the head (and everything else of a model made from scratch).
         texts: training texts, from which a backbone without weights takes its vocabulary.
+        head: transformers' class for what stands on the encoder.
 
     Raises:
         UserError: neither a local folder nor the hub has it.
     """
     torch.manual_seed(seed)
     if not backbone.repo:
-        return _tiny(texts, classes)
+        return _tiny(texts, classes, head)
     folder = os.environ.get(BACKBONES_VARIABLE)
     local = Path(folder) / backbone.name if folder else None
     source, revision = (str(local), None) if local and local.is_dir() else (backbone.repo, backbone.revision)
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-            model = AutoModelForSequenceClassification.from_pretrained(
-                source, revision=revision, num_labels=classes, use_safetensors=True
-            )
+            model = head.from_pretrained(source, revision=revision, num_labels=classes, use_safetensors=True)
     except (OSError, HfHubHTTPError) as error:
         raise UserError(
             f"backbone {backbone.name!r}: the hub cannot be reached for {backbone.repo}; set {BACKBONES_VARIABLE} "
@@ -60,7 +59,7 @@ def load_backbone(
     return model, tokenizer
 
 
-def _tiny(texts: Iterable[str], classes: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _tiny(texts: Iterable[str], classes: int, head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = word_tokenizer(texts)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -71,7 +70,7 @@ def _tiny(texts: Iterable[str], classes: int) -> tuple[PreTrainedModel, PreTrain
         max_position_embeddings=128,
         num_labels=classes,
     )
-    return BertForSequenceClassification(config), tokenizer
+    return head.from_config(config), tokenizer
 
 
 def word_tokenizer(texts: Iterable[str], words: int = 5000, limit: int = 128) -> PreTrainedTokenizerBase:

@@ -1,5 +1,6 @@
 """From a model's text (name, folder or hub id) to a classifier that answers; trains a named model that is not there."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,17 +14,16 @@ from transformers import AutoTokenizer
 
 from faithbench import spec
 from faithbench.bcos.checkpoint import load, load_conventional
-from faithbench.bcos.convert import convert
 from faithbench.bcos.train import fine_tune, report_of
 from faithbench.cache import cache_folder
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.models.allocator import keep_freed_memory
-from faithbench.models.backbones import load_backbone
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.names import is_folder, is_named
 from faithbench.models.quiet import quiet
+from faithbench.models.starts import FOLDER, Work, start
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
 from faithbench.spec import Component
@@ -131,7 +131,7 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Path | None
     folder = checkpoint_folder(model, dataset)
     report = report_of(folder)
     if report is not None:
-        _check_settings(model, folder, report["training"], setup.training)
+        _check_settings(model, folder, report["training"], _asked(model, setup))
         return folder
     if not setup.train:
         raise UserError(f"{model.full} has not been trained on {dataset.full}, and training is switched off.")
@@ -184,25 +184,30 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
     keep_freed_memory()
     folder = checkpoint_folder(model, dataset)
     zoo: Conventional | Bcos = model.object
+    asked = _asked(model, setup)
     training = replace(
-        setup.training,
-        epochs=setup.training.epochs or zoo.backbone.epochs,
-        lr=setup.training.lr or zoo.backbone.lr or getattr(dataset.object, "lr", LR),
+        asked,
+        epochs=asked.epochs or zoo.backbone.epochs,
+        lr=asked.lr or zoo.backbone.lr or getattr(dataset.object, "lr", LR),
     )
-    classes = len(dataset.object.class_names)
     splits = {split: dataset.object.load(split) for split in SPLITS}
-    network, tokenizer = load_backbone(zoo.backbone, classes, zoo.seed, [row.text for row in splits["train"]])
-    if isinstance(zoo, Bcos):
-        network = convert(network, zoo.b, zoo.qkv)
     texts = min(len(splits["train"]), training.limit or len(splits["train"]))
     setup.say(
         f"Training {model.short} on {dataset.short}: {texts:,} texts × {training.epochs} epochs in batches of "
         f"{training.batch_size}, learning rate {training.lr:g}, on {setup.device}; kept in {folder}"
     )
-    about = {"model": model.full, "dataset": dataset.full}
-    return fine_tune(
-        network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, setup.console is not None
-    )
+    verbose = setup.console is not None
+    begun = start(zoo, Work(dataset, splits, folder, training, setup.device, verbose))
+    about = {"model": model.full, "dataset": dataset.full, **begun.about}
+    network, tokenizer = begun.network, begun.tokenizer
+    fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, begun.loss, verbose)
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    return folder
+
+
+def _asked(model: Component, setup: Setup) -> Training:
+    """The settings that a plan or command asks for; epochs that the model's name gives come first."""
+    return replace(setup.training, epochs=getattr(model.object, "epochs", 0) or setup.training.epochs)
 
 
 def _check_settings(model: Component, folder: Path, had: Mapping[str, Any], asked: Training) -> None:
@@ -216,7 +221,8 @@ def _check_settings(model: Component, folder: Path, had: Mapping[str, Any], aske
 
 def checkpoint_folder(model: Component, dataset: Component) -> Path:
     """Where the checkpoint of a named model for a data set is kept."""
-    identity = f"{model.full} {dataset.full}{getattr(dataset.object, 'content', '')}"
+    read = [dataset, *(build_dataset(text) for text in [getattr(model.object, "mlm_data", "")] if text)]
+    identity = " ".join([model.full, *(f"{each.full}{getattr(each.object, 'content', '')}" for each in read)])
     label = build_dataset(dataset.full).short  # the same however it was written
     return cache_folder("checkpoints", identity, label, model.short)
 

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from faithbench.errors import UserError
+from faithbench.parameters import check_choice
+
+LOSSES = ("bce", "ce")
+STARTS = ("pretrained", "scratch", "task", "mlm")
+TWO_PHASES = ("task", "mlm")
 
 
 @dataclass(frozen=True)
@@ -44,16 +49,43 @@ class Bcos:
         b: the exponent B.
         qkv: query, key and value projections are B-cos layers too.
         seed: of the training run.
+        loss: `bce`, or `ce`: cross-entropy, an ablation.
+        biases: keep all biases and the activations of the head, an ablation: explanations are not complete then.
+        start: what is converted: the `pretrained` backbone; its architecture with random weights (`scratch`); the
+            backbone after fine-tuning (`task`). Or what is fine-tuned: the converted backbone after masked language
+            modelling (`mlm`).
+        start_epochs: of that fine-tuning or masked language modelling.
+        epochs: of the fine-tuning that follows; 0 leaves it to the plan.
+        mlm_data: the data set whose training texts are used for masked language modelling; empty: the one at hand.
     """
 
     b: float = 1.5
     qkv: bool = False
     seed: int = 42
+    loss: str = "bce"
+    biases: bool = False
+    start: str = "pretrained"
+    start_epochs: int = 0
+    epochs: int = 0
+    mlm_data: str = ""
     backbone: ClassVar[Backbone]
+    added: ClassVar[tuple[str, ...]] = ("loss", "biases", "start", "start_epochs", "epochs", "mlm_data")
 
     def __post_init__(self) -> None:
         if not self.b >= 1:
             raise UserError(f"b={self.b!r} is not allowed; B-cos needs a number of at least 1.")
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("start", self.start, STARTS)
+        for name in ("start_epochs", "epochs"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name}={getattr(self, name)} is not allowed; it must not be negative.")
+        if (self.start in TWO_PHASES) != (self.start_epochs > 0):
+            raise UserError(
+                f"start={self.start} with start_epochs={self.start_epochs} is not allowed; "
+                f"{' and '.join(TWO_PHASES)} need start_epochs of at least 1, the others none."
+            )
+        if self.mlm_data and self.start != "mlm":
+            raise UserError(f"mlm_data={self.mlm_data!r} is only used with start=mlm.")
 
 
 class ConvBert(Conventional):

@@ -1,0 +1,96 @@
+"""Masked language modelling of a converted model, before it is fine-tuned ("B-cos then task", arXiv 2502.12992)."""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from transformers.trainer_callback import PrinterCallback
+
+from faithbench.bcos.train import REPORT, arguments, hardware, last_state, write_last
+from faithbench.models.quiet import quiet
+from faithbench.plan import Training
+
+MASKED = 0.15
+LR = 1e-4
+IGNORED = -100  # label of positions that are not to be predicted
+
+
+def masked_loss(outputs: Any, labels: Int[Tensor, "rows tokens"], num_items_in_batch: Any = None) -> Float[Tensor, ""]:
+    """Binary cross-entropy over the vocabulary at masked positions, mean over both."""
+    chosen = labels != IGNORED
+    if not chosen.any():
+        return outputs.logits.sum() * 0.0
+    logits = outputs.logits[chosen]
+    return F.binary_cross_entropy_with_logits(logits, F.one_hot(labels[chosen], logits.shape[-1]).to(logits))
+
+
+def pretrain(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    folder: Path,
+    training: Training,
+    seed: int,
+    device: str,
+    about: Mapping[str, Any],
+    verbose: bool = True,
+) -> Path:
+    """Trains a masked language model, 15 % of the tokens masked, and saves its last state; a killed one continues.
+
+    Args:
+        model: trained in place.
+        tokenizer: its own.
+        texts: what is read.
+        folder: gets `model.safetensors` and, written last, `training.json`.
+        training: epochs and lr must be given.
+        seed: of batches, masks and dropout.
+        device: `cpu`, or what Trainer finds.
+        about: what model and data are, copied into the report.
+        verbose: show progress, on stderr.
+
+    Returns:
+        The folder.
+    """
+    limit = min(training.max_length, tokenizer.model_max_length)
+    ids = tokenizer(list(texts), truncation=True, max_length=limit, return_special_tokens_mask=True)
+    rows = [
+        {"input_ids": i, "special_tokens_mask": s}
+        for i, s in zip(ids["input_ids"], ids["special_tokens_mask"], strict=True)
+    ]
+    work = folder / "trainer"
+    torch.manual_seed(seed)
+    trainer = Trainer(
+        model=model,
+        args=arguments(work, training, seed, len(rows), device, verbose),
+        train_dataset=rows,
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED),
+        compute_loss_func=masked_loss,
+    )
+    if not verbose:
+        trainer.remove_callback(PrinterCallback)
+    with quiet(), redirect_stdout(sys.stderr):  # Trainer prints its log to stdout, where tables go
+        trainer.train(resume_from_checkpoint=last_state(work))
+        model.save_pretrained(folder)
+    steps = trainer.state.max_steps
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    report = {
+        **about,
+        "training": asdict(training),
+        "texts": {"train": len(rows)},
+        "steps": steps,
+        "best_step": steps,  # the last state is used
+        "losses": losses,
+        "hardware": hardware(trainer.args.device),
+    }
+    write_last(folder / REPORT, report)
+    shutil.rmtree(work)
+    return folder

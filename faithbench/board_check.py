@@ -1,0 +1,194 @@
+"""Is a leaderboard what it says? Its records against its plans, manifest, tables and the components installed."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faithbench import spec
+from faithbench.board import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
+from faithbench.board_folder import CELL, HOME, Board, find, read_board
+from faithbench.board_overview import overview
+from faithbench.board_plan import Asked, Cell, read_asks
+from faithbench.errors import UserError
+from faithbench.results import installed, short
+
+LINES = 40  # of a difference that are shown
+Cells = Mapping[Cell, Asked]
+Place = tuple[str, str, str]  # data set, model, explainer
+REMAKE = "make it with `faithbench board build`"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check came to: of which folder or file, in one sentence what it holds, and everything that is wrong."""
+
+    path: Path
+    summary: str
+    problems: tuple[str, ...]
+
+
+def check(folders: Sequence[Path] = ()) -> list[Checked]:
+    """Checks the boards given, or all below `./leaderboards` with the overview.
+
+    Raises:
+        UserError: there is none, or one cannot be read: plan, manifest or records are missing or malformed.
+    """
+    boards = [read_board(folder) for folder in find(folders)]
+    checked = [Checked(board.folder, _summary(board), tuple(problems(board))) for board in boards]
+    if not folders:
+        found = tuple(_difference(HOME / PAGE, overview(boards, HOME)))
+        checked.append(Checked(HOME, "the overview is that of its boards", found))
+    return checked
+
+
+def problems(board: Board) -> Iterator[str]:
+    """Everything that is wrong with a board, a sentence each."""
+    asked = read_asks(board)
+    yield from _unasked(board, asked.cells)
+    yield from _missing(board, asked.cells)
+    for plan, metric in asked.idle:
+        yield f"metric {metric} of {plan} is measured on none of its data sets"
+    yield from _stale(board)
+    yield from _unnamed(board)
+    yield from _too_large(board.folder)
+    yield from _tables(board)
+
+
+def _summary(board: Board) -> str:
+    counts = {"record": len(board.records), "plan": len(board.plans)}
+    return "as its records say: " + ", ".join(f"{n:,} {name}{'s' * (n != 1)}" for name, n in counts.items())
+
+
+def _unasked(board: Board, asked: Cells) -> Iterator[str]:
+    """Records that are of no plan, or of more texts than any."""
+    plans = ", ".join(board.plans)
+    known = [{cell[place] for cell in asked} for place in range(len(CELL))]
+    foreign: dict[tuple[str, str], int] = {}
+    apart: dict[Place, list[str]] = {}
+    for cell, texts in _texts(board).items():
+        strange = [(kind, name) for kind, name, of in zip(CELL, cell, known, strict=True) if name not in of]
+        for each in strange:
+            foreign[each] = foreign.get(each, 0) + texts
+        if cell not in asked and not strange:
+            apart.setdefault(cell[:3], []).append(cell[3])
+        if cell in asked and texts > asked[cell].texts:
+            told, wanted = _told(cell[:3], cell[3:]), asked[cell]
+            yield f"{told} has {texts:,} texts, more than the {wanted.texts:,} of {wanted.plan}"
+    for (kind, name), records in foreign.items():
+        yield f"{kind} {name} of {records:,} records is in no plan ({plans})"
+    for place, metrics in apart.items():
+        yield f"{_told(place, metrics)} is in no plan ({plans})"
+
+
+def _missing(board: Board, asked: Cells) -> Iterator[str]:
+    """What plans ask for that was not measured, or on too few texts."""
+    counts = _texts(board)
+    measured = {cell[:2] for cell in counts}
+    blocks: dict[tuple[str, str, str], int] = {}
+    groups: dict[tuple[Place, int, Asked], list[str]] = {}
+    for cell, wanted in asked.items():
+        texts = counts.get(cell, 0)
+        if cell[:2] not in measured:
+            block = (*cell[:2], wanted.plan)
+            blocks[block] = blocks.get(block, 0) + 1
+        elif texts < wanted.texts:
+            groups.setdefault((cell[:3], texts, wanted), []).append(cell[3])
+    for (dataset, model, plan), cells in blocks.items():
+        where = f"{short('model', model)} on {short('dataset', dataset)}"
+        yield f"there are no records of {where}, of which {plan} asks for {cells:,} cells"
+    for (place, texts, wanted), metrics in groups.items():
+        yield f"{_told(place, metrics)} has {texts:,} of the {wanted.texts:,} texts of {wanted.plan}"
+
+
+def _stale(board: Board) -> Iterator[str]:
+    """Records that components as they are now would not give, or of components that are not installed.
+
+    A record's version is the explainer's and the metric's (see `faithbench.block`).
+    """
+    names = [(kind, name) for kind in ("explainer", "metric") for name in sorted(set(board.records[kind]))]
+    built = {each: component for each in names if (component := installed(*each)) is not None}
+    yield from (_reason(*each) for each in names if each not in built)
+    changes: dict[tuple[str, str, int, int], int] = {}
+    for (*pair, version), records in _counts(board, "explainer", "metric", "version"):
+        for kind, name, then in zip(("explainer", "metric"), pair, map(int, version.split(".")), strict=True):
+            now = built[kind, name].version if (kind, name) in built else then
+            if now != then:
+                changes[kind, name, then, now] = changes.get((kind, name, then, now), 0) + records
+    for (kind, name, then, now), records in changes.items():
+        yield f"{kind} {name} has version {now} now, and {records:,} records are of version {then}: run it again"
+
+
+def _reason(kind: str, name: str) -> str:
+    """Why a component is not to be had."""
+    try:
+        spec.build(kind, name)
+    except UserError as error:
+        return f"{kind} {name} is not installed as it was, so its records cannot be checked: {error}"
+    return f"{kind} {name} has been installed since"
+
+
+def _unnamed(board: Board) -> Iterator[str]:
+    """Weights and data that are not those of the manifest."""
+    for what, columns in (("dataset", ["dataset"]), ("model", ["model", "dataset"])):
+        entries = board.manifest.get(f"{what}s", {})
+        for (*names, fingerprint), records in _counts(board, *columns, f"{what}_fingerprint"):
+            name = " on ".join(names)
+            named = entries.get(name, {}).get("fingerprint")
+            if named != fingerprint:
+                says = "does not name it" if named is None else f"says {named}"
+                yield f"{records:,} records of {name} have the {what} fingerprint {fingerprint}; manifest.json {says}"
+
+
+def _too_large(folder: Path) -> Iterator[str]:
+    found = sizes(folder)
+    for path, size in found.items():
+        if size > MAX_BYTES:
+            yield f"{path} has {size:,} bytes; a leaderboard's files have at most {MAX_BYTES:,}"
+    if sum(found.values()) > MAX_BOARD_BYTES:
+        yield f"it has {sum(found.values()):,} bytes in all; a leaderboard has at most {MAX_BOARD_BYTES:,}"
+
+
+def _tables(board: Board) -> Iterator[str]:
+    made = generated(board)
+    for name, text in made.items():
+        yield from _difference(board.folder / name, text)
+    for path in sorted([*board.folder.glob("table*.md"), *board.folder.glob("table*.csv")]):
+        if path.name not in made:
+            yield f"{path.name} is made by nothing: no plan has a line like = [{path.stem!r}]"
+
+
+def _difference(path: Path, text: str) -> Iterator[str]:
+    """How a committed file differs from what it should be; nothing if it does not."""
+    try:
+        committed = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        yield f"{path.name} is missing; {REMAKE}"
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        yield f"{path.name} cannot be read: {error}"
+        return
+    if committed == text:
+        return
+    lines = list(
+        difflib.unified_diff(committed.splitlines(), text.splitlines(), path.name, "what the records give", lineterm="")
+    )
+    rest = [f"… and {len(lines) - LINES:,} lines more"] * (len(lines) > LINES)
+    yield "\n".join([f"{path.name} is not what the records give; {REMAKE}", *lines[:LINES], *rest])
+
+
+def _texts(board: Board) -> dict[Cell, int]:
+    """How many texts of each cell there are records of."""
+    counts = board.records.groupby(CELL)["text_id"].nunique().reset_index()
+    return {(data, model, e, m): int(n) for data, model, e, m, n in counts.itertuples(index=False, name=None)}
+
+
+def _counts(board: Board, *columns: str) -> Iterator[tuple[list[str], int]]:
+    """How many records there are of each combination."""
+    for *names, records in board.records.groupby(list(columns)).size().reset_index().itertuples(index=False, name=None):
+        yield names, int(records)
+
+
+def _told(place: Place, metrics: Sequence[str]) -> str:
+    dataset, model, explainer = (short(kind, name) for kind, name in zip(CELL, place, strict=False))
+    return f"{explainer} on {model} on {dataset} by {', '.join(short('metric', name) for name in metrics)}"

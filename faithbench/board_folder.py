@@ -1,0 +1,100 @@
+"""A leaderboard's folder as it is committed: plans, manifest and records, read and checked."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from faithbench.errors import UserError
+from faithbench.plan import Plan, read_plan
+from faithbench.store import IDENTITY, Store
+
+HOME = Path("leaderboards")
+PLANS = "plan*.toml"
+CELL = ["dataset", "model", "explainer", "metric"]
+VERSION = re.compile(r"\d+\.\d+")
+NAMED = {"datasets": ("label", "fingerprint"), "models": ("label", "fingerprint", "truncated_texts")}
+
+
+@dataclass(frozen=True)
+class Board:
+    """What a leaderboard's folder holds. Plans are keyed by the names of their files; all of them count."""
+
+    folder: Path
+    plans: Mapping[str, Plan]
+    manifest: Mapping[str, Any]
+    records: pd.DataFrame
+
+
+def find(folders: Sequence[Path] = ()) -> list[Path]:
+    """The folders of the boards that are meant: those given, or all below `./leaderboards`.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = list(dict.fromkeys(folders)) or boards_below(HOME)
+    if not found:
+        raise UserError(f"there is no board below {HOME.resolve()}: a board is a folder with a folder of records.")
+    return found
+
+
+def boards_below(home: Path) -> list[Path]:
+    """The folders of the boards that are in a folder, at any depth."""
+    return sorted(path.parent for path in home.glob("*/**/records") if path.is_dir())
+
+
+def read_board(folder: Path) -> Board:
+    """Reads a leaderboard.
+
+    Raises:
+        UserError: it lacks records, manifest or plan, one of them cannot be read, or two records are of one identity.
+    """
+    if not (folder / "records").is_dir():
+        raise UserError(f"{folder} is not a board: it has no records.")
+    for needed in ("manifest.json", PLANS):
+        if not any(folder.glob(needed)):
+            raise UserError(f"{folder} is not a board: it has no {needed.replace('*', '')}.")
+    plans = {path.name: read_plan(path) for path in sorted(folder.glob(PLANS))}
+    store = Store(folder)
+    manifest = store.manifest()
+    _check_manifest(folder, manifest)
+    records = store.read("records")
+    if records.empty:
+        raise UserError(f"{folder} holds no records yet.")
+    _check_records(folder, records)
+    return Board(folder, plans, manifest, records)
+
+
+def _check_manifest(folder: Path, manifest: Any) -> None:
+    for kind, keys in NAMED.items():
+        entries = manifest.get(kind, {}) if isinstance(manifest, dict) else None
+        if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+            raise UserError(f"{folder / 'manifest.json'} is not a run's manifest: {kind} must be a table of tables.")
+        for name, entry in entries.items():
+            for key in keys:
+                if key not in entry:
+                    raise UserError(f"{folder / 'manifest.json'} says nothing of the {key} of {name}.")
+
+
+def _check_records(folder: Path, records: pd.DataFrame) -> None:
+    identity = IDENTITY["records"]
+    for name in identity:
+        if not all(isinstance(value, str) for value in records[name].unique()):
+            raise UserError(f"{folder} has a record whose {name} is no text.")
+    for version in records["version"].unique():
+        if not VERSION.fullmatch(version):
+            raise UserError(
+                f"{folder} has a record of version {version!r}; a version is two whole numbers, such as 1.1."
+            )
+    parts = [pd.read_parquet(path, columns=identity) for path in sorted((folder / "records").glob("*.parquet"))]
+    every = pd.concat(parts, ignore_index=True)
+    twice = every[every.duplicated()]
+    if not twice.empty:
+        cell = twice.iloc[0]
+        raise UserError(
+            f"{folder} has two records for one cell: {cell['metric']} of {cell['explainer']} on text "
+            f"{cell['text_id']!r} ({cell['model']} on {cell['dataset']})."
+        )

@@ -1,0 +1,85 @@
+"""The overview of all leaderboards, as Markdown: a row for each, made from the records alone."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from faithbench.board_folder import Board
+from faithbench.results import kind_order, labels, short
+from faithbench.tables import table
+
+MARK = "<!-- made by `faithbench board build` from the records; changes by hand are lost -->"
+LEADING = "comprehensiveness"
+TITLE = """# Leaderboards
+
+Which explainer tells the truth about what a model used: the boards of this folder, one a row.
+"""
+FOOT = """
+*Leads*: on each data set and model the explainers of the first rank group by comprehensiveness, or by the first other
+metric that ranks: the best, and those of which paired tests do not show that they differ from it. A test on few texts
+shows little, so who was measured on fewer than others is named with its number of texts. *Texts*: the most of any cell.
+*Seeds*: the most trainings of one model. Read a board's own page before its numbers.
+
+Each folder holds plans, a manifest, compact records, and the tables made from them: `faithbench board build` makes the
+tables and this page, `faithbench board check` says where they differ from the records, and the records from the plans.
+A new board is a folder with plans and records: see CONTRIBUTING.md.
+"""
+
+
+def overview(boards: Sequence[Board], home: Path) -> str:
+    """The page of the folder `home`, in which the boards are."""
+    rows = [_row(board, home) for board in boards]
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_escaped(cell) for cell in row.values()] for row in rows)]
+    grid = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{MARK}\n\n{TITLE}\n{grid}\n{FOOT}"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+def _row(board: Board, home: Path) -> dict[str, str]:
+    frame = table([board.folder], over_seeds=True)
+    place = board.folder.relative_to(home)
+    page = "README.md" if (board.folder / "README.md").is_file() else "table.md"
+    names = {kind: labels(kind, sorted(frame[kind].unique())) for kind in ("dataset", "model", "explainer")}
+    return {
+        "board": f"[{place.as_posix()}]({(place / page).as_posix()})",
+        "data sets": _listed(names["dataset"].values()),
+        "models": _listed(names["model"].values()),
+        "explainers": f"{len(names['explainer'])}: {_listed(names['explainer'].values())}",
+        "texts": f"{frame['n'].max():,}",
+        "seeds": str(frame["seeds"].max()),
+        "leads": "<br>".join(_leaders(frame, names)),
+    }
+
+
+def _leaders(frame: pd.DataFrame, names: dict[str, dict[str, str]]) -> Iterator[str]:
+    """A line for each data set and model: who leads by what."""
+    for (dataset, model), block in frame.groupby(["dataset", "model"]):
+        metric = _leading_metric(block)
+        if metric is None:
+            continue
+        column = block[block["metric"] == metric]
+        first = column[column["rank_group"] == 1]
+        of = [
+            names["explainer"][str(row.explainer)] + f" ({row.n:,} texts)" * bool(row.n < column["n"].max())
+            for row in first.itertuples()
+        ]
+        where = f"{names['model'][str(model)]} on {names['dataset'][str(dataset)]}"
+        yield f"{where}, {short('metric', metric)}: {_listed(of)}"
+
+
+def _leading_metric(block: pd.DataFrame) -> str | None:
+    """Comprehensiveness as it is by default, or in another form, or the first metric that ranks."""
+    ranked = block[block["rank_group"].notna()]
+    forms = {
+        name: (short("metric", name) != LEADING, name.partition("(")[0] != LEADING, kind_order(kind), name)
+        for name, kind in zip(ranked["metric"], ranked["kind"], strict=True)
+    }
+    return min(forms, key=lambda name: forms[name], default=None)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

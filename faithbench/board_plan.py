@@ -1,0 +1,98 @@
+"""What the plans of a leaderboard ask for: every cell, and of how many texts. No data are loaded."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from faithbench.board_folder import CELL, Board
+from faithbench.datasets.build import build_dataset
+from faithbench.derived import resolve
+from faithbench.errors import UserError
+from faithbench.grid import Choice, choose, misfit, needs, offers
+from faithbench.models.names import is_named, written_out
+from faithbench.plan import Plan
+from faithbench.spec import Component
+
+COMMIT = re.compile("[0-9a-f]{40}")
+Cell = tuple[str, str, str, str]  # data set, model, explainer, metric, as in records
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How many texts of a cell are asked for, and the name of the plan that asks for the most."""
+
+    texts: int
+    plan: str
+
+
+@dataclass(frozen=True)
+class Asks:
+    """All cells that a board's plans ask for; and plans with metrics that they name and that fit none of their data."""
+
+    cells: Mapping[Cell, Asked]
+    idle: tuple[tuple[str, str], ...]
+
+
+class Splits:
+    """What is known of the data sets without loading them: by the manifest, or else by what was measured on them."""
+
+    def __init__(self, board: Board) -> None:
+        self.known = board.manifest.get("datasets", {})
+        self.most = board.records.groupby(CELL)["text_id"].nunique().groupby("dataset").max().to_dict()
+        self.measured = set(board.records[["dataset", "metric"]].itertuples(index=False, name=None))
+
+    def texts(self, dataset: str, limit: int | None) -> int:
+        """How many texts there are to measure. At least 1 where nothing is known."""
+        there = self.known.get(dataset, {}).get("split_texts") or self.most.get(dataset) or limit or 1
+        return min(int(there), limit or int(there))
+
+    def offers(self, dataset: Component, metrics: Iterable[Component]) -> frozenset[str]:
+        """What metrics find in a data set: failing the manifest, what those that were measured there need."""
+        told = self.known.get(dataset.full, {}).get("offers")
+        if told is not None:
+            return frozenset(told)
+        measured = [metric for metric in metrics if (dataset.full, metric.full) in self.measured]
+        return offers(dataset).union(*map(needs, measured))
+
+
+def read_asks(board: Board) -> Asks:
+    """Every cell that a plan of the board asks for.
+
+    Raises:
+        UserError: a component that a plan names is not installed or cannot be built.
+    """
+    splits, cells, idle = Splits(board), dict[Cell, Asked](), []
+    for name, plan in board.plans.items():
+        try:
+            choice = choose(plan)
+            mine = dict(_cells(plan, choice, splits, board))
+        except UserError as error:
+            raise UserError(f"plan {board.folder / name}: {error}") from error
+        for cell, texts in mine.items():
+            if cell not in cells or texts > cells[cell].texts:
+                cells[cell] = Asked(texts, name)
+        if plan.metrics:
+            used = {cell[3] for cell in mine}
+            idle += [(name, metric.short) for metric in choice.metrics if metric.full not in used]
+    return Asks(cells, tuple(idle))
+
+
+def _cells(plan: Plan, choice: Choice, splits: Splits, board: Board) -> Iterator[tuple[Cell, int]]:
+    for data in map(build_dataset, plan.datasets):
+        for text in plan.models:
+            dataset, model = resolve(data, text), _model(text, board.manifest.get("models", {}))
+            offered = splits.offers(dataset, choice.metrics)
+            texts = splits.texts(dataset.full, plan.limit)
+            for metric in choice.metrics:
+                if misfit(metric, dataset, offered) is None:
+                    for explainer in choice.explainers:
+                        yield (dataset.full, model, explainer.full, metric.full), texts
+
+
+def _model(text: str, known: Mapping[str, Mapping[str, str]]) -> str:
+    """A plan's model as records name it: one from the hub has the commit that a branch or tag stood for."""
+    if is_named(text):
+        return written_out(text)
+    repo, _, revision = text.partition("@")
+    names = {name.partition(" on ")[0] for name, entry in known.items() if entry["label"] == repo}
+    return text if COMMIT.fullmatch(revision) or len(names) != 1 else names.pop()

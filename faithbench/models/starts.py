@@ -1,0 +1,106 @@
+"""What fine-tuning begins with: the set-ups of arXiv 2502.12992, Table 3 (see `Bcos` for their names)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from faithbench.bcos.checkpoint import WEIGHTS, load_conventional
+from faithbench.bcos.convert import convert
+from faithbench.bcos.pretrain import LR, pretrain
+from faithbench.bcos.train import drawn, fine_tune, report_of
+from faithbench.datasets.build import build_dataset
+from faithbench.models.backbones import load_backbone
+from faithbench.models.zoo import Bcos, Conventional
+from faithbench.plan import Training
+from faithbench.spec import Component
+from faithbench.types import Example
+
+FOLDER = "start"  # of the first phase, inside the checkpoint's; gone when the checkpoint is finished
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to be fine-tuned, its tokenizer, the loss, and the report of a first phase if there was one."""
+
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    loss: str = "ce"
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to train on and how; `training` has its epochs and rate."""
+
+    dataset: Component
+    splits: Mapping[str, Sequence[Example]]
+    folder: Path
+    training: Training
+    device: str
+    verbose: bool
+
+
+def start(zoo: Conventional | Bcos, work: Work) -> Start:
+    """The model that a name of the zoo stands for, before it is fine-tuned; a first phase is trained now.
+
+    Raises:
+        UserError: backbone or data cannot be had.
+    """
+    network, tokenizer = _backbone(zoo, work)
+    if isinstance(zoo, Conventional):
+        return Start(network, tokenizer)
+    if zoo.start == "scratch":
+        torch.manual_seed(zoo.seed)
+        network = type(network)(network.config)
+    if zoo.start == "task":
+        report = _task(zoo, work, network, tokenizer)
+        network = load_conventional(str(work.folder / FOLDER))
+        return Start(_converted(network, zoo), tokenizer, zoo.loss, {"start": report})
+    network = _converted(network, zoo)
+    if zoo.start == "mlm":
+        report = _masked(zoo, work)
+        prefix = network.base_model_prefix + "."
+        weights = load_file(work.folder / FOLDER / WEIGHTS)
+        encoder = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        found = network.base_model.load_state_dict(encoder, strict=False)
+        assert all(name.startswith("pooler.") for name in found.missing_keys), found.missing_keys
+        return Start(network, tokenizer, zoo.loss, {"start": report})
+    return Start(network, tokenizer, zoo.loss)
+
+
+def _backbone(zoo: Conventional | Bcos, work: Work, **head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    classes, texts = len(work.dataset.object.class_names), [row.text for row in work.splits["train"]]
+    return load_backbone(zoo.backbone, classes, zoo.seed, texts, **head)
+
+
+def _converted(network: PreTrainedModel, zoo: Bcos) -> PreTrainedModel:
+    return convert(network, zoo.b, zoo.qkv, zoo.biases)
+
+
+def _task(zoo: Bcos, work: Work, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mapping[str, Any]:
+    """Fine-tunes the conventional model."""
+    folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs)
+    if report_of(folder) is None:
+        about = {"start": zoo.start}
+        fine_tune(network, tokenizer, work.splits, folder, training, zoo.seed, work.device, about, "ce", work.verbose)
+    return report_of(folder) or {}
+
+
+def _masked(zoo: Bcos, work: Work) -> Mapping[str, Any]:
+    """Trains the converted model to tell what was masked."""
+    folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs, lr=LR)
+    if report_of(folder) is None:
+        source = build_dataset(zoo.mlm_data) if zoo.mlm_data else work.dataset
+        rows = source.object.load("train")
+        network, tokenizer = _backbone(zoo, work, head=AutoModelForMaskedLM)
+        about = {"start": zoo.start, "dataset": source.full}
+        texts = [row.text for row in drawn(rows, training.limit, zoo.seed)]
+        pretrain(
+            _converted(network, zoo), tokenizer, texts, folder, training, zoo.seed, work.device, about, work.verbose
+        )
+    return report_of(folder) or {}

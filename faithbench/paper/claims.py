@@ -1,0 +1,117 @@
+"""Records of a model on a data set, and which of them claim a cell of a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from faithbench.errors import UserError
+from faithbench.results import Block, blocks, short
+from faithbench.seeds import Seeds, together, without_seed
+from faithbench.stats import Intervals, intervals
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trainings of one model on one data set, which differ in their seed alone."""
+
+    model: str
+    dataset: str
+    blocks: tuple[Block, ...]
+
+    @cached_property
+    def seeds(self) -> Seeds:
+        """All of them as one."""
+        return together(self.blocks)[0]
+
+    @cached_property
+    def intervals(self) -> Intervals:
+        """Of every explainer by every metric, flat."""
+        block = self.seeds.block
+        return intervals(block.values.reshape(len(block.texts), -1), block.weights.reshape(len(block.texts), -1))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a group holds for a cell."""
+
+    group: Group
+    explainer: str
+    metric: str
+
+    @cached_property
+    def place(self) -> tuple[int, int]:
+        """Explainer and metric as places in the group's block."""
+        block = self.group.seeds.block
+        return block.explainers.index(self.explainer), block.metrics.index(self.metric)
+
+    @property
+    def texts(self) -> int:
+        """How many have a value."""
+        explainer, metric = self.place
+        return int((self.group.seeds.block.weights[:, explainer, metric] > 0).sum())
+
+
+def groups(records: pd.DataFrame) -> tuple[Group, ...]:
+    """The records, put together over seeds."""
+    found: dict[tuple[str, ...], list[Block]] = {}
+    for block in blocks(records):
+        place = without_seed(block.key["model"]), block.key["dataset"], block.key["dataset_fingerprint"]
+        found.setdefault(place, []).append(block)
+    return tuple(Group(model, dataset, tuple(each)) for (model, dataset, _), each in found.items())
+
+
+def holds(block: Block, explainer: str, metric: str) -> bool:
+    """Whether there are records of an explainer by a metric."""
+    if explainer not in block.explainers or metric not in block.metrics:
+        return False
+    return bool(block.present[:, block.explainers.index(explainer), block.metrics.index(metric)].any())
+
+
+def only(claims: Sequence[Claim]) -> Claim | None:
+    """The one claim on a cell, None if there is none.
+
+    Raises:
+        UserError: there are two.
+    """
+    if not claims:
+        return None
+    if len(claims) > 1:
+        raise twice(*_told_apart(*claims[:2]))
+    claim = claims[0]
+    seen: dict[str, str] = {}
+    for block in claim.group.blocks:
+        if holds(block, claim.explainer, claim.metric):
+            model, weights = block.key["model"], block.key["model_fingerprint"]
+            if seen.setdefault(model, weights) != weights:
+                name = f"{claim.metric} of {claim.explainer} on {model}"
+                raise twice(f"{name} (weights {seen[model]})", f"{name} (weights {weights})")
+    return claim
+
+
+def most_texts(claims: Sequence[Claim]) -> list[Claim]:
+    """Those of the explainer that ran on most texts."""
+    best = max(claims, key=lambda claim: (claim.texts, claim.explainer), default=None)
+    return [claim for claim in claims if best is not None and claim.explainer == best.explainer]
+
+
+def twice(one: str, other: str) -> UserError:
+    """The error for two records that belong into one cell."""
+    return UserError(f"two records for one cell: {one} and {other}; give runs that hold only one of them.")
+
+
+def _told_apart(one: Claim, other: Claim) -> tuple[str, str]:
+    """Two claims, named short if that tells them apart."""
+    names = [
+        f"{short('metric', each.metric)} of {short('explainer', each.explainer)} on "
+        f"{short('model', each.group.model)}, {short('dataset', each.group.dataset)}"
+        for each in (one, other)
+    ]
+    if names[0] == names[1]:
+        names = [
+            f"{each.metric} of {each.explainer} on {each.group.model}, {each.group.dataset} "
+            f"(content {each.group.blocks[0].key['dataset_fingerprint']})"
+            for each in (one, other)
+        ]
+    return names[0], names[1]

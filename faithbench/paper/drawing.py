@@ -1,0 +1,122 @@
+"""Figures of the paper, readable in black and white: hatches, lines and markers tell apart, not colours."""
+
+from collections.abc import Callable, Mapping
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "faithbench", "font.size": 8, "hatch.linewidth": 0.6}
+NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+LINES = ("-", "--", "-.", ":")
+MARKERS = "osD^vxP*"
+SHADES = ("black", "0.35", "0.55")
+HATCHES = ("", "//", "..", "xx", "\\\\", "++")
+FILLS = {"conv": "white", "bcos": "0.6"}
+PAPER = {"color": "0.5", "linestyle": "--", "marker": "s", "markersize": 3}
+UNITS = {
+    "accuracy": "test accuracy (%)",
+    "comp": "comprehensiveness, protocol=paper (%)",
+    "entropy": "explanation entropy (nats)",
+    "positive rate": "positive rate (%)",
+    "balanced accuracy": "balanced accuracy (%)",
+    "special tokens": "attribution on special tokens (%)",
+    "positive rate by word": "positive rate of texts with the word (%)",
+}
+
+
+def draw(name: str, data: pd.DataFrame, path: Path) -> None:
+    """Draws the data of a figure into a file of the kind that its name says."""
+    with mpl.rc_context(STYLE):
+        figure = FIGURES[name](data)
+        figure.savefig(path, dpi=200, bbox_inches="tight", metadata=NO_DATE.get(path.suffix))
+
+
+def _bars(data: pd.DataFrame) -> Figure:
+    """A group of bars for each data set: white conventional, grey B-cos, each backbone with its own hatch."""
+    datasets, models = list(data["dataset"].unique()), data[["backbone", "kind"]].drop_duplicates()
+    width = 0.8 / len(models)
+    figure = Figure(figsize=(1.5 + len(datasets) * (0.6 + 0.45 * len(models)), 2.8), layout="constrained")
+    axes = figure.add_subplot()
+    hatches = dict(zip(data["backbone"].unique(), cycle(HATCHES), strict=False))
+    for i, (backbone, kind) in enumerate(models.itertuples(index=False)):
+        mine = data[(data["backbone"] == backbone) & (data["kind"] == kind)]
+        places = [datasets.index(each) + (i - (len(models) - 1) / 2) * width for each in mine["dataset"]]
+        look = {"facecolor": FILLS[kind], "edgecolor": "black", "hatch": hatches[backbone]}
+        bars = axes.bar(places, mine["accuracy"], width, label=f"{kind}-{backbone}", **look)
+        axes.bar_label(bars, fmt="%.1f", padding=1, fontsize=7)
+    axes.set_xticks(range(len(datasets)), [_plain(each) for each in datasets])
+    axes.set_ylim(0, 108)
+    axes.set_ylabel(UNITS["accuracy"])
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return figure
+
+
+def _panels(data: pd.DataFrame) -> Figure:
+    """A panel for each quantity against B, a line for each series with its intervals; the paper's dashed and grey."""
+    names = list(dict.fromkeys(data["panel"]))
+    figure = Figure(figsize=(2.6 * len(names), 2.6), layout="constrained")
+    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+        panel = data[data["panel"] == name]
+        looks = _looks()
+        for (source, series), line in panel.groupby(["source", "series"], sort=False):
+            look = PAPER if source == "paper" else next(looks)
+            label = f"paper ({series})" if source == "paper" else str(series)
+            arms = None if line["low"].isna().all() else _arms(line)
+            axes.errorbar(line["b"], line["value"], arms, label=_plain(label), capsize=2, linewidth=1, **look)
+        _finish(axes, "B", UNITS[name], panel["series"].nunique() > 1)
+    return figure
+
+
+def _arms(line: pd.DataFrame) -> np.ndarray:
+    """How far intervals reach down and up; 0 where there are none."""
+    return np.nan_to_num(np.stack([line["value"] - line["low"], line["high"] - line["value"]])).clip(min=0)
+
+
+def _layers(data: pd.DataFrame) -> Figure:
+    """A panel for each model and data set, a line over the layers for each percentile."""
+    groups = list(data.groupby(["model", "dataset"], sort=False))
+    figure = Figure(figsize=(2.4 * len(groups) + 0.6, 2.6), layout="constrained")
+    for axes, ((model, dataset), panel) in zip(
+        np.atleast_1d(figure.subplots(1, len(groups), sharey=True)), groups, strict=True
+    ):
+        looks = _looks()
+        for percentile, line in panel.groupby("percentile"):
+            axes.plot(line["layer"], line["value"], label=f"percentile {percentile}", linewidth=1, **next(looks))
+        axes.set_title(_plain(f"{model}\non {dataset}"), fontsize=8)
+        axes.set_xticks(sorted(panel["layer"].unique()))
+        _finish(axes, "layer", "alignment of inputs and weights, |cos| (%)", True)
+        axes.label_outer()
+    return figure
+
+
+def _looks() -> Any:
+    """Lines that differ without colour: 4 × 8 × 3 before one comes again."""
+    for line, marker, shade in zip(cycle(LINES), cycle(MARKERS), cycle(SHADES), strict=False):
+        yield {"linestyle": line, "marker": marker, "color": shade, "markersize": 4}
+
+
+def _finish(axes: Axes, across: str, upwards: str, legend: bool) -> None:
+    axes.set_xlabel(across)
+    axes.set_ylabel(upwards)
+    axes.grid(visible=True, color="0.9", linewidth=0.5)
+    if legend:
+        axes.legend(frameon=False, fontsize=7)
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib does not read as mathematics."""
+    return text.replace("$", r"\$")
+
+
+FIGURES: Mapping[str, Callable[[pd.DataFrame], Figure]] = {
+    "figure2": _bars,
+    "figure5": _panels,
+    "figure6": _panels,
+    "figure13": _layers,
+}

@@ -1,0 +1,99 @@
+"""What runs hold for tables and figures of the paper: records, trainings, times; each found by its spec."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from faithbench.paper.claims import Claim, Group, groups, holds, twice
+from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
+from faithbench.paper.trainings import Training, trainings
+from faithbench.results import read
+from faithbench.store import IDENTITY, Store
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The records, trainings and times of runs. `*` in the name of a model stands for the backbone."""
+
+    folders: tuple[Path, ...]
+    records: pd.DataFrame
+    trainings: tuple[Training, ...]
+    backbone: str = ""
+
+    @property
+    def models(self) -> list[str]:
+        """The specs of all models."""
+        return list(dict.fromkeys([*self.records["model"], *(each.model for each in self.trainings)]))
+
+    def model(self, wanted: str) -> str:
+        """The spec of a model with the backbone in its place."""
+        return wanted.replace("*", self.backbone)
+
+    def is_model(self, full: str, wanted: str) -> bool:
+        """Whether a model is the one that is wanted, whatever its seed."""
+        return same("model", full, self.model(wanted), but_seed)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The records of the backbone's models, put together over seeds."""
+        return groups(self.records)
+
+    def claims(
+        self, model: str, dataset: str, documents: bool, explainer: Callable[[str], bool], metric: str
+    ) -> list[Claim]:
+        """Everything in the records that fits a cell.
+
+        Args:
+            model: spec, with `*`.
+            dataset: spec.
+            documents: of the Sequence Pointing Game, made of that data set.
+            explainer: says whether it is one that is wanted.
+            metric: spec.
+        """
+        fits = are_documents if documents else is_dataset
+        return [
+            Claim(group, name, measure)
+            for group in self.groups
+            if self.is_model(group.model, model) and fits(group.dataset, dataset)
+            for name in group.seeds.block.explainers
+            if explainer(name)
+            for measure in group.seeds.block.metrics
+            if same("metric", measure, metric) and holds(group.seeds.block, name, measure)
+        ]
+
+    def trained(self, model: str, dataset: str) -> list[Training]:
+        """The trainings of a model on a data set, one for each seed.
+
+        Raises:
+            UserError: there are two of one seed.
+        """
+        found: dict[str, Training] = {}
+        for training in self.trainings:
+            if self.is_model(training.model, model) and is_dataset(source_of(training.dataset), dataset):
+                other = found.setdefault(training.model, training)
+                if other.fingerprint != training.fingerprint:
+                    raise twice(*(f"{each.model} (weights {each.fingerprint})" for each in (other, training)))
+        return list(found.values())
+
+    @cached_property
+    def times(self) -> pd.DataFrame:
+        """The attributions that were computed, of each component's latest version."""
+        frames = [Store(folder).read("attributions") for folder in self.folders]
+        frame = pd.concat([each for each in frames if not each.empty] or frames[:1], ignore_index=True)
+        frame = frame[frame["error"].isna()]
+        order = frame["version"].map(lambda version: tuple(map(int, version.split(".")))).sort_values(kind="stable")
+        keys = [name for name in IDENTITY["attributions"] if name != "version"]
+        return frame.loc[order.index].drop_duplicates(keys, keep="last")
+
+
+def evidence_of(folders: Sequence[Path | str]) -> Evidence:
+    """What runs hold, of all backbones.
+
+    Raises:
+        UserError: a folder is no run, or two runs hold different records of one identity.
+    """
+    paths = tuple(map(Path, folders))
+    return Evidence(paths, read(paths), trainings(paths))

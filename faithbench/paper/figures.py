@@ -1,0 +1,70 @@
+"""Which figures of the paper runs can be drawn as, and what they need."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faithbench.errors import UserError, unknown
+from faithbench.paper.backbone import choose_backbone
+from faithbench.paper.bars import accuracies
+from faithbench.paper.evidence import Evidence, evidence_of
+from faithbench.paper.figure import PaperFigure
+from faithbench.paper.fill import needed
+from faithbench.paper.layers import ALIGNMENT, alignments
+from faithbench.paper.layouts import COMP, ENTROPY
+from faithbench.paper.matching import is_named, same
+from faithbench.paper.sweeps import RATE, SHARE, of_bias, over_b
+
+SWEEP = "faithbench run --model 'bcos-*(b=1.0)' --model bcos-* … --dataset hatexplain --explainer bcos"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the data of a figure is made, which metrics it needs, and the command that a user may have missed."""
+
+    data: Callable[[Evidence], PaperFigure]
+    needs: Callable[[str], bool]
+    command: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "figure2": Kind(accuracies, lambda _: False, "faithbench run --model conv-minilm --model bcos-minilm --dataset …"),
+    "figure5": Kind(
+        over_b,
+        lambda full: any(same("metric", full, each.metric) for each in (COMP, ENTROPY)),
+        f"{SWEEP} --metric '{COMP.metric}' --metric {ENTROPY.metric}",
+    ),
+    "figure6": Kind(
+        of_bias,
+        lambda full: is_named(full, RATE) or is_named(full, SHARE),
+        f"{SWEEP} --metric {RATE} --metric '{RATE}(word=…)' --metric {SHARE}",
+    ),
+    "figure13": Kind(
+        alignments,
+        lambda full: is_named(full, ALIGNMENT),
+        f"faithbench run --model conv-* --model bcos-* --dataset … --explainer bcos --metric {ALIGNMENT}",
+    ),
+}
+
+
+def paper_figure(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperFigure:
+    """The data of a figure of arXiv 2502.12992, from runs; models that differ in their seed alone are one.
+
+    Args:
+        folders: of the runs.
+        like: `figure2`, `figure5`, `figure6` or `figure13`.
+        backbone: whose models are shown; may be left out if the runs hold only one. Figure 2 shows all.
+
+    Raises:
+        UserError: no such figure or backbone, several backbones, or the runs hold nothing of what it shows.
+    """
+    if like not in KINDS:
+        raise unknown("figure of the paper", like, KINDS)
+    kind, found = KINDS[like], evidence_of(folders)
+    if like != "figure2" or backbone is not None:
+        found = needed(found, choose_backbone(found.models, backbone, like), kind.needs)
+    figure = kind.data(found)
+    if figure.ours.empty:
+        command = kind.command.replace("*", found.backbone)
+        raise UserError(f"the runs hold nothing of what {like} shows; what it needs is made by: {command}.")
+    return figure

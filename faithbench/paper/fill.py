@@ -1,0 +1,103 @@
+"""Fills a table of the paper from runs, and notes where they are not what was published."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from faithbench.paper.backbone import check_models, choose_backbone, split
+from faithbench.paper.evidence import Evidence, evidence_of
+from faithbench.paper.layouts import Layout, layout_of
+from faithbench.paper.matching import is_dataset, same, source_of
+from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCOL, Cell, Mean, Seconds, Subject
+from faithbench.paper.table import PaperTable
+from faithbench.paper.trainings import TRAINED, differing
+from faithbench.results import short
+
+
+def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperTable:
+    """Fills a table of arXiv 2502.12992 with the numbers of runs; models that differ in their seed alone are one.
+
+    Args:
+        folders: of the runs.
+        like: `table2` to `table8`.
+        backbone: whose models are shown; may be left out if the runs hold only one.
+
+    Raises:
+        UserError: no such table or backbone, the runs hold several backbones or none of the table's models, or two
+            records claim one cell.
+    """
+    layout = layout_of(like)
+    found = evidence_of(folders)
+    chosen = choose_backbone(found.models, backbone, layout.name)
+    subjects = layout.subjects
+    models = [each.model for each in subjects if each.model]
+    models += [source.model for source in layout.columns.values() if isinstance(source, Seconds)]
+    check_models(found.models, [model.replace("*", chosen) for model in dict.fromkeys(models)], layout.name)
+    metrics = [source.metric for source in layout.columns.values() if isinstance(source, Mean)]
+    metrics += [metric.replace(PAPER_PROTOCOL, STRICT_PROTOCOL) for metric in metrics]
+    evidence = needed(found, chosen, lambda full: any(same("metric", full, metric) for metric in metrics))
+    cells = {name: tuple(source(evidence, subject) for subject in subjects) for name, source in layout.columns.items()}
+    return PaperTable(layout, chosen, layout.published, cells, tuple(_notes(cells, evidence, layout, subjects)))
+
+
+def needed(found: Evidence, backbone: str, is_wanted: Callable[[str], bool]) -> Evidence:
+    """Of what runs hold that of the backbone's models, and the records by metrics that are wanted."""
+    models = {full for full in found.models if (split(full) or ("", ""))[1] == backbone}
+    metrics = {full for full in found.records["metric"].unique() if is_wanted(full)}
+    kept = found.records["model"].isin(models) & found.records["metric"].isin(metrics)
+    trainings = tuple(each for each in found.trainings if each.model in models)
+    return replace(found, backbone=backbone, records=found.records[kept], trainings=trainings)
+
+
+def _notes(
+    cells: Mapping[str, Sequence[Cell]], evidence: Evidence, layout: Layout, subjects: Sequence[Subject]
+) -> Iterator[str]:
+    """Sentences on settings that are not the published ones, and on cells that are empty."""
+    every = [cell for column in cells.values() for cell in column]
+    yield from dict.fromkeys(remark for cell in every for remark in cell.remarks)
+    strict = sum(cell.lack == ONLY_STRICT for cell in every)
+    if strict:
+        yield (
+            f"{_counted(strict, 'empty cell has', 'empty cells have')} records of the strict protocol only, which has "
+            "another maximum; a run with --protocol paper fills them."
+        )
+    for lack in dict.fromkeys(cell.lack for cell in every if cell.lack not in ("", ONLY_STRICT)):
+        count = sum(cell.lack == lack for cell in every)
+        yield f"{_counted(count, 'cell is', 'cells are')} empty: {lack}."
+    if any(isinstance(source, Seconds) for source in layout.columns.values()):
+        yield from _on_times(evidence)
+    else:
+        yield from _on_training(evidence, subjects)
+        yield from _on_data(evidence, [subject.dataset for subject in subjects])
+
+
+def _on_times(evidence: Evidence) -> Iterator[str]:
+    if evidence.times.empty:
+        yield "The runs hold no attributions, as published boards do not, and so no seconds."
+        return
+    hardware = sorted({each.hardware for each in evidence.trainings if each.hardware})
+    if hardware:
+        yield f"Seconds were taken on {'; '.join(hardware)}."
+
+
+def _on_training(evidence: Evidence, subjects: Sequence[Subject]) -> Iterator[str]:
+    """Which models were trained in another way than the paper's."""
+    found: dict[str, list[str]] = {}
+    for model, dataset in dict.fromkeys((subject.model, subject.dataset) for subject in subjects):
+        for training in evidence.trained(model, dataset):
+            chosen = differing(training)
+            if chosen:
+                found.setdefault(", ".join(chosen), []).append(f"{short('model', training.model)} on {dataset}")
+    for setting, names in found.items():
+        yield f"Trained with {setting}: {', '.join(names)}; the paper: {', '.join(TRAINED)}."
+
+
+def _on_data(evidence: Evidence, datasets: Sequence[str]) -> Iterator[str]:
+    there = {each.dataset for each in evidence.trainings} | set(evidence.records["dataset"])
+    missing = [name for name in dict.fromkeys(datasets) if not any(is_dataset(source_of(full), name) for full in there)]
+    if missing:
+        yield f"Not in these runs: {', '.join(missing)}."
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"

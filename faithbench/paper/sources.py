@@ -1,0 +1,201 @@
+"""Where the number of a cell comes from: records, the report of a training, times. One small class for each."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import pandas as pd
+
+from faithbench import spec
+from faithbench.datasets.seqpg import PUBLISHED as SEGMENTS
+from faithbench.paper.claims import Claim, only, twice
+from faithbench.paper.evidence import Evidence
+from faithbench.paper.matching import but_seed, same, setting
+from faithbench.paper.trainings import Training
+from faithbench.results import short
+from faithbench.stats import intervals
+
+DECIDING = ("variant", "contrastive")  # parameters that make an explainer another one; others are said below the table
+STRICT_PROTOCOL, PAPER_PROTOCOL = "protocol=strict", "protocol=paper"
+ONLY_STRICT = "only strict"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a row of a table speaks of, as specs; `*` in a model stands for the backbone.
+
+    `explainer` has the published settings, and `name` is what the paper calls it.
+    """
+
+    model: str
+    explainer: str
+    dataset: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number with its interval over `n` texts; NaN if there is none.
+
+    `written` is how it is shown where a number does not say all. `remarks` go below the table, once each.
+    """
+
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 0
+    deviation: float = math.nan
+    written: str = ""
+    remarks: tuple[str, ...] = ()
+    lack: str = ""
+
+
+class Source(Protocol):
+    """Looks up a cell."""
+
+    has_interval: ClassVar[bool]
+
+    def __call__(self, evidence: Evidence, subject: Subject) -> Cell: ...
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of a metric over texts; on `documents` of the Sequence Pointing Game if it needs them."""
+
+    metric: str
+    documents: bool = False
+    has_interval: ClassVar[bool] = True
+
+    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
+        claim = only(self._claims(evidence, subject, self.metric))
+        if claim is None:
+            strict = self.metric.replace(PAPER_PROTOCOL, STRICT_PROTOCOL)
+            missed = strict != self.metric and self._claims(evidence, subject, strict)
+            return Cell(lack=ONLY_STRICT if missed else "")
+        return cell_of(claim, tuple(_remarks(claim, subject, self.documents)))
+
+    def _claims(self, evidence: Evidence, subject: Subject, metric: str) -> list[Claim]:
+        wanted = subject.explainer
+        return evidence.claims(
+            subject.model,
+            subject.dataset,
+            self.documents,
+            lambda full: same("explainer", full, wanted, DECIDING.__contains__),
+            metric,
+        )
+
+
+def cell_of(claim: Claim, remarks: tuple[str, ...] = ()) -> Cell:
+    """What a claim says."""
+    seeds, found, (explainer, metric) = claim.group.seeds, claim.group.intervals, claim.place
+    flat, n = explainer * len(seeds.block.metrics) + metric, claim.texts
+    if n == 0:
+        return Cell(lack=f"{short('explainer', claim.explainer)} has no value on any text (failed or undefined)")
+    trained = int(seeds.count[explainer, metric])
+    return Cell(
+        float(seeds.block.means[explainer, metric]),
+        float(found.low[flat]),
+        float(found.high[flat]),
+        n,
+        float(seeds.deviation[explainer, metric]),
+        remarks=remarks + (_several(claim.group.model, trained),) * (trained > 1),
+    )
+
+
+def _several(model: str, trainings: int) -> str:
+    return (
+        f"{short('model', model)}: means over {trainings} trainings that differ in their seed; seeds ± is the standard "
+        "deviation of their means."
+    )
+
+
+def _remarks(claim: Claim, subject: Subject, documents: bool) -> list[str]:
+    """Settings of the explainer and of the documents that are not the published ones."""
+    found = [setting("explainer", claim.explainer, subject.explainer, but_seed)]
+    if documents:
+        published = spec.write("seqpg", {"segment": SEGMENTS.get(subject.dataset, 0)})
+        told = ("segment", "segments", "documents", "confidence")
+        found.append(setting("dataset", claim.group.dataset, published, told.__contains__))
+    names = (subject.name, f"SeqPG on {subject.dataset}")
+    return [f"{name}: {each[0]}; the paper: {each[1]}." for name, each in zip(names, found, strict=False) if each]
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number that the training reported, such as the test accuracy in percent: mean over trainings."""
+
+    keys: tuple[str, ...]
+    has_interval: ClassVar[bool] = False
+
+    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
+        found = [each.number(*self.keys) for each in evidence.trained(subject.model, subject.dataset)]
+        values = [value for value in found if math.isfinite(value)]
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+        remarks = (_several(evidence.model(subject.model), len(values)),) * (len(values) > 1)
+        return Cell(_mean(values), deviation=deviation, remarks=remarks)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Thousands of steps to the best validation accuracy, such as 3.67; of two phases, such as 1+4.33."""
+
+    has_interval: ClassVar[bool] = False
+
+    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
+        trained = evidence.trained(subject.model, subject.dataset)
+        phases = [_thousands(trained, *keys) for keys in (("start", "best_step"), ("best_step",))]
+        if math.isnan(phases[-1]):
+            return Cell()
+        told = [phase for phase in phases if not math.isnan(phase)]
+        return Cell(sum(told), written="+".join(f"{phase:g}" for phase in told))
+
+
+def _thousands(trained: Sequence[Training], *keys: str) -> float:
+    return round(_mean([training.number(*keys) for training in trained]) / 1000, 2)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Mean seconds of an explanation over all attributions that the runs computed for one model."""
+
+    model: str
+    has_interval: ClassVar[bool] = True
+
+    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
+        frame = evidence.times
+        frame = frame[_chosen(frame["model"], lambda full: evidence.is_model(full, self.model))]
+        wanted = subject.explainer
+        frame = frame[_chosen(frame["explainer"], lambda full: same("explainer", full, wanted, DECIDING.__contains__))]
+        explainers = sorted(set(frame["explainer"]))
+        if len(explainers) > 1:
+            raise twice(*(f"seconds of {short('explainer', each)}" for each in explainers[:2]))
+        values = pd.to_numeric(frame["seconds"]).to_numpy(dtype=np.float64)
+        values = values[np.isfinite(values)]
+        if len(values) == 0:
+            return Cell()
+        apart = setting("explainer", explainers[0], wanted, but_seed)
+        remarks = [f"Seconds are over texts of {', '.join(sorted({short('dataset', d) for d in frame['dataset']}))}."]
+        remarks += [f"{subject.name}: {apart[0]}; the paper: {apart[1]}."] if apart else []
+        found = intervals(values[:, None], np.ones((len(values), 1)))
+        return Cell(_mean(values), float(found.low[0]), float(found.high[0]), len(values), remarks=tuple(remarks))
+
+
+def _chosen(column: "pd.Series[str]", fits: Callable[[str], bool]) -> "pd.Series[bool]":
+    return column.map({name: fits(name) for name in column.unique()}).astype(bool)
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """What runs do not measure."""
+
+    has_interval: ClassVar[bool] = False
+
+    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
+        return Cell()
+
+
+def _mean(values: "Sequence[float] | np.ndarray") -> float:
+    finite = [float(value) for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan

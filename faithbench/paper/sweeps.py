@@ -1,0 +1,94 @@
+"""Figures 5 and 6 of the paper: what becomes of B-cos models and their explanations as B grows."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import pandas as pd
+
+from faithbench import spec
+from faithbench.paper.claims import most_texts, only
+from faithbench.paper.evidence import Evidence
+from faithbench.paper.figure import PaperFigure
+from faithbench.paper.layouts import ACCURACY, COMP, ENTROPY, EXPLAINERS, LAYOUTS
+from faithbench.paper.matching import same, value_of
+from faithbench.paper.published import number
+from faithbench.paper.sources import Cell, Mean, Reported, Subject, cell_of
+
+RATE, SHARE = "positive_rate", "special_share"
+BALANCED, SPECIAL = Reported(("test", "balanced_accuracy")), Mean(SHARE)
+Quantity = Callable[[Evidence, Subject], Cell]
+Point = tuple[str, str, str, float, float, float, float]
+
+
+def over_b(evidence: Evidence) -> PaperFigure:
+    """Figure 5: `value` by `panel` (accuracy, comp, entropy), `source` (ours, paper) and `b`, with its interval."""
+    sources: dict[str, Quantity] = {"accuracy": ACCURACY, "comp": COMP, "entropy": ENTROPY}
+    rows = [
+        _point(panel, evidence.backbone, b, source(evidence, subject))
+        for panel, source in sources.items()
+        for b, subject in _swept(evidence).items()
+    ]
+    layout = LAYOUTS["table8"]
+    paper = [
+        (panel, "paper", layout.backbone, float(row["b"]), number(row[panel]), math.nan, math.nan)
+        for panel in sources
+        for row in layout.published.to_dict("records")
+    ]
+    return _figure("figure5", rows, tuple(sources), paper)
+
+
+def of_bias(evidence: Evidence) -> PaperFigure:
+    """Figure 6: `value` by `panel` and `b`: rates of class 1, of texts with a word too (`series`), and others."""
+    words = sorted(
+        str(value_of("metric", metric, "word"))
+        for metric in evidence.records["metric"].unique()
+        if same("metric", metric, RATE, lambda key: key != "word") and value_of("metric", metric, "word")
+    )
+    wanted: dict[tuple[str, str], Quantity] = {
+        ("positive rate", ""): _rate(""),
+        ("balanced accuracy", ""): BALANCED,
+        ("special tokens", ""): SPECIAL,
+    }
+    wanted |= {("positive rate by word", word): _rate(word) for word in dict.fromkeys(words)}
+    rows = [
+        _point(panel, series or evidence.backbone, b, source(evidence, subject))
+        for (panel, series), source in wanted.items()
+        for b, subject in _swept(evidence).items()
+    ]
+    return _figure("figure6", rows, ("positive rate", "balanced accuracy", "special tokens", "positive rate by word"))
+
+
+def _figure(name: str, rows: Iterable[Point], panels: Sequence[str], paper: Iterable[Point] = ()) -> PaperFigure:
+    ours = [row for row in rows if math.isfinite(row[4])]
+    lacking = [panel for panel in panels if all(row[0] != panel for row in ours)]
+    notes = (f"{name}: nothing in these runs for {', '.join(lacking)}.",) * bool(lacking)
+    columns = ["panel", "source", "series", "b", "value", "low", "high"]
+    return PaperFigure(name, pd.DataFrame([*ours, *paper], columns=columns), notes)
+
+
+def _point(panel: str, series: str, b: float, cell: Cell) -> Point:
+    return panel, "ours", series, b, cell.value, cell.low, cell.high
+
+
+def _swept(evidence: Evidence) -> dict[float, Subject]:
+    """The B-cos models that differ from the usual one in B alone, by B."""
+    usual = evidence.model("bcos-*")
+    found = {
+        float(b)
+        for full in evidence.models
+        if same("model", full, usual, lambda key: key not in ("seed", "b"))
+        and isinstance(b := value_of("model", full, "b"), (int, float))
+    }
+    return {b: Subject(f"bcos-*(b={b})", EXPLAINERS["B-cos"], "hatexplain", "B-cos") for b in sorted(found)}
+
+
+def _rate(word: str) -> Quantity:
+    """The rate of class 1, which is the same for all explainers: from the one that ran on most texts."""
+    metric = spec.write(RATE, {"word": word} if word else {})
+
+    def cell(evidence: Evidence, subject: Subject) -> Cell:
+        claims = evidence.claims(subject.model, subject.dataset, False, lambda _: True, metric)
+        claim = only(most_texts(claims))
+        return Cell() if claim is None else cell_of(claim)
+
+    return cell

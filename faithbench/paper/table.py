@@ -1,0 +1,150 @@
+"""A table of the paper with the numbers of runs in its cells, and the published ones beside them if wanted."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from faithbench.layout import places_of, shown, with_interval
+from faithbench.paper.layouts import Layout
+from faithbench.paper.published import PAPER, number
+from faithbench.paper.sources import Cell, Seconds
+from faithbench.tables import WRITERS, check_format, csv
+
+MINUS = "\u2212"
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """What runs say in the rows and columns of a published table.
+
+    `cells` has the published table's value columns, each with a cell for every row; `notes` are sentences on how ours
+    differ from the published ones, or why cells are empty.
+    """
+
+    layout: Layout
+    backbone: str
+    published: pd.DataFrame
+    cells: Mapping[str, tuple[Cell, ...]]
+    notes: tuple[str, ...]
+
+    def frame(self, beside_paper: bool = False) -> pd.DataFrame:
+        """The published columns with our values, then `_low`, `_high` and `_n` of those that have an interval.
+
+        With `beside_paper` also `_paper`, the published number; `_difference`, ours less that; and
+        `_interval_holds_paper`. What was not run is missing.
+        """
+        found = self._named()
+        for name, cells in self.cells.items():
+            written = any(cell.written for cell in cells)
+            values = [cell.written if written else cell.value for cell in cells]
+            found[name] = pd.Series(values, dtype=object if written else float)
+        for name, cells in self.cells.items():
+            if self.layout.columns[name].has_interval:
+                found[f"{name}_low"] = [cell.low for cell in cells]
+                found[f"{name}_high"] = [cell.high for cell in cells]
+                found[f"{name}_n"] = pd.Series([cell.n or pd.NA for cell in cells], dtype="Int64")
+        for name in self.cells if beside_paper else ():
+            found[f"{name}_paper"] = self.published[name]
+            found[f"{name}_difference"] = [difference(*pair) for pair in self._pairs(name)]
+            inside = [holds_paper(*pair) for pair in self._pairs(name)]
+            found[f"{name}_interval_holds_paper"] = pd.Series(inside, dtype="boolean")
+        return found
+
+    def render(self, format: str = "markdown", beside_paper: bool = False) -> str:
+        """As `markdown` or `latex` in the paper's shape with a legend, or `frame` as `csv`.
+
+        Raises:
+            UserError: another format.
+        """
+        check_format(format)
+        if format == "csv":
+            return csv(self.frame(beside_paper))
+        return WRITERS[format]([self._title(), self._grid(beside_paper), *self._legend(beside_paper), *self.notes])
+
+    def _named(self) -> pd.DataFrame:
+        """The published rows, under our backbone."""
+        return self.published.assign(backbone=self.backbone) if "backbone" in self.published else self.published.copy()
+
+    def _pairs(self, name: str) -> Iterator[tuple[Cell, float]]:
+        """Our cells of a column, with the published numbers."""
+        return zip(self.cells[name], map(number, self.published[name]), strict=True)
+
+    def _title(self) -> str:
+        return f"**Table {self.layout.number} of {PAPER}, with {self.backbone}**"
+
+    def _grid(self, beside_paper: bool) -> pd.DataFrame:
+        """Texts for people; in the paper's shape if that is not the file's."""
+        named = self._named()[self.layout.keys]
+        if self.layout.grid is None:
+            texts = {name: self._texts(name, range(len(named)), beside_paper) for name in self.cells}
+            return named.assign(**texts)
+        rows, across = self.layout.grid
+        columns: dict[tuple[str, str], list[str]] = {}
+        for value, group in named.groupby(across, sort=False):
+            columns |= {("", key): list(group[key]) for key in rows}
+            columns |= {(str(value), name): self._texts(name, group.index, beside_paper) for name in self.cells}
+        return pd.DataFrame(columns)
+
+    def _texts(self, name: str, rows: Iterable[int], beside_paper: bool) -> list[str]:
+        """The cells of a column in these rows."""
+        cells = [self.cells[name][row] for row in rows]
+        published = [self.published[name][row] for row in rows] if beside_paper else [""] * len(cells)
+        places = _places(cells, isinstance(self.layout.columns[name], Seconds))
+        return [cell_text(*pair, places) for pair in zip(cells, published, strict=True)]
+
+    def _legend(self, beside_paper: bool) -> list[str]:
+        """What the cells say, and whose numbers the paper's are."""
+        layout = self.layout
+        lines = [" ".join(layout.meanings)]
+        if any(source.has_interval for source in layout.columns.values()):
+            lines.append(
+                "Cells hold means over texts with 95 % bootstrap intervals, ± half the width, or (low, high) where one "
+                "is lopsided, and in parentheses the number of texts. Empty cells were not run."
+            )
+        whose = f"{PAPER}, Table {layout.number}, {layout.backbone}"
+        if beside_paper:
+            lines.append(
+                f"paper: the number of {whose}; in parentheses ours less that, and whether it lies inside or outside "
+                "of our interval, which knows nothing of the paper's own error."
+            )
+        else:
+            lines.append(f"Rows and columns are those of {whose}.")
+        if layout.backbone != self.backbone:
+            lines.append(f"Ours are of another backbone, {self.backbone}, and need not agree with the paper's.")
+        return lines
+
+
+def difference(cell: Cell, paper: float) -> float:
+    """Ours less the published number; NaN if one is not there. Steps of two phases are added up."""
+    return cell.value - paper
+
+
+def holds_paper(cell: Cell, paper: float) -> object:
+    """Whether our interval holds the published number; missing if one is not there."""
+    return cell.low <= paper <= cell.high if math.isfinite(paper) and math.isfinite(cell.low) else pd.NA
+
+
+def cell_text(cell: Cell, published: str, places: int) -> str:
+    """Such as `25.1 ± 2.1 (80); paper 59.66 (−34.6, outside)`; empty if there is neither."""
+    parts = []
+    if math.isfinite(cell.value):
+        parts.append(cell.written or with_interval(cell.value, cell.low, cell.high, places))
+        parts[0] += f"; seeds ± {shown(cell.deviation, places)}" if math.isfinite(cell.deviation) else ""
+        parts[0] += f" ({cell.n:,})" if cell.n else ""
+    if published:
+        parts.append(f"paper {published}")
+        apart, inside = difference(cell, number(published)), holds_paper(cell, number(published))
+        if math.isfinite(apart):
+            sign = "+" if round(apart, places) > 0 else ""
+            verdict = "" if inside is pd.NA else ", inside" if inside else ", outside"
+            parts[-1] += f" ({sign}{shown(apart, places)}{verdict})"
+    return "; ".join(parts).replace("-", MINUS)
+
+
+def _places(cells: Sequence[Cell], small: bool) -> int:
+    """Decimals of a column, as in other tables; so many that the least number shows two digits if it may be small."""
+    places = places_of(cell.high - cell.low for cell in cells)
+    least = min((abs(cell.value) for cell in cells if math.isfinite(cell.value) and cell.value), default=1.0)
+    return max(places, 1 - math.floor(math.log10(least))) if small else places

@@ -1,0 +1,46 @@
+"""Positive rate: how often a model predicts a class, of texts with a word perhaps (arXiv 2502.12992, Figure 6)."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from faithbench.types import Attribution, Measurement, Text
+from faithbench_metrics.limits import check_whole
+
+
+@dataclass(frozen=True)
+class PositiveRate:
+    """100 if the explained class, which in runs is the predicted one, is `positive`, else 0: the mean is a rate.
+
+    In percent. It describes the model: the scores play no part, and all explainers of a model have the same value.
+    With `word` the mean is the rate among texts that hold it; it is not defined (NaN, weight 0) for the others, such as
+    one without a source, whose pieces of words say too little. The whole source counts, also what a model's limit cuts
+    off.
+
+    Args:
+        positive: the class that counts; one that the model does not have is never predicted.
+        word: looked for as a whole, with no letter, digit or underscore beside it, in upper or lower case; several
+            words are looked for as they are written. Empty for all texts.
+    """
+
+    positive: int = 1
+    word: str = ""
+    kind: ClassVar[str] = "model"
+    higher_is_better: ClassVar[bool | None] = None
+    on_request: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_whole("positive", self.positive, 0, 1_000_000)
+        if self.word != self.word.strip():
+            raise ValueError(f"word={self.word!r} is not allowed; it must not begin or end with white space.")
+
+    def __call__(self, text: Text, attribution: Attribution) -> Measurement:
+        if self.word and not holds(text.source, self.word):
+            return Measurement(math.nan, weight=0.0)
+        return Measurement(100.0 if attribution.target == self.positive else 0.0)
+
+
+def holds(source: str, word: str) -> bool:
+    """Whether a word occurs as a whole, whatever its case."""
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", source, re.IGNORECASE) is not None

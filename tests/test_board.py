@@ -1,0 +1,525 @@
+"""Leaderboards: every fault that can be planted in one is found and named; what is sound passes."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from faithbench_explainers.occlusion import Occlusion
+from faithbench_metrics.comprehensiveness import Comprehensiveness
+from fixtures_run import DATA, Ended, call, trained_cache, use_cache
+from records import COMP, column, record, run_of
+
+import faithbench
+from faithbench import board as board_module
+from faithbench.board_folder import read_board
+from faithbench.board_overview import MARK
+from faithbench.errors import UserError
+from faithbench.spec import build
+from faithbench.tables import render, table
+
+LEADERBOARDS = Path(__file__).parent.parent / "leaderboards"
+METRICS = ("comprehensiveness", "sufficiency", "evidence", "entropy")
+PLAN = faithbench.Plan((DATA,), ("conv-tiny",), ("random", "occlusion"), METRICS, limit=6)
+RANDOM, OCCLUSION = (build("explainer", name).full for name in PLAN.explainers)
+FULL = build("dataset", DATA).full
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `leaderboards/tiny`, published from a real run, and the overview."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        use_cache(patch, trained_cache())
+        patch.chdir(folder)
+        faithbench.run(PLAN, Path("run"), device="cpu")
+        faithbench.publish(Path("run"), Path("leaderboards/tiny"))
+        faithbench.build_boards()
+    return folder
+
+
+@pytest.fixture
+def board(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the board, relative to the working folder, that may be damaged; neither data nor models are there."""
+    shutil.copytree(home / "leaderboards", tmp_path / "leaderboards")
+    use_cache(monkeypatch, tmp_path / "nothing")
+    monkeypatch.chdir(tmp_path)
+    return Path("leaderboards/tiny")
+
+
+def change(board: Path, how: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Changes a board's records, and makes its tables and the overview again, so that they are not the fault."""
+    (path,) = (board / "records").glob("*.parquet")
+    how(pd.read_parquet(path)).to_parquet(path, index=False)
+    faithbench.build_boards()
+
+
+def change_text(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def change_manifest(board: Path, how: Callable[[dict], object]) -> None:
+    manifest = json.loads((board / "manifest.json").read_text())
+    how(manifest)
+    (board / "manifest.json").write_text(json.dumps(manifest))
+
+
+def problems(capsys: pytest.CaptureFixture[str], *folders: Path) -> list[str]:
+    """What `board check` complains of: status 1 and every line names the board."""
+    ended = call(capsys, "board", "check", *folders)
+    assert (ended.status, ended.err) == (1, "")
+    return ended.out.splitlines()
+
+
+def assert_refused(ended: Ended, *words: str) -> None:
+    assert ended.status == 2
+    assert len(ended.err.splitlines()) == len(ended.complaints) == 1
+    assert [word for word in words if word not in ended.err] == []
+
+
+def test_a_sound_board_passes_with_one_line_each(board: Path, capsys):
+    ended = call(capsys, "board", "check", board)
+    assert (ended.status, ended.out, ended.err) == (0, f"{board}: as its records say: 48 records, 1 plan\n", "")
+    ended = call(capsys, "board", "check")
+    assert (ended.status, len(ended.out.splitlines()), ended.err) == (0, 2, "")
+
+
+def test_the_manifest_says_what_the_data_offer(board: Path):
+    (entry,) = read_board(board).manifest["datasets"].values()
+    assert (entry["texts"], entry["split_texts"]) == (6, 40)
+    assert entry["offers"] == sorted(entry["offers"])
+    assert "evidence" in entry["offers"]
+    assert "rationale" not in entry["offers"]
+
+
+@pytest.mark.parametrize("name", ["table.md", "table.csv"])
+def test_an_edited_number_is_shown(name: str, board: Path, capsys):
+    number = "| random" if name == "table.md" else RANDOM
+    line = next(line for line in (board / name).read_text().splitlines() if number in line)
+    digit = next(i for i in range(len(line) - 1, 0, -1) if line[i].isdigit())
+    edited = line[:digit] + str((int(line[digit]) + 1) % 10) + line[digit + 1 :]
+    change_text(board / name, line, edited)
+    found = problems(capsys, board)
+    assert found[0].startswith(f"{board}: {name} is not what the records give; make it with `faithbench board build`")
+    assert {f"-{edited}", f"+{line}"} <= set(found)
+    assert {each[0] for each in found[1:]} <= set("-+@ ")
+
+
+def test_a_long_difference_is_cut(board: Path, capsys):
+    (board / "table.csv").write_text("".join(f"line {i}\n" for i in range(1000)))
+    found = problems(capsys, board)
+    assert len(found) < 50
+    assert found[-1].startswith("… and 9")
+
+
+def test_tables_that_are_missing_or_made_by_nothing_are_named(board: Path, capsys):
+    (board / "table.md").rename(board / "table99.md")
+    assert problems(capsys, board) == [
+        f"{board}: table.md is missing; make it with `faithbench board build`",
+        f"{board}: table99.md is made by nothing: no plan has a line like = ['table99']",
+    ]
+
+
+def test_the_overview_is_checked_with_all_boards(board: Path, capsys):
+    change_text(Path("leaderboards/README.md"), "| 6 | 1 |", "| 600 | 1 |")
+    assert call(capsys, "board", "check", board).status == 0
+    found = problems(capsys)
+    assert found[0].startswith(f"{board}: as its records say")
+    assert found[1].startswith("leaderboards: README.md is not what the records give")
+    assert any(line.startswith("-") and "| 600 |" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("dataset", "planted(train=400, validation=100, test=41)"),
+        ("model", "conv-tiny(seed=43)"),
+        ("explainer", OCCLUSION.replace("window=1", "window=2")),
+        ("metric", "comprehensiveness(protocol=paper, operator=mask)"),
+    ],
+)
+def test_a_record_of_another_spec_is_found(kind: str, name: str, board: Path, capsys):
+    def respell(frame: pd.DataFrame) -> pd.DataFrame:
+        row = frame[(frame["explainer"] == OCCLUSION) & frame["metric"].str.startswith("comp")].index[0]
+        frame.loc[row, kind] = name
+        return frame
+
+    change(board, respell)
+    found = problems(capsys, board)
+    assert f"{board}: {kind} {name} of 1 records is in no plan (plan.toml)" in found
+    assert any("has 5 of the 6 texts of plan.toml" in line for line in found)
+
+
+def test_a_cell_of_known_parts_that_no_plan_crosses_is_found(board: Path, capsys):
+    plan = (board / "plan.toml").read_text()
+    for name, explainer, metrics in (("a", "random", METRICS[1:]), ("b", "occlusion", METRICS)):
+        words = plan.replace('"random", "occlusion"', f'"{explainer}"').replace(f'"{METRICS[0]}", ', "")
+        text = words if metrics == METRICS[1:] else words.replace("metrics = [", f'metrics = ["{METRICS[0]}", ')
+        (board / f"plan-{name}.toml").write_text(text)
+    (board / "plan.toml").unlink()
+    assert problems(capsys, board) == [
+        f"{board}: random on conv-tiny on {DATA} by comprehensiveness is in no plan (plan-a.toml, plan-b.toml)"
+    ]
+
+
+def test_all_plans_of_a_board_count(board: Path, capsys):
+    text = (board / "plan.toml").read_text()
+    (board / "plan-random.toml").write_text(text.replace('"random", "occlusion"', '"random"'))
+    change_text(board / "plan.toml", '"random", "occlusion"', '"occlusion"')
+    assert call(capsys, "board", "check", board).status == 0
+    change_text(board / "plan-random.toml", "limit = 6", "limit = 7")
+    names = "comprehensiveness, sufficiency, evidence, entropy"
+    assert problems(capsys, board) == [
+        f"{board}: random on conv-tiny on {DATA} by {names} has 6 of the 7 texts of plan-random.toml"
+    ]
+
+
+def test_a_missing_cell_is_found(board: Path, capsys):
+    change(board, lambda frame: frame[(frame["explainer"] != RANDOM) | (frame["metric"] != "evidence")])
+    assert problems(capsys, board) == [
+        f"{board}: random on conv-tiny on {DATA} by evidence has 0 of the 6 texts of plan.toml"
+    ]
+
+
+def test_a_metric_that_the_data_offer_all_for_is_missed_even_if_no_record_of_it_is_there(board: Path, capsys):
+    change(board, lambda frame: frame[frame["metric"] != "evidence"])
+    assert len(problems(capsys, board)) == 2
+
+
+def test_an_older_manifest_is_filled_in_from_what_was_measured(board: Path, capsys):
+    def forget(manifest: dict) -> None:
+        for entry in manifest["datasets"].values():
+            del entry["offers"], entry["split_texts"]
+
+    change_manifest(board, forget)
+    change_text(board / "plan.toml", "limit = 6", "limit = 50")  # there are no more than 6 then
+    assert call(capsys, "board", "check", board).status == 0
+    change(board, lambda frame: frame[(frame["explainer"] != RANDOM) | (frame["metric"] != "evidence")])
+    assert len(problems(capsys, board)) == 1
+    change(board, lambda frame: frame[frame["metric"] != "evidence"])
+    assert problems(capsys, board) == [f"{board}: metric evidence of plan.toml is measured on none of its data sets"]
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_only_what_fits_the_data_is_missed(older: bool, tmp_path: Path, capsys):
+    """Documents are judged by the model's own backbone and only for metrics of segments; rationales are not planted."""
+    documents = (
+        "seqpg(dataset='hatexplain(classes=2)', judge='conv-tiny(seed=42)', segment=25, segments=2, documents=500, "
+        "confidence=0.75, seed=0)"
+    )
+    planted = "planted(train=2000, validation=200, test=200, cues=2, distractors=16, seed=0)"
+    fits = {
+        planted: ["evidence", COMP],
+        "hatexplain(classes=2)": ["rationale_auprc", COMP],
+        documents: ["pointing_accuracy"],
+    }
+    records = [
+        record(1.0, text, dataset=d, metric=m) for d, metrics in fits.items() for m in metrics for text in (0, 1)
+    ]
+    board = run_of(
+        tmp_path / "board",
+        [replace(each, explainer=OCCLUSION, metric=build("metric", each.metric).full) for each in records],
+    )
+    board.joinpath("plan.toml").write_text(
+        'datasets = ["planted", "hatexplain", "seqpg(dataset=hatexplain)"]\nmodels = ["conv-tiny"]\nlimit = 2\n'
+        'explainers = ["occlusion"]\n'
+        'metrics = ["evidence", "rationale_auprc", "comprehensiveness", "pointing_accuracy"]\n'
+    )
+    offers = {planted: ["evidence"], "hatexplain(classes=2)": ["rationale"], documents: ["segments"]}
+    about = {"label": "", "fingerprint": "d"}
+    told = {d: about | ({} if older else {"offers": each, "split_texts": 2}) for d, each in offers.items()}
+    change_manifest(board, lambda manifest: manifest.update(datasets=told))
+    faithbench.build_boards([board])
+    ended = call(capsys, "board", "check", board)
+    assert (ended.status, ended.err) == (0, ""), ended.out
+    change_text(board / "plan.toml", "seqpg(dataset=hatexplain)", "seqpg(dataset=hatexplain, documents=400)")
+    assert len(problems(capsys, board)) == 2  # of other documents there are records, and of these none
+
+
+def test_fewer_and_more_texts_than_planned_are_found(board: Path, capsys):
+    def shorten(frame: pd.DataFrame) -> pd.DataFrame:
+        cell = (frame["explainer"] == RANDOM) & (frame["metric"] == "evidence")
+        return frame[~cell | (frame["text_id"] != frame[cell]["text_id"].iloc[0])]
+
+    change(board, shorten)
+    assert problems(capsys, board) == [
+        f"{board}: random on conv-tiny on {DATA} by evidence has 5 of the 6 texts of plan.toml"
+    ]
+    change_text(board / "plan.toml", "limit = 6", "limit = 5")
+    found = problems(capsys, board)
+    assert len(found) == 7
+    assert all("has 6 texts, more than the 5 of plan.toml" in line for line in found)
+
+
+def test_a_whole_block_that_was_not_run_is_one_line(board: Path, capsys):
+    change_text(board / "plan.toml", '"conv-tiny"', '"conv-tiny", "bcos-tiny"')
+    assert problems(capsys, board) == [
+        f"{board}: there are no records of bcos-tiny on {DATA}, of which plan.toml asks for 8 cells"
+    ]
+
+
+def test_a_limit_beyond_the_split_asks_for_the_split(board: Path, capsys):
+    change_text(board / "plan.toml", "limit = 6", "limit = 1000")
+    assert {line.rpartition(" has ")[2] for line in problems(capsys, board)} == {"6 of the 40 texts of plan.toml"}
+
+
+def test_failed_cells_are_there(board: Path, capsys):
+    def fail(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[frame["explainer"] == RANDOM, ["value", "error"]] = [np.nan, "RuntimeError: no oil"]
+        return frame
+
+    change(board, fail)
+    assert call(capsys, "board", "check", board).status == 0
+
+
+@pytest.mark.parametrize(("kind", "component"), [(OCCLUSION, Occlusion), ("comprehensiveness", Comprehensiveness)])
+def test_records_of_an_earlier_version_are_stale(kind: str, component: type, board: Path, capsys, monkeypatch):
+    monkeypatch.setattr(component, "version", 2, raising=False)
+    (line,) = problems(capsys, board)
+    word, records = ("explainer", 24) if component is Occlusion else ("metric", 12)
+    assert line.startswith(f"{board}: {word} {kind}")
+    assert line.endswith(f"has version 2 now, and {records} records are of version 1: run it again")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("lamp(size=3)", "'lamp' is not a known explainer"), ("random(sede=0)", "'sede' is not a known parameter")],
+)
+def test_a_component_that_is_not_installed_is_named(name: str, reason: str, board: Path, capsys):
+    change(board, lambda frame: frame.replace({"explainer": {RANDOM: name}}))
+    start = f"{board}: explainer {name} is not installed as it was, so its records cannot be checked: {reason}"
+    assert any(line.startswith(start) for line in problems(capsys, board))
+
+
+@pytest.mark.parametrize("what", ["dataset", "model"])
+def test_weights_and_data_that_the_manifest_does_not_name_are_found(what: str, board: Path, capsys):
+    change(board, lambda frame: frame.assign(**{f"{what}_fingerprint": "forged"}))
+    (line,) = problems(capsys, board)
+    assert line.startswith(f"{board}: 48 records of {FULL if what == 'dataset' else 'conv-tiny(seed=42) on ' + FULL}")
+    assert "fingerprint forged; manifest.json says " in line
+    change_manifest(board, lambda manifest: manifest.pop(f"{what}s"))
+    faithbench.build_boards()
+    assert any("manifest.json does not name it" in line for line in problems(capsys, board))
+
+
+def test_large_files_and_boards_are_found(board: Path, capsys):
+    (board / "notes.txt").write_bytes(b" " * 1_000_001)
+    (line,) = problems(capsys, board)
+    assert line == f"{board}: notes.txt has 1,000,001 bytes; a leaderboard's files have at most 1,000,000"
+    for i in range(3):
+        (board / f"notes-{i}.txt").write_bytes(b" " * 700_000)
+    assert any("bytes in all; a leaderboard has at most 2,000,000" in line for line in problems(capsys, board))
+
+
+def test_every_problem_of_every_board_is_said(board: Path, capsys):
+    shutil.copytree(board, board.parent / "other")
+    (board / "table.md").unlink()
+    (board / "table.csv").unlink()
+    change_text(board.parent / "other" / "plan.toml", "limit = 6", "limit = 7")
+    found = problems(capsys)
+    assert [line.partition(":")[0] for line in found if "leaderboards" in line[:12]] == [
+        *["leaderboards/other"] * 2, "leaderboards/tiny", "leaderboards/tiny", "leaderboards",
+    ]  # fmt: skip
+
+
+def write(name: str, text: str) -> Callable[[Path], object]:
+    return lambda board: (board / name).write_text(text)
+
+
+def extend(name: str, text: str) -> Callable[[Path], object]:
+    return lambda board: (board / name).write_text((board / name).read_text() + text)
+
+
+def repeat(value: float) -> Callable[[Path], object]:
+    """Adds a file with the first record once more, its value changed."""
+
+    def again(board: Path) -> None:
+        (path,) = (board / "records").glob("*.parquet")
+        first = pd.read_parquet(path).iloc[:1]
+        first.assign(value=first["value"] + value).to_parquet(board / "records" / "more.parquet", index=False)
+
+    return again
+
+
+def spoil(**columns: object) -> Callable[[Path], object]:
+    def again(board: Path) -> None:
+        (path,) = (board / "records").glob("*.parquet")
+        pd.read_parquet(path).assign(**columns).to_parquet(path, index=False)
+
+    return again
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (extend("plan.toml", "limits = 3\n"), ["plan.toml", "'limits'", "did you mean"]),
+        (write("plan-b.toml", 'datasets = ["planted"]\nmodels = ["conv-tinny"]\n'), ["plan-b.toml", "'conv-tinny'"]),
+        (
+            write("plan.toml", f'datasets = ["{DATA}"]\nmodels = ["conv-tiny"]\nexplainers = ["lamp"]\n'),
+            ["plan.toml", "'lamp'", "explainer"],
+        ),
+        (write("plan.toml", "datasets = ["), ["plan.toml", "TOML"]),
+        (repeat(0.0), ["two records for one cell", OCCLUSION, "on text"]),
+        (repeat(1.0), ["two records for one cell", OCCLUSION, "on text"]),
+        (lambda board: shutil.rmtree(board / "records"), ["is not a board", "no records"]),
+        (lambda board: next((board / "records").iterdir()).unlink(), ["holds no records"]),
+        (lambda board: (board / "plan.toml").unlink(), ["is not a board", "no plan.toml"]),
+        (lambda board: (board / "manifest.json").unlink(), ["is not a board", "no manifest.json"]),
+        (write("manifest.json", "[]"), ["manifest.json", "datasets", "table"]),
+        (write("manifest.json", '{"models": {"a on b": {"label": "a"}}}'), ["manifest.json", "fingerprint", "a on b"]),
+        (lambda board: (board / "records" / "x.parquet").write_bytes(b"PAR1"), ["x.parquet", "corrupt"]),
+        (spoil(version="one"), ["version", "'one'", "1.1"]),
+        (spoil(model=None), ["model", "no text"]),
+    ],
+)
+def test_what_is_no_board_is_refused_in_one_sentence(how: Callable[[Path], object], words: list[str], board, capsys):
+    how(board)
+    assert_refused(call(capsys, "board", "check", board), str(board), *words)
+
+
+@pytest.mark.parametrize("command", ["check", "build"])
+def test_without_any_board_there_is_nothing_to_do(command: str, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert_refused(call(capsys, "board", command), "no board below", str(tmp_path / "leaderboards"))
+
+
+@pytest.mark.skipif(not LEADERBOARDS.is_dir(), reason="the leaderboards are not beside the tests")
+def test_the_boards_of_this_repository_are_as_their_records_say(tmp_path: Path, monkeypatch, capsys):
+    use_cache(monkeypatch, tmp_path)
+    monkeypatch.chdir(LEADERBOARDS.parent)
+    ended = call(capsys, "board", "check")
+    assert (ended.status, ended.err) == (0, ""), ended.out
+
+
+def test_building_again_changes_nothing(board: Path, capsys):
+    before = {path: path.read_bytes() for path in Path("leaderboards").rglob("*") if path.is_file()}
+    ended = call(capsys, "board", "build")
+    assert ended.status == 0
+    assert ended.out.splitlines() == [
+        f"wrote {path}" for path in (board / "table.md", board / "table.csv", Path("leaderboards/README.md"))
+    ]
+    assert {path: path.read_bytes() for path in Path("leaderboards").rglob("*") if path.is_file()} == before
+
+
+def test_published_tables_that_a_plan_is_like_are_built_and_checked(tmp_path: Path, capsys):
+    explainer, metric = build("explainer", "attention").full, "comprehensiveness(protocol=paper, operator=mask)"
+    place = {"dataset": "hatexplain(classes=2)", "model": "conv-minilm(seed=42)"}
+    board = run_of(tmp_path / "board", column(range(20, 40), explainer=explainer, metric=metric, **place))
+    board.joinpath("plan.toml").write_text(
+        'datasets = ["hatexplain"]\nmodels = ["conv-minilm"]\nexplainers = ["attention"]\n'
+        'metrics = ["comprehensiveness(protocol=paper)"]\nlike = ["table2", "figure5"]\n'
+    )
+    change_manifest(
+        board, lambda manifest: manifest.update(datasets={place["dataset"]: {"label": "", "fingerprint": "d"}})
+    )
+    written = [path.name for path in faithbench.build_boards([board])]
+    assert written == ["table.md", "table.csv", "table2.md", "table2.csv"]
+    assert "29.5" in (board / "table2.md").read_text()
+    assert "27.64" in (board / "table2.md").read_text()  # the paper's
+    assert call(capsys, "board", "check", board).status == 0
+    change_text(board / "table2.csv", "29.5", "39.5")
+    assert problems(capsys, board)[0].startswith(f"{board}: table2.csv is not what the records give")
+
+
+def test_building_one_board_keeps_the_overview_true(board: Path, capsys):
+    change_text(Path("leaderboards/README.md"), "| 6 | 1 |", "| 600 | 1 |")
+    assert call(capsys, "board", "build", board).status == 0
+    assert call(capsys, "board", "check").status == 0
+
+
+def test_the_overview_has_a_row_for_each_board(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seeds = [record(value, 0, model=f"conv-tiny(seed={seed})") for seed, value in ((1, 5.0), (2, 7.0))]
+    low = column(range(20), explainer="random(seed=0)")
+    high = [*column([50] * 20), *column([50] * 12, explainer="words(explainer='occlusion')")]
+    for name, records in {"a": [*low, *high], "b": seeds}.items():
+        faithbench.publish(run_of(tmp_path / f"run-{name}", records), Path("leaderboards", name))
+    (Path("leaderboards") / "b" / "README.md").write_text("# B\n")
+    faithbench.build_boards()
+    text = Path("leaderboards/README.md").read_text()
+    a, b = (line for line in text.splitlines() if line.startswith("| ["))
+    assert a.startswith("| [a](a/table.md) | planted | conv-tiny | 3: occlusion, random, words")
+    assert "| 20 | 1 | conv-tiny on planted, comprehensiveness: occlusion, words" in a
+    assert a.endswith(" (12 texts) |")
+    assert b.startswith("| [b](b/README.md) | planted | conv-tiny | 1: occlusion | 1 | 2 |")
+
+
+def test_a_page_that_a_person_wrote_is_left_alone(board: Path, capsys):
+    page = Path("leaderboards/README.md")
+    page.write_text("mine")
+    assert call(capsys, "board", "build", board).status == 0
+    assert_refused(call(capsys, "board", "build"), str(page), "person")
+    assert page.read_text() == "mine"
+    page.unlink()
+    assert call(capsys, "board", "build").status == 0
+    assert page.read_text().startswith(MARK)
+
+
+def test_publishing_keeps_the_table_and_leaves_out_what_it_does_not_need(tmp_path: Path):
+    values = np.random.default_rng(0).normal(10, 3, 50).astype(np.float32)
+    run = run_of(tmp_path / "run", column(values))
+    board_module.publish(run, tmp_path / "board")
+    published = pd.read_parquet(next((tmp_path / "board" / "records").iterdir()))
+    assert published.columns.tolist() == board_module.COLUMNS
+    assert published["value"].dtype == np.float32
+    assert (tmp_path / "board" / "table.md").read_text() == render([run])
+    assert (tmp_path / "board" / "table.csv").read_text() == render([run], "csv")
+
+
+def test_publishing_keeps_the_parts_of_metrics_that_ask_for_it(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(Comprehensiveness, "keep_parts", True, raising=False)
+    parts = (0.1, 0.2)
+    records = [record(1.0, 0, parts=parts), record(1.0, 0, metric="entropy(part=absolute, normalised=False)")]
+    board_module.publish(run_of(tmp_path / "run", records), tmp_path / "board")
+    kept = pd.read_parquet(next((tmp_path / "board" / "records").iterdir())).set_index("metric")["parts"]
+    assert kept[records[1].metric] is None
+    assert kept[records[0].metric].dtype == np.float32
+    assert kept[records[0].metric].tolist() == [np.float32(part) for part in parts]
+
+
+def test_publishing_leaves_out_earlier_weights_and_earlier_versions(tmp_path: Path):
+    earlier = [record(3.0, 0, model_fingerprint="earlier"), record(5.0, 0, version="1.0")]
+    board_module.publish(run_of(tmp_path / "run", [record(1.0, 0), *earlier]), tmp_path / "board")
+    assert table([tmp_path / "board"])["mean"].tolist() == [1.0]
+    assert len(read_board(tmp_path / "board").records) == 1
+
+
+def test_publishing_again_replaces_records_and_keeps_plans_that_are_there(tmp_path: Path):
+    board = tmp_path / "board"
+    board_module.publish(run_of(tmp_path / "run", [record(1.0, 0, dataset="imdb")]), board)
+    (board / "plan.toml").rename(board / "plan-mine.toml")
+    board_module.publish(run_of(tmp_path / "again", [record(2.0, 0)]), board)
+    assert table([board])["mean"].tolist() == [2.0]
+    assert [path.name for path in board.glob("plan*")] == ["plan-mine.toml"]
+
+
+def test_publishing_nothing_is_an_error(tmp_path: Path):
+    with pytest.raises(UserError, match="holds no records"):
+        faithbench.publish(run_of(tmp_path / "run", []), tmp_path / "board")
+
+
+def test_publishing_too_much_is_refused_and_the_records_that_are_there_stay(tmp_path: Path, monkeypatch):
+    board = tmp_path / "board"
+    board_module.publish(run_of(tmp_path / "run", [record(1.0, 0)]), board)
+    more = run_of(tmp_path / "more", column(np.random.default_rng(0).normal(size=500)))
+    with monkeypatch.context() as patch:
+        patch.setattr(board_module, "MAX_BYTES", 5_000)
+        with pytest.raises(UserError, match=r"parquet would have .* bytes; a leaderboard's files stay under 1 MB"):
+            board_module.publish(more, board)
+    assert table([board])["n"].tolist() == [1]
+    monkeypatch.setattr(board_module, "MAX_BOARD_BYTES", 5_000)
+    with pytest.raises(UserError, match="a leaderboard stays under 2 MB"):
+        board_module.publish(more, board)
+
+
+def test_two_names_that_would_be_one_file_are_two(tmp_path: Path):
+    models = [f"{'long' * 60}/{name}" for name in ("a", "b")]
+    run = run_of(tmp_path / "run", [record(1.0, 0, model=model) for model in (*models, "x/y", "x_y")])
+    board_module.publish(run, tmp_path / "board")
+    assert table([tmp_path / "board"])["model"].nunique() == 4

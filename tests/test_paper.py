@@ -1,0 +1,432 @@
+"""Tables in the layout of the published ones, filled with records."""
+
+import io
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures_run import call
+from records import column, run_of
+
+import faithbench
+from faithbench.errors import UserError
+from faithbench.latex import escape
+from faithbench.paper.layouts import COMP, ENTROPY, LAYOUTS, SEQPG, SUFF
+from faithbench.paper.published import FOLDERS, published
+from faithbench.spec import build
+from faithbench.store import Store
+from faithbench.tables import render, table
+from faithbench.types import Record
+
+SHARED = Path(__file__).parents[2] / "shared" / "paper"
+CONV, BCOS = "conv-minilm(seed=42)", "bcos-minilm(b=1.5, qkv=False, seed=42)"
+HATEXPLAIN = "hatexplain(classes=2)"
+DOCUMENTS = (
+    "seqpg(dataset='hatexplain(classes=2)', judge='conv-minilm(seed=42)', segment=25, segments=2, documents=500, "
+    "confidence=0.75, seed=0)"
+)
+PAPER_COMP = "comprehensiveness(protocol=paper, operator=mask)"
+STRICT_COMP = "comprehensiveness(protocol=strict, operator=mask)"
+PAPER_SEQPG = "seqpg(protocol=paper)"
+BY_BCOS = "bcos(contrastive=False)"
+LIME = "lime(n_samples={}, kernel_width=25.0, feature_selection=none, num_features=10, baseline=mask, seed=0)"
+VALUES = np.random.default_rng(0).normal(40, 12, 30)
+
+
+def cell(values: Sequence[float] = VALUES, **changes: object) -> list[Record]:
+    """Records of one cell: unless said otherwise comprehensiveness of `bcos` on bcos-minilm and HateXplain."""
+    usual = {"dataset": HATEXPLAIN, "model": BCOS, "explainer": BY_BCOS, "metric": PAPER_COMP}
+    return column(values, **{**usual, **changes})
+
+
+def told(run: Path, trainings: Mapping[str, Mapping[str, object]], dataset: str = HATEXPLAIN) -> Path:
+    """Adds to the run's manifest what is known of trainings."""
+    manifest = Store(run).manifest()
+    for model, report in trainings.items():
+        entry = {"label": model, "fingerprint": model, "hardware": "a CPU", "training": report, "truncated_texts": 0}
+        manifest["models"][f"{model} on {dataset}"] = entry
+    Store(run).write_text("manifest.json", json.dumps(manifest))
+    return run
+
+
+def accuracy(value: float, **more: object) -> dict[str, object]:
+    return {"test": {"accuracy": value, "balanced_accuracy": value - 1}, **more}
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    """A conventional and a B-cos model; what they are measured on is in few tables."""
+    records = cell() + cell(VALUES - 30, model=CONV, explainer="attention(variant=raw)", metric="entropy")
+    return run_of(tmp_path / "both", records)
+
+
+def rows(run: Path, like: str, **keys: str) -> pd.DataFrame:
+    frame = faithbench.paper_table([run], like).frame(beside_paper=True)
+    for key, value in keys.items():
+        frame = frame[frame[key] == value]
+    return frame
+
+
+def test_published_numbers_are_those_that_were_given():
+    if not SHARED.is_dir():
+        pytest.skip("the published numbers are not beside the checkout")
+    ours = next(folder for folder in FOLDERS if folder.is_dir())
+    assert {path.name for path in ours.iterdir()} == {path.name for path in SHARED.glob("*.csv")}
+    for path in SHARED.glob("*.csv"):
+        assert (ours / path.name).read_bytes() == path.read_bytes()
+
+
+def test_every_component_that_a_table_asks_for_can_be_built():
+    for layout in LAYOUTS.values():
+        for subject in layout.subjects:
+            build("explainer", subject.explainer)
+            for kind, text in (("model", subject.model.replace("*", "minilm")), ("dataset", subject.dataset)):
+                if text:
+                    build(kind, text)
+    for source in (COMP, SUFF, SEQPG, ENTROPY):
+        build("metric", source.metric)
+
+
+@pytest.mark.parametrize("like", LAYOUTS)
+def test_header_and_labels_are_the_published_ones(both: Path, like: str):
+    layout = LAYOUTS[like]
+    expected = published(layout.file, layout.where)
+    found = pd.read_csv(
+        io.StringIO(faithbench.paper_table([both], like).render("csv")), dtype=str, keep_default_na=False
+    )
+    assert list(found.columns)[: len(expected.columns)] == list(expected.columns)
+    labels = [key for key in layout.keys if key != "backbone"]
+    pd.testing.assert_frame_equal(found[labels], expected[labels])
+    assert set(found.get("backbone", ["minilm"])) == {"minilm"}
+    rest = list(found.columns)[len(expected.columns) :]
+    measured = [name for name, source in layout.columns.items() if source.has_interval]
+    assert rest == [f"{name}_{end}" for name in measured for end in ("low", "high", "n")]
+
+
+def test_tables_of_faithfulness_have_the_papers_shape(both: Path):
+    lines = faithbench.paper_table([both], "table2").render().splitlines()
+    header = [each.strip() for each in lines[2].split("|")[1:-1]]
+    names = [f"{data} {metric}" for data in ("ag_news", "imdb", "hatexplain") for metric in ("comp", "suff", "seqpg")]
+    assert header == ["kind", "explainer", *names]
+    labels = [tuple(each.strip() for each in line.split("|")[1:3]) for line in lines[4:17]]
+    expected = LAYOUTS["table2"].published[["kind", "explainer"]].drop_duplicates()
+    assert labels == list(expected.itertuples(index=False, name=None))
+    latex = faithbench.paper_table([both], "table2").render("latex")
+    assert r" &  & \multicolumn{3}{c}{ag\_news} & \multicolumn{3}{c}{imdb} & \multicolumn{3}{c}{hatexplain} \\" in latex
+    assert r"\cmidrule(lr){3-5}\cmidrule(lr){6-8}\cmidrule(lr){9-11}" in latex
+
+
+def test_a_cell_is_the_mean_over_texts_and_its_interval_that_of_the_plain_table(both: Path):
+    row = rows(both, "table2", kind="bcos", explainer="B-cos", dataset="hatexplain").iloc[0]
+    assert row["comp"] == pytest.approx(VALUES.mean(), rel=1e-12)
+    assert row["comp_n"] == 30
+    plain = table([both]).set_index("metric").loc[PAPER_COMP]
+    assert (row["comp_low"], row["comp_high"]) == pytest.approx((plain["low"], plain["high"]), rel=1e-12)
+    for like in ("table6", "table7"):  # of any backbone
+        again = rows(both, like, kind="bcos", explainer="B-cos", dataset="hatexplain").iloc[0]
+        assert (again["comp"], again["backbone"]) == (row["comp"], "minilm")
+
+
+def test_what_was_not_run_is_empty_and_never_zero(both: Path):
+    frame = rows(both, "table2")
+    assert frame[["comp", "suff", "seqpg"]].notna().to_numpy().sum() == 1
+    assert frame[["comp_n", "suff_n", "seqpg_n"]].notna().to_numpy().sum() == 1
+    csv = pd.read_csv(io.StringIO(faithbench.paper_table([both], "table2").render("csv")), keep_default_na=False)
+    assert (csv[["suff", "suff_low", "suff_n", "seqpg", "seqpg_n"]] == "").all(axis=None)
+    text = faithbench.paper_table([both], "table2").render()
+    line = next(line for line in text.splitlines() if re.match(r"\| bcos +\| DecompX", line))
+    assert set(line.split("DecompX")[1]) <= set(" |")
+    assert "Not in these runs: ag_news, imdb." in text
+
+
+def test_cells_without_any_value_are_empty_and_say_why(tmp_path: Path):
+    run = run_of(tmp_path / "run", cell([math.nan] * 3))
+    found = faithbench.paper_table([run], "table8")
+    assert found.frame()["comp"].isna().all()
+    assert "1 cell is empty: bcos has no value on any text (failed or undefined)." in found.notes
+
+
+def test_strict_records_do_not_fill_and_are_told_of(tmp_path: Path):
+    strict = cell(metric=STRICT_COMP) + cell(metric="seqpg(protocol=strict)", dataset=DOCUMENTS)
+    found = faithbench.paper_table([run_of(tmp_path / "run", strict)], "table5")
+    assert found.frame()[["comp", "seqpg"]].isna().all(axis=None)
+    (note,) = (note for note in found.notes if "strict" in note)
+    assert note.startswith("2 empty cells have records of the strict protocol only")
+    assert "--protocol paper fills them" in note
+    other = cell() + cell(metric=PAPER_COMP.replace("mask", "delete"))  # no protocol has this; it fills nothing either
+    assert faithbench.paper_table([run_of(tmp_path / "other", other)], "table5").frame()["comp"].notna().sum() == 1
+
+
+def test_seqpg_is_that_of_documents_of_the_data_set(tmp_path: Path):
+    imdb = DOCUMENTS.replace("hatexplain(classes=2)", "imdb").replace("segment=25", "segment=64")
+    records = cell([60.0, 80.0], metric=PAPER_SEQPG, dataset=DOCUMENTS)
+    records += cell([90.0, 92.0], metric=PAPER_SEQPG, dataset=imdb)
+    run = run_of(tmp_path / "run", records)
+    assert rows(run, "table8", b="1.50")["seqpg"].tolist() == [70.0]
+    assert rows(run, "table3", setup="B-cos LM")["seqpg"].tolist() == [91.0]
+    notes = faithbench.paper_table([run], "table3").notes
+    assert "SeqPG on imdb: seqpg(segment=64); the paper: seqpg(segment=256)." in notes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"explainer": "attention(variant=rollout)"},
+        {"explainer": "bcos(contrastive=True)"},
+        {"dataset": "hatexplain(classes=3)"},
+        {"metric": PAPER_COMP.replace("operator=mask", "operator=pad")},
+        {"model": "bcos-minilm(b=1.5, qkv=True, seed=42)"},
+        {"model": "bcos-minilm(b=1.5, qkv=False, seed=42, loss=ce)"},
+        {"model": "folder/of/a/checkpoint"},
+    ],
+)
+def test_other_parameters_are_another_thing(tmp_path: Path, changes: Mapping[str, str]):
+    conv = cell(model=CONV)
+    found = rows(run_of(tmp_path / "run", [*conv, *cell(**changes)]), "table2")
+    assert found["comp"].notna().sum() == 0  # Table 2 has no B-cos explanation of conventional models
+
+
+def test_a_parameter_that_is_missing_has_its_default(tmp_path: Path):
+    full = "bcos-minilm(b=1.5, qkv=False, seed=42, loss=bce, biases=False, start=pretrained, epochs=0, mlm_data='')"
+    run = run_of(tmp_path / "run", cell(model=full, metric="comprehensiveness(protocol=paper)", dataset="hatexplain"))
+    assert rows(run, "table5", setting="Full system")["comp"].tolist() == [pytest.approx(VALUES.mean())]
+
+
+def test_settings_that_are_not_the_published_ones_are_told(tmp_path: Path):
+    records = [
+        *cell(explainer=LIME.format(300)),
+        *cell(explainer="shap_sampl(n_permutations=25, protocol=paper)", model=CONV),
+    ]
+    found = faithbench.paper_table([run_of(tmp_path / "run", records)], "table2")
+    assert found.frame()["comp"].notna().sum() == 2
+    assert [note for note in found.notes if "the paper" in note] == [
+        "LIME: lime(n_samples=300); the paper: lime(n_samples=3000)."
+    ]
+    as_published = run_of(tmp_path / "published", cell(explainer=LIME.format(3000)))
+    assert not any("the paper" in note for note in faithbench.paper_table([as_published], "table2").notes)
+
+
+def test_two_records_for_one_cell_are_an_error_that_names_both(tmp_path: Path):
+    two = run_of(tmp_path / "two", cell(explainer=LIME.format(300)) + cell(explainer=LIME.format(3000)))
+    with pytest.raises(
+        UserError, match=r"two records for one cell: .* of lime\(n_samples=300\) on .* and .* of lime on "
+    ):
+        faithbench.paper_table([two], "table2")
+    faithbench.paper_table([two], "table8")  # which has no LIME
+    anew = run_of(tmp_path / "anew", cell() + cell(VALUES + 1, model_fingerprint="other"))
+    with pytest.raises(UserError, match=r"two records for one cell: .*\(weights m\) and .*\(weights other\)"):
+        faithbench.paper_table([anew], "table8")
+    content = run_of(tmp_path / "content", cell() + cell(VALUES + 1, dataset_fingerprint="other"))
+    with pytest.raises(UserError, match=r"two records for one cell: .*\(content d\) and .*\(content other\)"):
+        faithbench.paper_table([content], "table8")
+
+
+def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
+    one = told(run_of(tmp_path / "one", cell()), {BCOS: accuracy(80)})
+    other = told(run_of(tmp_path / "other", cell()), {BCOS: accuracy(70)})
+    text = (other / "manifest.json").read_text()
+    (other / "manifest.json").write_text(text.replace(f'"fingerprint": "{BCOS}"', '"fingerprint": "else"'))
+    with pytest.raises(UserError, match=r"two records for one cell: bcos-minilm\(.*weights else\)"):
+        faithbench.paper_table([one, other], "table8")
+
+
+def test_beside_the_paper_stand_its_number_the_difference_and_whether_the_interval_holds_it(tmp_path: Path):
+    near, far = VALUES - VALUES.mean() + 59.0, VALUES
+    records = cell(near) + cell(far, model="bcos-minilm(b=1.0, qkv=False, seed=42)")
+    run = told(run_of(tmp_path / "run", records), {BCOS: accuracy(77.5)})
+    frame = rows(run, "table8").set_index("b")
+    assert frame["comp_paper"]["1.50"] == "59.64"
+    assert frame["comp_difference"]["1.50"] == pytest.approx(59.0 - 59.64)
+    assert frame["comp_difference"]["1.00"] == pytest.approx(VALUES.mean() - 55.09)
+    assert (frame["comp_interval_holds_paper"]["1.50"], frame["comp_interval_holds_paper"]["1.00"]) == (True, False)
+    assert frame["accuracy_difference"]["1.50"] == pytest.approx(77.5 - 78.10)
+    assert pd.isna(frame["accuracy_interval_holds_paper"]["1.50"])
+    assert pd.isna(frame["comp_difference"]["2.00"])
+    assert pd.isna(frame["comp_interval_holds_paper"]["2.00"])
+    text = faithbench.paper_table([run], "table8").render("markdown", beside_paper=True)
+    assert re.search(r"\| 59\.0 ± \d\.\d \(30\); paper 59\.64 \(−0\.6, inside\) +\|", text)
+    assert re.search(r"\(30\); paper 55\.09 \(−1\d\.\d, outside\) +\|", text)
+    assert re.search(r"\| 77\.50; paper 78\.10 \(−0\.60\) +\|", text)
+    assert re.search(r"\| 2\.25 \| paper 70\.44 +\| paper 35\.80 +\|", text)
+    assert "arXiv 2502.12992, Table 8, bert" in text
+    assert "another backbone, minilm" in text
+
+
+def test_seeds_are_put_together(tmp_path: Path):
+    models = {seed: f"bcos-minilm(b=1.5, qkv=False, seed={seed})" for seed in (1, 2, 3)}
+    records = [
+        r for seed, name in models.items() for r in cell(VALUES + 3 * seed, model=name, model_fingerprint=str(seed))
+    ]
+    reports = {models[seed]: accuracy(value, best_step=1000 * seed) for seed, value in ((1, 70), (2, 80), (3, 81))}
+    run = told(run_of(tmp_path / "run", records), reports)
+    found = faithbench.paper_table([run], "table8")
+    row = found.frame().set_index("b").loc["1.50"]
+    assert row["comp"] == pytest.approx(VALUES.mean() + 6)
+    assert (row["comp_n"], row["accuracy"]) == (30, 77.0)
+    expected = table([run], over_seeds=True).iloc[0]
+    assert (row["comp_low"], row["comp_high"]) == pytest.approx((expected["low"], expected["high"]), rel=1e-12)
+    (note,) = (note for note in found.notes if "trainings" in note)
+    assert note.startswith("bcos-minilm: means over 3 trainings")
+    assert re.search(r"; seeds ± 3\.0 \(30\)", found.render())
+
+
+def test_setups_are_found_and_steps_shown_as_published(tmp_path: Path):
+    models = {
+        "Conv. LM": CONV,
+        "B-cos LM": BCOS,
+        "B-cos from scratch": "bcos-minilm(b=1.5, qkv=False, seed=42, start=scratch)",
+        "Task then B-cos": "bcos-minilm(b=1.5, qkv=False, seed=42, start=task, start_epochs=5, epochs=5)",
+        "B-cos then task": "bcos-minilm(b=1.5, qkv=False, seed=42, start=mlm, start_epochs=10, epochs=5)",
+    }
+    reports = {name: accuracy(90 + i, best_step=3661 + i) for i, name in enumerate(models.values())}
+    reports[models["Task then B-cos"]] |= {"start": {"best_step": 1000}, "best_step": 4333}
+    reports[models["B-cos then task"]] |= {"start": {"best_step": 15000}}
+    run = told(run_of(tmp_path / "run", cell()), reports, "imdb")
+    frame = rows(run, "table3").set_index(["setup", "epochs"])
+    filled = frame[frame["accuracy"].notna()]
+    assert filled["accuracy"].to_dict() == {
+        ("Conv. LM", "5"): 90.0,
+        ("B-cos LM", "5"): 91.0,
+        ("B-cos from scratch", "5"): 92.0,
+        ("Task then B-cos", "5+5*"): 93.0,
+        ("B-cos then task", "10+5*"): 94.0,
+    }
+    assert filled["steps_thousand"].tolist() == ["3.66", "3.66", "3.66", "1+4.33", "15+3.67"]
+    assert filled["steps_thousand_difference"].iloc[-2] == pytest.approx(1 + 4.33 - 6.67 - 3.33)
+    assert set(frame["steps_thousand"]) - set(filled["steps_thousand"]) == {""}
+
+
+def test_ablations_are_found(tmp_path: Path):
+    models = {
+        "w/o alignment pressure (B=1)": "bcos-minilm(b=1.0, qkv=False, seed=42)",
+        "w/o BCE training": "bcos-minilm(b=1.5, qkv=False, seed=42, loss=ce)",
+        "w/o architectural adaptations": "bcos-minilm(b=1.5, qkv=False, seed=42, biases=True)",
+        "from conv. model": CONV,
+        "Full system": BCOS,
+    }
+    means = {setting: 10.0 * i for i, setting in enumerate(models, start=1)}
+    records = [
+        r for setting, model in models.items() for r in cell(VALUES - VALUES.mean() + means[setting], model=model)
+    ]
+    records += cell(VALUES - VALUES.mean() + 70, explainer="input_x_gradient(contrastive=False)")
+    found = rows(run_of(tmp_path / "run", records), "table5").set_index("setting")["comp"].to_dict()
+    assert found == {key: pytest.approx(v) for key, v in {**means, "w/o dynamic linear weights (IxG)": 70.0}.items()}
+
+
+def attributions(seconds: Sequence[float], **changes: object) -> list[dict[str, object]]:
+    usual = {
+        **{"dataset": HATEXPLAIN, "dataset_fingerprint": "d", "model": BCOS, "model_fingerprint": "m"},
+        **{"explainer": BY_BCOS, "version": "1", "target": 1, "scores": [1.0], "rows": 1, "error": None},
+    }
+    return [{**usual, "text_id": str(i), "seconds": value, **changes} for i, value in enumerate(seconds)]
+
+
+def test_seconds_are_those_of_the_attributions(tmp_path: Path):
+    run = run_of(tmp_path / "run", cell())
+    store = Store(run)
+    store.add(attributions([0.01, 0.03]) + attributions([0.5], model=CONV, explainer="sig(n_steps=50)"), [])
+    store.add(attributions([9.0], dataset="imdb", error="no"), [])
+    store.flush()
+    found = faithbench.paper_table([run], "table4")
+    frame = found.frame(beside_paper=True).set_index("explainer")
+    assert frame["bcos_seconds"]["B-cos"] == pytest.approx(0.02)
+    assert (frame["bcos_seconds_n"]["B-cos"], frame["conv_seconds"]["SIG"]) == (2, 0.5)
+    assert frame["bcos_seconds_difference"]["B-cos"] == pytest.approx(0.02 - 0.08)
+    assert frame[["conv_memory_gb", "bcos_memory_gb"]].isna().all(axis=None)
+    assert "| 0.020 " in found.render()
+    assert "benchmarks/cost.py" in found.render()
+    empty = faithbench.paper_table([run_of(tmp_path / "board", cell())], "table4")
+    assert empty.frame()["bcos_seconds"].isna().all()
+    assert any("no attributions" in note for note in empty.notes)
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"\d+\.\d+", text)
+
+
+@pytest.mark.parametrize("like", ["table2", "table5"])
+def test_all_formats_have_the_same_numbers(tmp_path: Path, like: str):
+    records = cell(VALUES - 45) + cell(explainer=LIME.format(300), model=CONV)
+    run = told(run_of(tmp_path / "run", records), {BCOS: accuracy(77.25)})
+    found = faithbench.paper_table([run], like)
+    markdown, latex = found.render("markdown", beside_paper=True), found.render("latex", beside_paper=True)
+    in_rows = [line for line in markdown.splitlines() if line.startswith("| ")][1:]
+    assert numbers("\n".join(in_rows)) == numbers("\n".join(re.findall(r".*[^}\n] \\\\$", latex, re.MULTILINE)))
+    frame = found.frame(beside_paper=True)
+    for value in frame["comp"].dropna():
+        assert f"{abs(value):.1f}" in numbers(markdown)
+    for name in found.cells:
+        for paper in frame[f"{name}_paper"]:
+            assert f"paper {paper}".replace("-", "−") in markdown
+    again = pd.read_csv(io.StringIO(found.render("csv", beside_paper=True)))
+    np.testing.assert_allclose(again["comp"].to_numpy(float), frame["comp"].to_numpy(float), atol=5e-5)
+
+
+def test_latex_escapes_what_it_would_read_as_a_command(tmp_path: Path):
+    assert escape(r"a_b & 5% #{x} \cmd ~^<") == (
+        r"a\_b \& 5\% \#\{x\} \textbackslash{}cmd \textasciitilde{}\textasciicircum{}\textless{}"
+    )
+    text = render([run_of(tmp_path / "run", column([1.0, 2.0, 4.0], explainer=r"evil_\input{x}&%"))], "latex")
+    assert r"evil\_\textbackslash{}input\{x\}\&\% & " in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
+    for line in text.splitlines():
+        assert not re.search(r"(?<!\\)[_#%]", line)
+
+
+def test_trainings_that_are_not_the_papers_are_told(tmp_path: Path):
+    settings = {"epochs": 1, "limit": 12000, "lr": 2e-05, "batch_size": 16, "max_length": 128}
+    run = told(run_of(tmp_path / "run", cell()), {BCOS: accuracy(80, training=settings)})
+    (note,) = (note for note in faithbench.paper_table([run], "table8").notes if "Trained" in note)
+    assert note.startswith("Trained with epochs=1, limit=12000, max_length=128: bcos-minilm on hatexplain;")
+    usual = settings | {"epochs": 5, "limit": None, "max_length": 512}
+    run = told(run_of(tmp_path / "usual", cell()), {BCOS: accuracy(80, training=usual)})
+    assert not any("Trained" in note for note in faithbench.paper_table([run], "table8").notes)
+
+
+@pytest.mark.parametrize("report", [{}, {"test": 5}, {"test": {"accuracy": "high"}}, {"best_step": True}, ["no"], None])
+def test_a_strange_manifest_is_no_number_and_no_crash(tmp_path: Path, report: object):
+    run = told(run_of(tmp_path / "run", cell()), {BCOS: report}, "imdb")
+    assert faithbench.paper_table([run], "table3").frame()["accuracy"].isna().all()
+
+
+def test_the_backbone_is_the_only_one_or_the_one_asked_for(tmp_path: Path, both: Path):
+    other = run_of(tmp_path / "other", cell(VALUES + 9, model="bcos-bert(b=1.5, qkv=False, seed=42)"))
+    with pytest.raises(UserError, match=r"hold the backbones bert, minilm, and table2 shows one: .*--backbone"):
+        faithbench.paper_table([both, other], "table2")
+    found = faithbench.paper_table([both, other], "table2", "bert")
+    assert found.frame()["comp"].dropna().tolist() == [pytest.approx(VALUES.mean() + 9)]
+    assert "another backbone" not in found.render()
+    with pytest.raises(UserError, match="'brt' is not a known backbone of these runs; did you mean bert"):
+        faithbench.paper_table([both, other], "table2", "brt")
+
+
+def test_runs_without_the_tables_models_are_an_error_that_says_what_they_hold(tmp_path: Path):
+    conv = run_of(tmp_path / "conv", cell(model=CONV))
+    with pytest.raises(
+        UserError, match=r"hold none of table8's models \(bcos-minilm\(b=1.0\), .*they hold conv-minilm"
+    ):
+        faithbench.paper_table([conv], "table8")
+    alien = run_of(tmp_path / "alien", cell(model="owner/model"))
+    with pytest.raises(UserError, match=r"hold none of table2's models, .*; they hold owner/model"):
+        faithbench.paper_table([alien], "table2")
+    with pytest.raises(UserError, match="'table9' is not a known table of the paper; did you mean"):
+        faithbench.paper_table([conv], "table9")
+
+
+def test_the_command_prints_and_refuses_in_a_sentence(both: Path, capsys: pytest.CaptureFixture[str]):
+    ended = call(capsys, "table", both, "--like", "table2", "--beside-paper")
+    assert (ended.status, ended.out) == (0, faithbench.paper_table([both], "table2").render(beside_paper=True))
+    csv = call(capsys, "table", both, "--like", "table2", "--format", "csv")
+    assert csv.out == faithbench.paper_table([both], "table2").render("csv")
+    assert "Not in these runs: ag_news, imdb." in csv.err
+    for options in (["--beside-paper"], ["--backbone", "minilm"], ["--like", "table2", "--by-class"]):
+        refused = call(capsys, "table", both, *options)
+        assert (refused.status, len(refused.complaints)) == (2, 1)
+    refused = call(capsys, "table", both, "--like", "table2", "--format", "html")
+    assert refused.complaints == ["faithbench: format 'html' is not known; use markdown or csv or latex."]
+    assert call(capsys, "table", both, "--format", "latex").out == render([both], "latex")

@@ -1,0 +1,126 @@
+"""The plans in the repository: each can be read and names only what there is; backbones that a plan leaves open."""
+
+from pathlib import Path
+
+import pytest
+from fixtures_run import DATA, call, trained_cache, use_cache
+
+from faithbench import spec
+from faithbench.datasets.build import build_dataset
+from faithbench.derived import resolve
+from faithbench.errors import UserError
+from faithbench.grid import choose
+from faithbench.models.names import written_out
+from faithbench.plan import OPEN, Plan, read_plan, run_folder, write_plan
+
+BOARDS = Path(__file__).parents[1] / "leaderboards"
+PAPER = sorted((BOARDS / "paper").glob("*.toml"))
+PLANS = sorted(BOARDS.glob("*/*.toml"))
+
+
+def opened(path: Path) -> str | None:
+    """A backbone for a plan that leaves it open."""
+    return "minilm" if OPEN in path.read_text() else None
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_plan_of_the_repository_names_only_what_there_is(path):
+    plan = read_plan(path, opened(path))
+    choice = choose(plan)
+    assert len(choice.explainers) == len(plan.explainers)
+    assert len(choice.metrics) == len(plan.metrics)
+    for model in plan.models:
+        for dataset in plan.datasets:
+            assert resolve(build_dataset(dataset), model).full
+        assert written_out(model).count("(") >= 1
+
+
+@pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5", "table6", "table7", "table8"])
+def test_every_table_of_the_paper_has_a_plan(name):
+    assert read_plan(BOARDS / "paper" / f"{name}.toml").like == (name,)
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+def test_a_plan_of_the_paper_runs_with_any_backbone(path):
+    usual, other = read_plan(path), read_plan(path, "tiny")
+    assert len(usual.models) == len(other.models)
+    assert all("-tiny" in model for model in other.models)
+    assert len({spec.build("model", model).full for model in other.models}) == len(other.models)
+
+
+def test_the_setups_of_table_3_are_those_of_the_published_table():
+    rows = (BOARDS / "paper" / "published" / "table3_setups.csv").read_text().splitlines()[1:]
+    assert len(read_plan(BOARDS / "paper" / "table3.toml").models) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "backbone", "sentence"),
+    [
+        ('datasets = ["a"]\nmodels = ["conv-{backbone}"]', None, "holds {backbone}, and no backbone was given."),
+        ('datasets = ["a"]\nmodels = ["conv-tiny"]', "bert", "holds no {backbone} for backbone='bert'."),
+        (
+            'datasets = ["a"]\nmodels = ["conv-tiny"]\nbackbone = "bert"',
+            None,
+            "holds no {backbone} for backbone='bert'.",
+        ),
+        ('datasets = ["a"]\nmodels = ["conv-{backbone}"]\nbackbone = 3', None, "backbone=3 is not allowed"),
+        ('datasets = ["a"]\nmodels = ["conv-{backbone}"]\nbackbone = ""', None, "backbone='' is not allowed"),
+        ('datasets = ["a"]\nmodels = ["b"]\nlike = "table2"', None, "like must be a list of strings."),
+    ],
+)
+def test_a_backbone_that_is_missing_or_means_nothing_is_one_sentence(text, backbone, sentence, tmp_path):
+    (tmp_path / "plan.toml").write_text(text)
+    with pytest.raises(UserError) as error:
+        read_plan(tmp_path / "plan.toml", backbone)
+    assert str(error.value).startswith(f"plan {tmp_path / 'plan.toml'}")
+    assert sentence in str(error.value)
+
+
+def test_a_written_plan_has_its_backbone_filled_in(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text('backbone = "bert"\ndatasets = ["a"]\nmodels = ["conv-{backbone}"]\nlike = ["table2"]')
+    plan = read_plan(path, "minilm")
+    assert plan == Plan(("a",), ("conv-minilm",), like=("table2",))
+    path.write_text(write_plan(plan))
+    assert read_plan(path) == plan
+
+
+def test_runs_of_a_board_share_a_folder_and_other_plans_have_their_own():
+    assert run_folder(Path("x/board/plan-wide.toml")) == run_folder(Path("x/board/plan.toml")) == Path("runs/board")
+    assert run_folder(Path("x/paper/table2.toml"), "minilm") == Path("runs/table2-minilm")
+    assert run_folder(Path("x/paper/table2.toml")) == Path("runs/table2")
+
+
+def test_all_plans_of_a_folder_are_run_into_one(tmp_path, monkeypatch, capsys):
+    use_cache(monkeypatch, trained_cache())
+    monkeypatch.chdir(tmp_path)
+    Path("board").mkdir()
+    for model in ("conv-tiny", "bcos-tiny"):
+        Path(f"board/plan-{model}.toml").write_text(
+            f'datasets = ["{DATA}"]\nmodels = ["{model}"]\nexplainers = ["random"]\nmetrics = ["entropy"]\nlimit = 3\n'
+        )
+    ended = call(capsys, "run", "--plan", "board", "--no-train")
+    assert (ended.status, ended.complaints) == (0, [])
+    assert "6 cells done, 0 were there before. Written to runs/board" in ended.out
+    again = call(capsys, "run", "--plan", "board", "--no-train")
+    assert "0 cells done, 6 were there before" in again.out
+    Path("empty").mkdir()
+    refused = call(capsys, "run", "--plan", "empty")
+    assert (refused.status, refused.complaints) == (2, ["faithbench: folder empty has no plan….toml."])
+
+
+def test_a_plan_runs_with_the_backbone_of_the_command(tmp_path, monkeypatch, capsys):
+    use_cache(monkeypatch, trained_cache())
+    monkeypatch.chdir(tmp_path)
+    Path("table9.toml").write_text(
+        f'backbone = "bert"\ndatasets = ["{DATA}"]\nmodels = ["conv-{{backbone}}"]\nexplainers = ["random"]\n'
+        'metrics = ["entropy"]\nlimit = 2\n'
+    )
+    ended = call(capsys, "run", "--plan", "table9.toml", "--backbone", "tiny", "--no-train")
+    assert (ended.status, ended.complaints) == (0, [])
+    assert read_plan(Path("runs/table9-tiny/plan.toml")).models == ("conv-tiny",)
+    refused = call(capsys, "run", "--model", "conv-tiny", "--dataset", DATA, "--backbone", "tiny")
+    assert refused.status == 2
+    assert refused.complaints == [
+        "faithbench: backbone='tiny' is for a plan that leaves it open; give --plan, or --model."
+    ]
