@@ -11,7 +11,7 @@ from rich.table import Table
 
 import faithbench
 from faithbench.errors import UserError, unknown
-from faithbench.plan import Plan, Training, plan_files, read_plan, run_folder
+from faithbench.plan import TABLES_OF_PAPER, Plan, Training, plan_files, read_plan, run_folder
 
 HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
 app = typer.Typer(
@@ -123,7 +123,16 @@ def run(
     folder = out or (run_folder(plan, backbone) if plan else None)
     results = [faithbench.run(each, folder, device=device, train=not no_train, console=err_console) for each in chosen]
     folder, done, before = results[0].folder, sum(each.done for each in results), sum(each.before for each in results)
-    out_console.print(faithbench.render([folder]), markup=False, soft_wrap=True)
+    likes = dict.fromkeys(name for each in chosen for name in each.like)
+    if not likes:
+        out_console.print(faithbench.render([folder]), markup=False, soft_wrap=True)
+    for name in likes:
+        if name in TABLES_OF_PAPER:
+            table = faithbench.paper_table([folder], name).render("markdown", beside_paper=True)
+            out_console.print(table, markup=False, soft_wrap=True)
+        else:
+            hint = f"To draw it: faithbench figure {folder} --like {name} --out {name}.svg"
+            out_console.print(hint, markup=False, highlight=False, soft_wrap=True)
     out_console.print(f"{done:,} cells done, {before:,} were there before. Written to {folder}:", soft_wrap=True)
     for path in sorted(p for p in folder.rglob("[!.]*") if p.is_file()):
         out_console.print(f"  {path}", soft_wrap=True)

@@ -17,6 +17,8 @@ else:
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LISTS = ("datasets", "models", "explainers", "metrics", "like")
 OPEN = "{backbone}"
+TABLES_OF_PAPER = ("table2", "table3", "table4", "table5", "table6", "table7", "table8")
+FIGURES_OF_PAPER = ("figure2", "figure5", "figure6", "figure13")
 PROTOCOLS = ("strict", "paper")
 
 
@@ -61,7 +63,7 @@ class Plan:
         limit: texts used of each data set: the first of a fixed random order, so a larger limit contains a smaller.
         dtype: of the models.
         training: for models that have to be fine-tuned first.
-        like: published tables and figures that the plan repeats, such as `table2`: `board build` writes them too.
+        like: published tables and figures that the plan repeats, such as `table2`: `run` and `board build` make them.
     """
 
     datasets: tuple[str, ...]
@@ -81,6 +83,9 @@ class Plan:
                 raise UserError(f"a plan needs {name}; it has none.")
             if not all(text.strip() for text in getattr(self, name)):
                 raise UserError(f"a plan's {name} need a name each; one is empty.")
+        for name in self.like:
+            if name not in TABLES_OF_PAPER + FIGURES_OF_PAPER:
+                raise unknown("table or figure of the paper", name, TABLES_OF_PAPER + FIGURES_OF_PAPER)
         _check_count("limit", self.limit)
         choices = (("dtype", DTYPES), ("split", SPLITS), ("protocol", (*PROTOCOLS, None)))
         for name, value, allowed in ((name, getattr(self, name), allowed) for name, allowed in choices):

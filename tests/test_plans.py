@@ -11,7 +11,9 @@ from faithbench.derived import resolve
 from faithbench.errors import UserError
 from faithbench.grid import choose
 from faithbench.models.names import written_out
-from faithbench.plan import OPEN, Plan, read_plan, run_folder, write_plan
+from faithbench.paper.drawing import FIGURES
+from faithbench.paper.layouts import LAYOUTS
+from faithbench.plan import FIGURES_OF_PAPER, OPEN, TABLES_OF_PAPER, Plan, read_plan, run_folder, write_plan
 
 BOARDS = Path(__file__).parents[1] / "leaderboards"
 PAPER = sorted((BOARDS / "paper").glob("*.toml"))
@@ -46,6 +48,13 @@ def test_a_plan_of_the_paper_runs_with_any_backbone(path):
     assert len(usual.models) == len(other.models)
     assert all("-tiny" in model for model in other.models)
     assert len({spec.build("model", model).full for model in other.models}) == len(other.models)
+
+
+def test_the_names_of_tables_and_figures_are_those_that_can_be_made():
+    assert tuple(LAYOUTS) == TABLES_OF_PAPER
+    assert tuple(FIGURES) == FIGURES_OF_PAPER
+    with pytest.raises(UserError, match="'tabel2' is not a known table or figure of the paper; did you mean table2"):
+        Plan(("a",), ("b",), like=("tabel2",))
 
 
 def test_the_setups_of_table_3_are_those_of_the_published_table():
@@ -107,6 +116,19 @@ def test_all_plans_of_a_folder_are_run_into_one(tmp_path, monkeypatch, capsys):
     Path("empty").mkdir()
     refused = call(capsys, "run", "--plan", "empty")
     assert (refused.status, refused.complaints) == (2, ["faithbench: folder empty has no plan….toml."])
+
+
+def test_a_run_of_a_plan_like_a_table_prints_that_table_and_how_to_draw_the_figure(tmp_path, monkeypatch, capsys):
+    use_cache(monkeypatch, trained_cache())
+    monkeypatch.chdir(tmp_path)
+    Path("some.toml").write_text(
+        f'datasets = ["{DATA}"]\nmodels = ["bcos-tiny"]\nexplainers = ["bcos"]\nmetrics = ["entropy"]\nlimit = 2\n'
+        'like = ["table8", "figure5"]\n'
+    )
+    ended = call(capsys, "run", "--plan", "some.toml", "--no-train")
+    assert ended.status == 0
+    assert "Table 8 of arXiv 2502.12992, with tiny" in ended.out
+    assert "faithbench figure runs/some --like figure5 --out figure5.svg" in ended.out
 
 
 def test_a_plan_runs_with_the_backbone_of_the_command(tmp_path, monkeypatch, capsys):
