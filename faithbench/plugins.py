@@ -1,5 +1,9 @@
 """Finds components among the installed packages, faithbench's own included, by entry point."""
 
+import functools
+import os
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -47,6 +51,20 @@ class Plugin:
 
 def find(kind: str) -> dict[str, Plugin]:
     """All components of a kind (a key of `GROUPS`), by name."""
+    return dict(_find(kind, tuple((path, _changed(path)) for path in sys.path)))
+
+
+def _changed(path: str) -> float:
+    """When something was last installed into a folder of packages; 0 for what is no folder."""
+    try:
+        return os.stat(path or ".").st_mtime
+    except OSError:
+        return 0.0
+
+
+@functools.lru_cache(maxsize=16)
+def _find(kind: str, places: tuple[tuple[str, float], ...]) -> Mapping[str, Plugin]:
+    """As `find`, remembered while nothing is installed: reading the metadata of all packages takes a while."""
     claims: dict[str, dict[tuple[str, str], EntryPoint]] = {}
     for entry in entry_points(group=GROUPS[kind]):
         owner = entry.dist.name if entry.dist else ""

@@ -193,8 +193,8 @@ def test_lines_and_bars_differ_without_colour(run: Path):
     for name in ("figure5", "figure6", "figure13"):
         for axes in drawing.FIGURES[name](faithbench.paper_figure([run], name).data).axes:
             lines = [line for line in axes.get_lines() if not line.get_label().startswith("_")]
-            looks = [(line.get_linestyle(), line.get_marker()) for line in lines]
-            assert len(set(looks)) == len(looks)
+            for looks in ({line.get_linestyle() for line in lines}, {line.get_marker() for line in lines}):
+                assert len(looks) == len(lines)
     rows = [("imdb", backbone, kind, 90.0, 1) for backbone in ("bert", "minilm", "tiny") for kind in ("conv", "bcos")]
     bars = drawing.FIGURES["figure2"](pd.DataFrame(rows, columns=["dataset", "backbone", "kind", "accuracy", "n"]))
     looks = [(bar.get_facecolor(), bar.get_hatch()) for bar in bars.axes[0].patches]

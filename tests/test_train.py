@@ -136,7 +136,14 @@ def test_the_report_says_what_was_trained_and_how_well(model):
     told = report(checkpoint(model))
     assert told["model"].startswith(f"{model}(")
     assert told["dataset"] == build_dataset(DATA).full
-    assert told["training"] == {"epochs": 2, "limit": None, "lr": 5e-3, "batch_size": 16, "max_length": 512}
+    assert told["training"] == {
+        "epochs": 2,
+        "limit": None,
+        "lr": 5e-3,
+        "batch_size": 16,
+        "max_length": 512,
+        "eval_limit": None,
+    }
     assert told["texts"] == {"train": 400, "validation": 100, "test": 40}
     assert told["steps"] == 50
     assert 0 < told["best_step"] <= 50
