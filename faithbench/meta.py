@@ -1,6 +1,5 @@
 """Do metrics agree on which explainer is better, with each other and with the ground truth? See docs/statistics.md."""
 
-import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,10 +12,10 @@ import pandas as pd
 from faithbench import spec
 from faithbench.agreement import LEAST, Agreement, agreement_of, standing_of
 from faithbench.errors import UserError
+from faithbench.picture import write_picture
 from faithbench.results import TRUTH, blocks, kind, kind_order, labels, read
 
 DRAWS = 499  # resamples of the texts
-FIGURES = (".svg", ".png", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -76,18 +75,7 @@ class MetaEvaluation:
         Raises:
             UserError: the file's ending is not that of a figure, matplotlib is not there, or it cannot be written.
         """
-        path = Path(path)
-        if path.suffix not in FIGURES:
-            raise UserError(f"figure {str(path)!r} does not end in {' or '.join(FIGURES)}.")
-        try:
-            draw = pkgutil.resolve_name("faithbench.heatmap:draw")
-        except ImportError as error:
-            raise UserError(f"a heat map needs matplotlib ({error}): pip install 'faithbench[plot]'.") from error
-        try:
-            draw(self.matrix(), path)
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}.") from error
-        return path
+        return write_picture("faithbench.heatmap:draw", path, self.matrix())
 
 
 def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int = 0) -> MetaEvaluation:

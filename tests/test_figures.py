@@ -190,11 +190,17 @@ def test_the_papers_line_is_labelled(run: Path, tmp_path: Path):
 
 
 def test_lines_and_bars_differ_without_colour(run: Path):
-    for name in ("figure5", "figure6", "figure13"):
-        for axes in drawing.FIGURES[name](faithbench.paper_figure([run], name).data).axes:
-            lines = [line for line in axes.get_lines() if not line.get_label().startswith("_")]
+    layers = [("m", "d", percentile, layer, 1.0) for percentile in (25, 50, 75) for layer in (1, 2)]
+    columns = ["model", "dataset", "percentile", "layer", "value"]
+    data = {name: faithbench.paper_figure([run], name).data for name in ("figure5", "figure6")}
+    counts = []
+    for name, frame in {**data, "figure13": pd.DataFrame(layers, columns=columns)}.items():
+        for axes in drawing.FIGURES[name](frame).axes:
+            lines = [line for line in axes.get_lines() if line.get_linestyle() != "None"]  # without ends of intervals
             for looks in ({line.get_linestyle() for line in lines}, {line.get_marker() for line in lines}):
                 assert len(looks) == len(lines)
+            counts.append(len(lines))
+    assert counts == [2, 2, 2, 1, 1, 1, 2, 3]
     rows = [("imdb", backbone, kind, 90.0, 1) for backbone in ("bert", "minilm", "tiny") for kind in ("conv", "bcos")]
     bars = drawing.FIGURES["figure2"](pd.DataFrame(rows, columns=["dataset", "backbone", "kind", "accuracy", "n"]))
     looks = [(bar.get_facecolor(), bar.get_hatch()) for bar in bars.axes[0].patches]

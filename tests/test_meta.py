@@ -154,7 +154,7 @@ def test_mistakes_are_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delitem(sys.modules, "faithbench.heatmap", raising=False)
     monkeypatch.delattr(faithbench, "heatmap", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match=r"a heat map needs matplotlib .*: pip install 'faithbench\[plot\]'"):
+    with pytest.raises(UserError, match=r"a figure needs matplotlib .*: pip install 'faithbench\[plot\]'"):
         found.plot(tmp_path / "map.svg")
 
 

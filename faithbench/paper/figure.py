@@ -1,13 +1,11 @@
 """A figure of the paper as data, which can be drawn."""
 
-import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from faithbench.errors import UserError
-from faithbench.meta import FIGURES
+from faithbench.picture import write_picture
 
 
 @dataclass(frozen=True)
@@ -29,15 +27,4 @@ class PaperFigure:
         Raises:
             UserError: the file's ending is not that of a figure, matplotlib is not there, or it cannot be written.
         """
-        path = Path(path)
-        if path.suffix not in FIGURES:
-            raise UserError(f"figure {str(path)!r} does not end in {' or '.join(FIGURES)}.")
-        try:
-            draw = pkgutil.resolve_name("faithbench.paper.drawing:draw")
-        except ImportError as error:
-            raise UserError(f"a figure needs matplotlib ({error}): pip install 'faithbench[plot]'.") from error
-        try:
-            draw(self.name, self.data, path)
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}.") from error
-        return path
+        return write_picture("faithbench.paper.drawing:draw", path, self.name, self.data)

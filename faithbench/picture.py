@@ -1,0 +1,34 @@
+"""Pictures as files, drawn with matplotlib, which is an extra."""
+
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+from faithbench.errors import UserError
+
+ENDINGS = (".svg", ".png", ".pdf")
+
+
+def write_picture(drawer: str, path: Path | str, *data: Any) -> Path:
+    """Draws data into a file.
+
+    Args:
+        drawer: `"module:function"`, called with the data and the path; its module imports matplotlib.
+        path: of the file.
+        data: what is drawn.
+
+    Raises:
+        UserError: the file's ending is not that of a picture, matplotlib is not there, or it cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in ENDINGS:
+        raise UserError(f"figure {str(path)!r} does not end in {' or '.join(ENDINGS)}.")
+    try:
+        draw = pkgutil.resolve_name(drawer)
+    except ImportError as error:
+        raise UserError(f"a figure needs matplotlib ({error}): pip install 'faithbench[plot]'.") from error
+    try:
+        draw(*data, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+    return path
