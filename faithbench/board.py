@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,9 +29,10 @@ LONGEST = 200  # characters of a file's name
 def publish(run: Path, board: Path) -> list[Path]:
     """Copies a finished run into a leaderboard folder and makes the tables.
 
-    Only the weights that the manifest names are published, not those of an earlier training under the same name, and of
-    each cell the latest version. Plans that are there already stay. Records become compact: one file for each model and
-    data set, float32 values, no costs, and per-ratio parts only of metrics that ask for it (`keep_parts`).
+    Only records of the weights and data that the manifest names are published, not those of an earlier training under
+    the same name, and of each cell the latest version. Plans that are there already stay. Records become compact: one
+    file for each model and data set, float32 values, no costs, and per-ratio parts only of metrics that ask for it
+    (`keep_parts`).
 
     Raises:
         UserError: the run holds no records, the folder cannot be written, a file would exceed 1 MB, or the board 2 MB.
@@ -112,12 +114,18 @@ def _likes(board: Board) -> dict[str, str]:
 
 def _packed(run: Path) -> dict[str, bytes]:
     """The compact records of a run: the names of files, and what they hold."""
-    weights = {(name, entry["fingerprint"]) for name, entry in Store(run).manifest().get("models", {}).items()}
+    manifest = Store(run).manifest()
+    weights, data = (
+        {(name, entry["fingerprint"]) for name, entry in manifest.get(kind, {}).items()}
+        for kind in ("models", "datasets")
+    )
     frame = read([run])
     names = frame["model"] + " on " + frame["dataset"]
-    frame = frame[[key in weights for key in zip(names, frame["model_fingerprint"], strict=True)]]
+    current = [key in weights for key in zip(names, frame["model_fingerprint"], strict=True)]
+    current_data = [key in data for key in zip(frame["dataset"], frame["dataset_fingerprint"], strict=True)]
+    frame = frame[np.array(current) & np.array(current_data)]
     if frame.empty:
-        raise UserError(f"{run} holds no records of the weights that its manifest names.")
+        raise UserError(f"{run} holds no records of the weights and data that its manifest names.")
     files: dict[str, bytes] = {}
     for (dataset, model), group in frame.groupby(["dataset", "model"]):
         name = f"{slug(str(dataset))}--{slug(str(model))}"

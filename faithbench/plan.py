@@ -1,5 +1,6 @@
 """A plan: which data sets, models, explainers and metrics to cross, and how to train models that are not there yet."""
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -45,7 +46,7 @@ class Training:
     def __post_init__(self) -> None:
         for name in ("epochs", "limit", "batch_size", "max_length", "eval_limit"):
             _check_count(name, getattr(self, name))
-        if self.lr is not None and (not isinstance(self.lr, (int, float)) or not self.lr > 0):
+        if self.lr is not None and (type(self.lr) not in (int, float) or not 0 < self.lr < math.inf):
             raise UserError(f"lr={self.lr!r} is not allowed; it must be positive.")
 
 
@@ -63,7 +64,8 @@ class Plan:
         limit: texts used of each data set: the first of a fixed random order, so a larger limit contains a smaller.
         dtype: of the models.
         training: for models that have to be fine-tuned first.
-        like: published tables and figures that the plan repeats, such as `table2`: `run` and `board build` make them.
+        like: published tables and figures that the plan repeats, such as `table2`: `run` prints the tables, and
+            `board build` writes them.
     """
 
     datasets: tuple[str, ...]
@@ -167,10 +169,11 @@ def plan_files(path: Path) -> list[Path]:
 
 
 def run_folder(path: Path, backbone: str | None = None) -> Path:
-    """Where a plan's run goes: `runs/<board>` for all of a board's `plan….toml`, else `runs/<file>-<backbone>`."""
+    """Where a plan's run goes: `runs/<folder>` for all `plan….toml` of one, else `runs/<folder>-<file>-<backbone>`."""
+    folder = (path if path.is_dir() else path.parent).resolve().name
     if path.is_dir() or path.stem.startswith("plan"):
-        return Path("runs") / (path if path.is_dir() else path.parent).resolve().name
-    return Path("runs") / "-".join(filter(None, (path.stem, backbone)))
+        return Path("runs") / folder
+    return Path("runs") / "-".join(filter(None, (folder, path.stem, backbone)))
 
 
 def write_plan(plan: Plan) -> str:

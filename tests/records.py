@@ -45,6 +45,7 @@ def run_of(folder: Path, records: Sequence[Record], **entry: Mapping[str, object
         f"{r.model} on {r.dataset}": {"label": "conv-tiny", "fingerprint": "m", "truncated_texts": 0, **entry}
         for r in records
     }
-    store.write_text("manifest.json", json.dumps({"models": models}))
+    datasets = {r.dataset: {"label": r.dataset, "fingerprint": r.dataset_fingerprint} for r in records}
+    store.write_text("manifest.json", json.dumps({"models": models, "datasets": datasets}))
     store.write_text("plan.toml", 'datasets = ["planted"]\nmodels = ["conv-tiny"]\n')
     return folder

@@ -523,3 +523,12 @@ def test_two_names_that_would_be_one_file_are_two(tmp_path: Path):
     run = run_of(tmp_path / "run", [record(1.0, 0, model=model) for model in (*models, "x/y", "x_y")])
     board_module.publish(run, tmp_path / "board")
     assert table([tmp_path / "board"])["model"].nunique() == 4
+
+
+def test_records_of_data_that_the_manifest_does_not_name_are_not_published(tmp_path: Path):
+    run = run_of(tmp_path / "run", [record(5.0, 0, dataset_fingerprint="old"), record(1.0, 0), record(2.0, 1)])
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert [entry["fingerprint"] for entry in manifest["datasets"].values()] == ["d"]
+    board_module.publish(run, tmp_path / "board")
+    published = pd.read_parquet(next((tmp_path / "board" / "records").iterdir()))
+    assert published["value"].tolist() == [1.0, 2.0]

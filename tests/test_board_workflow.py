@@ -87,8 +87,11 @@ def test_scripts_are_bash_and_take_nothing_from_outside_but_variables():
 @pytest.mark.parametrize(
     ("given", "board"),
     [
-        ({"PLAN": "leaderboards/paper/table2.toml"}, "leaderboards/table2"),
-        ({"PLAN": "leaderboards/paper/table2.toml", "BACKBONE": "minilm", "LIMIT": "8"}, "leaderboards/table2-minilm"),
+        ({"PLAN": "leaderboards/paper/table2.toml"}, "leaderboards/paper-table2"),
+        (
+            {"PLAN": "leaderboards/paper/table2.toml", "BACKBONE": "minilm", "LIMIT": "8"},
+            "leaderboards/paper-table2-minilm",
+        ),
         ({"PLAN": "leaderboards/mine/plan-a.toml"}, "leaderboards/mine"),
         ({"PLAN": "leaderboards/paper/none.toml"}, None),
         ({"PLAN": "leaderboards/../secret.toml"}, None),

@@ -96,8 +96,8 @@ def test_a_written_plan_has_its_backbone_filled_in(tmp_path):
 
 def test_runs_of_a_board_share_a_folder_and_other_plans_have_their_own():
     assert run_folder(Path("x/board/plan-wide.toml")) == run_folder(Path("x/board/plan.toml")) == Path("runs/board")
-    assert run_folder(Path("x/paper/table2.toml"), "minilm") == Path("runs/table2-minilm")
-    assert run_folder(Path("x/paper/table2.toml")) == Path("runs/table2")
+    assert run_folder(Path("x/paper/table2.toml"), "minilm") == Path("runs/paper-table2-minilm")
+    assert run_folder(Path("x/paper/table2.toml")) == Path("runs/paper-table2")
 
 
 def test_all_plans_of_a_folder_are_run_into_one(tmp_path, monkeypatch, capsys):
@@ -128,7 +128,7 @@ def test_a_run_of_a_plan_like_a_table_prints_that_table_and_how_to_draw_the_figu
     ended = call(capsys, "run", "--plan", "some.toml", "--no-train")
     assert ended.status == 0
     assert "Table 8 of arXiv 2502.12992, with tiny" in ended.out
-    assert "faithbench figure runs/some --like figure5 --out figure5.svg" in ended.out
+    assert f"faithbench figure runs/{tmp_path.name}-some --like figure5 --out figure5.svg" in ended.out
 
 
 def test_a_plan_runs_with_the_backbone_of_the_command(tmp_path, monkeypatch, capsys):
@@ -140,7 +140,7 @@ def test_a_plan_runs_with_the_backbone_of_the_command(tmp_path, monkeypatch, cap
     )
     ended = call(capsys, "run", "--plan", "table9.toml", "--backbone", "tiny", "--no-train")
     assert (ended.status, ended.complaints) == (0, [])
-    assert read_plan(Path("runs/table9-tiny/plan.toml")).models == ("conv-tiny",)
+    assert read_plan(Path(f"runs/{tmp_path.name}-table9-tiny/plan.toml")).models == ("conv-tiny",)
     refused = call(capsys, "run", "--model", "conv-tiny", "--dataset", DATA, "--backbone", "tiny")
     assert refused.status == 2
     assert refused.complaints == [

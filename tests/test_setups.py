@@ -363,3 +363,13 @@ def test_rows_are_drawn_in_their_order_and_the_same_for_a_seed():
     assert drawn(rows, 10, seed=1) == sorted(drawn(rows, 10, seed=1)) == drawn(rows, 10, seed=1)
     assert drawn(rows, 10, seed=1) != drawn(rows, 10, seed=2)
     assert drawn(rows, None, seed=1) == drawn(rows, 50, seed=1) == rows
+
+
+@pytest.mark.parametrize("first", ["task", "mlm"])
+def test_a_first_phase_with_other_settings_is_made_anew(first, tmp_path, monkeypatch):
+    model = f"bcos-minilm(start={first}, start_epochs=1)"
+    begun(model, tmp_path)
+    monkeypatch.setattr("test_setups.SHORT", faithbench.Training(epochs=1, lr=1e-3, limit=32))
+    told = begun(model, tmp_path).about["start"]
+    assert (told["training"]["limit"], told["texts"]["train"], told["steps"]) == (32, 32, 2)
+    assert begun(model, tmp_path).about["start"] == told

@@ -10,7 +10,7 @@ from transformers.activations import ACT2FN
 
 from faithbench.bcos.modules import BcosLinear, FirstTokenHead, SignJoin, SignSplit
 from faithbench.errors import UserError
-from faithbench.models.architectures import GATED, activation_of, architecture_of
+from faithbench.models.architectures import CONVERTIBLE, GATED, activation_of, architecture_of
 
 
 def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: bool = False) -> PreTrainedModel:
@@ -32,7 +32,7 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: b
         raise UserError(f"b={b!r} is not allowed; B-cos needs a number of at least 1.")
     if is_bcos(model):
         raise UserError(f"{type(model).__name__} is a B-cos model already.")
-    architecture = architecture_of(model)
+    architecture = architecture_of(model, CONVERTIBLE)
     activation = activation_of(model)
     if activation not in GATED:
         raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_callback import PrinterCallback
 
-from faithbench.bcos.train import REPORT, arguments, hardware, last_state, write_last
+from faithbench.bcos.train import REPORT, arguments, hardware, last_state, work_folder, write_last
 from faithbench.models.quiet import quiet
 from faithbench.plan import Training
 
@@ -66,7 +66,7 @@ def pretrain(
         {"input_ids": i, "special_tokens_mask": s}
         for i, s in zip(ids["input_ids"], ids["special_tokens_mask"], strict=True)
     ]
-    work = folder / "trainer"
+    work = work_folder(folder, training, seed)
     torch.manual_seed(seed)
     trainer = Trainer(
         model=model,

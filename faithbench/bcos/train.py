@@ -93,7 +93,7 @@ def fine_tune(
     tokenizer.model_max_length = min(training.max_length, tokenizer.model_max_length)
     limits = {name: training.limit if name == "train" else training.eval_limit for name in splits}
     data = {name: _tokenised(drawn(rows, limits[name], seed), tokenizer) for name, rows in splits.items()}
-    work = folder / f"trainer-{hashlib.sha256(repr((training, seed)).encode()).hexdigest()[:8]}"
+    work = work_folder(folder, training, seed)
     trainer = Trainer(
         model=model,
         args=arguments(work, training, seed, len(data["train"]), device, verbose, **BEST),
@@ -141,6 +141,11 @@ def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
+
+
+def work_folder(folder: Path, training: Training, seed: int) -> Path:
+    """Where a training with these settings keeps its states: another with others begins anew."""
+    return folder / f"trainer-{hashlib.sha256(repr((training, seed)).encode()).hexdigest()[:8]}"
 
 
 def drawn(rows: Sequence[Example], limit: int | None, seed: int) -> Sequence[Example]:

@@ -48,7 +48,8 @@ ARCHITECTURES = {
         mixed="sa_layer_norm",
     ),
 }
-HEADS = ("ForSequenceClassification", "ForMaskedLM")
+CLASSIFIER = "ForSequenceClassification"
+CONVERTIBLE = (CLASSIFIER, "ForMaskedLM")
 GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations g(x)·x whose gate g we can hold constant
 
 
@@ -57,14 +58,14 @@ def activation_of(model: PreTrainedModel) -> str:
     return str(getattr(model.config, "hidden_act", None) or getattr(model.config, "activation", None))
 
 
-def architecture_of(model: PreTrainedModel) -> Architecture:
-    """The entry for a model.
+def architecture_of(model: PreTrainedModel, heads: str | tuple[str, ...] = CLASSIFIER) -> Architecture:
+    """The entry for a model, a classifier unless other heads are allowed.
 
     Raises:
         UserError: the architecture is not known.
     """
     name = model.config.model_type
-    if name not in ARCHITECTURES or not type(model).__name__.endswith(HEADS):
+    if name not in ARCHITECTURES or not type(model).__name__.endswith(heads):
         raise UserError(
             f"{type(model).__name__} (model type {name!r}) is not supported; "
             f"known are sequence classifiers of type {', '.join(ARCHITECTURES)}."

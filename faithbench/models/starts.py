@@ -1,7 +1,8 @@
 """What fine-tuning begins with: the set-ups of arXiv 2502.12992, Table 3 (see `Bcos` for their names)."""
 
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,17 @@ def start(zoo: Conventional | Bcos, work: Work) -> Start:
     return Start(network, tokenizer, zoo.loss)
 
 
+def _finished(folder: Path, training: Training, about: Mapping[str, Any]) -> bool:
+    """Whether a first phase is there with just these settings; one with others is removed."""
+    report = report_of(folder)
+    if report is None:
+        return False
+    same = report["training"] == asdict(training) and about.items() <= report.items()
+    if not same:
+        shutil.rmtree(folder)
+    return same
+
+
 def _backbone(zoo: Conventional | Bcos, work: Work, **head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     classes, texts = len(work.dataset.object.class_names), [row.text for row in work.splits["train"]]
     return load_backbone(zoo.backbone, classes, zoo.seed, texts, **head)
@@ -85,8 +97,8 @@ def _converted(network: PreTrainedModel, zoo: Bcos) -> PreTrainedModel:
 def _task(zoo: Bcos, work: Work, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mapping[str, Any]:
     """Fine-tunes the conventional model."""
     folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs)
-    if report_of(folder) is None:
-        about = {"start": zoo.start}
+    about = {"start": zoo.start}
+    if not _finished(folder, training, about):
         fine_tune(network, tokenizer, work.splits, folder, training, zoo.seed, work.device, about, "ce", work.verbose)
     return report_of(folder) or {}
 
@@ -94,11 +106,11 @@ def _task(zoo: Bcos, work: Work, network: PreTrainedModel, tokenizer: PreTrained
 def _masked(zoo: Bcos, work: Work) -> Mapping[str, Any]:
     """Trains the converted model to tell what was masked."""
     folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs, lr=LR)
-    if report_of(folder) is None:
-        source = build_dataset(zoo.mlm_data) if zoo.mlm_data else work.dataset
+    source = build_dataset(zoo.mlm_data) if zoo.mlm_data else work.dataset
+    about = {"start": zoo.start, "dataset": source.full}
+    if not _finished(folder, training, about):
         rows = source.object.load("train")
         network, tokenizer = _backbone(zoo, work, head=AutoModelForMaskedLM)
-        about = {"start": zoo.start, "dataset": source.full}
         texts = [row.text for row in drawn(rows, training.limit, zoo.seed)]
         pretrain(
             _converted(network, zoo), tokenizer, texts, folder, training, zoo.seed, work.device, about, work.verbose

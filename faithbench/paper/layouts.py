@@ -47,7 +47,8 @@ MEANINGS = {
     "suff": "suff: sufficiency, protocol=paper, in percent; lower is better.",
     "seqpg": "seqpg: Sequence Pointing Game, protocol=paper, in percent; higher is better, chance is 50.",
     "entropy": "entropy: of the explanations, in nats; neither direction is better.",
-    "steps_thousand": "steps_thousand: steps to the best validation accuracy; of two phases, one + the other.",
+    "steps_thousand": "steps_thousand: steps to the best validation accuracy, or all of masked language modelling; of "
+    "two phases, one + the other.",
     "seconds": "seconds: of one explanation, mean over texts; lower is better.",
     "memory_gb": "memory_gb: runs do not record it; benchmarks/cost.py measures it, on one long text as in the paper.",
 }
