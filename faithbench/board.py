@@ -9,14 +9,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faithbench.board_folder import HOME, PLANS, Board, boards_below, find, read_board
+from faithbench.board_folder import HOME, Board, boards_below, find, read_board
 from faithbench.board_overview import MARK, overview
 from faithbench.cache import slug, write_whole
 from faithbench.errors import UserError
 from faithbench.paper.fill import paper_table
+from faithbench.plan import PLANS
 from faithbench.results import installed, read
 from faithbench.store import IDENTITY, Store
-from faithbench.tables import render
+from faithbench.tables import renderings
 
 COLUMNS = [*IDENTITY["records"], "target", "value", "weight", "error"]
 TABLES = {"table.md": "markdown", "table.csv": "csv"}
@@ -92,7 +93,8 @@ def build(folders: Sequence[Path] = ()) -> list[Path]:
 
 def generated(board: Board) -> dict[str, str]:
     """The files of a board that are made from its records: name and text."""
-    return {name: render([board.folder], kind) for name, kind in TABLES.items()} | _likes(board)
+    written = renderings([board.folder], tuple(TABLES.values()))
+    return {name: written[kind] for name, kind in TABLES.items()} | _likes(board)
 
 
 def sizes(folder: Path) -> dict[str, int]:

@@ -9,11 +9,10 @@ from typing import Any
 import pandas as pd
 
 from faithbench.errors import UserError
-from faithbench.plan import Plan, read_plan
+from faithbench.plan import PLANS, Plan, plan_files, read_plan
 from faithbench.store import IDENTITY, Store
 
 HOME = Path("leaderboards")
-PLANS = "plan*.toml"
 CELL = ["dataset", "model", "explainer", "metric"]
 VERSION = re.compile(r"\d+\.\d+")
 NAMED = {"datasets": ("label", "fingerprint"), "models": ("label", "fingerprint", "truncated_texts")}
@@ -57,7 +56,7 @@ def read_board(folder: Path) -> Board:
     for needed in ("manifest.json", PLANS):
         if not any(folder.glob(needed)):
             raise UserError(f"{folder} is not a board: it has no {needed.replace('*', '')}.")
-    plans = {path.name: read_plan(path) for path in sorted(folder.glob(PLANS))}
+    plans = {path.name: read_plan(path) for path in plan_files(folder)}
     store = Store(folder)
     manifest = store.manifest()
     _check_manifest(folder, manifest)

@@ -1,5 +1,6 @@
 """The command line. Each command calls one public function of the package."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -122,28 +123,31 @@ def run(
     ]
     folder = out or (run_folder(plan, backbone) if plan else None)
     results = [faithbench.run(each, folder, device=device, train=not no_train, console=err_console) for each in chosen]
-    folder, done, before = results[0].folder, sum(each.done for each in results), sum(each.before for each in results)
     likes = dict.fromkeys(name for each in chosen for name in each.like)
-    if not likes:
-        out_console.print(faithbench.render([folder]), markup=False, soft_wrap=True)
-    for name in likes:
-        if name in TABLES_OF_PAPER:
-            table = faithbench.paper_table([folder], name).render("markdown", beside_paper=True)
-            out_console.print(table, markup=False, soft_wrap=True)
-        else:
-            hint = f"To draw it: faithbench figure {folder} --like {name} --out {name}.svg"
-            out_console.print(hint, markup=False, highlight=False, soft_wrap=True)
-    out_console.print(f"{done:,} cells done, {before:,} were there before. Written to {folder}:", soft_wrap=True)
-    for path in sorted(p for p in folder.rglob("[!.]*") if p.is_file()):
-        out_console.print(f"  {path}", soft_wrap=True)
+    _show(results[0].folder, sum(each.done for each in results), sum(each.before for each in results), likes)
     if any(each.failed for each in results):
-        for failure in faithbench.failures([folder]).itertuples():
+        for failure in faithbench.failures([results[0].folder]).itertuples():
             err_console.print(
                 f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)",
                 markup=False,
                 soft_wrap=True,
             )
         raise typer.Exit(1)
+
+
+def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
+    """What a run has found, as the published tables that its plans are like or as the usual one; and its files."""
+    tables = [name for name in likes if name in TABLES_OF_PAPER]
+    figures = [name for name in likes if name not in TABLES_OF_PAPER]
+    texts = [faithbench.paper_table([folder], name).render("markdown", beside_paper=True) for name in tables]
+    for text in texts if tables or figures else [faithbench.render([folder])]:
+        out_console.print(text, markup=False, soft_wrap=True)
+    for name in figures:
+        hint = f"To draw it: faithbench figure {folder} --like {name} --out {name}.svg"
+        out_console.print(hint, markup=False, highlight=False, soft_wrap=True)
+    out_console.print(f"{done:,} cells done, {before:,} were there before. Written to {folder}:", soft_wrap=True)
+    for path in sorted(p for p in folder.rglob("[!.]*") if p.is_file()):
+        out_console.print(f"  {path}", soft_wrap=True)
 
 
 @app.command("build")

@@ -17,6 +17,7 @@ else:
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LISTS = ("datasets", "models", "explainers", "metrics", "like")
+PLANS = "plan*.toml"  # the files of a board
 OPEN = "{backbone}"
 TABLES_OF_PAPER = ("table2", "table3", "table4", "table5", "table6", "table7", "table8")
 FIGURES_OF_PAPER = ("figure2", "figure5", "figure6", "figure13")
@@ -142,13 +143,11 @@ def _backbone(path: Path, data: dict[str, Any], wanted: str | None) -> str:
     """What stands for `{backbone}`; takes the key out."""
     usual = data.pop("backbone", None)
     chosen = usual if wanted is None else wanted
-    if (OPEN in repr(data)) == (chosen is None):
-        reason = (
-            f"holds no {OPEN} for backbone={chosen!r}"
-            if chosen is not None
-            else f"holds {OPEN}, and no backbone was given"
-        )
-        raise UserError(f"plan {path} {reason}.")
+    is_open = OPEN in repr(data)
+    if is_open and chosen is None:
+        raise UserError(f"plan {path} holds {OPEN}, and no backbone was given.")
+    if not is_open and chosen is not None:
+        raise UserError(f"plan {path} holds no {OPEN} for backbone={chosen!r}.")
     if chosen is not None and not (isinstance(chosen, str) and chosen):
         raise UserError(f"plan {path}: backbone={chosen!r} is not allowed; it must be a name.")
     return chosen or ""
@@ -162,7 +161,7 @@ def plan_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob("plan*.toml"))
+    found = sorted(path.glob(PLANS))
     if not found:
         raise UserError(f"folder {path} has no plan….toml.")
     return found

@@ -128,7 +128,12 @@ def kind(metric: str) -> str:
 
 def kind_order(name: str) -> tuple[int, str]:
     """For sorting kinds of metrics: the known ones as in `KINDS`, then others by name."""
-    return (KINDS.index(name) if name in KINDS else len(KINDS), name)
+    return known_first(name, KINDS)
+
+
+def known_first(name: str, known: Sequence[str]) -> tuple[int, str]:
+    """For sorting: known names in their order, then others by name."""
+    return (known.index(name) if name in known else len(known), name)
 
 
 def short(component: str, full: str) -> str:

@@ -136,11 +136,22 @@ def render(
     Raises:
         UserError: another format.
     """
-    check_format(format)
+    return renderings(folders, (format,), by_class, over_seeds)[format]
+
+
+def renderings(
+    folders: Sequence[Path | str], formats: Sequence[str], by_class: bool = False, over_seeds: bool = False
+) -> dict[str, str]:
+    """The table in several formats, computed once.
+
+    Raises:
+        UserError: another format.
+    """
+    for each in formats:
+        check_format(each)
     frame = table(folders, by_class, over_seeds)
-    if format == "csv":
-        return csv(frame)
-    return WRITERS[format](document(frame, models(folders), list(notes(folders))))
+    parts = document(frame, models(folders), list(notes(folders)))
+    return {each: csv(frame) if each == "csv" else WRITERS[each](parts) for each in formats}
 
 
 def check_format(format: str) -> None:

@@ -17,8 +17,9 @@ import faithbench
 from faithbench.errors import UserError
 from faithbench.latex import escape
 from faithbench.paper.layouts import COMP, ENTROPY, LAYOUTS, SEQPG, SUFF
+from faithbench.paper.matching import is_named
 from faithbench.paper.published import FOLDERS, published
-from faithbench.spec import build
+from faithbench.spec import build, parse
 from faithbench.store import Store
 from faithbench.tables import render, table
 from faithbench.types import Record
@@ -84,12 +85,12 @@ def test_published_numbers_are_those_that_were_given():
 def test_every_component_that_a_table_asks_for_can_be_built():
     for layout in LAYOUTS.values():
         for subject in layout.subjects:
-            build("explainer", subject.explainer)
+            assert is_named(build("explainer", subject.explainer).full, parse(subject.explainer)[0])
             for kind, text in (("model", subject.model.replace("*", "minilm")), ("dataset", subject.dataset)):
                 if text:
-                    build(kind, text)
+                    assert is_named(build(kind, text).full, parse(text)[0])
     for source in (COMP, SUFF, SEQPG, ENTROPY):
-        build("metric", source.metric)
+        assert is_named(build("metric", source.metric).full, parse(source.metric)[0])
 
 
 @pytest.mark.parametrize("like", LAYOUTS)

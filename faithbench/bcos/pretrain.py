@@ -1,9 +1,7 @@
 """Masked language modelling of a converted model, before it is fine-tuned ("B-cos then task", arXiv 2502.12992)."""
 
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerBase, Trainer
-from transformers.trainer_callback import PrinterCallback
 
-from faithbench.bcos.train import REPORT, arguments, hardware, last_state, work_folder, write_last
+from faithbench.bcos.train import REPORT, arguments, hardware, run_trainer, work_folder, write_last
 from faithbench.models.quiet import quiet
 from faithbench.plan import Training
 
@@ -75,10 +72,8 @@ def pretrain(
         data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED),
         compute_loss_func=masked_loss,
     )
-    if not verbose:
-        trainer.remove_callback(PrinterCallback)
-    with quiet(), redirect_stdout(sys.stderr):  # Trainer prints its log to stdout, where tables go
-        trainer.train(resume_from_checkpoint=last_state(work))
+    run_trainer(trainer, work, verbose)
+    with quiet():
         model.save_pretrained(folder)
     steps = trainer.state.max_steps
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -103,11 +103,8 @@ def fine_tune(
         compute_loss_func=LOSSES[loss],
         compute_metrics=accuracies,
     )
-    if not verbose:
-        trainer.remove_callback(PrinterCallback)
     start = time.perf_counter()
-    with quiet(), redirect_stdout(sys.stderr):  # Trainer prints its log to stdout, where tables go
-        trainer.train(resume_from_checkpoint=last_state(work))
+    run_trainer(trainer, work, verbose)
     report = {
         **about,
         "training": asdict(training),
@@ -155,6 +152,14 @@ def drawn(rows: Sequence[Example], limit: int | None, seed: int) -> Sequence[Exa
     return [rows[i] for i in sorted(np.random.default_rng(seed).choice(len(rows), limit, replace=False))]
 
 
+def run_trainer(trainer: Trainer, work: Path, verbose: bool) -> None:
+    """Trains, from the last state in the folder if there is one; progress goes to stderr."""
+    if not verbose:
+        trainer.remove_callback(PrinterCallback)
+    with quiet(), redirect_stdout(sys.stderr):  # Trainer prints its log to stdout, where tables go
+        trainer.train(resume_from_checkpoint=_last_state(work))
+
+
 def arguments(
     folder: Path, training: Training, seed: int, texts: int, device: str, verbose: bool, **more: Any
 ) -> TrainingArguments:
@@ -194,7 +199,7 @@ def _tokenised(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> l
     return [{"input_ids": i, "label": row.label} for i, row in zip(ids, rows, strict=True)]
 
 
-def last_state(folder: Path) -> str | None:
+def _last_state(folder: Path) -> str | None:
     """The last state that was written whole (Trainer writes `trainer_state.json` last); torn ones are removed."""
     while folder.is_dir() and (last := get_last_checkpoint(str(folder))):
         try:

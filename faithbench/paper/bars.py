@@ -1,14 +1,12 @@
 """Figure 2 of the paper: how accurate are B-cos models beside conventional ones?"""
 
-import math
-
 import pandas as pd
 
 from faithbench.paper.backbone import split
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.matching import source_of
-from faithbench.results import short
+from faithbench.results import known_first, short
 
 ORDER = ("ag_news", "imdb", "hatexplain")  # of data sets in the paper; others behind
 
@@ -17,15 +15,10 @@ def accuracies(evidence: Evidence) -> PaperFigure:
     """Figure 2: `accuracy` in percent by `dataset`, `backbone` and `kind`, of so many `trainings`."""
     rows = []
     pairs = sorted({pair for each in evidence.trainings if (pair := split(each.model))}, key=lambda pair: pair[::-1])
-    for full in sorted({source_of(each.dataset) for each in evidence.trainings}, key=_data_order):
+    sources = {source_of(each.dataset) for each in evidence.trainings}
+    for full in sorted(sources, key=lambda each: known_first(short("dataset", each), ORDER)):
         for kind, backbone in pairs:
-            trained = evidence.trained(f"{kind}-{backbone}", full)
-            values = [value for each in trained if math.isfinite(value := each.number("test", "accuracy"))]
+            values = evidence.reported(f"{kind}-{backbone}", full, "test", "accuracy")
             if values:
                 rows.append((short("dataset", full), backbone, kind, sum(values) / len(values), len(values)))
     return PaperFigure("figure2", pd.DataFrame(rows, columns=["dataset", "backbone", "kind", "accuracy", "trainings"]))
-
-
-def _data_order(full: str) -> tuple[int, str]:
-    name = short("dataset", full)
-    return (ORDER.index(name) if name in ORDER else len(ORDER), name)

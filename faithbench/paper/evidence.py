@@ -1,5 +1,6 @@
 """What runs hold for tables and figures of the paper: records, trainings, times; each found by its spec."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,6 +78,11 @@ class Evidence:
                 if other.fingerprint != training.fingerprint:
                     raise twice(*(f"{each.model} (weights {each.fingerprint})" for each in (other, training)))
         return list(found.values())
+
+    def reported(self, model: str, dataset: str, *keys: str) -> list[float]:
+        """A number in the reports of a model's trainings on a data set, of those that have it."""
+        numbers = [training.number(*keys) for training in self.trained(model, dataset)]
+        return [number for number in numbers if math.isfinite(number)]
 
     @cached_property
     def times(self) -> pd.DataFrame:

@@ -13,7 +13,6 @@ from faithbench.datasets.seqpg import PUBLISHED as SEGMENTS
 from faithbench.paper.claims import Claim, only, twice
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.matching import but_seed, same, setting
-from faithbench.paper.trainings import Training
 from faithbench.results import short
 from faithbench.stats import intervals
 
@@ -130,8 +129,7 @@ class Reported:
     has_interval: ClassVar[bool] = False
 
     def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
-        found = [each.number(*self.keys) for each in evidence.trained(subject.model, subject.dataset)]
-        values = [value for value in found if math.isfinite(value)]
+        values = evidence.reported(subject.model, subject.dataset, *self.keys)
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
         remarks = (_several(evidence.model(subject.model), len(values)),) * (len(values) > 1)
         return Cell(_mean(values), deviation=deviation, remarks=remarks)
@@ -144,16 +142,13 @@ class Steps:
     has_interval: ClassVar[bool] = False
 
     def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
-        trained = evidence.trained(subject.model, subject.dataset)
-        phases = [_thousands(trained, *keys) for keys in (("start", "best_step"), ("best_step",))]
+        model, dataset = subject.model, subject.dataset
+        reported = [evidence.reported(model, dataset, *keys) for keys in (("start", "best_step"), ("best_step",))]
+        phases = [round(_mean(steps) / 1000, 2) for steps in reported]
         if math.isnan(phases[-1]):
             return Cell()
         told = [phase for phase in phases if not math.isnan(phase)]
         return Cell(sum(told), written="+".join(f"{phase:g}" for phase in told))
-
-
-def _thousands(trained: Sequence[Training], *keys: str) -> float:
-    return round(_mean([training.number(*keys) for training in trained]) / 1000, 2)
 
 
 @dataclass(frozen=True)
