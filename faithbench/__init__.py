@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from faithbench.paper.figures import paper_figure
     from faithbench.paper.fill import paper_table
     from faithbench.plan import Plan, Training, read_plan
+    from faithbench.runner import check as check_plan
     from faithbench.runner import run
     from faithbench.tables import failures, render, table
 
@@ -34,6 +35,7 @@ __all__ = [
     "build_boards",
     "build_documents",
     "check_boards",
+    "check_plan",
     "comparison",
     "components",
     "failures",
@@ -57,6 +59,7 @@ _HOMES = {
     "build_boards": "faithbench.board:build",
     "build_documents": "faithbench.derived:build_documents",
     "check_boards": "faithbench.board_check:check",
+    "check_plan": "faithbench.runner:check",
     "comparison": "faithbench.compare:comparison",
     "components": "faithbench.listing:components",
     "failures": "faithbench.tables:failures",

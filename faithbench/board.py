@@ -1,21 +1,23 @@
 """Leaderboards: folders with plans, manifest, compact records, and the tables made from them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faithbench.board_folder import HOME, Board, boards_below, find, read_board
+from faithbench.board_folder import CELL, HOME, Board, boards_below, find, read_board
 from faithbench.board_overview import MARK, overview
+from faithbench.board_plan import read_asks
 from faithbench.cache import slug, write_whole
 from faithbench.errors import UserError
 from faithbench.paper.fill import paper_table
-from faithbench.plan import PLANS
-from faithbench.results import installed, read
+from faithbench.plan import PLANS, plan_files, read_plan
+from faithbench.results import installed, outdated, read
 from faithbench.store import IDENTITY, Store
 from faithbench.tables import renderings
 
@@ -28,36 +30,81 @@ LONGEST = 200  # characters of a file's name
 
 
 def publish(run: Path, board: Path) -> list[Path]:
-    """Copies a finished run into a leaderboard folder and makes the tables.
+    """Copies a finished run into a leaderboard folder and makes the tables; if anything is wrong, nothing changes.
 
     Only records of the weights and data that the manifest names are published, not those of an earlier training under
-    the same name, and of each cell the latest version. Plans that are there already stay. Records become compact: one
-    file for each model and data set, float32 values, no costs, and per-ratio parts only of metrics that ask for it
-    (`keep_parts`).
+    the same name, and of each cell the latest version. Plans that are there already stay, and of a run that holds more
+    only the cells that they ask for are taken. Records become compact: one file for each model and data set, float32
+    values, no costs, and per-ratio parts only of metrics that ask for it (`keep_parts`).
+
+    Returns:
+        The files made from the records.
 
     Raises:
-        UserError: the run holds no records, the folder cannot be written, a file would exceed 1 MB, or the board 2 MB.
+        UserError: the run holds no records to publish, the folder cannot be written, a file would exceed 1 MB, or the
+            board 2 MB.
     """
     if run.resolve() == board.resolve():
         raise UserError(f"{run} cannot be published into itself.")
     missing = [name for name in ("plan.toml", "manifest.json") if not (run / name).is_file()]
     if missing:
         raise UserError(f"{run} is not a run: it has no {missing[0]}.")
-    files = _packed(run)
+    try:
+        board.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".publish-", dir=board.parent) as place:
+            made, earlier = Path(place) / "new" / board.name, Path(place) / "earlier"
+            written = _assemble(run, board, made)
+            if board.exists():
+                board.rename(earlier)
+            made.rename(board)
+    except OSError as error:
+        raise UserError(f"folder {board} cannot be written: {error.strerror}.") from error
+    return [board / path.name for path in written] + _pages([board])
+
+
+def _assemble(run: Path, board: Path, made: Path) -> list[Path]:
+    """Makes the board as it will be, in another folder.
+
+    Returns:
+        Its tables.
+
+    Raises:
+        UserError: there is nothing to publish, or too much.
+    """
+    if board.exists():
+        shutil.copytree(board, made, ignore=lambda folder, _: ["records"] if Path(folder) == board else [])
+    made.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run / "manifest.json", made / "manifest.json")
+    has_plans = any(made.glob(PLANS))
+    if not has_plans:
+        shutil.copyfile(run / "plan.toml", made / "plan.toml")
+    files = _packed(_published(run, made, chosen=has_plans))
     for name, data in files.items():
         if len(data) > MAX_BYTES:
             raise UserError(
                 f"{board / 'records' / name} would have {len(data):,} bytes; a leaderboard's files stay under 1 MB."
             )
-    _replace_records(board, files)
-    for name in ("plan.toml", "manifest.json"):
-        if name == "manifest.json" or not any(board.glob(PLANS)):
-            Store(board).write_text(name, (run / name).read_text(encoding="utf-8"))
-    written = build([board])
-    total = sum(sizes(board).values())
+        (made / "records").mkdir(exist_ok=True)
+        (made / "records" / name).write_bytes(data)
+    written = build([made])
+    total = sum(sizes(made).values())
     if total > MAX_BOARD_BYTES:
-        raise UserError(f"{board} has {total:,} bytes; a leaderboard stays under 2 MB.")
+        raise UserError(f"{board} would have {total:,} bytes; a leaderboard stays under 2 MB.")
     return written
+
+
+def _published(run: Path, made: Path, chosen: bool) -> pd.DataFrame:
+    """The records of a run that are published; of `chosen` cells only: those that the plans of the board ask for."""
+    frame = read([run])
+    frame = frame[~outdated(frame, [run])]
+    if chosen and not frame.empty:
+        plans = {path.name: read_plan(path) for path in plan_files(made)}
+        cells = read_asks(Board(made, plans, Store(made).manifest(), frame)).cells
+        frame = frame[[cell in cells for cell in frame[CELL].itertuples(index=False, name=None)]]
+    if frame.empty:
+        wanted = " and that the board's plans ask for" * chosen
+        raise UserError(f"{run} holds no records of the weights and data that its manifest names{wanted}.")
+    return frame
 
 
 def build(folders: Sequence[Path] = ()) -> list[Path]:
@@ -78,6 +125,12 @@ def build(folders: Sequence[Path] = ()) -> list[Path]:
         for name, text in generated(board).items():
             Store(board.folder).write_text(name, text)
             written.append(board.folder / name)
+    return written + _pages(folders)
+
+
+def _pages(folders: Sequence[Path]) -> list[Path]:
+    """Makes the overviews of these boards, or of all below `./leaderboards`."""
+    written = []
     pages = dict.fromkeys(folder.parent / PAGE for folder in folders) if folders else [HOME / PAGE]
     for page in pages:
         ours = page.is_file() and page.read_text(encoding="utf-8").startswith(MARK)
@@ -114,20 +167,8 @@ def _likes(board: Board) -> dict[str, str]:
     }
 
 
-def _packed(run: Path) -> dict[str, bytes]:
-    """The compact records of a run: the names of files, and what they hold."""
-    manifest = Store(run).manifest()
-    weights, data = (
-        {(name, entry["fingerprint"]) for name, entry in manifest.get(kind, {}).items()}
-        for kind in ("models", "datasets")
-    )
-    frame = read([run])
-    names = frame["model"] + " on " + frame["dataset"]
-    current = [key in weights for key in zip(names, frame["model_fingerprint"], strict=True)]
-    current_data = [key in data for key in zip(frame["dataset"], frame["dataset_fingerprint"], strict=True)]
-    frame = frame[np.array(current) & np.array(current_data)]
-    if frame.empty:
-        raise UserError(f"{run} holds no records of the weights and data that its manifest names.")
+def _packed(frame: pd.DataFrame) -> dict[str, bytes]:
+    """Compact records: the names of files, and what they hold."""
     files: dict[str, bytes] = {}
     for (dataset, model), group in frame.groupby(["dataset", "model"]):
         name = f"{slug(str(dataset))}--{slug(str(model))}"
@@ -157,15 +198,3 @@ def _keeps_parts(metric: str) -> bool:
     """Whether a metric's parts are published; not of one that is not installed."""
     found = installed("metric", metric)
     return found is not None and bool(getattr(found.object, "keep_parts", False))
-
-
-def _replace_records(board: Path, files: Mapping[str, bytes]) -> None:
-    folder = board / "records"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("*.parquet"):
-            path.unlink()
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
-    except OSError as error:
-        raise UserError(f"folder {board} cannot be written: {error.strerror}.") from error

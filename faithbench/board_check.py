@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from faithbench import spec
@@ -11,7 +11,12 @@ from faithbench.board_folder import CELL, HOME, Board, find, read_board
 from faithbench.board_overview import overview
 from faithbench.board_plan import Asked, Cell, read_asks
 from faithbench.errors import UserError
+from faithbench.models.names import is_named
+from faithbench.models.settings import settled, trained_on
+from faithbench.models.zoo import Bcos, Conventional
+from faithbench.plan import Training
 from faithbench.results import installed, short
+from faithbench.spec import Component
 
 LINES = 40  # of a difference that are shown
 Cells = Mapping[Cell, Asked]
@@ -21,22 +26,35 @@ REMAKE = "make it with `faithbench board build`"
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check came to: of which folder or file, in one sentence what it holds, and everything that is wrong."""
+    """What a check came to: of which folder, in one sentence what it holds, and everything that is wrong.
+
+    A folder that was `refused` could not be checked; the summary says why.
+    """
 
     path: Path
     summary: str
-    problems: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+    refused: bool = False
 
 
 def check(folders: Sequence[Path] = ()) -> list[Checked]:
     """Checks the boards given, or all below `./leaderboards` with the overview.
 
+    One that cannot be checked, because plan, manifest or records are missing or malformed, is refused, and the others
+    are checked all the same.
+
     Raises:
-        UserError: there is none, or one cannot be read: plan, manifest or records are missing or malformed.
+        UserError: there is none.
     """
-    boards = [read_board(folder) for folder in find(folders)]
-    checked = [Checked(board.folder, _summary(board), tuple(problems(board))) for board in boards]
-    if not folders:
+    boards, checked = [], []
+    for folder in find(folders):
+        try:
+            board = read_board(folder)
+            checked.append(Checked(folder, _summary(board), tuple(problems(board))))
+            boards.append(board)
+        except UserError as error:
+            checked.append(Checked(folder, str(error), refused=True))
+    if not folders and len(boards) == len(checked):
         found = tuple(_difference(HOME / PAGE, overview(boards, HOME)))
         checked.append(Checked(HOME, "the overview is that of its boards", found))
     return checked
@@ -49,6 +67,8 @@ def problems(board: Board) -> Iterator[str]:
     yield from _missing(board, asked.cells)
     for plan, metric in asked.idle:
         yield f"metric {metric} of {plan} is measured on none of its data sets"
+    yield from _settings(board, asked.blocks)
+    yield from _weights(board, asked.blocks)
     yield from _stale(board)
     yield from _unnamed(board)
     yield from _too_large(board.folder)
@@ -99,6 +119,39 @@ def _missing(board: Board, asked: Cells) -> Iterator[str]:
         yield f"there are no records of {where}, of which {plan} asks for {cells:,} cells"
     for (place, texts, wanted), metrics in groups.items():
         yield f"{_told(place, metrics)} has {texts:,} of the {wanted.texts:,} texts of {wanted.plan}"
+
+
+def _settings(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Iterator[str]:
+    """Where the manifest says that models were trained or run otherwise than a plan says."""
+    for dataset, model, name in blocks:
+        plan, entry = board.plans[name], board.entry("models", f"{model} on {dataset.full}")
+        known = {"split": board.entry("datasets", dataset.full).get("split"), "dtype": entry.get("dtype")}
+        told = {key: value for key, value in known.items() if value is not None}
+        wanted: dict[str, object] = {"split": plan.split, "dtype": plan.dtype}
+        settings = entry["training"].get("training") if isinstance(entry.get("training"), Mapping) else None
+        component = spec.build("model", model) if is_named(model) else None
+        if isinstance(settings, Mapping) and component and isinstance(component.object, (Conventional, Bcos)):
+            wanted |= asdict(settled(component, trained_on(dataset), plan.training))
+            told |= {**asdict(Training()), **settings}
+        apart = [
+            f"{key}={told[key]!r}, not {value!r}" for key, value in wanted.items() if told.get(key, value) != value
+        ]
+        if apart:
+            where = f"{short('model', model)} on {short('dataset', dataset.full)}"
+            yield f"manifest.json says of {where} other than {name}: {'; '.join(apart)}"
+
+
+def _weights(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Iterator[str]:
+    """Models that had other weights on documents than on the data set that these are made of."""
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    for dataset, model, _ in blocks:
+        weights = board.entry("models", f"{model} on {dataset.full}").get("fingerprint")
+        if weights is not None:
+            mine = short("dataset", dataset.full), weights
+            first = seen.setdefault((model, trained_on(dataset).full), mine)
+            if first[1] != weights:
+                each = [f"{fingerprint} on {name}" for name, fingerprint in (first, mine)]
+                yield f"{short('model', model)} has other weights in one place than in another: {' and '.join(each)}"
 
 
 def _stale(board: Board) -> Iterator[str]:

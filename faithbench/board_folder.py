@@ -27,6 +27,11 @@ class Board:
     manifest: Mapping[str, Any]
     records: pd.DataFrame
 
+    def entry(self, kind: str, name: str) -> Mapping[str, Any]:
+        """What the manifest says of one of its `models` or `datasets`; nothing if it does not name it."""
+        found: Mapping[str, Any] = self.manifest.get(kind, {}).get(name, {})
+        return found
+
 
 def find(folders: Sequence[Path] = ()) -> list[Path]:
     """The folders of the boards that are meant: those given, or all below `./leaderboards`.
@@ -42,7 +47,8 @@ def find(folders: Sequence[Path] = ()) -> list[Path]:
 
 def boards_below(home: Path) -> list[Path]:
     """The folders of the boards that are in a folder, at any depth."""
-    return sorted(path.parent for path in home.glob("*/**/records") if path.is_dir())
+    found = [path.parent for path in home.glob("*/**/records") if path.is_dir()]
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(home).parts))
 
 
 def read_board(folder: Path) -> Board:

@@ -27,9 +27,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Asks:
-    """All cells that a board's plans ask for; and plans with metrics that they name and that fit none of their data."""
+    """What a board's plans ask for.
+
+    Args:
+        cells: all of them.
+        blocks: each data set with each model, and the plan.
+        idle: plans with metrics that they name and that fit none of their data.
+    """
 
     cells: Mapping[Cell, Asked]
+    blocks: tuple[tuple[Component, str, str], ...]
     idle: tuple[tuple[str, str], ...]
 
 
@@ -43,7 +50,7 @@ class Splits:
 
     def texts(self, dataset: str, limit: int | None) -> int:
         """How many texts there are to measure. At least 1 where nothing is known."""
-        there = self.known.get(dataset, {}).get("split_texts") or self.most.get(dataset) or limit or 1
+        there = self.known.get(dataset, {}).get("split_texts") or limit or self.most.get(dataset) or 1
         return min(int(there), limit or int(there))
 
     def offers(self, dataset: Component, metrics: Iterable[Component]) -> frozenset[str]:
@@ -61,32 +68,38 @@ def read_asks(board: Board) -> Asks:
     Raises:
         UserError: a component that a plan names is not installed or cannot be built.
     """
-    splits, cells, idle = Splits(board), dict[Cell, Asked](), []
+    splits, cells, blocks, idle = Splits(board), dict[Cell, Asked](), [], []
     for name, plan in board.plans.items():
         try:
             choice = choose(plan)
-            mine = dict(_cells(plan, choice, splits, board))
+            crossed = list(_crossed(plan, board))
         except UserError as error:
             raise UserError(f"plan {board.folder / name}: {error}") from error
+        mine = {cell: texts for block in crossed for cell, texts in _cells(*block, plan, choice, splits)}
+        blocks += [(*block, name) for block in crossed]
         for cell, texts in mine.items():
             if cell not in cells or texts > cells[cell].texts:
                 cells[cell] = Asked(texts, name)
         if plan.metrics:
             used = {cell[3] for cell in mine}
             idle += [(name, metric.short) for metric in choice.metrics if metric.full not in used]
-    return Asks(cells, tuple(idle))
+    return Asks(cells, tuple(blocks), tuple(idle))
 
 
-def _cells(plan: Plan, choice: Choice, splits: Splits, board: Board) -> Iterator[tuple[Cell, int]]:
+def _crossed(plan: Plan, board: Board) -> Iterator[tuple[Component, str]]:
+    """Each data set with each model, as records name it."""
     for data in map(build_dataset, plan.datasets):
         for text in plan.models:
-            dataset, model = resolve(data, text), _model(text, board.manifest.get("models", {}))
-            offered = splits.offers(dataset, choice.metrics)
-            texts = splits.texts(dataset.full, plan.limit)
-            for metric in choice.metrics:
-                if misfit(metric, dataset, offered) is None:
-                    for explainer in choice.explainers:
-                        yield (dataset.full, model, explainer.full, metric.full), texts
+            yield resolve(data, text), _model(text, board.manifest.get("models", {}))
+
+
+def _cells(dataset: Component, model: str, plan: Plan, choice: Choice, splits: Splits) -> Iterator[tuple[Cell, int]]:
+    offered = splits.offers(dataset, choice.metrics)
+    texts = splits.texts(dataset.full, plan.limit)
+    for metric in choice.metrics:
+        if misfit(metric, dataset, offered) is None:
+            for explainer in choice.explainers:
+                yield (dataset.full, model, explainer.full, metric.full), texts
 
 
 def _model(text: str, known: Mapping[str, Mapping[str, str]]) -> str:

@@ -122,16 +122,20 @@ def run(
         for base in bases
     ]
     folder = out or (run_folder(plan, backbone) if plan else None)
+    for each in chosen:
+        faithbench.check_plan(each, device, train=not no_train)
     results = [faithbench.run(each, folder, device=device, train=not no_train, console=err_console) for each in chosen]
-    likes = dict.fromkeys(name for each in chosen for name in each.like)
-    _show(results[0].folder, sum(each.done for each in results), sum(each.before for each in results), likes)
-    if any(each.failed for each in results):
+    failed = any(each.failed for each in results)
+    if failed:
         for failure in faithbench.failures([results[0].folder]).itertuples():
             err_console.print(
                 f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)",
                 markup=False,
                 soft_wrap=True,
             )
+    likes = dict.fromkeys(name for each in chosen for name in each.like)
+    _show(results[0].folder, sum(each.done for each in results), sum(each.before for each in results), likes)
+    if failed:
         raise typer.Exit(1)
 
 
@@ -328,8 +332,12 @@ def board_check(folders: Boards = None) -> None:
     for each in checked:
         for problem in each.problems:
             print(f"{each.path}: {problem}")
-        if not each.problems:
+        if each.refused:
+            err_console.print(f"faithbench: {each.summary}", markup=False, highlight=False, soft_wrap=True)
+        elif not each.problems:
             print(f"{each.path}: {each.summary}")
+    if any(each.refused for each in checked):
+        raise typer.Exit(2)
     if any(each.problems for each in checked):
         raise typer.Exit(1)
 

@@ -39,6 +39,7 @@ class Grid:
     left_out: tuple[str, ...] = ()  # why components cannot be used here
     sample: tuple[Example, ...] = ()  # the same for every limit
     offers: frozenset[str] = frozenset()  # what a metric can find in the split
+    split: str = "test"
     split_texts: int = 0  # before the limit
 
     @property
@@ -81,6 +82,7 @@ def fill(plan: Plan, choice: Choice, dataset: Component) -> Grid:
         _passed_over(dataset, choice.metrics, reasons) if plan.metrics else (),
         tuple(every[i] for i in order[:SAMPLE]),
         offered,
+        plan.split,
         len(every),
     )
 

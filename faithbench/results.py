@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,27 @@ def read(folders: Sequence[Path | str]) -> pd.DataFrame:
         )
     frame = frame.loc[frame["error"].isna().sort_values(kind="stable").index]  # what failed once may have worked
     return frame.drop_duplicates(keys, keep="last")
+
+
+def outdated(frame: pd.DataFrame, folders: Sequence[Path | str]) -> Bool[np.ndarray, "records"]:
+    """Which records are of weights or data that none of the runs' manifests names under that name any more."""
+    named: dict[str, set[str]] = {}
+    for folder in folders:
+        manifest = Store(Path(folder)).manifest()
+        for kind in ("models", "datasets"):
+            entries = manifest.get(kind)
+            for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+                if isinstance(entry, Mapping) and "fingerprint" in entry:
+                    named.setdefault(f"{kind} {name}", set()).add(str(entry["fingerprint"]))
+    names = {
+        "model_fingerprint": "models " + frame["model"] + " on " + frame["dataset"],
+        "dataset_fingerprint": "datasets " + frame["dataset"],
+    }
+    found = np.zeros(len(frame), dtype=bool)
+    for column, keys in names.items():
+        pairs = zip(keys, frame[column], strict=True)
+        found |= np.array([key in named and fingerprint not in named[key] for key, fingerprint in pairs], dtype=bool)
+    return found
 
 
 def blocks(frame: pd.DataFrame, by_class: bool = False) -> Iterator[Block]:

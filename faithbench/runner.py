@@ -22,8 +22,11 @@ from faithbench.derived import check_judge, ensure, resolve
 from faithbench.errors import UserError
 from faithbench.grid import Grid, check_fit, choose, fill, offers
 from faithbench.models.allocator import keep_freed_memory
+from faithbench.models.names import is_named, written_out
 from faithbench.models.prepare import Prepared, Setup, best_device, check_model, prepare
-from faithbench.plan import Plan, write_plan
+from faithbench.paper.fill import backbone_for
+from faithbench.paper.layouts import layout_of
+from faithbench.plan import TABLES_OF_PAPER, Plan, write_plan
 from faithbench.spec import Component
 from faithbench.store import Store
 from faithbench.types import Text
@@ -77,6 +80,33 @@ def run(
     return Run(store.folder, *totals)
 
 
+def check(plan: Plan, device: str | None = None, train: bool = True) -> None:
+    """Looks for mistakes in a plan before any data are loaded; arguments as of `run`.
+
+    Raises:
+        UserError: a component is not known or cannot be built, a model would have to be trained and may not be, or the
+            models are not those of the tables that the plan is like.
+    """
+    choose(plan)
+    _pairs(plan, Setup(best_device(device), plan.dtype, plan.training, train))
+
+
+def _pairs(plan: Plan, setup: Setup) -> list[tuple[Component, str]]:
+    """Each data set, made for the model where it depends on it, with each model.
+
+    Raises:
+        UserError: as of `check`.
+    """
+    named = [build_dataset(text) for text in plan.datasets]
+    pairs = [(resolve(dataset, text), text) for dataset in named for text in plan.models]
+    for dataset, text in pairs:
+        check_model(text, dataset, setup)
+    models = [written_out(text) if is_named(text) else text for text in plan.models]
+    for table in (name for name in plan.like if name in TABLES_OF_PAPER):
+        backbone_for(layout_of(table), models)
+    return pairs
+
+
 def _load(plan: Plan, setup: Setup) -> list[tuple[Grid, str]]:
     """Each data set with each model; all mistakes that can be found are found first, then documents are built.
 
@@ -84,14 +114,11 @@ def _load(plan: Plan, setup: Setup) -> list[tuple[Grid, str]]:
         UserError: there is a mistake, or a data set cannot be built.
     """
     choice = choose(plan)
-    named = [build_dataset(text) for text in plan.datasets]
-    pairs = [(resolve(dataset, text), text) for dataset in named for text in plan.models]
+    pairs = _pairs(plan, setup)
     distinct = {dataset.full: dataset for dataset, _ in pairs}
     grids = {full: fill(plan, choice, dataset) for full, dataset in distinct.items() if not _depends(dataset)}
     offered = {full: grids[full].offers if full in grids else offers(dataset) for full, dataset in distinct.items()}
     check_fit(plan, choice, [(dataset, offered[full]) for full, dataset in distinct.items()])
-    for dataset, text in pairs:
-        check_model(text, dataset, setup)
     for full, dataset in distinct.items():
         if full not in grids:
             check_judge(dataset, setup)
@@ -187,6 +214,7 @@ def _note(
         "label": grid.dataset.short,
         "fingerprint": grid.fingerprint,
         "texts": len(grid.examples),
+        "split": grid.split,
         "split_texts": grid.split_texts,
         "offers": sorted(grid.offers),
     }

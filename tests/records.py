@@ -37,12 +37,20 @@ def column(values: Sequence[float], **changes: object) -> list[Record]:
 
 
 def run_of(folder: Path, records: Sequence[Record], **entry: Mapping[str, object]) -> Path:
-    """A run's folder with these records; `entry` adds to what the manifest says of each model."""
+    """A run's folder with these records; `entry` adds to what the manifest says of each model.
+
+    The manifest names the weights and data of the last record of each model and data set.
+    """
     store = Store(folder).open()
     store.add([], records)
     store.flush()
     models = {
-        f"{r.model} on {r.dataset}": {"label": "conv-tiny", "fingerprint": "m", "truncated_texts": 0, **entry}
+        f"{r.model} on {r.dataset}": {
+            "label": "conv-tiny",
+            "fingerprint": r.model_fingerprint,
+            "truncated_texts": 0,
+            **entry,
+        }
         for r in records
     }
     datasets = {r.dataset: {"label": r.dataset, "fingerprint": r.dataset_fingerprint} for r in records}

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from faithbench_explainers.occlusion import Occlusion
 from faithbench_metrics.comprehensiveness import Comprehensiveness
-from fixtures_run import DATA, Ended, call, trained_cache, use_cache
-from records import COMP, column, record, run_of
+from fixtures_run import DATA, TRAINING, Ended, call, trained_cache, use_cache
+from records import COMP, ENTROPY, column, record, run_of
 
 import faithbench
 from faithbench import board as board_module
@@ -24,9 +24,14 @@ from faithbench.tables import render, table
 
 LEADERBOARDS = Path(__file__).parent.parent / "leaderboards"
 METRICS = ("comprehensiveness", "sufficiency", "evidence", "entropy")
-PLAN = faithbench.Plan((DATA,), ("conv-tiny",), ("random", "occlusion"), METRICS, limit=6)
+PLAN = faithbench.Plan((DATA,), ("conv-tiny",), ("random", "occlusion"), METRICS, limit=6, training=TRAINING)
 RANDOM, OCCLUSION = (build("explainer", name).full for name in PLAN.explainers)
 FULL = build("dataset", DATA).full
+PLANNED = {  # what a plan for `planted`, `conv-tiny` asks for
+    "dataset": build("dataset", "planted").full,
+    "explainer": OCCLUSION,
+    "metric": build("metric", "comprehensiveness").full,
+}
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +203,6 @@ def test_an_older_manifest_is_filled_in_from_what_was_measured(board: Path, caps
             del entry["offers"], entry["split_texts"]
 
     change_manifest(board, forget)
-    change_text(board / "plan.toml", "limit = 6", "limit = 50")  # there are no more than 6 then
     assert call(capsys, "board", "check", board).status == 0
     change(board, lambda frame: frame[(frame["explainer"] != RANDOM) | (frame["metric"] != "evidence")])
     assert len(problems(capsys, board)) == 1
@@ -306,6 +310,69 @@ def test_weights_and_data_that_the_manifest_does_not_name_are_found(what: str, b
     change_manifest(board, lambda manifest: manifest.pop(f"{what}s"))
     faithbench.build_boards()
     assert any("manifest.json does not name it" in line for line in problems(capsys, board))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "told"),
+    [
+        ("models", {"dtype": "bfloat16"}, "dtype='bfloat16', not 'float32'"),
+        ("datasets", {"split": "train"}, "split='train', not 'test'"),
+        ("models", {"training": {"training": {"epochs": 4, "lr": 5e-3}}}, "epochs=4, not 2"),
+        ("models", {"training": {"training": {"epochs": 2, "lr": 2e-3}}}, "lr=0.002, not 0.005"),
+        ("models", {"training": {"training": {"epochs": 2, "lr": 5e-3, "limit": 9}}}, "limit=9, not None"),
+    ],
+)
+def test_what_was_trained_or_run_otherwise_than_the_plan_says_is_found(
+    kind: str, changes: dict, told: str, board: Path, capsys
+):
+    change_manifest(board, lambda manifest: next(iter(manifest[kind].values())).update(changes))
+    faithbench.build_boards()
+    assert problems(capsys, board) == [
+        f"{board}: manifest.json says of conv-tiny on {DATA} other than plan.toml: {told}"
+    ]
+
+
+def test_a_training_that_a_plan_asks_for_is_that_of_the_manifest(board: Path, capsys):
+    change_text(board / "plan.toml", "epochs = 2", "epochs = 2\nmax_length = 64")
+    (line,) = problems(capsys, board)
+    assert line.endswith("other than plan.toml: max_length=512, not 64")
+
+
+def test_one_model_with_two_weights_on_a_data_set_and_its_documents_is_found(tmp_path: Path, capsys):
+    documents = build("dataset", "seqpg(dataset=hatexplain, judge=conv-tiny, segment=25)").full
+    both = {
+        "hatexplain(classes=2)": build("metric", "comprehensiveness").full,
+        documents: build("metric", "pointing_accuracy").full,
+    }
+    board = run_of(
+        tmp_path / "board", [record(1.0, 0, dataset=d, metric=m, explainer=OCCLUSION) for d, m in both.items()]
+    )
+    board.joinpath("plan.toml").write_text(
+        'datasets = ["hatexplain", "seqpg(dataset=hatexplain)"]\nmodels = ["conv-tiny"]\nlimit = 1\n'
+        'explainers = ["occlusion"]\nmetrics = ["comprehensiveness", "pointing_accuracy"]\n'
+    )
+    faithbench.build_boards([board])
+    assert call(capsys, "board", "check", board).status == 0
+    name = f"conv-tiny(seed=42) on {documents}"
+    change_manifest(board, lambda manifest: manifest["models"][name].update(fingerprint="n"))
+    (path,) = (board / "records").glob("*.parquet")
+    frame = pd.read_parquet(path)
+    frame.loc[frame["dataset"] == documents, "model_fingerprint"] = "n"
+    frame.to_parquet(path, index=False)
+    faithbench.build_boards([board])
+    assert problems(capsys, board) == [
+        f"{board}: conv-tiny has other weights in one place than in another: m on hatexplain and n on "
+        "seqpg(judge='conv-tiny(seed=42)', segment=25)"
+    ]
+
+
+def test_a_board_that_is_refused_keeps_no_other_from_being_checked(board: Path, capsys):
+    shutil.copytree(board, board.parent / "other")
+    (board.parent / "other" / "manifest.json").unlink()
+    (board / "table.md").unlink()
+    ended = call(capsys, "board", "check")
+    assert_refused(ended, "leaderboards/other is not a board")
+    assert ended.out == f"{board}: table.md is missing; make it with `faithbench board build`\n"
 
 
 def test_large_files_and_boards_are_found(board: Path, capsys):
@@ -485,7 +552,7 @@ def test_publishing_keeps_the_parts_of_metrics_that_ask_for_it(tmp_path: Path, m
 
 def test_publishing_leaves_out_earlier_weights_and_earlier_versions(tmp_path: Path):
     earlier = [record(3.0, 0, model_fingerprint="earlier"), record(5.0, 0, version="1.0")]
-    board_module.publish(run_of(tmp_path / "run", [record(1.0, 0), *earlier]), tmp_path / "board")
+    board_module.publish(run_of(tmp_path / "run", [*earlier, record(1.0, 0)]), tmp_path / "board")
     assert table([tmp_path / "board"])["mean"].tolist() == [1.0]
     assert len(read_board(tmp_path / "board").records) == 1
 
@@ -494,9 +561,24 @@ def test_publishing_again_replaces_records_and_keeps_plans_that_are_there(tmp_pa
     board = tmp_path / "board"
     board_module.publish(run_of(tmp_path / "run", [record(1.0, 0, dataset="imdb")]), board)
     (board / "plan.toml").rename(board / "plan-mine.toml")
-    board_module.publish(run_of(tmp_path / "again", [record(2.0, 0)]), board)
+    board_module.publish(run_of(tmp_path / "again", [record(2.0, 0, **PLANNED)]), board)
     assert table([board])["mean"].tolist() == [2.0]
     assert [path.name for path in board.glob("plan*")] == ["plan-mine.toml"]
+
+
+def test_of_a_run_that_holds_more_only_what_the_boards_plans_ask_for_is_published(tmp_path: Path, capsys):
+    board = tmp_path / "board"
+    board.mkdir()
+    board.joinpath("plan-mine.toml").write_text(
+        'datasets = ["planted"]\nmodels = ["conv-tiny"]\nexplainers = ["occlusion"]\nmetrics = ["comprehensiveness"]\n'
+    )
+    wanted = record(1.0, 0, **PLANNED)
+    others = [replace(wanted, **{key: value}) for key, value in {"explainer": RANDOM, "metric": ENTROPY}.items()]
+    board_module.publish(run_of(tmp_path / "run", [wanted, *others]), board)
+    assert table([board])["n"].tolist() == [1]
+    assert call(capsys, "board", "check", board).status == 0
+    with pytest.raises(UserError, match="that its manifest names and that the board's plans ask for"):
+        board_module.publish(run_of(tmp_path / "else", others), board)
 
 
 def test_publishing_nothing_is_an_error(tmp_path: Path):
@@ -507,15 +589,17 @@ def test_publishing_nothing_is_an_error(tmp_path: Path):
 def test_publishing_too_much_is_refused_and_the_records_that_are_there_stay(tmp_path: Path, monkeypatch):
     board = tmp_path / "board"
     board_module.publish(run_of(tmp_path / "run", [record(1.0, 0)]), board)
-    more = run_of(tmp_path / "more", column(np.random.default_rng(0).normal(size=500)))
+    more = run_of(tmp_path / "more", column(np.random.default_rng(0).normal(size=500), **PLANNED))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("board/**/*") if path.is_file()}
     with monkeypatch.context() as patch:
         patch.setattr(board_module, "MAX_BYTES", 5_000)
         with pytest.raises(UserError, match=r"parquet would have .* bytes; a leaderboard's files stay under 1 MB"):
             board_module.publish(more, board)
-    assert table([board])["n"].tolist() == [1]
     monkeypatch.setattr(board_module, "MAX_BOARD_BYTES", 5_000)
     with pytest.raises(UserError, match="a leaderboard stays under 2 MB"):
         board_module.publish(more, board)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("board/**/*") if path.is_file()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["board", "more", "run"]
 
 
 def test_two_names_that_would_be_one_file_are_two(tmp_path: Path):

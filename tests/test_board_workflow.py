@@ -93,6 +93,7 @@ def test_scripts_are_bash_and_take_nothing_from_outside_but_variables():
             "leaderboards/paper-table2-minilm",
         ),
         ({"PLAN": "leaderboards/mine/plan-a.toml"}, "leaderboards/mine"),
+        ({"PLAN": "leaderboards/mine/plan-a.toml", "LIMIT": "8"}, None),
         ({"PLAN": "leaderboards/paper/none.toml"}, None),
         ({"PLAN": "leaderboards/../secret.toml"}, None),
         ({"PLAN": "$(touch x).toml"}, None),
@@ -115,4 +116,5 @@ def test_inputs_are_checked_before_anything_runs(given: dict, board: str | None,
         assert not told.exists()
     else:
         assert done.returncode == 0, done.stderr
-        assert told.read_text() == f"BOARD={board}\nRUN=/home/faithbench-runs/{Path(board).name}\n"
+        suffix = f"-{given['LIMIT']}" if "LIMIT" in given else ""
+        assert told.read_text() == f"BOARD={board}\nRUN=/home/faithbench-runs/{Path(board).name}{suffix}\n"

@@ -489,7 +489,7 @@ def test_what_needs_no_model_imports_no_torch(args):
 
 def test_training_says_its_accuracy_and_is_not_repeated(capsys):
     for _ in range(2):
-        ended = call(capsys, "train", "--model", "conv-tiny", "--dataset", DATA, "--epochs", "2")
+        ended = call(capsys, "train", "--model", "conv-tiny", "--dataset", DATA, "--epochs", "2", "--lr", "5e-3")
         assert ended.status == 0
         assert ended.out.startswith("Test accuracy ")
         assert "on 40 texts. Checkpoint:" in ended.out

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from faithbench.latex import escape
 from faithbench.paper.layouts import COMP, ENTROPY, LAYOUTS, SEQPG, SUFF
 from faithbench.paper.matching import is_named
 from faithbench.paper.published import FOLDERS, published
+from faithbench.paper.trainings import Training, differing
 from faithbench.spec import build, parse
 from faithbench.store import Store
 from faithbench.tables import render, table
@@ -49,8 +51,8 @@ def told(run: Path, trainings: Mapping[str, Mapping[str, object]], dataset: str 
     """Adds to the run's manifest what is known of trainings."""
     manifest = Store(run).manifest()
     for model, report in trainings.items():
-        entry = {"label": model, "fingerprint": model, "hardware": "a CPU", "training": report, "truncated_texts": 0}
-        manifest["models"][f"{model} on {dataset}"] = entry
+        entry = manifest["models"].setdefault(f"{model} on {dataset}", {"fingerprint": "m"})
+        entry.update(label=model, hardware="a CPU", training=report, truncated_texts=0)
     Store(run).write_text("manifest.json", json.dumps(manifest))
     return run
 
@@ -212,6 +214,17 @@ def test_settings_that_are_not_the_published_ones_are_told(tmp_path: Path):
     assert not any("the paper" in note for note in faithbench.paper_table([as_published], "table2").notes)
 
 
+def test_another_judge_of_the_documents_is_told(tmp_path: Path):
+    def notes(name: str, dataset: str) -> list[str]:
+        run = run_of(tmp_path / name, cell(dataset=dataset, metric=PAPER_SEQPG))
+        return [note for note in faithbench.paper_table([run], "table2").notes if "judged" in note]
+
+    assert notes("usual", DOCUMENTS) == notes("seed", DOCUMENTS.replace("seed=42", "seed=1")) == []
+    assert notes("other", DOCUMENTS.replace("conv-minilm", "bcos-minilm")) == [
+        "SeqPG on hatexplain: the texts were judged by bcos-minilm; the paper: conv-minilm."
+    ]
+
+
 def test_two_records_for_one_cell_are_an_error_that_names_both(tmp_path: Path):
     two = run_of(tmp_path / "two", cell(explainer=LIME.format(300)) + cell(explainer=LIME.format(3000)))
     with pytest.raises(
@@ -219,19 +232,31 @@ def test_two_records_for_one_cell_are_an_error_that_names_both(tmp_path: Path):
     ):
         faithbench.paper_table([two], "table2")
     faithbench.paper_table([two], "table8")  # which has no LIME
-    anew = run_of(tmp_path / "anew", cell() + cell(VALUES + 1, model_fingerprint="other"))
+    first = run_of(tmp_path / "first", cell())
+    anew = run_of(tmp_path / "anew", cell(VALUES + 1, model_fingerprint="other"))
     with pytest.raises(UserError, match=r"two records for one cell: .*\(weights m\) and .*\(weights other\)"):
-        faithbench.paper_table([anew], "table8")
-    content = run_of(tmp_path / "content", cell() + cell(VALUES + 1, dataset_fingerprint="other"))
+        faithbench.paper_table([first, anew], "table8")
+    content = run_of(tmp_path / "content", cell(VALUES + 1, dataset_fingerprint="other"))
     with pytest.raises(UserError, match=r"two records for one cell: .*\(content d\) and .*\(content other\)"):
-        faithbench.paper_table([content], "table8")
+        faithbench.paper_table([first, content], "table8")
+
+
+@pytest.mark.parametrize("what", ["model", "dataset"])
+def test_records_of_replaced_weights_or_data_are_left_out_and_counted(what: str, tmp_path: Path):
+    """One training in place of another in a run's folder: what is left of the first must not mix with the second."""
+    earlier = cell(VALUES + 20, metric="entropy") + cell(VALUES + 20, **{f"{what}_fingerprint": "earlier"})[:7]
+    earlier = [replace(each, **{f"{what}_fingerprint": "earlier"}) for each in earlier]
+    found = faithbench.paper_table([run_of(tmp_path / "run", earlier + cell())], "table8")
+    assert found.frame()["comp"].dropna().tolist() == [pytest.approx(VALUES.mean())]
+    assert found.frame()["entropy"].isna().all()
+    assert "37 records are left out: of weights or data that were replaced under the same name." in found.notes
 
 
 def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
     one = told(run_of(tmp_path / "one", cell()), {BCOS: accuracy(80)})
     other = told(run_of(tmp_path / "other", cell()), {BCOS: accuracy(70)})
     text = (other / "manifest.json").read_text()
-    (other / "manifest.json").write_text(text.replace(f'"fingerprint": "{BCOS}"', '"fingerprint": "else"'))
+    (other / "manifest.json").write_text(text.replace('"fingerprint": "m"', '"fingerprint": "else"'))
     with pytest.raises(UserError, match=r"two records for one cell: bcos-minilm\(.*weights else\)"):
         faithbench.paper_table([one, other], "table8")
 
@@ -383,10 +408,25 @@ def test_trainings_that_are_not_the_papers_are_told(tmp_path: Path):
     settings = {"epochs": 1, "limit": 12000, "lr": 2e-05, "batch_size": 16, "max_length": 128}
     run = told(run_of(tmp_path / "run", cell()), {BCOS: accuracy(80, training=settings)})
     (note,) = (note for note in faithbench.paper_table([run], "table8").notes if "Trained" in note)
-    assert note.startswith("Trained with epochs=1, limit=12000, max_length=128: bcos-minilm on hatexplain;")
+    assert note == (
+        "Trained with epochs=1 (the paper: 5), limit=12000 (the paper: all texts), max_length=128 (the paper: 512): "
+        "bcos-minilm on hatexplain."
+    )
     usual = settings | {"epochs": 5, "limit": None, "max_length": 512}
-    run = told(run_of(tmp_path / "usual", cell()), {BCOS: accuracy(80, training=usual)})
-    assert not any("Trained" in note for note in faithbench.paper_table([run], "table8").notes)
+
+    def trained(dataset: str, model: str = BCOS, **more: object) -> list[str]:
+        about = accuracy(80, training=usual | more.pop("training", {}), **more)  # type: ignore[arg-type]
+        return differing(Training(model, dataset, "m", "a CPU", about))
+
+    assert trained(HATEXPLAIN) == trained(DOCUMENTS) == trained("ag_news", training={"lr": 3e-5}) == []
+    assert trained("ag_news") == ["lr=2e-05 (the paper: 3e-05)"]
+    assert trained(HATEXPLAIN, training={"batch_size": 8}) == ["batch_size=8 (the paper: 16)"]
+    assert trained("file('gone')", training={"lr": 1.0}) == []  # whose rate nobody knows
+    start = {"start": "mlm", "training": usual | {"lr": 1e-4, "limit": 50, "epochs": 20}}
+    model = "bcos-minilm(b=1.5, qkv=False, seed=42, start=mlm, start_epochs=20, epochs=1)"
+    assert trained("imdb", model, start=start, training={"epochs": 1}) == [
+        "limit=50 (the paper: all texts) in the first phase"
+    ]
 
 
 @pytest.mark.parametrize("report", [{}, {"test": 5}, {"test": {"accuracy": "high"}}, {"best_step": True}, ["no"], None])

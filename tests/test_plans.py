@@ -118,6 +118,28 @@ def test_all_plans_of_a_folder_are_run_into_one(tmp_path, monkeypatch, capsys):
     assert (refused.status, refused.complaints) == (2, ["faithbench: folder empty has no plan….toml."])
 
 
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        ('models = ["conv-tiny"]\nexplainers = ["randm"]\n', "'randm' is not a known explainer"),
+        ('models = ["conv-tiny(seed=7)"]\n', "has not been trained on"),
+        ('models = ["conv-tiny"]\nlike = ["table8"]\n', "the runs hold none of table8's models"),
+        ('models = ["conv-tiny", "bcos-minilm"]\nlike = ["table2"]\n', "has not been trained on"),
+    ],
+)
+def test_mistakes_in_any_plan_are_found_before_the_first_is_run(second, sentence, tmp_path, monkeypatch, capsys):
+    use_cache(monkeypatch, trained_cache())
+    monkeypatch.chdir(tmp_path)
+    Path("board").mkdir()
+    first = 'models = ["conv-tiny"]\nexplainers = ["random"]\nmetrics = ["entropy"]\nlimit = 3\n'
+    for name, text in {"a": first, "b": second}.items():
+        Path(f"board/plan-{name}.toml").write_text(f'datasets = ["{DATA}"]\n{text}')
+    ended = call(capsys, "run", "--plan", "board", "--no-train")
+    assert (ended.status, ended.out) == (2, "")
+    assert sentence in ended.err
+    assert not Path("runs").exists()
+
+
 def test_a_run_of_a_plan_like_a_table_prints_that_table_and_how_to_draw_the_figure(tmp_path, monkeypatch, capsys):
     use_cache(monkeypatch, trained_cache())
     monkeypatch.chdir(tmp_path)

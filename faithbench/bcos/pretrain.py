@@ -17,7 +17,6 @@ from faithbench.models.quiet import quiet
 from faithbench.plan import Training
 
 MASKED = 0.15
-LR = 1e-4
 IGNORED = -100  # label of positions that are not to be predicted
 
 

@@ -23,13 +23,12 @@ from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.names import is_folder, is_named
 from faithbench.models.quiet import quiet
+from faithbench.models.settings import settled, trained_on
 from faithbench.models.starts import FOLDER, Work, start
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
 from faithbench.spec import Component
 from faithbench.types import SPLITS
-
-LR = 2e-5
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Path | None
     folder = checkpoint_folder(model, dataset)
     report = report_of(folder)
     if report is not None:
-        _check_settings(model, folder, report["training"], _asked(model, setup))
+        _check_settings(model, dataset, folder, report["training"], setup.training)
         return folder
     if not setup.train:
         raise UserError(f"{model.full} has not been trained on {dataset.full}, and training is switched off.")
@@ -184,12 +183,7 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
     keep_freed_memory()
     folder = checkpoint_folder(model, dataset)
     zoo: Conventional | Bcos = model.object
-    asked = _asked(model, setup)
-    training = replace(
-        asked,
-        epochs=asked.epochs or zoo.backbone.epochs,
-        lr=asked.lr or zoo.backbone.lr or getattr(dataset.object, "lr", LR),
-    )
+    training = settled(model, dataset, setup.training)
     splits = {split: dataset.object.load(split) for split in SPLITS}
     texts = min(len(splits["train"]), training.limit or len(splits["train"]))
     setup.say(
@@ -205,17 +199,18 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
     return folder
 
 
-def _asked(model: Component, setup: Setup) -> Training:
-    """The settings that a plan or command asks for; epochs that the model's name gives come first."""
-    return replace(setup.training, epochs=getattr(model.object, "epochs", 0) or setup.training.epochs)
-
-
-def _check_settings(model: Component, folder: Path, had: Mapping[str, Any], asked: Training) -> None:
-    """Settings that were asked for, other than by default, must be those of the checkpoint."""
-    for name, value in asdict(asked).items():
-        if value != getattr(Training(), name) and value != had.get(name):
+def _check_settings(
+    model: Component, dataset: Component, folder: Path, had: Mapping[str, Any], asked: Training
+) -> None:
+    """Where any setting was asked for, all must be those of the checkpoint; where none was, any checkpoint will do."""
+    if asked == Training():
+        return
+    for name, value in asdict(settled(model, dataset, asked)).items():
+        there = had.get(name, getattr(Training(), name))
+        if there != value:
             raise UserError(
-                f"{model.full} was trained with {name}={had.get(name)}, not {value}; delete {folder} to train it anew."
+                f"{model.full} was trained with {name}={there}, not {value}; delete {folder} to train it anew, or keep "
+                "other checkpoints in another folder with FAITHBENCH_CACHE."
             )
 
 
@@ -225,12 +220,6 @@ def checkpoint_folder(model: Component, dataset: Component) -> Path:
     identity = " ".join([model.full, *(f"{each.full}{getattr(each.object, 'content', '')}" for each in read)])
     label = build_dataset(dataset.full).short  # the same however it was written
     return cache_folder("checkpoints", identity, label, model.short)
-
-
-def trained_on(dataset: Component) -> Component:
-    """The data set that models for a data set are trained on: itself, but for one that is made of another's texts."""
-    base: str | None = getattr(dataset.object, "base", None)
-    return dataset if base is None else build_dataset(base)
 
 
 def _from_folder(text: str, folder: Path, setup: Setup) -> Prepared:

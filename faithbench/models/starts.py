@@ -12,10 +12,11 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokeni
 
 from faithbench.bcos.checkpoint import WEIGHTS, load_conventional
 from faithbench.bcos.convert import convert
-from faithbench.bcos.pretrain import LR, pretrain
+from faithbench.bcos.pretrain import pretrain
 from faithbench.bcos.train import drawn, fine_tune, report_of
 from faithbench.datasets.build import build_dataset
 from faithbench.models.backbones import load_backbone
+from faithbench.models.settings import MLM_LR
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
 from faithbench.spec import Component
@@ -105,7 +106,7 @@ def _task(zoo: Bcos, work: Work, network: PreTrainedModel, tokenizer: PreTrained
 
 def _masked(zoo: Bcos, work: Work) -> Mapping[str, Any]:
     """Trains the converted model to tell what was masked."""
-    folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs, lr=LR)
+    folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs, lr=MLM_LR)
     source = build_dataset(zoo.mlm_data) if zoo.mlm_data else work.dataset
     about = {"start": zoo.start, "dataset": source.full}
     if not _finished(folder, training, about):

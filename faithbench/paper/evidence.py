@@ -11,18 +11,22 @@ import pandas as pd
 from faithbench.paper.claims import Claim, Group, groups, holds, twice
 from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
 from faithbench.paper.trainings import Training, trainings
-from faithbench.results import read
+from faithbench.results import outdated, read
 from faithbench.store import IDENTITY, Store
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The records, trainings and times of runs. `*` in the name of a model stands for the backbone."""
+    """The records, trainings and times of runs. `*` in the name of a model stands for the backbone.
+
+    `outdated` records, of weights or data that were replaced under the same name, are not among them.
+    """
 
     folders: tuple[Path, ...]
     records: pd.DataFrame
     trainings: tuple[Training, ...]
     backbone: str = ""
+    outdated: int = 0
 
     @property
     def models(self) -> list[str]:
@@ -102,4 +106,6 @@ def evidence_of(folders: Sequence[Path | str]) -> Evidence:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
     paths = tuple(map(Path, folders))
-    return Evidence(paths, read(paths), trainings(paths))
+    records = read(paths)
+    old = outdated(records, paths)
+    return Evidence(paths, records[~old], trainings(paths), outdated=int(old.sum()))

@@ -10,7 +10,7 @@ from faithbench.paper.layouts import Layout, layout_of
 from faithbench.paper.matching import is_dataset, same, source_of
 from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCOL, Cell, Mean, Seconds, Subject
 from faithbench.paper.table import PaperTable
-from faithbench.paper.trainings import TRAINED, differing
+from faithbench.paper.trainings import differing
 from faithbench.results import short
 
 
@@ -28,16 +28,25 @@ def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None =
     """
     layout = layout_of(like)
     found = evidence_of(folders)
-    chosen = choose_backbone(found.models, backbone, layout.name)
-    subjects = layout.subjects
-    models = [each.model for each in subjects if each.model]
-    models += [source.model for source in layout.columns.values() if isinstance(source, Seconds)]
-    check_models(found.models, [model.replace("*", chosen) for model in dict.fromkeys(models)], layout.name)
+    chosen, subjects = backbone_for(layout, found.models, backbone), layout.subjects
     metrics = [source.metric for source in layout.columns.values() if isinstance(source, Mean)]
     metrics += [metric.replace(PAPER_PROTOCOL, STRICT_PROTOCOL) for metric in metrics]
     evidence = needed(found, chosen, lambda full: any(same("metric", full, metric) for metric in metrics))
     cells = {name: tuple(source(evidence, subject) for subject in subjects) for name, source in layout.columns.items()}
     return PaperTable(layout, chosen, layout.published, cells, tuple(_notes(cells, evidence, layout, subjects)))
+
+
+def backbone_for(layout: Layout, models: Sequence[str], backbone: str | None = None) -> str:
+    """The backbone of these models that a table shows.
+
+    Raises:
+        UserError: there is not just one, or the table shows none of its models.
+    """
+    chosen = choose_backbone(models, backbone, layout.name)
+    shown = [each.model for each in layout.subjects if each.model]
+    shown += [source.model for source in layout.columns.values() if isinstance(source, Seconds)]
+    check_models(models, [model.replace("*", chosen) for model in dict.fromkeys(shown)], layout.name)
+    return chosen
 
 
 def needed(found: Evidence, backbone: str, is_wanted: Callable[[str], bool]) -> Evidence:
@@ -69,6 +78,9 @@ def _notes(
     else:
         yield from _on_training(evidence, subjects)
         yield from _on_data(evidence, [subject.dataset for subject in subjects])
+    if evidence.outdated:
+        left = _counted(evidence.outdated, "record is", "records are")
+        yield f"{left} left out: of weights or data that were replaced under the same name."
 
 
 def _on_times(evidence: Evidence) -> Iterator[str]:
@@ -89,7 +101,7 @@ def _on_training(evidence: Evidence, subjects: Sequence[Subject]) -> Iterator[st
             if chosen:
                 found.setdefault(", ".join(chosen), []).append(f"{short('model', training.model)} on {dataset}")
     for setting, names in found.items():
-        yield f"Trained with {setting}: {', '.join(names)}; the paper: {', '.join(TRAINED)}."
+        yield f"Trained with {setting}: {', '.join(names)}."
 
 
 def _on_data(evidence: Evidence, datasets: Sequence[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from faithbench import spec
 from faithbench.datasets.seqpg import PUBLISHED as SEGMENTS
 from faithbench.paper.claims import Claim, only, twice
 from faithbench.paper.evidence import Evidence
-from faithbench.paper.matching import but_seed, same, setting
+from faithbench.paper.matching import but_seed, same, setting, value_of
 from faithbench.results import short
 from faithbench.stats import intervals
 
@@ -73,7 +73,7 @@ class Mean:
             strict = self.metric.replace(PAPER_PROTOCOL, STRICT_PROTOCOL)
             missed = strict != self.metric and self._claims(evidence, subject, strict)
             return Cell(lack=ONLY_STRICT if missed else "")
-        return cell_of(claim, tuple(_remarks(claim, subject, self.documents)))
+        return cell_of(claim, tuple(_remarks(claim, subject, self.documents, evidence.model("conv-*"))))
 
     def _claims(self, evidence: Evidence, subject: Subject, metric: str) -> list[Claim]:
         wanted = subject.explainer
@@ -110,15 +110,21 @@ def _several(model: str, trainings: int) -> str:
     )
 
 
-def _remarks(claim: Claim, subject: Subject, documents: bool) -> list[str]:
+def _remarks(claim: Claim, subject: Subject, documents: bool, judge: str) -> list[str]:
     """Settings of the explainer and of the documents that are not the published ones."""
     found = [setting("explainer", claim.explainer, subject.explainer, but_seed)]
     if documents:
         published = spec.write("seqpg", {"segment": SEGMENTS.get(subject.dataset, 0)})
-        told = ("segment", "segments", "documents", "confidence")
-        found.append(setting("dataset", claim.group.dataset, published, told.__contains__))
+        counting = ("segment", "segments", "documents", "confidence")
+        found.append(setting("dataset", claim.group.dataset, published, counting.__contains__))
     names = (subject.name, f"SeqPG on {subject.dataset}")
-    return [f"{name}: {each[0]}; the paper: {each[1]}." for name, each in zip(names, found, strict=False) if each]
+    told = [f"{name}: {each[0]}; the paper: {each[1]}." for name, each in zip(names, found, strict=False) if each]
+    named = value_of("dataset", claim.group.dataset, "judge") if documents else None
+    if isinstance(named, str) and named and not same("model", named, judge, but_seed):
+        told.append(
+            f"SeqPG on {subject.dataset}: the texts were judged by {short('model', named)}; the paper: {judge}."
+        )
+    return told
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from faithbench.paper.matching import value_of
+from faithbench import plan
+from faithbench.datasets.build import build_dataset
+from faithbench.errors import UserError
+from faithbench.models.settings import LR, MLM_LR
+from faithbench.paper.matching import source_of, value_of
 from faithbench.store import Store
 
-PUBLISHED = {"epochs": 5, "limit": None, "max_length": 512, "eval_limit": None}  # settings of the paper's trainings
-TRAINED = ("epochs=5", "all texts", "max_length=512")
+PUBLISHED = plan.Training(epochs=5)
+WORDS = {"limit": "all texts", "eval_limit": "accuracies on all texts"}  # for None
 
 
 @dataclass(frozen=True)
@@ -32,15 +36,36 @@ class Training:
 
 
 def differing(training: Training) -> list[str]:
-    """The settings that are not the paper's; epochs that a model's name gives are those of a row."""
-    settings = training.report.get("training")
+    """The settings that are not the paper's, with the paper's; epochs that a model's name gives are those of a row."""
+    rate = _rate(source_of(training.dataset))
+    named = ("epochs",) if value_of("model", training.model, "epochs") else ()
+    found = _apart(training.report, rate, named)
+    start = training.report.get("start")
+    if isinstance(start, Mapping):
+        mine = _apart(start, MLM_LR if start.get("start") == "mlm" else rate, ("epochs",))
+        found += [f"{each} in the first phase" for each in mine]
+    return found
+
+
+def _rate(dataset: str) -> float | None:
+    """The published learning rate; None for a data set that is not to be had."""
+    try:
+        rate: float = getattr(build_dataset(dataset).object, "lr", LR)
+    except UserError:
+        return None
+    return rate
+
+
+def _apart(report: Mapping[str, Any], lr: float | None, named: Sequence[str]) -> list[str]:
+    """The settings of a phase that are not the published ones, but for those that are named."""
+    published = replace(PUBLISHED, lr=lr)
+    settings = report.get("training")
     if not isinstance(settings, Mapping):
         return []
-    named = value_of("model", training.model, "epochs")
     return [
-        f"{key}={settings[key]!r}"
-        for key, published in PUBLISHED.items()
-        if key in settings and settings[key] != published and not (key == "epochs" and named)
+        f"{key}={settings[key]!r} (the paper: {WORDS[key] if value is None else value})"
+        for key, value in asdict(published).items()
+        if key in settings and key not in named and settings[key] != value and (value is not None or key in WORDS)
     ]
 
 

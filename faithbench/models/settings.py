@@ -1,0 +1,33 @@
+"""What a named model is trained with where nobody says otherwise."""
+
+from dataclasses import replace
+
+from faithbench.datasets.build import build_dataset
+from faithbench.models.zoo import Bcos, Conventional
+from faithbench.plan import Training
+from faithbench.spec import Component
+
+LR = 2e-5  # peak learning rate of backbones and data sets that have none of their own
+MLM_LR = 1e-4  # of masked language modelling
+
+
+def settled(model: Component, dataset: Component, asked: Training) -> Training:
+    """The settings of a named model's training, with none left open.
+
+    Args:
+        model: of the zoo; epochs that its name gives come first.
+        dataset: what it is trained on.
+        asked: by a plan or command.
+    """
+    zoo: Conventional | Bcos = model.object
+    return replace(
+        asked,
+        epochs=getattr(zoo, "epochs", 0) or asked.epochs or zoo.backbone.epochs,
+        lr=asked.lr or zoo.backbone.lr or getattr(dataset.object, "lr", LR),
+    )
+
+
+def trained_on(dataset: Component) -> Component:
+    """The data set that models for a data set are trained on: itself, but for one that is made of another's texts."""
+    base: str | None = getattr(dataset.object, "base", None)
+    return dataset if base is None else build_dataset(base)
