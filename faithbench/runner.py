@@ -1,7 +1,6 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
 import hashlib
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -208,9 +207,7 @@ def _note(
 ) -> None:
     """Writes down what is known of a model on a data set; `notes` once all its texts are scored."""
     grid, model, setup = block.grid, block.model, block.setup
-    manifest = store.manifest()
-    manifest["versions"] = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
-    manifest.setdefault("datasets", {})[grid.dataset.full] = {
+    data = {
         "label": grid.dataset.short,
         "fingerprint": grid.fingerprint,
         "texts": len(grid.examples),
@@ -218,7 +215,7 @@ def _note(
         "split_texts": grid.split_texts,
         "offers": sorted(grid.offers),
     }
-    manifest.setdefault("models", {})[_key(block)] = {
+    entry = {
         "label": model.short,
         "fingerprint": block.identity["model_fingerprint"],
         "dtype": setup.dtype,
@@ -228,4 +225,10 @@ def _note(
         "notes": notes or {},
         "checks": dict(about["checks"]),
     }
-    store.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["versions"] = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+        manifest.setdefault("datasets", {})[grid.dataset.full] = data
+        manifest.setdefault("models", {})[_key(block)] = entry
+
+    store.change_manifest(change)

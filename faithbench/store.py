@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from faithbench.errors import UserError
 from faithbench.types import Record
@@ -113,6 +114,13 @@ class Store:
         except (OSError, ValueError) as error:
             raise UserError(f"{path} cannot be read: {error}.") from error
         return found
+
+    def change_manifest(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Changes what is known of the run; of several workers one at a time."""
+        with FileLock(self.folder / ".manifest.lock"):
+            manifest = self.manifest()
+            change(manifest)
+            self.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")
 
     def add(self, attributions: Iterable[Mapping[str, Any]], records: Iterable[Record]) -> None:
         """Keeps entries; they are on disk a few seconds later, or after `flush`."""

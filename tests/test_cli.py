@@ -394,7 +394,7 @@ def test_the_table_of_a_run_is_that_which_the_run_printed(tmp_path, capsys):
 def test_a_run_lists_the_files_that_it_wrote(tmp_path, capsys):
     ended = call(capsys, *command(out=tmp_path / "run"))
     assert "4 cells done, 0 were there before." in ended.out
-    for path in (path for path in (tmp_path / "run").rglob("*") if path.is_file()):
+    for path in (path for path in (tmp_path / "run").rglob("[!.]*") if path.is_file()):
         assert f"  {path}\n" in ended.out
     assert faithbench.read_plan(tmp_path / "run" / "plan.toml") == faithbench.Plan(
         (DATA,), ("conv-tiny",), ("random",), ("entropy",), limit=4

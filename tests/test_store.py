@@ -310,6 +310,19 @@ def test_small_files_are_replaced_whole(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attributions", "manifest.json", "records"]
 
 
+def test_workers_that_change_the_manifest_take_turns(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from faithbench.store import Store\n"
+        "store = Store(Path(sys.argv[1]))\n"
+        "for i in range(60):\n"
+        "    store.change_manifest(lambda known: known.setdefault('models', {}).update({sys.argv[2] + str(i): i}))"
+    )
+    Store(tmp_path).open()
+    workers = [subprocess.Popen([sys.executable, "-c", script, tmp_path, name]) for name in "abc"]
+    assert [worker.wait() for worker in workers] == [0, 0, 0]
+    assert len(Store(tmp_path).manifest()["models"]) == 180
+
+
 def test_a_damaged_manifest_is_a_user_error_that_names_the_file(tmp_path):
     (tmp_path / "manifest.json").write_text('{"half')
     with pytest.raises(UserError, match=r"manifest\.json cannot be read"):

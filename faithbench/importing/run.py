@@ -1,7 +1,6 @@
 """Attributions from a file into a run's folder, where a run finds them and only measures."""
 
 import hashlib
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -164,15 +163,14 @@ def _write(folder: Path, rows: Sequence[Mapping[str, object]], explainer: str, s
     store = Store(folder).open()
     try:
         store.read("attributions")
-        manifest = store.manifest()
+        store.manifest()
         store.add(rows, [])
         store.flush()
     except UserError:
         store.discard_if_empty()
         raise
     store.compact()
-    manifest.setdefault("imported", {})[explainer] = dict(source)
-    store.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")
+    store.change_manifest(lambda manifest: manifest.setdefault("imported", {}).update({explainer: dict(source)}))
 
 
 def _command(plan: Plan, explainer: str, folder: Path, device: str | None) -> str:
