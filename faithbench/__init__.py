@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from faithbench.paper.figures import paper_figure
     from faithbench.paper.fill import paper_table
     from faithbench.plan import Plan, Training, read_plan
-    from faithbench.runner import check as check_plan
+    from faithbench.runner import check as check_plans
     from faithbench.runner import run
     from faithbench.tables import failures, render, table
 
@@ -35,7 +35,7 @@ __all__ = [
     "build_boards",
     "build_documents",
     "check_boards",
-    "check_plan",
+    "check_plans",
     "comparison",
     "components",
     "failures",
@@ -59,7 +59,7 @@ _HOMES = {
     "build_boards": "faithbench.board:build",
     "build_documents": "faithbench.derived:build_documents",
     "check_boards": "faithbench.board_check:check",
-    "check_plan": "faithbench.runner:check",
+    "check_plans": "faithbench.runner:check",
     "comparison": "faithbench.compare:comparison",
     "components": "faithbench.listing:components",
     "failures": "faithbench.tables:failures",

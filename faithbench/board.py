@@ -10,14 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faithbench.board_folder import CELL, HOME, Board, boards_below, find, read_board
+from faithbench.board_folder import CELL, HOME, Board, boards_below, find, read_board, read_manifest, texts_of
 from faithbench.board_overview import MARK, overview
 from faithbench.board_plan import read_asks
 from faithbench.cache import slug, write_whole
 from faithbench.errors import UserError
 from faithbench.paper.fill import paper_table
 from faithbench.plan import PLANS, plan_files, read_plan
-from faithbench.results import installed, outdated, read
+from faithbench.results import installed, named, read, short
 from faithbench.store import IDENTITY, Store
 from faithbench.tables import renderings
 
@@ -41,70 +41,75 @@ def publish(run: Path, board: Path) -> list[Path]:
         The files made from the records.
 
     Raises:
-        UserError: the run holds no records to publish, the folder cannot be written, a file would exceed 1 MB, or the
-            board 2 MB.
+        UserError: the run holds no records to publish or more texts than the board's plans ask for, the folder cannot
+            be written, a file would exceed 1 MB, or the board 2 MB.
     """
     if run.resolve() == board.resolve():
         raise UserError(f"{run} cannot be published into itself.")
     missing = [name for name in ("plan.toml", "manifest.json") if not (run / name).is_file()]
     if missing:
         raise UserError(f"{run} is not a run: it has no {missing[0]}.")
+    manifest = read_manifest(run)
+    has_plans = any(board.glob(PLANS))
+    plans = {path.name: read_plan(path) for path in (plan_files(board) if has_plans else [run / "plan.toml"])}
+    frame = read([run])
+    frame = frame[named(frame, [run], strictly=True)]
+    if has_plans and not frame.empty:
+        frame = _asked_for(Board(board, plans, manifest, frame), run)
+    if frame.empty:
+        wanted = " and that the board's plans ask for" * has_plans
+        raise UserError(f"{run} holds no records of the weights and data that its manifest names{wanted}.")
     try:
-        board.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".publish-", dir=board.parent) as place:
-            made, earlier = Path(place) / "new" / board.name, Path(place) / "earlier"
-            written = _assemble(run, board, made)
-            if board.exists():
-                board.rename(earlier)
-            made.rename(board)
+        home = board.resolve().parent
+        home.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".publish-", dir=home) as place:
+            made, earlier = Path(place) / "new", Path(place) / "earlier"
+            (made / "records").mkdir(parents=True)
+            for name, data in _packed(frame).items():
+                (made / "records" / name).write_bytes(data)
+            small = ["manifest.json", *(["plan.toml"] if not has_plans else [])]
+            for name in small:
+                shutil.copyfile(run / name, made / name)
+            tables = generated(Board(made, plans, manifest, Store(made).read("records")))
+            for name, text in tables.items():
+                (made / name).write_text(text, encoding="utf-8")
+            _check_sizes(board, sizes(made))
+            board.mkdir(exist_ok=True)
+            if (board / "records").exists():
+                (board / "records").rename(earlier)
+            (made / "records").rename(board / "records")
+            for name in (*small, *tables):
+                (made / name).replace(board / name)
     except OSError as error:
-        raise UserError(f"folder {board} cannot be written: {error.strerror}.") from error
-    return [board / path.name for path in written] + _pages([board])
+        raise UserError(f"folder {board} cannot be written: {error.strerror or error}.") from error
+    return [board / name for name in tables] + _pages([board])
 
 
-def _assemble(run: Path, board: Path, made: Path) -> list[Path]:
-    """Makes the board as it will be, in another folder.
-
-    Returns:
-        Its tables.
+def _asked_for(board: Board, run: Path) -> pd.DataFrame:
+    """The records of the cells that the plans of a board ask for.
 
     Raises:
-        UserError: there is nothing to publish, or too much.
+        UserError: there are more texts than a plan asks for, of which it would be wrong to choose some.
     """
-    if board.exists():
-        shutil.copytree(board, made, ignore=lambda folder, _: ["records"] if Path(folder) == board else [])
-    made.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / "manifest.json", made / "manifest.json")
-    has_plans = any(made.glob(PLANS))
-    if not has_plans:
-        shutil.copyfile(run / "plan.toml", made / "plan.toml")
-    files = _packed(_published(run, made, chosen=has_plans))
-    for name, data in files.items():
-        if len(data) > MAX_BYTES:
+    asked = read_asks(board).cells
+    for cell, texts in texts_of(board).items():
+        if cell in asked and texts > asked[cell].texts:
+            names = [short(kind, name) for kind, name in zip(CELL, cell, strict=True)]
             raise UserError(
-                f"{board / 'records' / name} would have {len(data):,} bytes; a leaderboard's files stay under 1 MB."
+                f"{run} holds {texts:,} texts of {' on '.join(names[1::-1])}, and {asked[cell].plan} asks for "
+                f"{asked[cell].texts:,}: run it into another folder."
             )
-        (made / "records").mkdir(exist_ok=True)
-        (made / "records" / name).write_bytes(data)
-    written = build([made])
-    total = sum(sizes(made).values())
+    return board.records[[cell in asked for cell in board.records[CELL].itertuples(index=False, name=None)]]
+
+
+def _check_sizes(board: Path, made: dict[str, int]) -> None:
+    for name, size in made.items():
+        if size > MAX_BYTES:
+            raise UserError(f"{board / name} would have {size:,} bytes; a leaderboard's files stay under 1 MB.")
+    there = {name: size for name, size in sizes(board).items() if not name.startswith(("records/", "."))}
+    total = sum((there | made).values())
     if total > MAX_BOARD_BYTES:
         raise UserError(f"{board} would have {total:,} bytes; a leaderboard stays under 2 MB.")
-    return written
-
-
-def _published(run: Path, made: Path, chosen: bool) -> pd.DataFrame:
-    """The records of a run that are published; of `chosen` cells only: those that the plans of the board ask for."""
-    frame = read([run])
-    frame = frame[~outdated(frame, [run])]
-    if chosen and not frame.empty:
-        plans = {path.name: read_plan(path) for path in plan_files(made)}
-        cells = read_asks(Board(made, plans, Store(made).manifest(), frame)).cells
-        frame = frame[[cell in cells for cell in frame[CELL].itertuples(index=False, name=None)]]
-    if frame.empty:
-        wanted = " and that the board's plans ask for" * chosen
-        raise UserError(f"{run} holds no records of the weights and data that its manifest names{wanted}.")
-    return frame
 
 
 def build(folders: Sequence[Path] = ()) -> list[Path]:

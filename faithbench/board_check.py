@@ -7,9 +7,9 @@ from pathlib import Path
 
 from faithbench import spec
 from faithbench.board import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
-from faithbench.board_folder import CELL, HOME, Board, find, read_board
+from faithbench.board_folder import CELL, HOME, Board, Cell, find, read_board, texts_of
 from faithbench.board_overview import overview
-from faithbench.board_plan import Asked, Cell, read_asks
+from faithbench.board_plan import Asked, read_asks
 from faithbench.errors import UserError
 from faithbench.models.names import is_named
 from faithbench.models.settings import settled, trained_on
@@ -86,7 +86,7 @@ def _unasked(board: Board, asked: Cells) -> Iterator[str]:
     known = [{cell[place] for cell in asked} for place in range(len(CELL))]
     foreign: dict[tuple[str, str], int] = {}
     apart: dict[Place, list[str]] = {}
-    for cell, texts in _texts(board).items():
+    for cell, texts in texts_of(board).items():
         strange = [(kind, name) for kind, name, of in zip(CELL, cell, known, strict=True) if name not in of]
         for each in strange:
             foreign[each] = foreign.get(each, 0) + texts
@@ -103,7 +103,7 @@ def _unasked(board: Board, asked: Cells) -> Iterator[str]:
 
 def _missing(board: Board, asked: Cells) -> Iterator[str]:
     """What plans ask for that was not measured, or on too few texts."""
-    counts = _texts(board)
+    counts = texts_of(board)
     measured = {cell[:2] for cell in counts}
     blocks: dict[tuple[str, str, str], int] = {}
     groups: dict[tuple[Place, int, Asked], list[str]] = {}
@@ -125,31 +125,34 @@ def _settings(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Ite
     """Where the manifest says that models were trained or run otherwise than a plan says."""
     for dataset, model, name in blocks:
         plan, entry = board.plans[name], board.entry("models", f"{model} on {dataset.full}")
+        where = f"{short('model', model)} on {short('dataset', dataset.full)}"
         known = {"split": board.entry("datasets", dataset.full).get("split"), "dtype": entry.get("dtype")}
         told = {key: value for key, value in known.items() if value is not None}
         wanted: dict[str, object] = {"split": plan.split, "dtype": plan.dtype}
-        settings = entry["training"].get("training") if isinstance(entry.get("training"), Mapping) else None
         component = spec.build("model", model) if is_named(model) else None
-        if isinstance(settings, Mapping) and component and isinstance(component.object, (Conventional, Bcos)):
+        if entry and component and isinstance(component.object, (Conventional, Bcos)):
+            report = entry.get("training")
+            settings = report.get("training") if isinstance(report, Mapping) else None
+            if not isinstance(settings, Mapping):
+                yield f"manifest.json does not say how {where} was trained"
+                continue
             wanted |= asdict(settled(component, trained_on(dataset), plan.training))
             told |= {**asdict(Training()), **settings}
-        apart = [
-            f"{key}={told[key]!r}, not {value!r}" for key, value in wanted.items() if told.get(key, value) != value
-        ]
+        pairs = [(key, told[key], value) for key, value in wanted.items() if key in told]
+        apart = [f"{key}={there!r}, not {value!r}" for key, there, value in pairs if there != value]
         if apart:
-            where = f"{short('model', model)} on {short('dataset', dataset.full)}"
             yield f"manifest.json says of {where} other than {name}: {'; '.join(apart)}"
 
 
 def _weights(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Iterator[str]:
     """Models that had other weights on documents than on the data set that these are made of."""
-    seen: dict[tuple[str, str], tuple[str, str]] = {}
-    for dataset, model, _ in blocks:
-        weights = board.entry("models", f"{model} on {dataset.full}").get("fingerprint")
-        if weights is not None:
-            mine = short("dataset", dataset.full), weights
-            first = seen.setdefault((model, trained_on(dataset).full), mine)
-            if first[1] != weights:
+    seen: dict[tuple[str, str, object], tuple[str, str]] = {}
+    for dataset, model in {(data.full, model): (data, model) for data, model, _ in blocks}.values():
+        entry = board.entry("models", f"{model} on {dataset.full}")
+        if entry:
+            mine = short("dataset", dataset.full), str(entry["fingerprint"])
+            first = seen.setdefault((model, trained_on(dataset).full, entry.get("dtype")), mine)
+            if first[1] != mine[1]:
                 each = [f"{fingerprint} on {name}" for name, fingerprint in (first, mine)]
                 yield f"{short('model', model)} has other weights in one place than in another: {' and '.join(each)}"
 
@@ -228,12 +231,6 @@ def _difference(path: Path, text: str) -> Iterator[str]:
     )
     rest = [f"… and {len(lines) - LINES:,} lines more"] * (len(lines) > LINES)
     yield "\n".join([f"{path.name} is not what the records give; {REMAKE}", *lines[:LINES], *rest])
-
-
-def _texts(board: Board) -> dict[Cell, int]:
-    """How many texts of each cell there are records of."""
-    counts = board.records.groupby(CELL)["text_id"].nunique().reset_index()
-    return {(data, model, e, m): int(n) for data, model, e, m, n in counts.itertuples(index=False, name=None)}
 
 
 def _counts(board: Board, *columns: str) -> Iterator[tuple[list[str], int]]:

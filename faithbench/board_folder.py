@@ -14,6 +14,7 @@ from faithbench.store import IDENTITY, Store
 
 HOME = Path("leaderboards")
 CELL = ["dataset", "model", "explainer", "metric"]
+Cell = tuple[str, str, str, str]  # data set, model, explainer, metric, as in records
 VERSION = re.compile(r"\d+\.\d+")
 NAMED = {"datasets": ("label", "fingerprint"), "models": ("label", "fingerprint", "truncated_texts")}
 
@@ -63,17 +64,21 @@ def read_board(folder: Path) -> Board:
         if not any(folder.glob(needed)):
             raise UserError(f"{folder} is not a board: it has no {needed.replace('*', '')}.")
     plans = {path.name: read_plan(path) for path in plan_files(folder)}
-    store = Store(folder)
-    manifest = store.manifest()
-    _check_manifest(folder, manifest)
-    records = store.read("records")
+    manifest = read_manifest(folder)
+    records = Store(folder).read("records")
     if records.empty:
         raise UserError(f"{folder} holds no records yet.")
     _check_records(folder, records)
     return Board(folder, plans, manifest, records)
 
 
-def _check_manifest(folder: Path, manifest: Any) -> None:
+def read_manifest(folder: Path) -> Mapping[str, Any]:
+    """The manifest of a run or board.
+
+    Raises:
+        UserError: it cannot be read, or says nothing of what has to be known of each model and data set.
+    """
+    manifest: Any = Store(folder).manifest()
     for kind, keys in NAMED.items():
         entries = manifest.get(kind, {}) if isinstance(manifest, dict) else None
         if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
@@ -82,6 +87,8 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
             for key in keys:
                 if key not in entry:
                     raise UserError(f"{folder / 'manifest.json'} says nothing of the {key} of {name}.")
+    found: Mapping[str, Any] = manifest
+    return found
 
 
 def _check_records(folder: Path, records: pd.DataFrame) -> None:
@@ -103,3 +110,9 @@ def _check_records(folder: Path, records: pd.DataFrame) -> None:
             f"{folder} has two records for one cell: {cell['metric']} of {cell['explainer']} on text "
             f"{cell['text_id']!r} ({cell['model']} on {cell['dataset']})."
         )
+
+
+def texts_of(board: Board) -> dict[Cell, int]:
+    """How many texts of each cell there are records of."""
+    counts = board.records.groupby(CELL)["text_id"].nunique().reset_index()
+    return {(data, model, e, m): int(n) for data, model, e, m, n in counts.itertuples(index=False, name=None)}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from faithbench.board_folder import CELL, Board
+from faithbench.board_folder import CELL, Board, Cell
 from faithbench.datasets.build import build_dataset
 from faithbench.derived import resolve
 from faithbench.errors import UserError
@@ -14,7 +14,6 @@ from faithbench.plan import Plan
 from faithbench.spec import Component
 
 COMMIT = re.compile("[0-9a-f]{40}")
-Cell = tuple[str, str, str, str]  # data set, model, explainer, metric, as in records
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,11 @@ class Asks:
 
 
 class Splits:
-    """What is known of the data sets without loading them: by the manifest, or else by what was measured on them."""
+    """What is known of the data sets without loading them: by the manifest.
+
+    One that says less is believed to leave out nothing: there are as many texts as the plan's limit, or without one as
+    were measured, and what the metrics measured there need.
+    """
 
     def __init__(self, board: Board) -> None:
         self.known = board.manifest.get("datasets", {})

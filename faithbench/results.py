@@ -69,24 +69,31 @@ def read(folders: Sequence[Path | str]) -> pd.DataFrame:
     return frame.drop_duplicates(keys, keep="last")
 
 
-def outdated(frame: pd.DataFrame, folders: Sequence[Path | str]) -> Bool[np.ndarray, "records"]:
-    """Which records are of weights or data that none of the runs' manifests names under that name any more."""
-    named: dict[str, set[str]] = {}
+def named(frame: pd.DataFrame, folders: Sequence[Path | str], strictly: bool = False) -> Bool[np.ndarray, "entries"]:
+    """Which records or attributions are of the weights and data that the runs' manifests name.
+
+    Args:
+        frame: records or attributions of these runs.
+        folders: of the runs.
+        strictly: not of a model or data set either of which the manifests say nothing.
+    """
+    fingerprints: dict[str, set[str]] = {}
     for folder in folders:
         manifest = Store(Path(folder)).manifest()
         for kind in ("models", "datasets"):
-            entries = manifest.get(kind)
+            entries = manifest.get(kind) if isinstance(manifest, Mapping) else None
             for name, entry in entries.items() if isinstance(entries, Mapping) else ():
                 if isinstance(entry, Mapping) and "fingerprint" in entry:
-                    named.setdefault(f"{kind} {name}", set()).add(str(entry["fingerprint"]))
+                    fingerprints.setdefault(f"{kind} {name}", set()).add(str(entry["fingerprint"]))
     names = {
         "model_fingerprint": "models " + frame["model"] + " on " + frame["dataset"],
         "dataset_fingerprint": "datasets " + frame["dataset"],
     }
-    found = np.zeros(len(frame), dtype=bool)
+    found = np.ones(len(frame), dtype=bool)
     for column, keys in names.items():
         pairs = zip(keys, frame[column], strict=True)
-        found |= np.array([key in named and fingerprint not in named[key] for key, fingerprint in pairs], dtype=bool)
+        told = [fingerprint in fingerprints.get(key, () if strictly else (fingerprint,)) for key, fingerprint in pairs]
+        found &= np.array(told, dtype=bool)
     return found
 
 

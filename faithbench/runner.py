@@ -2,8 +2,8 @@
 
 import hashlib
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from faithbench import spec
 from faithbench.bcos.train import hardware
 from faithbench.block import Block, Done
 from faithbench.cache import slug
@@ -23,9 +24,11 @@ from faithbench.grid import Grid, check_fit, choose, fill, offers
 from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.names import is_named, written_out
 from faithbench.models.prepare import Prepared, Setup, best_device, check_model, prepare
+from faithbench.models.settings import settled, trained_on
+from faithbench.models.zoo import Bcos, Conventional
 from faithbench.paper.fill import backbone_for
 from faithbench.paper.layouts import layout_of
-from faithbench.plan import TABLES_OF_PAPER, Plan, write_plan
+from faithbench.plan import TABLES_OF_PAPER, Plan, Training, write_plan
 from faithbench.spec import Component
 from faithbench.store import Store
 from faithbench.types import Text
@@ -79,27 +82,47 @@ def run(
     return Run(store.folder, *totals)
 
 
-def check(plan: Plan, device: str | None = None, train: bool = True) -> None:
-    """Looks for mistakes in a plan before any data are loaded; arguments as of `run`.
+def check(plans: Sequence[Plan], device: str | None = None, train: bool = True) -> None:
+    """Looks for mistakes in plans of one run before any data are loaded; arguments as of `run`.
 
     Raises:
-        UserError: a component is not known or cannot be built, a model would have to be trained and may not be, or the
-            models are not those of the tables that the plan is like.
+        UserError: a component is not known or cannot be built, a model would have to be trained and may not be, two
+            plans train one model in two ways, or the models are not those of the tables that a plan is like.
     """
-    choose(plan)
-    _pairs(plan, Setup(best_device(device), plan.dtype, plan.training, train))
+    trainings: dict[tuple[str, str], Training] = {}
+    for plan in plans:
+        choose(plan)
+        for dataset, text in _pairs(plan, Setup(best_device(device), plan.dtype, plan.training, train)):
+            model = spec.build("model", text) if is_named(text) else None
+            if model and isinstance(model.object, (Conventional, Bcos)):
+                base = trained_on(dataset)
+                asked = settled(model, base, plan.training)
+                first = trainings.setdefault((model.full, base.full), asked)
+                if first != asked:
+                    raise UserError(
+                        f"the plans train {model.short} on {base.short} in two ways: {_apart(first, asked)}; give both "
+                        "the same [training], or run them into two folders with two caches."
+                    )
+
+
+def _apart(one: Training, other: Training) -> str:
+    pairs = zip(asdict(one).items(), asdict(other).values(), strict=True)
+    return ", ".join(f"{name}={mine} and {theirs}" for (name, mine), theirs in pairs if mine != theirs)
 
 
 def _pairs(plan: Plan, setup: Setup) -> list[tuple[Component, str]]:
     """Each data set, made for the model where it depends on it, with each model.
 
     Raises:
-        UserError: as of `check`.
+        UserError: a model or judge is not known, or would have to be trained and may not be; or the models are not
+            those of the tables that the plan is like.
     """
     named = [build_dataset(text) for text in plan.datasets]
     pairs = [(resolve(dataset, text), text) for dataset in named for text in plan.models]
     for dataset, text in pairs:
         check_model(text, dataset, setup)
+    for dataset in {dataset.full: dataset for dataset, _ in pairs if _depends(dataset)}.values():
+        check_judge(dataset, setup)
     models = [written_out(text) if is_named(text) else text for text in plan.models]
     for table in (name for name in plan.like if name in TABLES_OF_PAPER):
         backbone_for(layout_of(table), models)
@@ -118,9 +141,6 @@ def _load(plan: Plan, setup: Setup) -> list[tuple[Grid, str]]:
     grids = {full: fill(plan, choice, dataset) for full, dataset in distinct.items() if not _depends(dataset)}
     offered = {full: grids[full].offers if full in grids else offers(dataset) for full, dataset in distinct.items()}
     check_fit(plan, choice, [(dataset, offered[full]) for full, dataset in distinct.items()])
-    for full, dataset in distinct.items():
-        if full not in grids:
-            check_judge(dataset, setup)
     for full, dataset in distinct.items():
         if full not in grids:
             ensure(dataset, plan.split, setup)

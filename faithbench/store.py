@@ -1,7 +1,8 @@
 """A run's folder: what was planned, on what, and every attribution and record; safe to kill at any moment.
 
 Parts are written under a temporary name and renamed, never changed. What is read is the union of the parts, so many
-workers can write at once; of several entries of one identity the last that did not fail counts.
+workers can write at once; of several entries of one identity the last that did not fail counts. Only the manifest,
+which is changed, has a lock.
 """
 
 import json
@@ -117,10 +118,13 @@ class Store:
 
     def change_manifest(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Changes what is known of the run; of several workers one at a time."""
-        with FileLock(self.folder / ".manifest.lock"):
-            manifest = self.manifest()
-            change(manifest)
-            self.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")
+        try:
+            with FileLock(self.folder / ".manifest.lock", mode=0o666):
+                manifest = self.manifest()
+                change(manifest)
+                self.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"folder {self.folder} cannot be written: {error.strerror or error}.") from error
 
     def add(self, attributions: Iterable[Mapping[str, Any]], records: Iterable[Record]) -> None:
         """Keeps entries; they are on disk a few seconds later, or after `flush`."""

@@ -27,6 +27,7 @@ METRICS = ("comprehensiveness", "sufficiency", "evidence", "entropy")
 PLAN = faithbench.Plan((DATA,), ("conv-tiny",), ("random", "occlusion"), METRICS, limit=6, training=TRAINING)
 RANDOM, OCCLUSION = (build("explainer", name).full for name in PLAN.explainers)
 FULL = build("dataset", DATA).full
+TOLD = {"training": {"epochs": 4, "lr": 2e-3}}  # of a tiny model, where nothing else is asked for
 PLANNED = {  # what a plan for `planted`, `conv-tiny` asks for
     "dataset": build("dataset", "planted").full,
     "explainer": OCCLUSION,
@@ -229,6 +230,7 @@ def test_only_what_fits_the_data_is_missed(older: bool, tmp_path: Path, capsys):
     board = run_of(
         tmp_path / "board",
         [replace(each, explainer=OCCLUSION, metric=build("metric", each.metric).full) for each in records],
+        training=TOLD,
     )
     board.joinpath("plan.toml").write_text(
         'datasets = ["planted", "hatexplain", "seqpg(dataset=hatexplain)"]\nmodels = ["conv-tiny"]\nlimit = 2\n'
@@ -338,6 +340,12 @@ def test_a_training_that_a_plan_asks_for_is_that_of_the_manifest(board: Path, ca
     assert line.endswith("other than plan.toml: max_length=512, not 64")
 
 
+def test_a_manifest_that_is_silent_on_a_training_is_found(board: Path, capsys):
+    change_manifest(board, lambda manifest: next(iter(manifest["models"].values())).update(training={}))
+    faithbench.build_boards()
+    assert problems(capsys, board) == [f"{board}: manifest.json does not say how conv-tiny on {DATA} was trained"]
+
+
 def test_one_model_with_two_weights_on_a_data_set_and_its_documents_is_found(tmp_path: Path, capsys):
     documents = build("dataset", "seqpg(dataset=hatexplain, judge=conv-tiny, segment=25)").full
     both = {
@@ -345,7 +353,9 @@ def test_one_model_with_two_weights_on_a_data_set_and_its_documents_is_found(tmp
         documents: build("metric", "pointing_accuracy").full,
     }
     board = run_of(
-        tmp_path / "board", [record(1.0, 0, dataset=d, metric=m, explainer=OCCLUSION) for d, m in both.items()]
+        tmp_path / "board",
+        [record(1.0, 0, dataset=d, metric=m, explainer=OCCLUSION) for d, m in both.items()],
+        training=TOLD,
     )
     board.joinpath("plan.toml").write_text(
         'datasets = ["hatexplain", "seqpg(dataset=hatexplain)"]\nmodels = ["conv-tiny"]\nlimit = 1\n'
@@ -477,7 +487,9 @@ def test_building_again_changes_nothing(board: Path, capsys):
 def test_published_tables_that_a_plan_is_like_are_built_and_checked(tmp_path: Path, capsys):
     explainer, metric = build("explainer", "attention").full, "comprehensiveness(protocol=paper, operator=mask)"
     place = {"dataset": "hatexplain(classes=2)", "model": "conv-minilm(seed=42)"}
-    board = run_of(tmp_path / "board", column(range(20, 40), explainer=explainer, metric=metric, **place))
+    told = {"training": {"epochs": 5, "lr": 2e-5}}
+    records = column(range(20, 40), explainer=explainer, metric=metric, **place)
+    board = run_of(tmp_path / "board", records, training=told)
     board.joinpath("plan.toml").write_text(
         'datasets = ["hatexplain"]\nmodels = ["conv-minilm"]\nexplainers = ["attention"]\n'
         'metrics = ["comprehensiveness(protocol=paper)"]\nlike = ["table2", "figure5"]\n'
@@ -574,11 +586,66 @@ def test_of_a_run_that_holds_more_only_what_the_boards_plans_ask_for_is_publishe
     )
     wanted = record(1.0, 0, **PLANNED)
     others = [replace(wanted, **{key: value}) for key, value in {"explainer": RANDOM, "metric": ENTROPY}.items()]
-    board_module.publish(run_of(tmp_path / "run", [wanted, *others]), board)
+    board_module.publish(run_of(tmp_path / "run", [wanted, *others], training=TOLD), board)
     assert table([board])["n"].tolist() == [1]
     assert call(capsys, "board", "check", board).status == 0
     with pytest.raises(UserError, match="that its manifest names and that the board's plans ask for"):
         board_module.publish(run_of(tmp_path / "else", others), board)
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets"])
+def test_records_of_what_the_manifest_says_nothing_of_are_not_published(kind: str, tmp_path: Path):
+    run = run_of(tmp_path / "run", [record(1.0, 0), record(2.0, 0, model="bcos-tiny", dataset="shortcut")])
+    change_manifest(
+        run, lambda manifest: [manifest[kind].pop(name) for name in [*manifest[kind]] if "shortcut" in name]
+    )
+    board_module.publish(run, tmp_path / "board")
+    assert table([tmp_path / "board"])["mean"].tolist() == [1.0]
+    change_manifest(run, lambda manifest: manifest.pop(kind))
+    with pytest.raises(UserError, match="holds no records of the weights and data"):
+        board_module.publish(run, tmp_path / "else")
+    assert not (tmp_path / "else").exists()
+
+
+def test_a_run_with_more_texts_than_a_plan_asks_for_is_refused(tmp_path: Path):
+    board = tmp_path / "board"
+    board.mkdir()
+    board.joinpath("plan.toml").write_text('datasets = ["planted"]\nmodels = ["conv-tiny"]\nlimit = 2\n')
+    run = run_of(tmp_path / "run", column([1.0, 2.0, 3.0], **PLANNED))
+    with pytest.raises(UserError, match=r"run holds 3 texts of conv-tiny on planted, and plan.toml asks for 2: run it"):
+        board_module.publish(run, board)
+    assert [path.name for path in board.iterdir()] == ["plan.toml"]
+
+
+def test_publishing_leaves_all_else_in_the_folder_as_it_is(tmp_path: Path, monkeypatch):
+    real = tmp_path / "elsewhere"
+    real.mkdir()
+    (real / "README.md").write_text("mine")
+    (real / "nothing").symlink_to("gone")
+    (tmp_path / "board").symlink_to(real)
+    run = run_of(tmp_path / "run", [record(1.0, 0, **PLANNED)])
+    monkeypatch.chdir(real)
+    board_module.publish(run, Path())
+    board_module.publish(run, tmp_path / "board")
+    assert (tmp_path / "board").is_symlink()
+    assert (real / "README.md").read_text() == "mine"
+    assert table([real])["mean"].tolist() == [1.0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["board", "elsewhere", "run"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("manifest.json", "[]", "run/manifest.json is not a run's manifest"),
+        ("plan.toml", "datasets = [", "run/plan.toml is not valid TOML"),
+    ],
+)
+def test_a_damaged_run_is_not_published(name: str, text: str, words: str, tmp_path: Path):
+    run = run_of(tmp_path / "run", [record(1.0, 0)])
+    (run / name).write_text(text)
+    with pytest.raises(UserError, match=words):
+        board_module.publish(run, tmp_path / "board")
+    assert not (tmp_path / "board").exists()
 
 
 def test_publishing_nothing_is_an_error(tmp_path: Path):

@@ -174,6 +174,31 @@ def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
             faithbench.paper_figure([layers, twice], "figure13")
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_drawn_the_same_every_time(run: Path, tmp_path: Path, name: str):
+    found = faithbench.paper_figure([run], name)
+    drawn = [found.plot(tmp_path / f"{i}.svg").read_text() for i in range(2)]
+    assert drawn[0] == drawn[1]
+    assert "<dc:date>" not in drawn[0]
+    for label in found.data["series" if "series" in found.data else "model" if "model" in found.data else "dataset"]:
+        if label not in ("minilm", "bert"):  # a lone line needs no name
+            assert str(label) in drawn[0].replace("&apos;", "'")
+    for ending in ("png", "pdf"):
+        assert found.plot(tmp_path / f"figure.{ending}").stat().st_size > 1000
+
+
+def test_records_of_replaced_weights_are_left_out_and_told_of(tmp_path: Path):
+    old = cell(VALUES + 50, model_fingerprint="earlier")
+    other = cell(VALUES, model="bcos-bert(b=1.5, qkv=False, seed=42)")
+    found = faithbench.paper_figure([run_of(tmp_path / "run", [*old, *cell()[:9], *other])], "figure5", "minilm")
+    assert found.ours["value"].tolist() == [pytest.approx(VALUES[:9].mean())]
+    told = f"{len(VALUES)} records are left out: of weights or data that were replaced under the same name"
+    assert f"{told}." in found.notes
+    folder = run_of(tmp_path / "stale", [*old, *alignment([1.0])])
+    with pytest.raises(UserError, match=rf"nothing of what figure5 shows \({told}\); what it needs is made by"):
+        faithbench.paper_figure([folder], "figure5")
+
+
 def test_the_papers_line_is_labelled(run: Path, tmp_path: Path):
     text = faithbench.paper_figure([run], "figure5").plot(tmp_path / "figure.svg").read_text()
     assert text.count("paper (bert)") == 3

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from fixtures_run import DATA, call, trained_cache, use_cache
 
+import faithbench
 from faithbench import spec
 from faithbench.datasets.build import build_dataset
 from faithbench.derived import resolve
@@ -124,7 +125,8 @@ def test_all_plans_of_a_folder_are_run_into_one(tmp_path, monkeypatch, capsys):
         ('models = ["conv-tiny"]\nexplainers = ["randm"]\n', "'randm' is not a known explainer"),
         ('models = ["conv-tiny(seed=7)"]\n', "has not been trained on"),
         ('models = ["conv-tiny"]\nlike = ["table8"]\n', "the runs hold none of table8's models"),
-        ('models = ["conv-tiny", "bcos-minilm"]\nlike = ["table2"]\n', "has not been trained on"),
+        ('models = ["conv-tiny"]\n[training]\nepochs = 3\n', "was trained with epochs=2, not 3"),
+        ('models = ["conv-tiny(seed=7)"]\n[training]\nepochs = 3\n', "has not been trained on"),
     ],
 )
 def test_mistakes_in_any_plan_are_found_before_the_first_is_run(second, sentence, tmp_path, monkeypatch, capsys):
@@ -138,6 +140,34 @@ def test_mistakes_in_any_plan_are_found_before_the_first_is_run(second, sentence
     assert (ended.status, ended.out) == (2, "")
     assert sentence in ended.err
     assert not Path("runs").exists()
+
+
+def test_plans_that_train_one_model_in_two_ways_are_refused(tmp_path, monkeypatch, capsys):
+    use_cache(monkeypatch, tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    Path("board").mkdir()
+    for epochs in (2, 3):
+        Path(f"board/plan-{epochs}.toml").write_text(
+            f'datasets = ["{DATA}"]\nmodels = ["conv-tiny", "bcos-tiny"]\n[training]\nepochs = {epochs}\n'
+        )
+    ended = call(capsys, "run", "--plan", "board")
+    assert ended.status == 2
+    assert ended.complaints == [
+        f"faithbench: the plans train conv-tiny on {DATA} in two ways: epochs=2 and 3; give both the same [training], "
+        "or run them into two folders with two caches."
+    ]
+
+
+def test_models_of_two_backbones_and_judges_that_may_not_be_trained_are_found_before_anything_runs(
+    tmp_path, monkeypatch
+):
+    use_cache(monkeypatch, tmp_path / "cache")
+    two = faithbench.Plan(("hatexplain",), ("conv-tiny", "bcos-minilm"), like=("table2",))
+    with pytest.raises(UserError, match="hold the backbones minilm, tiny, and table2 shows one"):
+        faithbench.check_plans([two])
+    documents = faithbench.Plan(("seqpg(dataset=hatexplain, judge=conv-tiny, segments=7)",), ("conv-tiny",))
+    with pytest.raises(UserError, match="segments=7 is not allowed"):
+        faithbench.check_plans([documents])
 
 
 def test_a_run_of_a_plan_like_a_table_prints_that_table_and_how_to_draw_the_figure(tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,9 @@ scores = np.random.default_rng(0).random((20, 50_000))
 rows = [json.loads(sys.argv[2]) | {"text_id": str(i), "scores": row} for i, row in enumerate(scores)]
 text = json.dumps({"scores": scores.ravel().tolist()})
 store = Store(Path(sys.argv[1])).open()
+store.write_text("manifest.json", text)
+store.add(rows, [])
+store.flush()
 for kill in range(10):
     child = os.fork()
     while child == 0:
@@ -321,6 +325,12 @@ def test_workers_that_change_the_manifest_take_turns(tmp_path):
     workers = [subprocess.Popen([sys.executable, "-c", script, tmp_path, name]) for name in "abc"]
     assert [worker.wait() for worker in workers] == [0, 0, 0]
     assert len(Store(tmp_path).manifest()["models"]) == 180
+
+
+def test_a_manifest_that_cannot_be_locked_is_a_user_error(tmp_path):
+    (tmp_path / ".manifest.lock").mkdir()
+    with pytest.raises(UserError, match=re.escape(f"folder {tmp_path} cannot be written: ")):
+        Store(tmp_path).open().change_manifest(dict.clear)
 
 
 def test_a_damaged_manifest_is_a_user_error_that_names_the_file(tmp_path):

@@ -1,5 +1,6 @@
 """Training: the loss is the one said, the best state is kept, a kill costs little, and nothing is trained twice."""
 
+import io
 import json
 import math
 import shutil
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures_run import DATA, MODELS, TRAINING, checkpoint, trained_cache, use_cache
+from rich.console import Console
 from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score
 from transformers import EvalPrediction
@@ -219,6 +221,28 @@ def test_if_one_setting_is_asked_for_all_must_be_those_of_the_checkpoint(name):
     faithbench.train("conv-tiny", DATA, faithbench.Training(**had), device="cpu")
     with pytest.raises(UserError, match=f"was trained with {name}={had[name]}, not 7; delete"):
         faithbench.train("conv-tiny", DATA, faithbench.Training(**{**had, name: 7}), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "words"),
+    [
+        ({}, {"epochs": 2}, "lr=0.005, not 0.002"),
+        ({"limit": 32}, {"epochs": 2, "lr": 5e-3}, "limit=32, not None"),
+    ],
+)
+def test_settings_that_are_left_open_are_the_usual_ones(made, asked, words, tmp_path, monkeypatch):
+    """Of which a checkpoint that was trained with others is none."""
+    shutil.copytree(trained_cache(), tmp_path / "cache")
+    use_cache(monkeypatch, tmp_path / "cache")
+    told = report(checkpoint())
+    told["training"] |= made
+    (checkpoint() / "training.json").write_text(json.dumps(told))
+    with pytest.raises(UserError, match=f"was trained with {words}"):
+        faithbench.train("conv-tiny", DATA, faithbench.Training(**asked), device="cpu")
+    said = Console(file=io.StringIO(), width=500)
+    faithbench.train("conv-tiny", DATA, device="cpu", console=said)
+    told = ", ".join(["epochs=2", *(f"{name}={value}" for name, value in made.items()), "lr=0.005"])
+    assert f"conv-tiny was trained on {DATA} with {told}.\n" in said.file.getvalue()
 
 
 @pytest.mark.parametrize("name", ["epochs", "limit", "lr", "batch_size", "max_length"])

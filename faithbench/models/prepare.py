@@ -179,6 +179,7 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
         UserError: it has to be trained and `setup.train` is False, or was trained with other settings than asked for.
     """
     if finished := _finished(model, dataset, setup):
+        _say_settings(model, dataset, (report_of(finished) or {})["training"], setup)
         return finished
     keep_freed_memory()
     folder = checkpoint_folder(model, dataset)
@@ -197,6 +198,14 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
     fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, begun.loss, verbose)
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
     return folder
+
+
+def _say_settings(model: Component, dataset: Component, had: Mapping[str, Any], setup: Setup) -> None:
+    """Where no setting was asked for, a word on those of the checkpoint that are not the usual ones."""
+    usual = asdict(settled(model, dataset, Training()))
+    apart = [f"{name}={had[name]}" for name, value in usual.items() if name in had and had[name] != value]
+    if apart and setup.training == Training():
+        setup.say(f"{model.short} was trained on {dataset.short} with {', '.join(apart)}.")
 
 
 def _check_settings(

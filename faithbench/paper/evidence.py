@@ -11,7 +11,7 @@ import pandas as pd
 from faithbench.paper.claims import Claim, Group, groups, holds, twice
 from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
 from faithbench.paper.trainings import Training, trainings
-from faithbench.results import outdated, read
+from faithbench.results import named, read
 from faithbench.store import IDENTITY, Store
 
 
@@ -19,14 +19,14 @@ from faithbench.store import IDENTITY, Store
 class Evidence:
     """The records, trainings and times of runs. `*` in the name of a model stands for the backbone.
 
-    `outdated` records, of weights or data that were replaced under the same name, are not among them.
+    `outdated` are the records of weights or data that were replaced under the same name.
     """
 
     folders: tuple[Path, ...]
     records: pd.DataFrame
+    outdated: pd.DataFrame
     trainings: tuple[Training, ...]
     backbone: str = ""
-    outdated: int = 0
 
     @property
     def models(self) -> list[str]:
@@ -45,6 +45,13 @@ class Evidence:
     def groups(self) -> tuple[Group, ...]:
         """The records of the backbone's models, put together over seeds."""
         return groups(self.records)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A sentence on outdated records, if there are any."""
+        count = len(self.outdated)
+        records = f"{count:,} {'record is' if count == 1 else 'records are'}"
+        return (f"{records} left out: of weights or data that were replaced under the same name.",) * bool(count)
 
     def claims(
         self, model: str, dataset: str, documents: bool, explainer: Callable[[str], bool], metric: str
@@ -93,7 +100,7 @@ class Evidence:
         """The attributions that were computed, of each component's latest version."""
         frames = [Store(folder).read("attributions") for folder in self.folders]
         frame = pd.concat([each for each in frames if not each.empty] or frames[:1], ignore_index=True)
-        frame = frame[frame["error"].isna()]
+        frame = frame[frame["error"].isna() & named(frame, self.folders)]
         order = frame["version"].map(lambda version: tuple(map(int, version.split(".")))).sort_values(kind="stable")
         keys = [name for name in IDENTITY["attributions"] if name != "version"]
         return frame.loc[order.index].drop_duplicates(keys, keep="last")
@@ -107,5 +114,5 @@ def evidence_of(folders: Sequence[Path | str]) -> Evidence:
     """
     paths = tuple(map(Path, folders))
     records = read(paths)
-    old = outdated(records, paths)
-    return Evidence(paths, records[~old], trainings(paths), outdated=int(old.sum()))
+    current = named(records, paths)
+    return Evidence(paths, records[current], records[~current], trainings(paths))

@@ -1,7 +1,7 @@
 """Which figures of the paper runs can be drawn as, and what they need."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from faithbench.errors import UserError, unknown
@@ -63,8 +63,9 @@ def paper_figure(folders: Sequence[Path | str], like: str, backbone: str | None 
     kind, found = KINDS[like], evidence_of(folders)
     if like != "figure2" or backbone is not None:
         found = needed(found, choose_backbone(found.models, backbone, like), kind.needs)
-    figure = kind.data(found)
+    figure, left_out = kind.data(found), found.left_out if found.backbone else ()
     if figure.ours.empty:
         command = kind.command.replace("*", found.backbone)
-        raise UserError(f"the runs hold nothing of what {like} shows; what it needs is made by: {command}.")
-    return figure
+        but = "".join(f" ({each.removesuffix('.')})" for each in left_out)
+        raise UserError(f"the runs hold nothing of what {like} shows{but}; what it needs is made by: {command}.")
+    return replace(figure, notes=figure.notes + left_out)

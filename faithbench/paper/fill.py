@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from faithbench.paper.backbone import check_models, choose_backbone, split
 from faithbench.paper.evidence import Evidence, evidence_of
 from faithbench.paper.layouts import Layout, layout_of
@@ -51,11 +53,20 @@ def backbone_for(layout: Layout, models: Sequence[str], backbone: str | None = N
 
 def needed(found: Evidence, backbone: str, is_wanted: Callable[[str], bool]) -> Evidence:
     """Of what runs hold that of the backbone's models, and the records by metrics that are wanted."""
-    models = {full for full in found.models if (split(full) or ("", ""))[1] == backbone}
-    metrics = {full for full in found.records["metric"].unique() if is_wanted(full)}
-    kept = found.records["model"].isin(models) & found.records["metric"].isin(metrics)
-    trainings = tuple(each for each in found.trainings if each.model in models)
-    return replace(found, backbone=backbone, records=found.records[kept], trainings=trainings)
+
+    def mine(records: pd.DataFrame) -> pd.DataFrame:
+        models = {full for full in records["model"].unique() if _is_of(full, backbone)}
+        metrics = {full for full in records["metric"].unique() if is_wanted(full)}
+        return records[records["model"].isin(models) & records["metric"].isin(metrics)]
+
+    trainings = tuple(each for each in found.trainings if _is_of(each.model, backbone))
+    return replace(
+        found, backbone=backbone, records=mine(found.records), outdated=mine(found.outdated), trainings=trainings
+    )
+
+
+def _is_of(model: str, backbone: str) -> bool:
+    return (split(model) or ("", ""))[1] == backbone
 
 
 def _notes(
@@ -78,9 +89,7 @@ def _notes(
     else:
         yield from _on_training(evidence, subjects)
         yield from _on_data(evidence, [subject.dataset for subject in subjects])
-    if evidence.outdated:
-        left = _counted(evidence.outdated, "record is", "records are")
-        yield f"{left} left out: of weights or data that were replaced under the same name."
+    yield from evidence.left_out
 
 
 def _on_times(evidence: Evidence) -> Iterator[str]:
