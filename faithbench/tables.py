@@ -196,11 +196,12 @@ def _checked(value: Any) -> Any:
 def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     """A sentence for everything that an explainer noted about itself."""
     for folder in folders:
-        for entry in Store(Path(folder)).manifest().get("models", {}).values():
+        for place, entry in Store(Path(folder)).manifest().get("models", {}).items():
+            where = f"{entry['label']}, {short('dataset', place.partition(' on ')[2])}"
             for explainer, found in entry.get("notes", {}).items():
                 for note, value in found.items():
                     name = short("explainer", explainer)
-                    yield f"{name} on {entry['label']}: mean absolute {note.replace('_', ' ')} {value:.2g}."
+                    yield f"{name} on {where}: mean absolute {note.replace('_', ' ')} {value:.2g}."
 
 
 def failures(folders: Iterable[Path | str]) -> pd.DataFrame:

@@ -237,3 +237,8 @@ def test_csv_is_tidy(tmp_path: Path):
 def test_an_unknown_format_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="format 'latx' is not known; use markdown or csv"):
         render([run_of(tmp_path / "run", [record(1.0, 0)])], "latx")
+
+
+def test_what_explainers_noted_is_said_with_model_and_data(tmp_path: Path):
+    run = run_of(tmp_path / "run", column([1.0, 2.0]), notes={"occlusion": {"completeness_gap": 0.25}})
+    assert "occlusion on conv-tiny, planted: mean absolute completeness gap 0.25." in render([run]).splitlines()
