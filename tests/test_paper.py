@@ -20,6 +20,8 @@ from faithbench.latex import escape
 from faithbench.paper.layouts import COMP, ENTROPY, LAYOUTS, SEQPG, SUFF
 from faithbench.paper.matching import is_named
 from faithbench.paper.published import FOLDERS, published
+from faithbench.paper.sources import Cell
+from faithbench.paper.table import holds_paper
 from faithbench.paper.trainings import Training, differing
 from faithbench.spec import build, parse
 from faithbench.store import Store
@@ -281,6 +283,23 @@ def test_beside_the_paper_stand_its_number_the_difference_and_whether_the_interv
     assert re.search(r"\| 2\.25 \| paper 70\.44 +\| paper 35\.80 +\|", text)
     assert "arXiv 2502.12992, Table 8, bert" in text
     assert "another backbone, minilm" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "published", "inside"),
+    [
+        (50.0000001, 50.0000001, "50", True),
+        (50.4, 50.6, "50", True),  # which may be 50.45
+        (50.6, 51.0, "50", False),
+        (59.664, 60.0, "59.66", True),
+        (59.666, 60.0, "59.66", False),
+        (-5.0, -4.896, "-4.89", False),
+        (math.nan, math.nan, "50", pd.NA),
+        (1.0, 2.0, "", pd.NA),
+    ],
+)
+def test_a_published_number_is_as_exact_as_it_is_printed(low: float, high: float, published: str, inside: object):
+    assert holds_paper(Cell((low + high) / 2, low, high, 9), published) is inside
 
 
 def test_seeds_are_put_together(tmp_path: Path):

@@ -67,9 +67,9 @@ class PaperTable:
         """The published rows, under our backbone."""
         return self.published.assign(backbone=self.backbone) if "backbone" in self.published else self.published.copy()
 
-    def _pairs(self, name: str) -> Iterator[tuple[Cell, float]]:
-        """Our cells of a column, with the published numbers."""
-        return zip(self.cells[name], map(number, self.published[name]), strict=True)
+    def _pairs(self, name: str) -> Iterator[tuple[Cell, str]]:
+        """Our cells of a column, with the published numbers as they are printed."""
+        return zip(self.cells[name], self.published[name], strict=True)
 
     def _title(self) -> str:
         return f"**Table {self.layout.number} of {PAPER}, with {self.backbone}**"
@@ -116,14 +116,16 @@ class PaperTable:
         return lines
 
 
-def difference(cell: Cell, paper: float) -> float:
+def difference(cell: Cell, published: str) -> float:
     """Ours less the published number; NaN if one is not there. Steps of two phases are added up."""
-    return cell.value - paper
+    return cell.value - number(published)
 
 
-def holds_paper(cell: Cell, paper: float) -> object:
-    """Whether our interval holds the published number; missing if one is not there."""
-    return cell.low <= paper <= cell.high if math.isfinite(paper) and math.isfinite(cell.low) else pd.NA
+def holds_paper(cell: Cell, published: str) -> object:
+    """Whether our interval holds the published number as exactly as it is printed; missing if one is not there."""
+    paper, half = number(published), 0.5 * 10 ** -len(published.partition(".")[2])
+    there = math.isfinite(paper) and math.isfinite(cell.low)
+    return cell.low - half <= paper <= cell.high + half if there else pd.NA
 
 
 def cell_text(cell: Cell, published: str, places: int) -> str:
@@ -135,7 +137,7 @@ def cell_text(cell: Cell, published: str, places: int) -> str:
         parts[0] += f" ({cell.n:,})" if cell.n else ""
     if published:
         parts.append(f"paper {published}")
-        apart, inside = difference(cell, number(published)), holds_paper(cell, number(published))
+        apart, inside = difference(cell, published), holds_paper(cell, published)
         if math.isfinite(apart):
             sign = "+" if round(apart, places) > 0 else ""
             verdict = "" if inside is pd.NA else ", inside" if inside else ", outside"
