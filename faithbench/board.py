@@ -67,7 +67,7 @@ def publish(run: Path, board: Path) -> list[Path]:
             (made / "records").mkdir(parents=True)
             for name, data in _packed(frame).items():
                 (made / "records" / name).write_bytes(data)
-            small = ["manifest.json", *(["plan.toml"] if not has_plans else [])]
+            small = ["manifest.json", *["plan.toml"] * (not has_plans)]
             for name in small:
                 shutil.copyfile(run / name, made / name)
             tables = generated(Board(made, plans, manifest, Store(made).read("records")))

@@ -11,9 +11,8 @@ from faithbench.board_folder import CELL, HOME, Board, Cell, find, read_board, t
 from faithbench.board_overview import overview
 from faithbench.board_plan import Asked, read_asks
 from faithbench.errors import UserError
-from faithbench.models.names import is_named
+from faithbench.models.names import zoo_model
 from faithbench.models.settings import settled, trained_on
-from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
 from faithbench.results import installed, short
 from faithbench.spec import Component
@@ -129,8 +128,8 @@ def _settings(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Ite
         known = {"split": board.entry("datasets", dataset.full).get("split"), "dtype": entry.get("dtype")}
         told = {key: value for key, value in known.items() if value is not None}
         wanted: dict[str, object] = {"split": plan.split, "dtype": plan.dtype}
-        component = spec.build("model", model) if is_named(model) else None
-        if entry and component and isinstance(component.object, (Conventional, Bcos)):
+        component = zoo_model(model)
+        if entry and component:
             report = entry.get("training")
             settings = report.get("training") if isinstance(report, Mapping) else None
             if not isinstance(settings, Mapping):

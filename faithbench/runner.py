@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from faithbench import spec
 from faithbench.bcos.train import hardware
 from faithbench.block import Block, Done
 from faithbench.cache import slug
@@ -22,10 +21,9 @@ from faithbench.derived import check_judge, ensure, resolve
 from faithbench.errors import UserError
 from faithbench.grid import Grid, check_fit, choose, fill, offers
 from faithbench.models.allocator import keep_freed_memory
-from faithbench.models.names import is_named, written_out
+from faithbench.models.names import written_out, zoo_model
 from faithbench.models.prepare import Prepared, Setup, best_device, check_model, prepare
 from faithbench.models.settings import settled, trained_on
-from faithbench.models.zoo import Bcos, Conventional
 from faithbench.paper.fill import backbone_for
 from faithbench.paper.layouts import layout_of
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, write_plan
@@ -93,8 +91,8 @@ def check(plans: Sequence[Plan], device: str | None = None, train: bool = True) 
     for plan in plans:
         choose(plan)
         for dataset, text in _pairs(plan, Setup(best_device(device), plan.dtype, plan.training, train)):
-            model = spec.build("model", text) if is_named(text) else None
-            if model and isinstance(model.object, (Conventional, Bcos)):
+            model = zoo_model(text)
+            if model:
                 base = trained_on(dataset)
                 asked = settled(model, base, plan.training)
                 first = trainings.setdefault((model.full, base.full), asked)
@@ -123,7 +121,7 @@ def _pairs(plan: Plan, setup: Setup) -> list[tuple[Component, str]]:
         check_model(text, dataset, setup)
     for dataset in {dataset.full: dataset for dataset, _ in pairs if _depends(dataset)}.values():
         check_judge(dataset, setup)
-    models = [written_out(text) if is_named(text) else text for text in plan.models]
+    models = [written_out(text) for text in plan.models]
     for table in (name for name in plan.like if name in TABLES_OF_PAPER):
         backbone_for(layout_of(table), models)
     return pairs

@@ -150,7 +150,7 @@ def renderings(
     for each in formats:
         check_format(each)
     frame = table(folders, by_class, over_seeds)
-    parts = document(frame, models(folders), list(notes(folders)))
+    parts = [] if set(formats) == {"csv"} else document(frame, models(folders), list(notes(folders)))
     return {each: csv(frame) if each == "csv" else WRITERS[each](parts) for each in formats}
 
 

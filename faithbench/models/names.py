@@ -28,14 +28,21 @@ def written_out(text: str) -> str:
     return spec.build("model", text).full if is_named(text) else text
 
 
+def zoo_model(text: str) -> spec.Component | None:
+    """The model of the zoo that a text names; None for a plugin's own, a folder or a hub id.
+
+    Raises:
+        UserError: there is no model of that name.
+    """
+    model = spec.build("model", text) if is_named(text) else None
+    return model if model and isinstance(model.object, (Conventional, Bcos)) else None
+
+
 def conventional(text: str) -> str:
     """The conventional model of the same backbone, with its usual seed; a model that is not of the zoo as it is.
 
     Raises:
         UserError: there is no model of that name.
     """
-    if not is_named(text):
-        return text
-    model = spec.build("model", text)
-    of_zoo = isinstance(model.object, (Conventional, Bcos))
-    return written_out(f"conv-{model.object.backbone.name}") if of_zoo else model.full
+    model = zoo_model(text)
+    return written_out(f"conv-{model.object.backbone.name}" if model else text)

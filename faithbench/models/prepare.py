@@ -21,7 +21,7 @@ from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.models.names import is_folder, is_named
+from faithbench.models.names import is_folder, is_named, zoo_model
 from faithbench.models.quiet import quiet
 from faithbench.models.settings import settled, trained_on
 from faithbench.models.starts import FOLDER, Work, start
@@ -118,11 +118,9 @@ def check_model(text: str, dataset: Component, setup: Setup) -> None:
     Raises:
         UserError: the name is not known, or the model would have to be trained although `setup.train` is False.
     """
-    if not is_named(text):
-        return
-    component = spec.build("model", text)
-    if isinstance(component.object, (Conventional, Bcos)):
-        _finished(component, trained_on(dataset), setup)
+    model = zoo_model(text)
+    if model:
+        _finished(model, trained_on(dataset), setup)
 
 
 def _finished(model: Component, dataset: Component, setup: Setup) -> Path | None:
