@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 import faithbench
 from faithbench.datasets.build import build_dataset
 from faithbench.models.prepare import Setup, prepare
-from faithbench.spec import build
+from faithbench.plugins.spec import build
 from faithbench.store import Store
 
 SHAP, LIME = (2, 5, 10, 25, 50, 100), (30, 100, 300, 1000, 3000)

@@ -48,8 +48,8 @@ from faithbench.engine import Engine
 from faithbench.errors import UserError
 from faithbench.models.backbones import word_tokenizer
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.plugins.spec import Component, build
 from faithbench.questions import Conversation, Gradient, Point, together
-from faithbench.spec import Component, build
 from faithbench.types import Example, Text
 
 PUBLISHED = Path(__file__).parent.parent / "leaderboards/paper/published/table4_cost.csv"

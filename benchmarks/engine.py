@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from faithbench import plugins
 from faithbench.attributions import explain, predict
 from faithbench.datasets.planted import Planted
 from faithbench.engine import Engine
 from faithbench.models.backbones import word_tokenizer
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.plugins import finding
+from faithbench.plugins.spec import build
 from faithbench.questions import Conversation, ask, together
-from faithbench.spec import build
 from faithbench.types import Text
 
 EXPLAINERS = ("occlusion", "random")
@@ -116,7 +116,7 @@ def model_and_texts(count: int, layers: int, width: int, device: str) -> tuple[H
 
 def conversations(texts: Sequence[Text]) -> list[Conversation[None]]:
     """What a run asks of each text."""
-    assert set(EXPLAINERS) <= set(plugins.find("explainer"))
+    assert set(EXPLAINERS) <= set(finding.find("explainer"))
     explainers = [build("explainer", name) for name in EXPLAINERS]
     metrics = [build("metric", name) for name in METRICS]
 

@@ -20,8 +20,8 @@ from faithbench.attributions import explain
 from faithbench.engine import Engine
 from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.plugins.spec import build
 from faithbench.questions import Conversation, Outcome, together
-from faithbench.spec import build
 from faithbench.types import Attribution, Text
 
 Scores = list[Float[np.ndarray, "tokens"]]

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from faithbench.derived import build_documents
     from faithbench.errors import UserError
     from faithbench.importing.run import import_attributions
-    from faithbench.listing import components
     from faithbench.meta import meta_evaluation
     from faithbench.models.prepare import train
     from faithbench.paper.figures import paper_figure
     from faithbench.paper.fill import paper_table
     from faithbench.plan import Plan, Training, read_plan
+    from faithbench.plugins.listing import components
     from faithbench.runner import check as check_plans
     from faithbench.runner import run
     from faithbench.tables import failures, render, table
@@ -61,7 +61,7 @@ _HOMES = {
     "check_boards": "faithbench.board_check:check",
     "check_plans": "faithbench.runner:check",
     "comparison": "faithbench.compare:comparison",
-    "components": "faithbench.listing:components",
+    "components": "faithbench.plugins.listing:components",
     "failures": "faithbench.tables:failures",
     "import_attributions": "faithbench.importing.run:import_attributions",
     "meta_evaluation": "faithbench.meta:meta_evaluation",

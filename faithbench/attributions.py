@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from faithbench import spec
 from faithbench.datasets.build import build_dataset
 from faithbench.engine import Engine
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.prepare import Setup, best_device, load_model, prepare
+from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
 from faithbench.questions import Asking, Conversation, Logits, Outcome, ask, together
-from faithbench.spec import Component
 from faithbench.types import Attribution, Example, Text
 
 

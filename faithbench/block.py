@@ -14,9 +14,9 @@ from faithbench.engine import Engine
 from faithbench.errors import QuestionError
 from faithbench.grid import Grid
 from faithbench.models.prepare import Prepared, Setup
+from faithbench.plugins.spec import Component
 from faithbench.progress import Tracker
 from faithbench.questions import Asking, Conversation, Explain, Outcome, answering, ask, on, together
-from faithbench.spec import Component
 from faithbench.store import Store
 from faithbench.types import Attribution, Measurement, Record, Text
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from faithbench import spec
 from faithbench.board import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
 from faithbench.board_folder import CELL, HOME, Board, Cell, find, read_board, texts_of
 from faithbench.board_overview import overview
@@ -14,8 +13,9 @@ from faithbench.errors import UserError
 from faithbench.models.names import zoo_model
 from faithbench.models.settings import settled, trained_on
 from faithbench.plan import Training
+from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
 from faithbench.results import installed, short
-from faithbench.spec import Component
 
 LINES = 40  # of a difference that are shown
 Cells = Mapping[Cell, Asked]

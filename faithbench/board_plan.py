@@ -11,7 +11,7 @@ from faithbench.errors import UserError
 from faithbench.grid import Choice, choose, misfit, needs, offers
 from faithbench.models.names import is_named, written_out
 from faithbench.plan import Plan
-from faithbench.spec import Component
+from faithbench.plugins.spec import Component
 
 COMMIT = re.compile("[0-9a-f]{40}")
 

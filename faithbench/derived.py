@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from faithbench import spec
 from faithbench.cache import write_whole
 from faithbench.datasets.build import build_dataset
 from faithbench.datasets.seqpg import SeqPG
@@ -20,9 +19,10 @@ from faithbench.errors import UserError
 from faithbench.grid import fingerprint
 from faithbench.interfaces import Classifier
 from faithbench.models.prepare import Prepared, Setup, best_device, check_model, prepare
+from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
 from faithbench.probability import probabilities
 from faithbench.questions import Conversation, Logits
-from faithbench.spec import Component
 from faithbench.types import Example, Text
 
 PACKAGES = ("faithbench", "torch", "transformers", "numpy")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from faithbench import plugins, spec
 from faithbench.errors import UserError
 from faithbench.plan import Plan
-from faithbench.spec import Component
+from faithbench.plugins import finding, spec
+from faithbench.plugins.spec import Component
 from faithbench.types import Example
 
 SAMPLE = 1000  # texts that stand for a split
@@ -140,7 +140,7 @@ def _build(kind: str, texts: Sequence[str], common: Mapping[str, Any]) -> tuple[
     if texts:
         return [spec.build(kind, text, common) for text in texts], []
     built, problems = [], []
-    for name, plugin in plugins.find(kind).items():
+    for name, plugin in finding.find(kind).items():
         try:
             if _runs_unnamed(plugin.load()):
                 built.append(spec.build(kind, name, common))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faithbench import spec
 from faithbench.agreement import LEAST, Agreement, agreement_of, standing_of
 from faithbench.errors import UserError
 from faithbench.picture import write_picture
+from faithbench.plugins import spec
 from faithbench.results import TRUTH, blocks, kind, kind_order, labels, read
 
 DRAWS = 499  # resamples of the texts

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from faithbench import spec
 from faithbench.errors import UserError
+from faithbench.plugins import spec
 from faithbench.stats import clean, weighted_mean
 from faithbench.store import Store
 

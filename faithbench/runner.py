@@ -27,7 +27,7 @@ from faithbench.models.settings import settled, trained_on
 from faithbench.paper.fill import backbone_for
 from faithbench.paper.layouts import layout_of
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, write_plan
-from faithbench.spec import Component
+from faithbench.plugins.spec import Component
 from faithbench.store import Store
 from faithbench.types import Text
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from faithbench import spec
 from faithbench.errors import UserError
+from faithbench.plugins import spec
 from faithbench.results import Block
 from faithbench.stats import weighted_mean
 

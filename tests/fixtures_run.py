@@ -15,7 +15,7 @@ import faithbench
 from faithbench import cli
 from faithbench.datasets.build import build_dataset
 from faithbench.models.prepare import checkpoint_folder
-from faithbench.spec import build
+from faithbench.plugins.spec import build
 
 DATA = "planted(train=400, validation=100, test=40)"
 MODELS = ("conv-tiny", "bcos-tiny")

@@ -19,7 +19,7 @@ from faithbench import board as board_module
 from faithbench.board_folder import read_board
 from faithbench.board_overview import MARK
 from faithbench.errors import UserError
-from faithbench.spec import build
+from faithbench.plugins.spec import build
 from faithbench.tables import render, table
 
 LEADERBOARDS = Path(__file__).parent.parent / "leaderboards"

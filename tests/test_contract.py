@@ -11,7 +11,7 @@ import pytest
 import torch
 from builders import LinearModel, answers, random_texts, text, tiny_classifier
 
-from faithbench import engine, plugins, spec
+from faithbench import engine
 from faithbench.conformance import (
     EXPLAINER_CLAUSES,
     METRIC_CLAUSES,
@@ -29,13 +29,14 @@ from faithbench.conformance import (
 )
 from faithbench.engine import Engine
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.plugins import finding, spec
 from faithbench.questions import Attentions, Gradients, Logits, ask, together
 from faithbench.types import Attribution, Measurement
 
 
 def walked(kind, unnamed):
     """Components that need not be told anything, perhaps only those that run unnamed: others have their own tests."""
-    loaded = {name: plugin.load() for name, plugin in plugins.find(kind).items()}
+    loaded = {name: plugin.load() for name, plugin in finding.find(kind).items()}
     told = {n for n, f in loaded.items() if any(p.default is p.empty for p in signature(f).parameters.values())}
     return {n: f for n, f in loaded.items() if n not in told and not (unnamed and getattr(f, "on_request", False))}
 

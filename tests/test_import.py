@@ -13,8 +13,8 @@ import faithbench
 from faithbench.errors import UserError
 from faithbench.importing.texts import Texts
 from faithbench.models.prepare import Setup, load_model
+from faithbench.plugins.spec import build
 from faithbench.runner import Run
-from faithbench.spec import build
 from faithbench.store import Store
 from faithbench.types import Example
 

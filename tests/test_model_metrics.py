@@ -26,12 +26,13 @@ from faithbench_metrics.positive_rate import PositiveRate
 from faithbench_metrics.special_share import SpecialShare
 from records import column, record, run_of
 
-from faithbench import render, spec, table
+from faithbench import render, table
 from faithbench.bcos import convert
 from faithbench.conformance import check_metric
 from faithbench.engine import Engine
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.plugins import spec
 from faithbench.questions import ask, together
 from faithbench.stats import weighted_mean
 from faithbench.types import Text

@@ -17,11 +17,11 @@ from faithbench_metrics.operators import OPERATORS, Operator
 from faithbench_metrics.search import Search
 from slow import all_orders, slow_chances
 
-from faithbench import spec
 from faithbench.chance import generator
 from faithbench.conformance import check_metric
 from faithbench.engine import Engine
 from faithbench.errors import UserError
+from faithbench.plugins import spec
 from faithbench.questions import Logits, together
 
 CLS, SEP = 1, 2

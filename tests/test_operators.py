@@ -18,9 +18,9 @@ from faithbench_metrics.operators import DRAWS, OPERATORS, Operator, replacement
 from faithbench_metrics.sufficiency import Sufficiency
 from slow import slow_chances, slow_logits
 
-from faithbench import spec
 from faithbench.conformance import check_metric
 from faithbench.engine import Engine
+from faithbench.plugins import spec
 from faithbench.questions import together
 
 METRICS = (Comprehensiveness, Sufficiency, LogOdds, DecisionFlip, Deletion, Insertion, LooCorrelation, Monotonicity,

@@ -6,7 +6,6 @@ import pytest
 from fixtures_run import DATA, call, trained_cache, use_cache
 
 import faithbench
-from faithbench import spec
 from faithbench.datasets.build import build_dataset
 from faithbench.derived import resolve
 from faithbench.errors import UserError
@@ -15,6 +14,7 @@ from faithbench.models.names import written_out
 from faithbench.paper.drawing import FIGURES
 from faithbench.paper.layouts import LAYOUTS
 from faithbench.plan import FIGURES_OF_PAPER, OPEN, TABLES_OF_PAPER, Plan, read_plan, run_folder, write_plan
+from faithbench.plugins import spec
 
 BOARDS = Path(__file__).parents[1] / "leaderboards"
 PAPER = sorted((BOARDS / "paper").glob("*.toml"))

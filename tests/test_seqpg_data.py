@@ -16,7 +16,7 @@ from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.names import conventional
 from faithbench.models.prepare import checkpoint_folder, trained_on
-from faithbench.spec import build
+from faithbench.plugins.spec import build
 from faithbench.types import Example
 
 

@@ -23,7 +23,6 @@ from transformers import (
 )
 
 import faithbench
-from faithbench import spec
 from faithbench.bcos.checkpoint import load
 from faithbench.bcos.convert import convert
 from faithbench.bcos.modules import BcosLinear
@@ -34,6 +33,7 @@ from faithbench.errors import UserError
 from faithbench.models import prepare, starts
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.starts import Start, Work, start
+from faithbench.plugins import spec
 from faithbench.types import SPLITS
 
 MASKED = {"bert": BertForMaskedLM, "distilbert": DistilBertForMaskedLM, "roberta": RobertaForMaskedLM}

@@ -7,11 +7,11 @@ import pytest
 from fixtures_run import add_distribution
 
 import faithbench
-from faithbench import plugins, spec
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.grid import choose, fill
 from faithbench.plan import Plan
+from faithbench.plugins import finding, spec
 
 LAB = '''
 from dataclasses import dataclass
@@ -186,9 +186,9 @@ def test_overrides_set_what_a_component_has_and_its_text_leaves_open(text, overr
     assert spec.build("metric", text, overrides).short == short
 
 
-@pytest.mark.parametrize("kind", plugins.GROUPS)
+@pytest.mark.parametrize("kind", finding.GROUPS)
 def test_every_installed_component_is_rebuilt_from_its_identity_and_its_label(kind):
-    names = [name for name in plugins.find(kind) if name not in ("file", *TOLD)]
+    names = [name for name in finding.find(kind) if name not in ("file", *TOLD)]
     assert names
     for component in (spec.build(kind, name) for name in names):
         assert spec.build(kind, component.full) == component
@@ -350,7 +350,7 @@ def test_what_needs_telling_or_a_request_runs_only_where_it_is_named():
     plan = Plan(models=("conv-tiny",), datasets=("planted(test=8)",))
     unnamed = fill(plan, choose(plan), build_dataset(plan.datasets[0]))
     left = {*TOLD, "lime_package", "told", "shy"}
-    assert {component.short for component in unnamed.explainers} == set(plugins.find("explainer")) - left
+    assert {component.short for component in unnamed.explainers} == set(finding.find("explainer")) - left
     assert unnamed.left_out == ()  # nor is there any noise about them
     plan = replace(plan, explainers=("told(3)", "shy", "words(lime(n_samples=500))"))
     named = fill(plan, choose(plan), build_dataset(plan.datasets[0]))

@@ -24,12 +24,12 @@ from scipy import stats
 from scipy.cluster import hierarchy
 from sklearn.linear_model import Ridge
 
-from faithbench import spec
 from faithbench.conformance import (
     EXPLAINER_CLAUSES,
     explains_alike_again,
     explains_alike_in_any_batch,
 )
+from faithbench.plugins import spec
 
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # shap's loops take longer to compile than to run, for so few tokens
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])

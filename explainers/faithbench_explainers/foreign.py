@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt32
 
-from faithbench import spec
 from faithbench.errors import QuestionError, UserError, unknown
+from faithbench.plugins import spec
 from faithbench.types import Attribution, Text
 
 PLAIN = (bool, int, float, str)

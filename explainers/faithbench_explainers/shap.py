@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import ClassVar
 
-from faithbench import spec
+from faithbench.plugins import spec
 from faithbench.questions import Asking, Inside
 from faithbench.types import Attribution, Text
 from faithbench_explainers.checks import check_seed

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from faithbench import spec
+from faithbench.plugins import spec
 from faithbench.questions import Asking, ask
 from faithbench.types import Attribution, Text
 

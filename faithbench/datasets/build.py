@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from faithbench import spec
-from faithbench.spec import Component
+from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
 
 
 def build_dataset(text: str) -> Component:

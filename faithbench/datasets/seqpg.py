@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from faithbench import spec
 from faithbench.cache import cache_folder
 from faithbench.datasets.build import build_dataset
 from faithbench.datasets.file import File
 from faithbench.errors import UserError
 from faithbench.models.names import conventional, written_out
-from faithbench.spec import Component
+from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
 from faithbench.types import Example
 
 PUBLISHED = {"ag_news": 50, "imdb": 256, "hatexplain": 25}  # tokens of a segment, special ones included

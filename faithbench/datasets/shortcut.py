@@ -11,7 +11,7 @@ import numpy as np
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.parameters import check_choice
-from faithbench.spec import Component
+from faithbench.plugins.spec import Component
 from faithbench.types import SPLITS, Example, Span
 
 KINDS = ("token", "pair")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from faithbench import spec
 from faithbench.attributions import predict
 from faithbench.block import attribution_row, identity
 from faithbench.datasets.build import build_dataset
@@ -23,9 +22,10 @@ from faithbench.importing.texts import Texts
 from faithbench.interfaces import Classifier
 from faithbench.models.prepare import Setup, best_device, prepare
 from faithbench.plan import Plan
+from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
 from faithbench.questions import Conversation, Outcome
 from faithbench.runner import default_folder
-from faithbench.spec import Component
 from faithbench.store import Store
 from faithbench.types import Attribution, Text
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from faithbench import spec
 from faithbench.models.zoo import Bcos, Conventional
+from faithbench.plugins import spec
 
 
 def is_named(text: str) -> bool:

@@ -12,7 +12,6 @@ from rich.console import Console
 from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
-from faithbench import spec
 from faithbench.bcos.checkpoint import load, load_conventional
 from faithbench.bcos.train import fine_tune, report_of
 from faithbench.cache import cache_folder
@@ -27,7 +26,8 @@ from faithbench.models.settings import settled, trained_on
 from faithbench.models.starts import FOLDER, Work, start
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
-from faithbench.spec import Component
+from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
 from faithbench.types import SPLITS
 
 

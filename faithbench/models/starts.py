@@ -19,7 +19,7 @@ from faithbench.models.backbones import load_backbone
 from faithbench.models.settings import MLM_LR
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
-from faithbench.spec import Component
+from faithbench.plugins.spec import Component
 from faithbench.types import Example
 
 FOLDER = "start"  # of the first phase, inside the checkpoint's; gone when the checkpoint is finished

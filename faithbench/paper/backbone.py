@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from faithbench import spec
 from faithbench.errors import UserError, unknown
 from faithbench.paper.matching import but_seed, same
+from faithbench.plugins import spec
 from faithbench.results import short
 from faithbench.seeds import without_seed
 

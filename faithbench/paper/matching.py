@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from faithbench import plugins, spec
 from faithbench.errors import UserError
+from faithbench.plugins import finding, spec
 
 MISSING = object()
 DOCUMENTS = "seqpg"  # data sets that are put together from the texts of another
@@ -93,7 +93,7 @@ def _parsed(text: str) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
 def _defaults(kind: str, name: str, path: tuple[str, ...]) -> Mapping[str, Any]:
     """Of a component, if it can be had from where packages are looked for."""
     try:
-        signature = inspect.signature(plugins.get(kind, name).load())
+        signature = inspect.signature(finding.get(kind, name).load())
     except (UserError, TypeError, ValueError):
         return {}
     return {key: p.default for key, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}

@@ -8,11 +8,11 @@ from typing import ClassVar, Protocol
 import numpy as np
 import pandas as pd
 
-from faithbench import spec
 from faithbench.datasets.seqpg import PUBLISHED as SEGMENTS
 from faithbench.paper.claims import Claim, only, twice
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.matching import but_seed, same, setting, value_of
+from faithbench.plugins import spec
 from faithbench.results import short
 from faithbench.stats import intervals
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from faithbench import spec
 from faithbench.paper.claims import most_texts, only
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.figure import PaperFigure
@@ -13,6 +12,7 @@ from faithbench.paper.layouts import ACCURACY, COMP, ENTROPY, EXPLAINERS, LAYOUT
 from faithbench.paper.matching import same, value_of
 from faithbench.paper.published import number
 from faithbench.paper.sources import Cell, Mean, Reported, Subject, cell_of
+from faithbench.plugins import spec
 
 RATE, SHARE = "positive_rate", "special_share"
 BALANCED, SPECIAL = Reported(("test", "balanced_accuracy")), Mean(SHARE)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from faithbench import spec
 from faithbench.chance import generator
+from faithbench.plugins import spec
 from faithbench.questions import Asking, ask
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.abreast import abreast

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from faithbench import plugins
 from faithbench.errors import UserError, unknown
+from faithbench.plugins import finding
 
 SHAPE = re.compile(r"\s*([A-Za-z0-9_.\-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 REFERENCE = re.compile(r"\s*([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\s*")  # package.module:function
@@ -36,7 +36,7 @@ def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> C
         UserError: the text is malformed, the name unknown, or a parameter unknown, missing or refused.
     """
     name, args, kwargs = parse(text)
-    factory = plugins.get(kind, name).load()
+    factory = finding.get(kind, name).load()
     signature = inspect.signature(factory)
     for key in kwargs:
         if key not in signature.parameters:
@@ -92,7 +92,7 @@ def _label(name: str, told: Mapping[str, Any], signature: inspect.Signature) -> 
     """The text of a spec for people: a component that is told another one first shows that one's label."""
     first = next(iter(signature.parameters), "")
     inner = told.get(first)
-    if first not in plugins.GROUPS or not isinstance(inner, str) or SHAPE.fullmatch(inner) is None:
+    if first not in finding.GROUPS or not isinstance(inner, str) or SHAPE.fullmatch(inner) is None:
         return write(name, told)
     try:
         label = build(first, inner).short

@@ -3,8 +3,8 @@
 import inspect
 from dataclasses import dataclass
 
-from faithbench import plugins
 from faithbench.errors import UserError
+from faithbench.plugins import finding
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ def components(kind: str | None = None) -> list[Listed]:
     Raises:
         UserError: there is no such kind.
     """
-    if kind is not None and kind not in plugins.GROUPS:
-        raise UserError(f"kind {kind!r} is not known; use {', '.join(plugins.GROUPS)}.")
-    kinds = plugins.GROUPS if kind is None else (kind,)
-    return [_listed(plugin) for each in kinds for plugin in plugins.find(each).values()]
+    if kind is not None and kind not in finding.GROUPS:
+        raise UserError(f"kind {kind!r} is not known; use {', '.join(finding.GROUPS)}.")
+    kinds = finding.GROUPS if kind is None else (kind,)
+    return [_listed(plugin) for each in kinds for plugin in finding.find(each).values()]
 
 
-def _listed(plugin: plugins.Plugin) -> Listed:
+def _listed(plugin: finding.Plugin) -> Listed:
     try:
         factory = plugin.load()
     except UserError as error:
