@@ -17,8 +17,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from faithbench.paired import corrected_pairs, flip_test, holm, rank_groups
-from faithbench.stats import intervals, weighted_mean
+from faithbench.statistics.intervals import intervals, weighted_mean
+from faithbench.statistics.paired_tests import corrected_pairs, flip_test, holm, rank_groups
 
 TEXTS = (10, 30, 100, 300, 1924)
 METHODS = ("bca", "percentile", "normal", "auto")

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from faithbench.ranks import tau_b
 from faithbench.results import Block, higher_is_better
-from faithbench.stats import clean, resampled_means
+from faithbench.statistics.intervals import clean, resampled_means
 
 LEAST = 3  # explainers that a ranking needs
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.stats import clean, weighted_mean
+from faithbench.statistics.intervals import clean, weighted_mean
 from faithbench.store import Store
 
 PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.results import Block
-from faithbench.stats import weighted_mean
+from faithbench.statistics.intervals import weighted_mean
 
 
 @dataclass(frozen=True)

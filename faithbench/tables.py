@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from faithbench.errors import UserError
 from faithbench.latex import latex
 from faithbench.layout import document, markdown
-from faithbench.paired import FLIPS, corrected_pairs, flip_test, rank_groups
 from faithbench.results import CELL, Block, blocks, higher_is_better, kind, read, short
 from faithbench.seeds import Seeds, together
-from faithbench.stats import intervals
+from faithbench.statistics.intervals import intervals
+from faithbench.statistics.paired_tests import FLIPS, corrected_pairs, flip_test, rank_groups
 from faithbench.store import Store
 
 ALPHA = 0.05

@@ -34,7 +34,7 @@ from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.questions import ask, together
-from faithbench.stats import weighted_mean
+from faithbench.statistics.intervals import weighted_mean
 from faithbench.types import Text
 
 LAYERS = {

@@ -10,8 +10,16 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import tt_solve_power
 from statsmodels.stats.weightstats import DescrStatsW
 
-from faithbench.paired import corrected_pairs, detectable, difference, flip_test, holm, rank_groups, wilcoxon
-from faithbench.stats import BCA, intervals, resampled_means, standard_errors, weighted_mean
+from faithbench.statistics.intervals import BCA, intervals, resampled_means, standard_errors, weighted_mean
+from faithbench.statistics.paired_tests import (
+    corrected_pairs,
+    detectable,
+    difference,
+    flip_test,
+    holm,
+    rank_groups,
+    wilcoxon,
+)
 
 NAN = math.nan
 

@@ -9,7 +9,7 @@ import pandas as pd
 from faithbench.errors import UserError
 from faithbench.results import Block, blocks, short
 from faithbench.seeds import Seeds, together, without_seed
-from faithbench.stats import Intervals, intervals
+from faithbench.statistics.intervals import Intervals, intervals
 
 
 @dataclass(frozen=True)

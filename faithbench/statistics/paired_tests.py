@@ -1,6 +1,6 @@
 """Paired tests on the same texts: sign flips (Fisher 1935), Wilcoxon (1945), Holm (1979); see docs/statistics.md.
 
-Pure functions on arrays; values, weights and what is undefined as in `faithbench.stats`.
+Pure functions on arrays; values, weights and what is undefined as in `faithbench.statistics.intervals`.
 """
 
 import math
@@ -16,7 +16,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from faithbench.parameters import check_choice
-from faithbench.stats import clean, intervals, standard_errors, weighted_mean
+from faithbench.statistics.intervals import clean, intervals, standard_errors, weighted_mean
 
 FLIPS = 9999  # of the signs, for a test
 EXACT = 13  # up to so many texts all 2^n signs are gone through

@@ -1,0 +1,1 @@
+"""Intervals and paired tests, written once; see docs/statistics.md."""
