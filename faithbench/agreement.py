@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from faithbench.ranks import tau_b
-from faithbench.results import Block, higher_is_better
+from faithbench.records.results import Block, higher_is_better
 from faithbench.statistics.intervals import clean, resampled_means
 
 LEAST = 3  # explainers that a ranking needs

@@ -17,7 +17,7 @@ from faithbench.models.prepare import Prepared, Setup
 from faithbench.plugins.spec import Component
 from faithbench.progress import Tracker
 from faithbench.questions import Asking, Conversation, Explain, Outcome, answering, ask, on, together
-from faithbench.store import Store
+from faithbench.records.store import Store
 from faithbench.types import Attribution, Measurement, Record, Text
 
 

@@ -17,8 +17,8 @@ from faithbench.cache import slug, write_whole
 from faithbench.errors import UserError
 from faithbench.paper.fill import paper_table
 from faithbench.plan import PLANS, plan_files, read_plan
-from faithbench.results import installed, named, read, short
-from faithbench.store import IDENTITY, Store
+from faithbench.records.results import installed, named, read, short
+from faithbench.records.store import IDENTITY, Store
 from faithbench.tables import renderings
 
 COLUMNS = [*IDENTITY["records"], "target", "value", "weight", "error"]

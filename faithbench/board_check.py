@@ -15,7 +15,7 @@ from faithbench.models.settings import settled, trained_on
 from faithbench.plan import Training
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
-from faithbench.results import installed, short
+from faithbench.records.results import installed, short
 
 LINES = 40  # of a difference that are shown
 Cells = Mapping[Cell, Asked]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from faithbench.errors import UserError
 from faithbench.plan import PLANS, Plan, plan_files, read_plan
-from faithbench.store import IDENTITY, Store
+from faithbench.records.store import IDENTITY, Store
 
 HOME = Path("leaderboards")
 CELL = ["dataset", "model", "explainer", "metric"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from faithbench.board_folder import Board
-from faithbench.results import kind_order, labels, short
+from faithbench.records.results import kind_order, labels, short
 from faithbench.tables import table
 
 MARK = "<!-- made by `faithbench board build` from the records; changes by hand are lost -->"

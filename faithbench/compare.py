@@ -11,7 +11,7 @@ import pandas as pd
 
 from faithbench.errors import UserError
 from faithbench.pairs import Pair, both, of_explainers, of_models, one
-from faithbench.results import blocks, higher_is_better, kind, read, short
+from faithbench.records.results import blocks, higher_is_better, kind, read, short
 from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
 
 

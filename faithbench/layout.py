@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from faithbench.results import FAITHFULNESS, TRUTH, higher_is_better, kind_order, labels
+from faithbench.records.results import FAITHFULNESS, TRUTH, higher_is_better, kind_order, labels
 
 HEADINGS = {
     TRUTH: "ground truth: is what is known to decide found?",

@@ -13,7 +13,7 @@ from faithbench.agreement import LEAST, Agreement, agreement_of, standing_of
 from faithbench.errors import UserError
 from faithbench.picture import write_picture
 from faithbench.plugins import spec
-from faithbench.results import TRUTH, blocks, kind, kind_order, labels, read
+from faithbench.records.results import TRUTH, blocks, kind, kind_order, labels, read
 
 DRAWS = 499  # resamples of the texts
 

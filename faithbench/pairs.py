@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.errors import UserError, unknown
-from faithbench.results import Block, short
+from faithbench.records.results import Block, short
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from faithbench.paper.fill import backbone_for
 from faithbench.paper.layouts import layout_of
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, write_plan
 from faithbench.plugins.spec import Component
-from faithbench.store import Store
+from faithbench.records.store import Store
 from faithbench.types import Text
 
 WRITTEN = "# written by faithbench run\n"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from faithbench.store import Store
+from faithbench.records.store import Store
 from faithbench.types import Record
 
 COMP, SUFF = "comprehensiveness(protocol=strict)", "sufficiency(protocol=strict)"  # higher and lower is better

@@ -28,7 +28,7 @@ from faithbench.questions import (
     ask,
     together,
 )
-from faithbench.store import Store
+from faithbench.records.store import Store
 from faithbench.types import Attribution, Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])

@@ -16,7 +16,7 @@ import faithbench
 from faithbench.errors import UserError
 from faithbench.paper import drawing
 from faithbench.paper.published import published
-from faithbench.store import Store
+from faithbench.records.store import Store
 from faithbench.types import Record
 
 HATEXPLAIN = "hatexplain(classes=2)"

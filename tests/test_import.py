@@ -14,8 +14,8 @@ from faithbench.errors import UserError
 from faithbench.importing.texts import Texts
 from faithbench.models.prepare import Setup, load_model
 from faithbench.plugins.spec import build
+from faithbench.records.store import Store
 from faithbench.runner import Run
-from faithbench.store import Store
 from faithbench.types import Example
 
 METRICS = ("comprehensiveness", "entropy", "evidence")

@@ -24,7 +24,7 @@ from faithbench.paper.sources import Cell
 from faithbench.paper.table import holds_paper
 from faithbench.paper.trainings import Training, differing
 from faithbench.plugins.spec import build, parse
-from faithbench.store import Store
+from faithbench.records.store import Store
 from faithbench.tables import render, table
 from faithbench.types import Record
 

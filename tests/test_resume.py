@@ -22,7 +22,7 @@ from faithbench.block import Block
 from faithbench.datasets.build import build_dataset
 from faithbench.grid import choose, fill
 from faithbench.models.prepare import Setup, prepare
-from faithbench.store import IDENTITY, Store
+from faithbench.records.store import IDENTITY, Store
 
 # Runs one plan in forked children of one process that has imported everything: once undisturbed, then in three folders,
 # killed at four, three and three moments, each when a random number of parts more is there, and finished by one start
@@ -39,11 +39,11 @@ from pathlib import Path
 import torch
 
 import faithbench
-import faithbench.store
+import faithbench.records.store
 from faithbench.models.prepare import Setup, load_model
 
 torch.set_num_threads(1)
-faithbench.store.FLUSH_SECONDS = 0.0
+faithbench.records.store.FLUSH_SECONDS = 0.0
 folder, plan = Path(sys.argv[1]), faithbench.Plan(**json.loads(sys.argv[2]))
 for model in sys.argv[4:]:
     load_model(model, Setup())  # imports everything, once

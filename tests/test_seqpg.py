@@ -20,7 +20,7 @@ from fixtures_run import checkpoint, trained_cache, use_cache
 import faithbench
 from faithbench.conformance import check_metric
 from faithbench.questions import Asking, Explain, answering, ask
-from faithbench.store import Store
+from faithbench.records.store import Store
 from faithbench.types import Attribution, Example, Measurement, Text
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["strict", "paper"])

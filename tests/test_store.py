@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from faithbench.errors import UserError
-from faithbench.store import IDENTITY, SCHEMAS, Store
+from faithbench.records.store import IDENTITY, SCHEMAS, Store
 from faithbench.types import Record
 
 # Forks children that write large parts, or a large manifest, without end, and kills each at some moment.
@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faithbench.store import Store
+from faithbench.records.store import Store
 
 scores = np.random.default_rng(0).random((20, 50_000))
 rows = [json.loads(sys.argv[2]) | {"text_id": str(i), "scores": row} for i, row in enumerate(scores)]
@@ -155,7 +155,7 @@ def test_nothing_is_on_disk_before_it_is_flushed_and_an_empty_flush_writes_nothi
 
 
 def test_entries_are_written_by_themselves_after_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr("faithbench.store.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("faithbench.records.store.FLUSH_SECONDS", 0.0)
     store = Store(tmp_path).open()
     store.add([], [record()])
     assert len(contents(tmp_path)) == 1
@@ -316,7 +316,7 @@ def test_small_files_are_replaced_whole(tmp_path):
 
 def test_workers_that_change_the_manifest_take_turns(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from faithbench.store import Store\n"
+        "import sys; from pathlib import Path; from faithbench.records.store import Store\n"
         "store = Store(Path(sys.argv[1]))\n"
         "for i in range(60):\n"
         "    store.change_manifest(lambda known: known.setdefault('models', {}).update({sys.argv[2] + str(i): i}))"

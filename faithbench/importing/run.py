@@ -25,8 +25,8 @@ from faithbench.plan import Plan
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.questions import Conversation, Outcome
+from faithbench.records.store import Store
 from faithbench.runner import default_folder
-from faithbench.store import Store
 from faithbench.types import Attribution, Text
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from faithbench.errors import UserError, unknown
 from faithbench.paper.matching import but_seed, same
 from faithbench.plugins import spec
-from faithbench.results import short
-from faithbench.seeds import without_seed
+from faithbench.records.results import short
+from faithbench.records.seeds import without_seed
 
 KINDS = ("conv", "bcos")  # a model of the zoo is called kind-backbone
 

@@ -6,7 +6,7 @@ from faithbench.paper.backbone import split
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.matching import source_of
-from faithbench.results import known_first, short
+from faithbench.records.results import known_first, short
 
 ORDER = ("ag_news", "imdb", "hatexplain")  # of data sets in the paper; others behind
 

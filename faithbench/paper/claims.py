@@ -7,8 +7,8 @@ from functools import cached_property
 import pandas as pd
 
 from faithbench.errors import UserError
-from faithbench.results import Block, blocks, short
-from faithbench.seeds import Seeds, together, without_seed
+from faithbench.records.results import Block, blocks, short
+from faithbench.records.seeds import Seeds, together, without_seed
 from faithbench.statistics.intervals import Intervals, intervals
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 from faithbench.paper.claims import Claim, Group, groups, holds, twice
 from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
 from faithbench.paper.trainings import Training, trainings
-from faithbench.results import named, read
-from faithbench.store import IDENTITY, Store
+from faithbench.records.results import named, read
+from faithbench.records.store import IDENTITY, Store
 
 
 @dataclass(frozen=True)

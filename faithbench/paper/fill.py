@@ -13,7 +13,7 @@ from faithbench.paper.matching import is_dataset, same, source_of
 from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCOL, Cell, Mean, Seconds, Subject
 from faithbench.paper.table import PaperTable
 from faithbench.paper.trainings import differing
-from faithbench.results import short
+from faithbench.records.results import short
 
 
 def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperTable:

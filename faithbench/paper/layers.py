@@ -11,7 +11,7 @@ from faithbench.paper.claims import Claim, holds, most_texts, only
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.matching import same, value_of
-from faithbench.results import short
+from faithbench.records.results import short
 
 ALIGNMENT = "alignment"
 

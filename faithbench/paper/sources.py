@@ -13,7 +13,7 @@ from faithbench.paper.claims import Claim, only, twice
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.matching import but_seed, same, setting, value_of
 from faithbench.plugins import spec
-from faithbench.results import short
+from faithbench.records.results import short
 from faithbench.statistics.intervals import intervals
 
 DECIDING = ("variant", "contrastive")  # parameters that make an explainer another one; others are said below the table

@@ -11,7 +11,7 @@ from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.models.settings import LR, MLM_LR
 from faithbench.paper.matching import source_of, value_of
-from faithbench.store import Store
+from faithbench.records.store import Store
 
 PUBLISHED = plan.Training(epochs=5)
 WORDS = {"limit": "all texts", "eval_limit": "accuracies on all texts"}  # for None

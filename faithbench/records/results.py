@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
+from faithbench.records.store import Store
 from faithbench.statistics.intervals import clean, weighted_mean
-from faithbench.store import Store
 
 PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
 CELL = [*PLACE, "explainer", "metric"]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.results import Block
+from faithbench.records.results import Block
 from faithbench.statistics.intervals import weighted_mean
 
 

@@ -1,0 +1,1 @@
+"""What was measured: the run's folder, records as arrays, trainings put together."""
