@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from faithbench.board_folder import CELL, HOME, Board, boards_below, find, read_board, read_manifest, texts_of
 from faithbench.board_overview import MARK, overview
 from faithbench.board_plan import read_asks
-from faithbench.cache import slug, write_whole
 from faithbench.errors import UserError
+from faithbench.files import slug, write_whole
 from faithbench.paper.fill import paper_table
 from faithbench.plan import PLANS, plan_files, read_plan
 from faithbench.records.results import installed, named, read, short

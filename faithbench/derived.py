@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from faithbench.cache import write_whole
 from faithbench.datasets.build import build_dataset
 from faithbench.datasets.seqpg import SeqPG
 from faithbench.engine import Engine
 from faithbench.errors import UserError
+from faithbench.files import write_whole
 from faithbench.grid import fingerprint
 from faithbench.interfaces import Classifier
 from faithbench.models.prepare import Prepared, Setup, best_device, check_model, prepare

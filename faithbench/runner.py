@@ -14,11 +14,11 @@ from rich.console import Console
 
 from faithbench.bcos.train import hardware
 from faithbench.block import Block, Done
-from faithbench.cache import slug
 from faithbench.checks import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.datasets.build import build_dataset
 from faithbench.derived import check_judge, ensure, resolve
 from faithbench.errors import UserError
+from faithbench.files import slug
 from faithbench.grid import Grid, check_fit, choose, fill, offers
 from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.names import written_out, zoo_model

@@ -14,8 +14,8 @@ from faithbench_metrics.soft_comprehensiveness import SoftComprehensiveness
 from faithbench_metrics.soft_sufficiency import SoftSufficiency
 from slow import slow_logits
 
-from faithbench.chance import generator
 from faithbench.conformance import check_metric
+from faithbench.draws import generator
 
 CLS, SEP = 1, 2
 SOFT = (SoftComprehensiveness, SoftSufficiency)

@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 from jaxtyping import Bool, Float
 
-from faithbench.chance import generator
+from faithbench.draws import generator
 from faithbench.questions import Asking, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from faithbench.chance import generator
+from faithbench.draws import generator
 from faithbench.types import Attribution, Text
 from faithbench_explainers.checks import check_seed
 

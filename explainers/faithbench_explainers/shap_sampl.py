@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from faithbench.chance import generator
+from faithbench.draws import generator
 from faithbench.parameters import check_choice
 from faithbench.questions import Asking, Logits
 from faithbench.types import Attribution, Text

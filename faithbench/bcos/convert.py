@@ -8,9 +8,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
+from faithbench.architectures import CONVERTIBLE, GATED, activation_of, architecture_of
 from faithbench.bcos.modules import BcosLinear, FirstTokenHead, SignJoin, SignSplit
 from faithbench.errors import UserError
-from faithbench.models.architectures import CONVERTIBLE, GATED, activation_of, architecture_of
 
 
 def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: bool = False) -> PreTrainedModel:

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from faithbench.cache import cache_folder
 from faithbench.datasets.build import build_dataset
 from faithbench.datasets.file import File
 from faithbench.errors import UserError
+from faithbench.files import cache_folder
 from faithbench.models.names import conventional, written_out
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
+from faithbench.architectures import GATED, activation_of
 from faithbench.bcos.modules import dynamic_scale
 from faithbench.errors import QuestionError
-from faithbench.models.architectures import GATED, activation_of
 
 Rules = Mapping[Callable[..., Any], Callable[..., Any]]
 

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from faithbench.architectures import architecture_of
 from faithbench.errors import QuestionError, UserError
-from faithbench.models.architectures import architecture_of
 from faithbench.models.frozen import CapturedAttention
 from faithbench.models.reading import read_text
 from faithbench.questions import HIDDEN, Gradient, Point
@@ -29,7 +29,7 @@ class HuggingFaceClassifier:
     The model becomes the adapter's own: it is moved, put into eval mode, and its weights take no gradients any more.
 
     Args:
-        model: of an architecture that `faithbench.models.architectures` knows; put on `device` and into eval mode.
+        model: of an architecture that `faithbench.architectures` knows; put on `device` and into eval mode.
         tokenizer: a fast tokenizer with a mask token.
         device: where to run.
         dtype: of weights and activations.

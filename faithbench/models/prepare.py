@@ -14,9 +14,9 @@ from transformers import AutoTokenizer
 
 from faithbench.bcos.checkpoint import load, load_conventional
 from faithbench.bcos.train import fine_tune, report_of
-from faithbench.cache import cache_folder
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
+from faithbench.files import cache_folder
 from faithbench.interfaces import Classifier
 from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.huggingface import HuggingFaceClassifier

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool
 
-from faithbench.chance import generator
+from faithbench.draws import generator
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.limits import check_seed, check_whole

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Int
 
-from faithbench.chance import generator
+from faithbench.draws import generator
 from faithbench.plugins import spec
 from faithbench.questions import Asking, ask
 from faithbench.types import Attribution, Measurement, Text

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from faithbench.chance import generator
+from faithbench.draws import generator
 from faithbench.parameters import check_choice
 from faithbench.probability import probabilities
 from faithbench.questions import GONE, HIDDEN, Asking, Logits

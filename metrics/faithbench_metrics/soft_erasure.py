@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from faithbench.chance import generator
+from faithbench.draws import generator
 from faithbench.probability import probabilities
 from faithbench.questions import Asking, Embeddings, LogitsAt
 from faithbench.types import Attribution, Text
