@@ -3,7 +3,7 @@
     python benchmarks/allocator.py
 
 By default glibc returns each large block to the system, so every activation is paged in anew. A faithbench run asks it
-to keep them (`faithbench.models.allocator`). Each measurement is a process of its own; the two alternate.
+to keep them (`faithbench.training.allocator`). Each measurement is a process of its own; the two alternate.
 """
 
 import os
@@ -17,8 +17,8 @@ import torch
 from engine import model_and_texts
 
 from faithbench.bcos import convert
-from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.training.allocator import keep_freed_memory
 
 ROWS, LENGTH, REPEATS = 100, 40, 3
 

@@ -19,9 +19,9 @@ from scipy.stats import spearmanr
 
 import faithbench
 from faithbench.datasets.build import build_dataset
-from faithbench.models.prepare import Setup, prepare
 from faithbench.plugins.spec import build
 from faithbench.records.store import Store
+from faithbench.training.prepare import Setup, prepare
 
 SHAP, LIME = (2, 5, 10, 25, 50, 100), (30, 100, 300, 1000, 3000)
 SHAP_REFERENCE, LIME_REFERENCE = 150, 6000

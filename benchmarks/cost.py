@@ -46,10 +46,10 @@ from faithbench.bcos.modules import BcosLinear
 from faithbench.datasets.planted import DISTRACTORS
 from faithbench.engine import Engine
 from faithbench.errors import UserError
-from faithbench.models.backbones import word_tokenizer
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import Component, build
 from faithbench.questions import Conversation, Gradient, Point, together
+from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Example, Text
 
 PUBLISHED = Path(__file__).parent.parent / "leaderboards/paper/published/table4_cost.csv"

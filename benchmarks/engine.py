@@ -20,11 +20,11 @@ from transformers import BertConfig, BertForSequenceClassification
 from faithbench.attributions import explain, predict
 from faithbench.datasets.planted import Planted
 from faithbench.engine import Engine
-from faithbench.models.backbones import word_tokenizer
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import finding
 from faithbench.plugins.spec import build
 from faithbench.questions import Conversation, ask, together
+from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Text
 
 EXPLAINERS = ("occlusion", "random")

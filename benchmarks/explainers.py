@@ -40,9 +40,9 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from faithbench.datasets.build import build_dataset
 from faithbench.datasets.sources import DATA_VARIABLE
-from faithbench.models.backbones import word_tokenizer
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.models.prepare import Setup, prepare
+from faithbench.training.backbones import word_tokenizer
+from faithbench.training.prepare import Setup, prepare
 from faithbench.types import Example, Text
 
 OURS = {

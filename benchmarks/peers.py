@@ -18,10 +18,10 @@ from torch import Tensor
 
 from faithbench.attributions import explain
 from faithbench.engine import Engine
-from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import build
 from faithbench.questions import Conversation, Outcome, together
+from faithbench.training.allocator import keep_freed_memory
 from faithbench.types import Attribution, Text
 
 Scores = list[Float[np.ndarray, "tokens"]]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from faithbench.errors import UserError
     from faithbench.importing.run import import_attributions
     from faithbench.meta import meta_evaluation
-    from faithbench.models.prepare import train
     from faithbench.paper.figures import paper_figure
     from faithbench.paper.fill import paper_table
     from faithbench.plan import Plan, Training, read_plan
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from faithbench.runner import check as check_plans
     from faithbench.runner import run
     from faithbench.tables import failures, render, table
+    from faithbench.training.prepare import train
 
 __all__ = [
     "Plan",
@@ -72,7 +72,7 @@ _HOMES = {
     "render": "faithbench.tables:render",
     "run": "faithbench.runner:run",
     "table": "faithbench.tables:table",
-    "train": "faithbench.models.prepare:train",
+    "train": "faithbench.training.prepare:train",
 }
 
 

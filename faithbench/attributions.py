@@ -12,10 +12,10 @@ from faithbench.engine import Engine
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.models.prepare import Setup, best_device, load_model, prepare
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.questions import Asking, Conversation, Logits, Outcome, ask, together
+from faithbench.training.prepare import Setup, best_device, load_model, prepare
 from faithbench.types import Attribution, Example, Text
 
 

@@ -13,11 +13,11 @@ from faithbench.attributions import explain, predict
 from faithbench.engine import Engine
 from faithbench.errors import QuestionError
 from faithbench.grid import Grid
-from faithbench.models.prepare import Prepared, Setup
 from faithbench.plugins.spec import Component
 from faithbench.progress import Tracker
 from faithbench.questions import Asking, Conversation, Explain, Outcome, answering, ask, on, together
 from faithbench.records.store import Store
+from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Attribution, Measurement, Record, Text
 
 

@@ -11,11 +11,11 @@ from faithbench.board_overview import overview
 from faithbench.board_plan import Asked, read_asks
 from faithbench.errors import UserError
 from faithbench.models.names import zoo_model
-from faithbench.models.settings import settled, trained_on
 from faithbench.plan import Training
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.records.results import installed, short
+from faithbench.training.settings import settled, trained_on
 
 LINES = 40  # of a difference that are shown
 Cells = Mapping[Cell, Asked]

@@ -18,11 +18,11 @@ from faithbench.errors import UserError
 from faithbench.files import write_whole
 from faithbench.grid import fingerprint
 from faithbench.interfaces import Classifier
-from faithbench.models.prepare import Prepared, Setup, best_device, check_model, prepare
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.probability import probabilities
 from faithbench.questions import Conversation, Logits
+from faithbench.training.prepare import Prepared, Setup, best_device, check_model, prepare
 from faithbench.types import Example, Text
 
 PACKAGES = ("faithbench", "torch", "transformers", "numpy")

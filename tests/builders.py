@@ -21,9 +21,9 @@ from transformers import (
 from faithbench.bcos import convert
 from faithbench.engine import Engine
 from faithbench.interfaces import Classifier
-from faithbench.models.backbones import word_tokenizer
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import HIDDEN, Gradient, Point, ask, together
+from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Attribution, Example, Text
 
 KINDS = ("bert", "roberta", "distilbert")

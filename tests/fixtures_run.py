@@ -14,8 +14,8 @@ import pytest
 import faithbench
 from faithbench import cli
 from faithbench.datasets.build import build_dataset
-from faithbench.models.prepare import checkpoint_folder
 from faithbench.plugins.spec import build
+from faithbench.training.prepare import checkpoint_folder
 
 DATA = "planted(train=400, validation=100, test=40)"
 MODELS = ("conv-tiny", "bcos-tiny")

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from faithbench.importing.align import align, align_ids, check_same, spread
 from faithbench.importing.spelling import BYTES
-from faithbench.models.backbones import word_tokenizer
+from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Text
 
 

@@ -12,7 +12,6 @@ from faithbench_explainers.bcos import Bcos
 from torch import Tensor, nn
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
-from faithbench.bcos.checkpoint import load
 from faithbench.bcos.convert import convert
 from faithbench.bcos.modules import BcosLinear, SignJoin, SignSplit, dynamic_scale
 from faithbench.errors import UserError
@@ -20,6 +19,7 @@ from faithbench.models import frozen
 from faithbench.models.frozen import FrozenWeights
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import FROZEN
+from faithbench.training.checkpoint import load
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
 LENGTHS = (5, 1, 12, 3)

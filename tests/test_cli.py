@@ -14,7 +14,7 @@ import torch
 from fixtures_run import DATA, Ended, add_distribution, call, checkpoint, trained_cache, use_cache
 
 import faithbench
-from faithbench.bcos.checkpoint import load
+from faithbench.training.checkpoint import load
 
 EXPLAINERS = '''
 from dataclasses import dataclass

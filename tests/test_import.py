@@ -12,10 +12,10 @@ from fixtures_run import DATA, call, checkpoint, trained_cache, use_cache
 import faithbench
 from faithbench.errors import UserError
 from faithbench.importing.texts import Texts
-from faithbench.models.prepare import Setup, load_model
 from faithbench.plugins.spec import build
 from faithbench.records.store import Store
 from faithbench.runner import Run
+from faithbench.training.prepare import Setup, load_model
 from faithbench.types import Example
 
 METRICS = ("comprehensiveness", "entropy", "evidence")

@@ -17,12 +17,12 @@ from fixtures_run import DATA, add_distribution, call, checkpoint, trained_cache
 from rich.console import Console
 
 import faithbench
-from faithbench.bcos.checkpoint import load
 from faithbench.block import Block
 from faithbench.datasets.build import build_dataset
 from faithbench.grid import choose, fill
-from faithbench.models.prepare import Setup, prepare
 from faithbench.records.store import IDENTITY, Store
+from faithbench.training.checkpoint import load
+from faithbench.training.prepare import Setup, prepare
 
 # Runs one plan in forked children of one process that has imported everything: once undisturbed, then in three folders,
 # killed at four, three and three moments, each when a random number of parts more is there, and finished by one start
@@ -40,7 +40,7 @@ import torch
 
 import faithbench
 import faithbench.records.store
-from faithbench.models.prepare import Setup, load_model
+from faithbench.training.prepare import Setup, load_model
 
 torch.set_num_threads(1)
 faithbench.records.store.FLUSH_SECONDS = 0.0

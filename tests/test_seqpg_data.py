@@ -15,8 +15,8 @@ from faithbench.derived import Losses, Sure, document_row, draw, judge_texts, re
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.names import conventional
-from faithbench.models.prepare import checkpoint_folder, trained_on
 from faithbench.plugins.spec import build
+from faithbench.training.prepare import checkpoint_folder, trained_on
 from faithbench.types import Example
 
 

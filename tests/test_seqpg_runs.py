@@ -16,7 +16,7 @@ from faithbench.datasets.planted import Planted
 from faithbench.datasets.seqpg import SeqPG
 from faithbench.derived import ensure, resolve
 from faithbench.errors import UserError
-from faithbench.models.prepare import Setup
+from faithbench.training.prepare import Setup
 
 METRIC = """
 from dataclasses import dataclass

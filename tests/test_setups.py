@@ -23,17 +23,17 @@ from transformers import (
 )
 
 import faithbench
-from faithbench.bcos.checkpoint import load
 from faithbench.bcos.convert import convert
 from faithbench.bcos.modules import BcosLinear
-from faithbench.bcos.pretrain import IGNORED, masked_loss
-from faithbench.bcos.train import drawn
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
-from faithbench.models import prepare, starts
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.models.starts import Start, Work, start
 from faithbench.plugins import spec
+from faithbench.training import prepare, starts
+from faithbench.training.checkpoint import load
+from faithbench.training.fine_tuning import drawn
+from faithbench.training.masked_modelling import IGNORED, masked_loss
+from faithbench.training.starts import Start, Work, start
 from faithbench.types import SPLITS
 
 MASKED = {"bert": BertForMaskedLM, "distilbert": DistilBertForMaskedLM, "roberta": RobertaForMaskedLM}

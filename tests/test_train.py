@@ -22,10 +22,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 import faithbench
 from faithbench.bcos.convert import is_bcos
 from faithbench.bcos.modules import BcosLinear
-from faithbench.bcos.train import accuracies, bcos_loss, cross_entropy
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
-from faithbench.models.prepare import Setup, load_model
+from faithbench.training.fine_tuning import accuracies, bcos_loss, cross_entropy
+from faithbench.training.prepare import Setup, load_model
 
 STEEP = faithbench.Training(epochs=2, lr=2e-2)  # so steep that the accuracy comes and goes
 LONG = "planted(train=480, validation=40, test=40)"

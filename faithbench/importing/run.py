@@ -20,13 +20,13 @@ from faithbench.importing.formats import Entry
 from faithbench.importing.sharing import Scores
 from faithbench.importing.texts import Texts
 from faithbench.interfaces import Classifier
-from faithbench.models.prepare import Setup, best_device, prepare
 from faithbench.plan import Plan
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.questions import Conversation, Outcome
 from faithbench.records.store import Store
 from faithbench.runner import default_folder
+from faithbench.training.prepare import Setup, best_device, prepare
 from faithbench.types import Attribution, Text
 
 

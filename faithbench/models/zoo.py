@@ -1,6 +1,6 @@
 """The named models: a backbone, conventional or B-cos, meant to be fine-tuned on the data set at hand.
 
-Nothing here needs torch: these are descriptions, and `faithbench.models.prepare` makes them real.
+Nothing here needs torch: these are descriptions, and `faithbench.training.prepare` makes them real.
 """
 
 from dataclasses import dataclass

@@ -9,9 +9,9 @@ from typing import Any
 from faithbench import plan
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
-from faithbench.models.settings import LR, MLM_LR
 from faithbench.paper.matching import source_of, value_of
 from faithbench.records.store import Store
+from faithbench.training.settings import LR, MLM_LR
 
 PUBLISHED = plan.Training(epochs=5)
 WORDS = {"limit": "all texts", "eval_limit": "accuracies on all texts"}  # for None

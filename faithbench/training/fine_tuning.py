@@ -30,8 +30,8 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from faithbench.models.quiet import quiet
 from faithbench.plan import Training
+from faithbench.training.quiet import quiet
 from faithbench.types import Example
 
 REPORT = "training.json"

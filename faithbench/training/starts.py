@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from faithbench.bcos.checkpoint import WEIGHTS, load_conventional
 from faithbench.bcos.convert import convert
-from faithbench.bcos.pretrain import pretrain
-from faithbench.bcos.train import drawn, fine_tune, report_of
 from faithbench.datasets.build import build_dataset
-from faithbench.models.backbones import load_backbone
-from faithbench.models.settings import MLM_LR
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
 from faithbench.plugins.spec import Component
+from faithbench.training.backbones import load_backbone
+from faithbench.training.checkpoint import WEIGHTS, load_conventional
+from faithbench.training.fine_tuning import drawn, fine_tune, report_of
+from faithbench.training.masked_modelling import pretrain
+from faithbench.training.settings import MLM_LR
 from faithbench.types import Example
 
 FOLDER = "start"  # of the first phase, inside the checkpoint's; gone when the checkpoint is finished

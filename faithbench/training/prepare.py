@@ -12,22 +12,22 @@ from rich.console import Console
 from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
-from faithbench.bcos.checkpoint import load, load_conventional
-from faithbench.bcos.train import fine_tune, report_of
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.files import cache_folder
 from faithbench.interfaces import Classifier
-from faithbench.models.allocator import keep_freed_memory
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.names import is_folder, is_named, zoo_model
-from faithbench.models.quiet import quiet
-from faithbench.models.settings import settled, trained_on
-from faithbench.models.starts import FOLDER, Work, start
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
+from faithbench.training.allocator import keep_freed_memory
+from faithbench.training.checkpoint import load, load_conventional
+from faithbench.training.fine_tuning import fine_tune, report_of
+from faithbench.training.quiet import quiet
+from faithbench.training.settings import settled, trained_on
+from faithbench.training.starts import FOLDER, Work, start
 from faithbench.types import SPLITS
 
 

@@ -19,8 +19,8 @@ from transformers import (
 )
 
 from faithbench.errors import UserError
-from faithbench.models.quiet import quiet
 from faithbench.models.zoo import Backbone
+from faithbench.training.quiet import quiet
 
 BACKBONES_VARIABLE = "FAITHBENCH_BACKBONES"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
-from faithbench.bcos.train import REPORT, arguments, hardware, run_trainer, work_folder, write_last
-from faithbench.models.quiet import quiet
 from faithbench.plan import Training
+from faithbench.training.fine_tuning import REPORT, arguments, hardware, run_trainer, work_folder, write_last
+from faithbench.training.quiet import quiet
 
 MASKED = 0.15
 IGNORED = -100  # label of positions that are not to be predicted
