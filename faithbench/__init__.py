@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from faithbench.plugins.listing import components
     from faithbench.runner import check as check_plans
     from faithbench.runner import run
-    from faithbench.tables import failures, render, table
+    from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
 
 __all__ = [
@@ -62,16 +62,16 @@ _HOMES = {
     "check_plans": "faithbench.runner:check",
     "comparison": "faithbench.compare:comparison",
     "components": "faithbench.plugins.listing:components",
-    "failures": "faithbench.tables:failures",
+    "failures": "faithbench.tables.table:failures",
     "import_attributions": "faithbench.importing.run:import_attributions",
     "meta_evaluation": "faithbench.meta:meta_evaluation",
     "paper_figure": "faithbench.paper.figures:paper_figure",
     "paper_table": "faithbench.paper.fill:paper_table",
     "publish": "faithbench.board:publish",
     "read_plan": "faithbench.plan:read_plan",
-    "render": "faithbench.tables:render",
+    "render": "faithbench.tables.table:render",
     "run": "faithbench.runner:run",
-    "table": "faithbench.tables:table",
+    "table": "faithbench.tables.table:table",
     "train": "faithbench.training.prepare:train",
 }
 

@@ -19,7 +19,7 @@ from faithbench.paper.fill import paper_table
 from faithbench.plan import PLANS, plan_files, read_plan
 from faithbench.records.results import installed, named, read, short
 from faithbench.records.store import IDENTITY, Store
-from faithbench.tables import renderings
+from faithbench.tables.table import renderings
 
 COLUMNS = [*IDENTITY["records"], "target", "value", "weight", "error"]
 TABLES = {"table.md": "markdown", "table.csv": "csv"}

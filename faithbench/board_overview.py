@@ -7,7 +7,7 @@ import pandas as pd
 
 from faithbench.board_folder import Board
 from faithbench.records.results import kind_order, labels, short
-from faithbench.tables import table
+from faithbench.tables.table import table
 
 MARK = "<!-- made by `faithbench board build` from the records; changes by hand are lost -->"
 LEADING = "comprehensiveness"

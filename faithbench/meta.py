@@ -11,9 +11,9 @@ import pandas as pd
 
 from faithbench.agreement import LEAST, Agreement, agreement_of, standing_of
 from faithbench.errors import UserError
-from faithbench.picture import write_picture
 from faithbench.plugins import spec
 from faithbench.records.results import TRUTH, blocks, kind, kind_order, labels, read
+from faithbench.tables.figure import write_picture
 
 DRAWS = 499  # resamples of the texts
 

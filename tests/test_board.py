@@ -20,7 +20,7 @@ from faithbench.board_folder import read_board
 from faithbench.board_overview import MARK
 from faithbench.errors import UserError
 from faithbench.plugins.spec import build
-from faithbench.tables import render, table
+from faithbench.tables.table import render, table
 
 LEADERBOARDS = Path(__file__).parent.parent / "leaderboards"
 METRICS = ("comprehensiveness", "sufficiency", "evidence", "entropy")

@@ -16,7 +16,6 @@ from records import column, run_of
 
 import faithbench
 from faithbench.errors import UserError
-from faithbench.latex import escape
 from faithbench.paper.layouts import COMP, ENTROPY, LAYOUTS, SEQPG, SUFF
 from faithbench.paper.matching import is_named
 from faithbench.paper.published import FOLDERS, published
@@ -25,7 +24,8 @@ from faithbench.paper.table import holds_paper
 from faithbench.paper.trainings import Training, differing
 from faithbench.plugins.spec import build, parse
 from faithbench.records.store import Store
-from faithbench.tables import render, table
+from faithbench.tables.latex import escape
+from faithbench.tables.table import render, table
 from faithbench.types import Record
 
 SHARED = Path(__file__).parents[2] / "shared" / "paper"

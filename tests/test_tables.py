@@ -10,7 +10,7 @@ from records import COMP, ENTROPY, SUFF, column, record, run_of
 from scipy import stats
 
 from faithbench.errors import UserError
-from faithbench.tables import failures, models, render, table
+from faithbench.tables.table import failures, models, render, table
 
 
 def cells(text: str, explainer: str) -> list[list[str]]:

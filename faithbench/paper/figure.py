@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from faithbench.picture import write_picture
+from faithbench.tables.figure import write_picture
 
 
 @dataclass(frozen=True)

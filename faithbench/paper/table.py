@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from faithbench.layout import places_of, shown, with_interval
 from faithbench.paper.layouts import Layout
 from faithbench.paper.published import PAPER, number
 from faithbench.paper.sources import Cell, Seconds
-from faithbench.tables import WRITERS, check_format, csv
+from faithbench.tables.markdown import places_of, shown, with_interval
+from faithbench.tables.table import WRITERS, check_format, csv
 
 MINUS = "\u2212"
 

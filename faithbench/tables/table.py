@@ -10,13 +10,13 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from faithbench.errors import UserError
-from faithbench.latex import latex
-from faithbench.layout import document, markdown
 from faithbench.records.results import CELL, Block, blocks, higher_is_better, kind, read, short
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import intervals
 from faithbench.statistics.paired_tests import FLIPS, corrected_pairs, flip_test, rank_groups
+from faithbench.tables.latex import latex
+from faithbench.tables.markdown import document, markdown
 
 ALPHA = 0.05
 NEGLIGIBLE = 0.005  # differences below the decimals shown are none, whatever a test says of them

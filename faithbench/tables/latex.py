@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from faithbench.layout import Part
+from faithbench.tables.markdown import Part
 
 BOLD, ITALIC = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"\A\*([^*]+)\*\Z")
 ESCAPES = {
