@@ -40,11 +40,11 @@ import torch
 from jaxtyping import Float, Int
 from transformers import BertConfig, BertForSequenceClassification
 
+from faithbench.answering.engine import Engine
 from faithbench.attributions import explain, predict
 from faithbench.bcos import convert
 from faithbench.bcos.modules import BcosLinear
 from faithbench.datasets.planted import DISTRACTORS
-from faithbench.engine import Engine
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import Component, build

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
+from faithbench.answering.engine import Engine
 from faithbench.attributions import explain, predict
 from faithbench.datasets.planted import Planted
-from faithbench.engine import Engine
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import finding
 from faithbench.plugins.spec import build

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from faithbench.answering.engine import Engine
 from faithbench.attributions import explain
-from faithbench.engine import Engine
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import build
 from faithbench.questions import Conversation, Outcome, together

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from faithbench.answering.engine import Engine
 from faithbench.datasets.build import build_dataset
-from faithbench.engine import Engine
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.answering.engine import Engine
 from faithbench.attributions import explain, predict
-from faithbench.engine import Engine
 from faithbench.errors import QuestionError
 from faithbench.grid import Grid
 from faithbench.plugins.spec import Component

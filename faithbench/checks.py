@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from faithbench.answering.engine import Engine
 from faithbench.attributions import predict
-from faithbench.engine import Engine
 from faithbench.interfaces import Classifier
 from faithbench.questions import Conversation
 from faithbench.types import Example, Text

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from faithbench.engine import Engine
+from faithbench.answering.engine import Engine
 from faithbench.interfaces import Classifier, Explainer, Metric
 from faithbench.questions import (
     Asking,

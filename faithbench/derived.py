@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from faithbench.answering.engine import Engine
 from faithbench.datasets.build import build_dataset
 from faithbench.datasets.seqpg import SeqPG
-from faithbench.engine import Engine
 from faithbench.errors import UserError
 from faithbench.files import write_whole
 from faithbench.grid import fingerprint

@@ -18,8 +18,8 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from faithbench.answering.engine import Engine
 from faithbench.bcos import convert
-from faithbench.engine import Engine
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import HIDDEN, Gradient, Point, ask, together

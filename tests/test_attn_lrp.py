@@ -15,8 +15,8 @@ from faithbench_explainers.input_x_gradient import InputXGradient
 from test_explainers import SlowTransformer, assert_close
 from torch import Tensor
 
+from faithbench.answering.engine import Engine
 from faithbench.conformance import leaves_all_as_found_explaining
-from faithbench.engine import Engine
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.lrp import AttnLRP as Rules
 from faithbench.questions import ATTN_LRP, Gradients, ask, together

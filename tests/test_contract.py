@@ -11,7 +11,8 @@ import pytest
 import torch
 from builders import LinearModel, answers, random_texts, text, tiny_classifier
 
-from faithbench import engine
+from faithbench.answering import engine
+from faithbench.answering.engine import Engine
 from faithbench.conformance import (
     EXPLAINER_CLAUSES,
     METRIC_CLAUSES,
@@ -27,7 +28,6 @@ from faithbench.conformance import (
     measures_alike_again,
     measures_alike_in_any_batch,
 )
-from faithbench.engine import Engine
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import finding, spec
 from faithbench.questions import Attentions, Gradients, Logits, ask, together

@@ -13,8 +13,8 @@ from fixtures_run import DATA, add_distribution, checkpoint, trained_cache, use_
 from test_explainers import SlowTransformer
 
 import faithbench
+from faithbench.answering.engine import Engine
 from faithbench.conformance import Crowded
-from faithbench.engine import Engine
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.questions import (

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from builders import LinearModel, answers, random_texts, text, tiny_classifier
 
-from faithbench import engine as engine_module
-from faithbench.engine import Engine
+from faithbench.answering import engine as engine_module
+from faithbench.answering.engine import Engine
 from faithbench.errors import UserError
 from faithbench.questions import FROZEN, Attentions, Gradients, Logits, Point, ask, together
 from faithbench.types import Text

@@ -20,7 +20,7 @@ from faithbench_explainers.sig import SIG
 from test_explainers import SlowTransformer, torch_logits_from_embeddings
 from torch import Tensor
 
-from faithbench.engine import Engine
+from faithbench.answering.engine import Engine
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import Gradients, ask, together
 from faithbench.types import Text

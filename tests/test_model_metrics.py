@@ -27,9 +27,9 @@ from faithbench_metrics.special_share import SpecialShare
 from records import column, record, run_of
 
 from faithbench import render, table
+from faithbench.answering.engine import Engine
 from faithbench.bcos import convert
 from faithbench.conformance import check_metric
-from faithbench.engine import Engine
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec

@@ -17,9 +17,9 @@ from faithbench_metrics.operators import OPERATORS, Operator
 from faithbench_metrics.search import Search
 from slow import all_orders, slow_chances
 
+from faithbench.answering.engine import Engine
 from faithbench.conformance import check_metric
 from faithbench.draws import generator
-from faithbench.engine import Engine
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.questions import Logits, together

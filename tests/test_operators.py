@@ -18,8 +18,8 @@ from faithbench_metrics.operators import DRAWS, OPERATORS, Operator, replacement
 from faithbench_metrics.sufficiency import Sufficiency
 from slow import slow_chances, slow_logits
 
+from faithbench.answering.engine import Engine
 from faithbench.conformance import check_metric
-from faithbench.engine import Engine
 from faithbench.plugins import spec
 from faithbench.questions import together
 

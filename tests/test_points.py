@@ -13,7 +13,7 @@ from builders import KINDS, LinearModel, answers, random_texts, text, tiny_class
 from test_explainers import SlowTransformer, State
 from torch import Tensor
 
-from faithbench.engine import Engine
+from faithbench.answering.engine import Engine
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import (

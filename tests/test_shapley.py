@@ -15,7 +15,7 @@ from faithbench_explainers.shap_sampl import ShapSampl
 from scipy import stats
 from torch import Tensor
 
-from faithbench.engine import Engine
+from faithbench.answering.engine import Engine
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import ask, together
 from faithbench.types import Text

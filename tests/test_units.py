@@ -18,8 +18,8 @@ from faithbench_explainers.shap_sampl import ShapSampl
 from faithbench_explainers.words import Words
 from torch import Tensor
 
+from faithbench.answering.engine import Engine
 from faithbench.attributions import explain
-from faithbench.engine import Engine
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec

@@ -12,9 +12,9 @@ from builders import LinearModel, answers, random_texts, text, tiny_classifier, 
 from test_core_questions import EXACT, MODELS, one
 from test_explainers import SlowTransformer
 
-from faithbench import engine as engine_module
+from faithbench.answering import engine as engine_module
+from faithbench.answering.engine import Engine
 from faithbench.conformance import Crowded
-from faithbench.engine import Engine
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.variants import Noise, Randomised
 from faithbench.questions import (

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from faithbench.answering.engine import Engine
 from faithbench.attributions import predict
 from faithbench.block import attribution_row, identity
 from faithbench.datasets.build import build_dataset
-from faithbench.engine import Engine
 from faithbench.errors import UserError, unknown
 from faithbench.grid import fingerprint
 from faithbench.importing.align import align, align_ids, check_same, spread

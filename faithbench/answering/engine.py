@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from faithbench.answering.rows import Key, Lane, Row, rows_of
 from faithbench.errors import QuestionError, UserError
 from faithbench.interfaces import Classifier
 from faithbench.questions import (
@@ -28,7 +29,6 @@ from faithbench.questions import (
     Question,
     Variant,
 )
-from faithbench.rows import Key, Lane, Row, rows_of
 
 T = TypeVar("T")
 MAX_CONVERSATIONS = 512
