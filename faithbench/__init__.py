@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from faithbench.board import build as build_boards
     from faithbench.board import publish
     from faithbench.board_check import check as check_boards
-    from faithbench.compare import comparison
+    from faithbench.comparing.compare import comparison
+    from faithbench.comparing.meta import meta_evaluation
     from faithbench.derived import build_documents
     from faithbench.errors import UserError
     from faithbench.importing.run import import_attributions
-    from faithbench.meta import meta_evaluation
     from faithbench.paper.figures import paper_figure
     from faithbench.paper.fill import paper_table
     from faithbench.plan import Plan, Training, read_plan
@@ -60,11 +60,11 @@ _HOMES = {
     "build_documents": "faithbench.derived:build_documents",
     "check_boards": "faithbench.board_check:check",
     "check_plans": "faithbench.runner:check",
-    "comparison": "faithbench.compare:comparison",
+    "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
     "failures": "faithbench.tables.table:failures",
     "import_attributions": "faithbench.importing.run:import_attributions",
-    "meta_evaluation": "faithbench.meta:meta_evaluation",
+    "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
     "paper_figure": "faithbench.paper.figures:paper_figure",
     "paper_table": "faithbench.paper.fill:paper_table",
     "publish": "faithbench.board:publish",

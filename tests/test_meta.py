@@ -13,7 +13,7 @@ from records import COMP, ENTROPY, SUFF, column, run_of
 from scipy import stats
 
 import faithbench
-from faithbench.agreement import tau_b
+from faithbench.comparing.agreement import tau_b
 from faithbench.errors import UserError
 
 EXPLAINERS = [f"e{i}" for i in range(6)]
@@ -151,7 +151,7 @@ def test_mistakes_are_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
         found.plot(tmp_path / "none" / "map.svg")
     with pytest.raises(UserError, match="format 'html' is not known; use markdown or csv"):
         found.render("html")
-    monkeypatch.delitem(sys.modules, "faithbench.heatmap", raising=False)
+    monkeypatch.delitem(sys.modules, "faithbench.comparing.heatmap", raising=False)
     monkeypatch.delattr(faithbench, "heatmap", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r"a figure needs matplotlib .*: pip install 'faithbench\[plot\]'"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faithbench.agreement import LEAST, Agreement, agreement_of, standing_of
+from faithbench.comparing.agreement import LEAST, Agreement, agreement_of, standing_of
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import TRUTH, blocks, kind, kind_order, labels, read
@@ -75,7 +75,7 @@ class MetaEvaluation:
         Raises:
             UserError: the file's ending is not that of a figure, matplotlib is not there, or it cannot be written.
         """
-        return write_picture("faithbench.heatmap:draw", path, self.matrix())
+        return write_picture("faithbench.comparing.heatmap:draw", path, self.matrix())
 
 
 def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int = 0) -> MetaEvaluation:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faithbench.comparing.pairs import Pair, both, of_explainers, of_models, one
 from faithbench.errors import UserError
-from faithbench.pairs import Pair, both, of_explainers, of_models, one
 from faithbench.records.results import blocks, higher_is_better, kind, read, short
 from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
 
