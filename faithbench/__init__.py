@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from faithbench.board_check import check as check_boards
     from faithbench.comparing.compare import comparison
     from faithbench.comparing.meta import meta_evaluation
-    from faithbench.derived import build_documents
+    from faithbench.documents.building import build_documents
     from faithbench.errors import UserError
     from faithbench.importing.run import import_attributions
     from faithbench.paper.figures import paper_figure
@@ -57,7 +57,7 @@ _HOMES = {
     "attribute": "faithbench.attributions:attribute",
     "bcos": "faithbench.bcos",
     "build_boards": "faithbench.board:build",
-    "build_documents": "faithbench.derived:build_documents",
+    "build_documents": "faithbench.documents.building:build_documents",
     "check_boards": "faithbench.board_check:check",
     "check_plans": "faithbench.runner:check",
     "comparison": "faithbench.comparing.compare:comparison",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from faithbench.board_folder import CELL, Board, Cell
 from faithbench.datasets.build import build_dataset
-from faithbench.derived import resolve
+from faithbench.documents.building import resolve
 from faithbench.errors import UserError
 from faithbench.grid import Choice, choose, misfit, needs, offers
 from faithbench.models.names import is_named, written_out

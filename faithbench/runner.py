@@ -15,7 +15,7 @@ from rich.console import Console
 from faithbench.block import Block, Done
 from faithbench.checks import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.datasets.build import build_dataset
-from faithbench.derived import check_judge, ensure, resolve
+from faithbench.documents.building import check_judge, ensure, resolve
 from faithbench.errors import UserError
 from faithbench.files import slug
 from faithbench.grid import Grid, check_fit, choose, fill, offers

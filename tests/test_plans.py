@@ -7,7 +7,7 @@ from fixtures_run import DATA, call, trained_cache, use_cache
 
 import faithbench
 from faithbench.datasets.build import build_dataset
-from faithbench.derived import resolve
+from faithbench.documents.building import resolve
 from faithbench.errors import UserError
 from faithbench.grid import choose
 from faithbench.models.names import written_out

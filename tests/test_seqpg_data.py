@@ -11,7 +11,7 @@ from fixtures_run import use_cache
 from scipy.stats import binomtest, chisquare
 
 from faithbench.datasets.build import build_dataset
-from faithbench.derived import Losses, Sure, document_row, draw, judge_texts, resolve
+from faithbench.documents.building import Losses, Sure, document_row, draw, judge_texts, resolve
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.names import conventional

@@ -14,7 +14,7 @@ from faithbench.datasets.build import build_dataset
 from faithbench.datasets.file import File
 from faithbench.datasets.planted import Planted
 from faithbench.datasets.seqpg import SeqPG
-from faithbench.derived import ensure, resolve
+from faithbench.documents.building import ensure, resolve
 from faithbench.errors import UserError
 from faithbench.training.prepare import Setup
 

@@ -1,0 +1,1 @@
+"""Documents of the Sequence Pointing Game: judged, drawn, kept."""
