@@ -41,7 +41,6 @@ from jaxtyping import Float, Int
 from transformers import BertConfig, BertForSequenceClassification
 
 from faithbench.answering.engine import Engine
-from faithbench.attributions import explain, predict
 from faithbench.bcos import convert
 from faithbench.bcos.modules import BcosLinear
 from faithbench.datasets.planted import DISTRACTORS
@@ -49,6 +48,7 @@ from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import Component, build
 from faithbench.questions import Conversation, Gradient, Point, together
+from faithbench.running.attribute import explain, predict
 from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Example, Text
 

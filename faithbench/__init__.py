@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from faithbench import bcos
-    from faithbench.attributions import attribute
     from faithbench.board import build as build_boards
     from faithbench.board import publish
     from faithbench.board_check import check as check_boards
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
     from faithbench.paper.fill import paper_table
     from faithbench.plan import Plan, Training, read_plan
     from faithbench.plugins.listing import components
-    from faithbench.runner import check as check_plans
-    from faithbench.runner import run
+    from faithbench.running.attribute import attribute
+    from faithbench.running.runner import check as check_plans
+    from faithbench.running.runner import run
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
 
@@ -54,12 +54,12 @@ _HOMES = {
     "Plan": "faithbench.plan:Plan",
     "Training": "faithbench.plan:Training",
     "UserError": "faithbench.errors:UserError",
-    "attribute": "faithbench.attributions:attribute",
+    "attribute": "faithbench.running.attribute:attribute",
     "bcos": "faithbench.bcos",
     "build_boards": "faithbench.board:build",
     "build_documents": "faithbench.documents.building:build_documents",
     "check_boards": "faithbench.board_check:check",
-    "check_plans": "faithbench.runner:check",
+    "check_plans": "faithbench.running.runner:check",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
     "failures": "faithbench.tables.table:failures",
@@ -70,7 +70,7 @@ _HOMES = {
     "publish": "faithbench.board:publish",
     "read_plan": "faithbench.plan:read_plan",
     "render": "faithbench.tables.table:render",
-    "run": "faithbench.runner:run",
+    "run": "faithbench.running.runner:run",
     "table": "faithbench.tables.table:table",
     "train": "faithbench.training.prepare:train",
 }

@@ -159,7 +159,7 @@ def _weights(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Iter
 def _stale(board: Board) -> Iterator[str]:
     """Records that components as they are now would not give, or of components that are not installed.
 
-    A record's version is the explainer's and the metric's (see `faithbench.block`).
+    A record's version is the explainer's and the metric's (see `faithbench.running.scoring`).
     """
     names = [(kind, name) for kind in ("explainer", "metric") for name in sorted(set(board.records[kind]))]
     built = {each: component for each in names if (component := installed(*each)) is not None}

@@ -8,10 +8,10 @@ from faithbench.board_folder import CELL, Board, Cell
 from faithbench.datasets.build import build_dataset
 from faithbench.documents.building import resolve
 from faithbench.errors import UserError
-from faithbench.grid import Choice, choose, misfit, needs, offers
 from faithbench.models.names import is_named, written_out
 from faithbench.plan import Plan
 from faithbench.plugins.spec import Component
+from faithbench.running.grid import Choice, choose, misfit, needs, offers
 
 COMMIT = re.compile("[0-9a-f]{40}")
 

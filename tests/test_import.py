@@ -14,7 +14,7 @@ from faithbench.errors import UserError
 from faithbench.importing.texts import Texts
 from faithbench.plugins.spec import build
 from faithbench.records.store import Store
-from faithbench.runner import Run
+from faithbench.running.runner import Run
 from faithbench.training.prepare import Setup, load_model
 from faithbench.types import Example
 

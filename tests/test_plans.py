@@ -9,12 +9,12 @@ import faithbench
 from faithbench.datasets.build import build_dataset
 from faithbench.documents.building import resolve
 from faithbench.errors import UserError
-from faithbench.grid import choose
 from faithbench.models.names import written_out
 from faithbench.paper.drawing import FIGURES
 from faithbench.paper.layouts import LAYOUTS
 from faithbench.plan import FIGURES_OF_PAPER, OPEN, TABLES_OF_PAPER, Plan, read_plan, run_folder, write_plan
 from faithbench.plugins import spec
+from faithbench.running.grid import choose
 
 BOARDS = Path(__file__).parents[1] / "leaderboards"
 PAPER = sorted((BOARDS / "paper").glob("*.toml"))

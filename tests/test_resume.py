@@ -17,10 +17,10 @@ from fixtures_run import DATA, add_distribution, call, checkpoint, trained_cache
 from rich.console import Console
 
 import faithbench
-from faithbench.block import Block
 from faithbench.datasets.build import build_dataset
-from faithbench.grid import choose, fill
 from faithbench.records.store import IDENTITY, Store
+from faithbench.running.grid import choose, fill
+from faithbench.running.scoring import Block
 from faithbench.training.checkpoint import load
 from faithbench.training.prepare import Setup, prepare
 

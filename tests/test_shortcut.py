@@ -14,12 +14,12 @@ from rich.console import Console
 from scipy.stats import binomtest, chisquare
 
 import faithbench
-from faithbench import checks, runner
-from faithbench.checks import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.datasets.build import build_dataset
 from faithbench.datasets.planted import Planted
 from faithbench.datasets.shortcut import Shortcut, insert
 from faithbench.errors import UserError
+from faithbench.running import ground_truth, runner
+from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.types import Example
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -229,7 +229,7 @@ def test_the_check_takes_the_same_texts_whatever_the_limit(tmp_path, monkeypatch
     monkeypatch.setattr(runner, "trigger_accuracies", record)
     run(tmp_path / "run", DATA)
     assert sorted(seen[0]) == sorted(e.id for e in build_dataset(DATA).object.load("test"))
-    assert len(seen[0]) <= checks.TEXTS
+    assert len(seen[0]) <= ground_truth.TEXTS
 
 
 def test_metrics_that_draw_tokens_get_those_of_the_whole_split(tmp_path):

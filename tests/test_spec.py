@@ -9,9 +9,9 @@ from fixtures_run import add_distribution
 import faithbench
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
-from faithbench.grid import choose, fill
 from faithbench.plan import Plan
 from faithbench.plugins import finding, spec
+from faithbench.running.grid import choose, fill
 
 LAB = '''
 from dataclasses import dataclass

@@ -16,12 +16,12 @@ from faithbench.datasets.build import build_dataset
 from faithbench.datasets.seqpg import SeqPG
 from faithbench.errors import UserError
 from faithbench.files import write_whole
-from faithbench.grid import fingerprint
 from faithbench.interfaces import Classifier
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.probability import probabilities
 from faithbench.questions import Conversation, Logits
+from faithbench.running.grid import fingerprint
 from faithbench.training.prepare import Prepared, Setup, best_device, check_model, prepare
 from faithbench.types import Example, Text
 

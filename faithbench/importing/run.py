@@ -9,11 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from faithbench.answering.engine import Engine
-from faithbench.attributions import predict
-from faithbench.block import attribution_row, identity
 from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError, unknown
-from faithbench.grid import fingerprint
 from faithbench.importing.align import align, align_ids, check_same, spread
 from faithbench.importing.entries import read_entries
 from faithbench.importing.formats import Entry
@@ -25,7 +22,10 @@ from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.questions import Conversation, Outcome
 from faithbench.records.store import Store
-from faithbench.runner import default_folder
+from faithbench.running.attribute import predict
+from faithbench.running.grid import fingerprint
+from faithbench.running.runner import default_folder
+from faithbench.running.scoring import attribution_row, identity
 from faithbench.training.prepare import Setup, best_device, prepare
 from faithbench.types import Attribution, Text
 

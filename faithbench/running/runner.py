@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from faithbench.block import Block, Done
-from faithbench.checks import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.datasets.build import build_dataset
 from faithbench.documents.building import check_judge, ensure, resolve
 from faithbench.errors import UserError
 from faithbench.files import slug
-from faithbench.grid import Grid, check_fit, choose, fill, offers
 from faithbench.models.names import written_out, zoo_model
 from faithbench.paper.fill import backbone_for
 from faithbench.paper.layouts import layout_of
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, write_plan
 from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
+from faithbench.running.grid import Grid, check_fit, choose, fill, offers
+from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
+from faithbench.running.scoring import Block, Done
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.fine_tuning import hardware
 from faithbench.training.prepare import Prepared, Setup, best_device, check_model, prepare

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
-from faithbench.attributions import explain, predict
 from faithbench.errors import QuestionError
-from faithbench.grid import Grid
 from faithbench.plugins.spec import Component
-from faithbench.progress import Tracker
 from faithbench.questions import Asking, Conversation, Explain, Outcome, answering, ask, on, together
 from faithbench.records.store import Store
+from faithbench.running.attribute import explain, predict
+from faithbench.running.grid import Grid
+from faithbench.running.progress import Tracker
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Attribution, Measurement, Record, Text
 
