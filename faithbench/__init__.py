@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from faithbench import bcos
-    from faithbench.board import build as build_boards
-    from faithbench.board import publish
-    from faithbench.board_check import check as check_boards
+    from faithbench.boards.checking import check as check_boards
+    from faithbench.boards.publishing import build as build_boards
+    from faithbench.boards.publishing import publish
     from faithbench.comparing.compare import comparison
     from faithbench.comparing.meta import meta_evaluation
     from faithbench.documents.building import build_documents
@@ -56,9 +56,9 @@ _HOMES = {
     "UserError": "faithbench.errors:UserError",
     "attribute": "faithbench.running.attribute:attribute",
     "bcos": "faithbench.bcos",
-    "build_boards": "faithbench.board:build",
+    "build_boards": "faithbench.boards.publishing:build",
     "build_documents": "faithbench.documents.building:build_documents",
-    "check_boards": "faithbench.board_check:check",
+    "check_boards": "faithbench.boards.checking:check",
     "check_plans": "faithbench.running.runner:check",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
@@ -67,7 +67,7 @@ _HOMES = {
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
     "paper_figure": "faithbench.paper.figures:paper_figure",
     "paper_table": "faithbench.paper.fill:paper_table",
-    "publish": "faithbench.board:publish",
+    "publish": "faithbench.boards.publishing:publish",
     "read_plan": "faithbench.plan:read_plan",
     "render": "faithbench.tables.table:render",
     "run": "faithbench.running.runner:run",

@@ -15,9 +15,9 @@ from fixtures_run import DATA, TRAINING, Ended, call, trained_cache, use_cache
 from records import COMP, ENTROPY, column, record, run_of
 
 import faithbench
-from faithbench import board as board_module
-from faithbench.board_folder import read_board
-from faithbench.board_overview import MARK
+from faithbench.boards import publishing as board_module
+from faithbench.boards.folder import read_board
+from faithbench.boards.overview import MARK
 from faithbench.errors import UserError
 from faithbench.plugins.spec import build
 from faithbench.tables.table import render, table

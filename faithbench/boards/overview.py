@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from faithbench.board_folder import Board
+from faithbench.boards.folder import Board
 from faithbench.records.results import kind_order, labels, short
 from faithbench.tables.table import table
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from faithbench.board_folder import CELL, Board, Cell
+from faithbench.boards.folder import CELL, Board, Cell
 from faithbench.datasets.build import build_dataset
 from faithbench.documents.building import resolve
 from faithbench.errors import UserError

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from faithbench.board import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
-from faithbench.board_folder import CELL, HOME, Board, Cell, find, read_board, texts_of
-from faithbench.board_overview import overview
-from faithbench.board_plan import Asked, read_asks
+from faithbench.boards.cells import Asked, read_asks
+from faithbench.boards.folder import CELL, HOME, Board, Cell, find, read_board, texts_of
+from faithbench.boards.overview import overview
+from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
 from faithbench.errors import UserError
 from faithbench.models.names import zoo_model
 from faithbench.plan import Training

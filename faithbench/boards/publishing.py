@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faithbench.board_folder import CELL, HOME, Board, boards_below, find, read_board, read_manifest, texts_of
-from faithbench.board_overview import MARK, overview
-from faithbench.board_plan import read_asks
+from faithbench.boards.cells import read_asks
+from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, read_manifest, texts_of
+from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError
 from faithbench.files import slug, write_whole
 from faithbench.paper.fill import paper_table

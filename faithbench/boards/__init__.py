@@ -1,0 +1,1 @@
+"""Leaderboards: a folder with plans, records and tables; published, built, checked."""
