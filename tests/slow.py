@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from faithbench_metrics.operators import replacements
+from faithbench_metrics.perturbation.operators import replacements
 
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.types import Attribution, Text

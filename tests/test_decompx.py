@@ -9,7 +9,7 @@ import pytest
 import torch
 from builders import KINDS, LinearModel, answers, random_texts, text, tiny_classifier
 from faithbench_explainers.bcos import Bcos
-from faithbench_explainers.decomposition import by_dimension, by_dot, table
+from faithbench_explainers.decomposition.propagation import by_dimension, by_dot, table
 from faithbench_explainers.decompx import BIAS_SPLITS, VALUE_BIASES, DecompX
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode

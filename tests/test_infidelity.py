@@ -9,7 +9,7 @@ from builders import LinearModel, answers, attribution, random_texts, text, tiny
 from captum.metrics import infidelity
 from faithbench_metrics.infidelity import Infidelity
 from faithbench_metrics.monotonicity import Monotonicity
-from faithbench_metrics.operators import OPERATORS
+from faithbench_metrics.perturbation.operators import OPERATORS
 from faithbench_metrics.soft_comprehensiveness import SoftComprehensiveness
 from faithbench_metrics.soft_sufficiency import SoftSufficiency
 from slow import slow_logits

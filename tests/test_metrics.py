@@ -10,8 +10,8 @@ import torch
 from builders import KINDS, LinearModel, answers, attribution, random_texts, text, tiny_classifier
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.entropy import Entropy
-from faithbench_metrics.erasure import sizes
 from faithbench_metrics.evidence import Evidence, average_precision
+from faithbench_metrics.perturbation.ratios import sizes
 from faithbench_metrics.sufficiency import Sufficiency
 from scipy import integrate, stats
 from sklearn.metrics import average_precision_score

@@ -13,8 +13,8 @@ from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.deletion import Deletion
 from faithbench_metrics.insertion import Insertion
 from faithbench_metrics.normalised import Normalised
-from faithbench_metrics.operators import OPERATORS, Operator
-from faithbench_metrics.search import Search
+from faithbench_metrics.perturbation.operators import OPERATORS, Operator
+from faithbench_metrics.perturbation.search import Search
 from slow import all_orders, slow_chances
 
 from faithbench.answering.engine import Engine

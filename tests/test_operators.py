@@ -14,7 +14,7 @@ from faithbench_metrics.insertion import Insertion
 from faithbench_metrics.log_odds import LogOdds
 from faithbench_metrics.loo_correlation import LooCorrelation
 from faithbench_metrics.monotonicity import Monotonicity
-from faithbench_metrics.operators import DRAWS, OPERATORS, Operator, replacements
+from faithbench_metrics.perturbation.operators import DRAWS, OPERATORS, Operator, replacements
 from faithbench_metrics.sufficiency import Sufficiency
 from slow import slow_chances, slow_logits
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from builders import LinearModel, answers, attribution, random_texts, text, tiny_classifier
 from faithbench_metrics.comprehensiveness import Comprehensiveness
-from faithbench_metrics.curves import area
 from faithbench_metrics.decision_flip import DecisionFlip
 from faithbench_metrics.deletion import Deletion
 from faithbench_metrics.insertion import Insertion
@@ -16,8 +15,9 @@ from faithbench_metrics.kendall import kendall_tau_b
 from faithbench_metrics.log_odds import LogOdds
 from faithbench_metrics.loo_correlation import LooCorrelation
 from faithbench_metrics.monotonicity import Monotonicity
-from faithbench_metrics.operators import OPERATORS
-from faithbench_metrics.ordering import even_sizes
+from faithbench_metrics.perturbation.curves import area
+from faithbench_metrics.perturbation.operators import OPERATORS
+from faithbench_metrics.perturbation.ordering import even_sizes
 from faithbench_metrics.sufficiency import Sufficiency
 from scipy import integrate, stats
 from slow import all_orders, slow_chances, slow_logits, slow_ranking

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from builders import KINDS, LinearModel, answers, random_texts, text, tiny_classifier
+from faithbench_explainers.bridges.shap import halves
 from faithbench_explainers.captum import Captum
 from faithbench_explainers.input_x_gradient import InputXGradient
 from faithbench_explainers.integrated_gradients import IntegratedGradients
@@ -19,7 +20,6 @@ from faithbench_explainers.lime_package import LimePackage
 from faithbench_explainers.occlusion import Occlusion
 from faithbench_explainers.saliency import Saliency
 from faithbench_explainers.shap import Shap
-from faithbench_explainers.shap_bridge import halves
 from scipy import stats
 from scipy.cluster import hierarchy
 from sklearn.linear_model import Ridge

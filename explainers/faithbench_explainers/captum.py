@@ -8,11 +8,11 @@ from faithbench.parameters import check_choice
 from faithbench.plugins import spec
 from faithbench.questions import Asking, Inside
 from faithbench.types import Attribution, Text
+from faithbench_explainers.bridges.library import attribution, check_installed, parse
 from faithbench_explainers.checks import check_seed
-from faithbench_explainers.foreign import attribution, check_installed, parse
 
-CHECK = "faithbench_explainers.captum_bridge:check_method"
-LOOK = "faithbench_explainers.captum_bridge:scores"
+CHECK = "faithbench_explainers.bridges.captum:check_method"
+LOOK = "faithbench_explainers.bridges.captum:scores"
 OVER = ("auto", "embeddings", "ids")
 
 

@@ -10,7 +10,7 @@ from faithbench.questions import Asking, Inside, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.objective import rival, value
 
-TABLE = "faithbench_explainers.decomposition:table"
+TABLE = "faithbench_explainers.decomposition.propagation:table"
 BIAS_SPLITS = ("dot", "dimension")
 VALUE_BIASES = ("attended_first", "attended", "shared")
 

@@ -6,10 +6,10 @@ from typing import ClassVar
 from faithbench.parameters import check_choice
 from faithbench.questions import Asking, Inside
 from faithbench.types import Attribution, Text
+from faithbench_explainers.bridges.library import attribution, check_installed
 from faithbench_explainers.checks import check_count, check_positive, check_seed
-from faithbench_explainers.foreign import attribution, check_installed
 
-LOOK = "faithbench_explainers.lime_bridge:scores"
+LOOK = "faithbench_explainers.bridges.lime:scores"
 SELECTIONS = ("auto", "forward_selection", "highest_weights", "lasso_path", "none")
 
 

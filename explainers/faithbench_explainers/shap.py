@@ -7,11 +7,11 @@ from typing import ClassVar
 from faithbench.plugins import spec
 from faithbench.questions import Asking, Inside
 from faithbench.types import Attribution, Text
+from faithbench_explainers.bridges.library import attribution, check_installed, parse
 from faithbench_explainers.checks import check_seed
-from faithbench_explainers.foreign import attribution, check_installed, parse
 
-CHECK = "faithbench_explainers.shap_bridge:check_explainer"
-LOOK = "faithbench_explainers.shap_bridge:scores"
+CHECK = "faithbench_explainers.bridges.shap:check_explainer"
+LOOK = "faithbench_explainers.bridges.shap:scores"
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.curves import removal_curve
 from faithbench_metrics.limits import check_whole
-from faithbench_metrics.operators import Operator
+from faithbench_metrics.perturbation.curves import removal_curve
+from faithbench_metrics.perturbation.operators import Operator
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.curves import area, removal_curve
 from faithbench_metrics.limits import check_whole
-from faithbench_metrics.operators import Operator
+from faithbench_metrics.perturbation.curves import area, removal_curve
+from faithbench_metrics.perturbation.operators import Operator
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from faithbench.draws import generator
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.limits import check_seed, check_whole
-from faithbench_metrics.operators import Operator
+from faithbench_metrics.perturbation.operators import Operator
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.erasure import sizes
-from faithbench_metrics.operators import Operator
-from faithbench_metrics.ordering import first_of, ranked
+from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.ordering import first_of, ranked
+from faithbench_metrics.perturbation.ratios import sizes
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from faithbench.parameters import check_choice
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.kendall import kendall_tau_b
-from faithbench_metrics.operators import Operator
-from faithbench_metrics.ordering import all_and_without_each
+from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.ordering import all_and_without_each
 
 EFFECTS = ("probability", "logit")
 

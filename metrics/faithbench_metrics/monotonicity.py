@@ -9,9 +9,9 @@ import numpy as np
 from faithbench.parameters import check_choice
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.curves import removal_curve
-from faithbench_metrics.operators import Operator
-from faithbench_metrics.ordering import all_and_without_each
+from faithbench_metrics.perturbation.curves import removal_curve
+from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.ordering import all_and_without_each
 from faithbench_metrics.ranking import spearman
 
 FORMS = ("correlation", "steps")

@@ -15,8 +15,8 @@ from faithbench.questions import Asking, ask
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.abreast import abreast
 from faithbench_metrics.limits import check_whole
-from faithbench_metrics.operators import Operator
-from faithbench_metrics.search import Search
+from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.search import Search
 
 NOISE = 1e-6  # of the largest value: differences that are rounding
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.limits import check_seed, check_whole
-from faithbench_metrics.soft_erasure import ratio, soft_drops
+from faithbench_metrics.perturbation.soft import ratio, soft_drops
 
 
 @dataclass(frozen=True)

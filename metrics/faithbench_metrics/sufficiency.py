@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.erasure import Protocol, measure
-from faithbench_metrics.operators import Operator
+from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.ratios import Protocol, measure
 
 
 @dataclass(frozen=True)

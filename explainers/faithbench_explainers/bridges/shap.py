@@ -4,11 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-
-from faithbench.errors import QuestionError, unknown
-from faithbench.types import Text
-from faithbench_explainers.foreign import (
+from faithbench_explainers.bridges.library import (
     check_call,
     check_target,
     entropy,
@@ -18,6 +14,10 @@ from faithbench_explainers.foreign import (
     placed,
     split,
 )
+from jaxtyping import Float
+
+from faithbench.errors import QuestionError, unknown
+from faithbench.types import Text
 
 EXPLAINERS = ("Exact", "Partition", "Permutation")  # those made from a model and a masker that take any model
 OURS = frozenset(("model", "masker", "seed", "outputs", "interactions", "silent"))

@@ -1,0 +1,1 @@
+"""Running the explainers of other libraries: captum, shap, lime."""
