@@ -7,7 +7,7 @@ axis name `tokens` though each has its own length, and `bcos.modules`, where an 
 import torch
 from jaxtyping import install_import_hook
 
-CHECKED = ["types", "questions", "models.frozen", "models.architectures", "bcos.convert"]
+CHECKED = ["types", "questions", "models.frozen", "architectures", "bcos.convert"]
 
 torch.set_num_threads(1)
 install_import_hook([f"faithbench.{name}" for name in CHECKED], "beartype.beartype")

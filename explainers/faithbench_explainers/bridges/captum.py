@@ -6,6 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from faithbench.errors import QuestionError, unknown
+from faithbench.types import Text
 from faithbench_explainers.bridges.library import (
     check_call,
     check_target,
@@ -18,11 +23,6 @@ from faithbench_explainers.bridges.library import (
     required,
     split,
 )
-from jaxtyping import Float, Int
-from torch import Tensor
-
-from faithbench.errors import QuestionError, unknown
-from faithbench.types import Text
 
 OURS = frozenset(  # of captum's parameters; what a user may not give
     """inputs baselines target additional_forward_args feature_mask return_convergence_delta return_input_shape

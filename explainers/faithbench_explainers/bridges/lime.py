@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from faithbench_explainers.bridges.library import check_target, entropy, library, masked_logits, own_chance, placed
 from jaxtyping import Bool, Float
 
 from faithbench.probability import probabilities
 from faithbench.types import Text
+from faithbench_explainers.bridges.library import check_target, entropy, library, masked_logits, own_chance, placed
 
 ABSENT = "absent"
 

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+
+from faithbench.errors import QuestionError, unknown
+from faithbench.types import Text
 from faithbench_explainers.bridges.library import (
     check_call,
     check_target,
@@ -14,10 +18,6 @@ from faithbench_explainers.bridges.library import (
     placed,
     split,
 )
-from jaxtyping import Float
-
-from faithbench.errors import QuestionError, unknown
-from faithbench.types import Text
 
 EXPLAINERS = ("Exact", "Partition", "Permutation")  # those made from a model and a masker that take any model
 OURS = frozenset(("model", "masker", "seed", "outputs", "interactions", "silent"))

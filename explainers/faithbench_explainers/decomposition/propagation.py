@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from faithbench_explainers.decomposition.anatomy import Function, Layer, anatomy_of
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from faithbench.types import Text
+from faithbench_explainers.decomposition.anatomy import Function, Layer, anatomy_of
 
 CHUNK = 1 << 23  # numbers in the largest tensor that is made besides the parts
 Parts = Float[Tensor, "positions sources d"]

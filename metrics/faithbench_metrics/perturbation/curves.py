@@ -1,12 +1,12 @@
 """Curves of probability while tokens are taken away, or put back, in the order of their scores."""
 
 import numpy as np
-from faithbench_metrics.perturbation.operators import Operator
-from faithbench_metrics.perturbation.ordering import even_sizes, first_of, ranked
 from jaxtyping import Float
 
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Text
+from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.ordering import even_sizes, first_of, ranked
 
 
 def removal_curve(

@@ -7,13 +7,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from faithbench_metrics.perturbation.operators import Operator
-from faithbench_metrics.perturbation.ordering import first_of, ranked
 from jaxtyping import Float, Int
 
 from faithbench.parameters import check_choice
 from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
+from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.ordering import first_of, ranked
 
 PROTOCOLS = ("strict", "paper")
 TENTHS = range(1, 10)  # the ratios 0.1 … 0.9

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from faithbench_metrics.abreast import abreast
-from faithbench_metrics.perturbation.operators import Operator
 from jaxtyping import Bool, Float, Int
 
 from faithbench.questions import Asking
 from faithbench.types import Text
+from faithbench_metrics.abreast import abreast
+from faithbench_metrics.perturbation.operators import Operator
 
 Order = Int[np.ndarray, "content"]  # positions, most important first
 

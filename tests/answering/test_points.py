@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from builders import KINDS, LinearModel, answers, random_texts, text, tiny_classifier
-from test_explainers import SlowTransformer, State
+from slow_transformer import SlowTransformer, State
 from torch import Tensor
 
 from faithbench.answering.engine import Engine

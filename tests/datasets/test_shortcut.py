@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import places
 import pytest
 from builders import LinearModel
 from fixtures_run import DATA, TRAINING, trained_cache, use_cache
@@ -22,7 +23,7 @@ from faithbench.running import ground_truth, runner
 from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.types import Example
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = places.SHARED / "data"
 BASE = "planted(train=1000, validation=100, test=200)"
 ZERO, ONE = "parameter", "precipitation"
 

@@ -12,7 +12,7 @@ from builders import KINDS, LinearModel, answers, random_texts, text, tiny_class
 from faithbench_explainers.attention import Attention, flow, rollout
 from faithbench_explainers.attn_lrp import AttnLRP
 from faithbench_explainers.input_x_gradient import InputXGradient
-from test_explainers import SlowTransformer, assert_close
+from slow_transformer import SlowTransformer, assert_close
 from torch import Tensor
 
 from faithbench.answering.engine import Engine

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from places import ROOT
 from typer.main import get_command
 
 from faithbench.cli import app
 
-ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".github" / "workflows"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the workflows are not beside the tests")
 COMMAND = re.compile(r"^\s*(?:- run: |run: )?(faithbench [^`]*)$")

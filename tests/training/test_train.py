@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checkpoints import assert_equal_weights, report, weights
 from fixtures_run import DATA, MODELS, TRAINING, checkpoint, trained_cache, use_cache
 from rich.console import Console
-from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score
 from transformers import EvalPrediction
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -66,29 +66,12 @@ def history(state: Path) -> list[dict]:
     return [e for e in json.loads((state / "trainer_state.json").read_text())["log_history"] if "eval_accuracy" in e]
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights in a folder."""
-    return load_file(folder / "model.safetensors")
-
-
-def assert_equal_weights(one: Path, two: Path) -> None:
-    """Bit for bit."""
-    a, b = weights(one), weights(two)
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
-
-
 def logits_and_labels(folder: Path, split: str, dataset: str = DATA) -> tuple[np.ndarray, np.ndarray]:
     """What a checkpoint says of a split, text by text."""
     classifier = load_model(str(folder), Setup()).classifier
     examples = build_dataset(dataset).object.load(split)
     logits = [classifier.logits([classifier.encode(example).ids])[0] for example in examples]
     return np.stack(logits), np.array([example.label for example in examples])
-
-
-def report(folder: Path) -> dict:
-    """The training report."""
-    return json.loads((folder / "training.json").read_text())
 
 
 def slow_bce(logits: np.ndarray, labels: np.ndarray) -> float:

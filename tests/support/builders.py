@@ -1,6 +1,6 @@
 """What tests are made of: tiny transformers with random weights, texts, and a linear model with known answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -223,3 +223,10 @@ class LinearModel:
 
     def fingerprint(self) -> str:
         return repr((self.weights.tolist(), self.table.tolist(), self.bias.tolist()))
+
+
+EXACT = {"rtol": 0, "atol": 1e-10}
+
+
+def one(question: object) -> Iterator[object]:
+    return (yield question)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import LinearModel, answers, random_texts, text, tiny_classifier, tiny_tokenizer
-from test_core_questions import EXACT, MODELS, one
-from test_explainers import SlowTransformer
+from builders import EXACT, LinearModel, answers, one, random_texts, text, tiny_classifier, tiny_tokenizer
+from slow_transformer import MODELS, SlowTransformer
 
 from faithbench.answering import engine as engine_module
 from faithbench.answering.engine import Engine

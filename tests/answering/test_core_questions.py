@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from builders import KINDS, LinearModel, answers, random_texts, text, tiny_classifier
+from builders import EXACT, LinearModel, answers, one, random_texts, text, tiny_classifier
 from fixtures_run import DATA, add_distribution, checkpoint, trained_cache, use_cache
-from test_explainers import SlowTransformer
+from slow_transformer import MODELS, SlowTransformer
 
 import faithbench
 from faithbench.answering.engine import Engine
@@ -30,13 +30,6 @@ from faithbench.questions import (
 )
 from faithbench.records.store import Store
 from faithbench.types import Attribution, Text
-
-MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])
-EXACT = {"rtol": 0, "atol": 1e-10}
-
-
-def one(question: object) -> Iterator[object]:
-    return (yield question)
 
 
 def both_ways(classifier: HuggingFaceClassifier, texts: Sequence[Text], question: object) -> list[np.ndarray]:

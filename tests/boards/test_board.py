@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import places
 import pytest
 from faithbench_explainers.occlusion import Occlusion
 from faithbench_metrics.comprehensiveness import Comprehensiveness
@@ -22,7 +23,7 @@ from faithbench.errors import UserError
 from faithbench.plugins.spec import build
 from faithbench.tables.table import render, table
 
-LEADERBOARDS = Path(__file__).parent.parent / "leaderboards"
+LEADERBOARDS = places.BOARDS
 METRICS = ("comprehensiveness", "sufficiency", "evidence", "entropy")
 PLAN = faithbench.Plan((DATA,), ("conv-tiny",), ("random", "occlusion"), METRICS, limit=6, training=TRAINING)
 RANDOM, OCCLUSION = (build("explainer", name).full for name in PLAN.explainers)

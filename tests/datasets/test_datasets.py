@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import places
 import pytest
 from fixtures_run import use_cache
 
@@ -14,7 +15,7 @@ from faithbench.datasets.hatexplain import HateXplain
 from faithbench.errors import UserError
 from faithbench.types import Example
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = places.SHARED / "data"
 ROWS = [
     {"text": "a warm film", "label": 1, "evidence": [[2, 6]]},
     {"text": 'grim, "dull"\nand long', "label": 0, "evidence": [[0, 4], [7, 11]]},

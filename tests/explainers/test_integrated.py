@@ -17,7 +17,7 @@ from faithbench_explainers.occlusion import Occlusion
 from faithbench_explainers.quadrature import gauss_legendre
 from faithbench_explainers.saliency import Saliency
 from faithbench_explainers.sig import SIG
-from test_explainers import SlowTransformer, torch_logits_from_embeddings
+from slow_transformer import SlowTransformer, torch_logits_from_embeddings
 from torch import Tensor
 
 from faithbench.answering.engine import Engine

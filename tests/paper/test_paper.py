@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import places
 import pytest
 from fixtures_run import call
 from records import column, run_of
@@ -28,7 +29,7 @@ from faithbench.tables.latex import escape
 from faithbench.tables.table import render, table
 from faithbench.types import Record
 
-SHARED = Path(__file__).parents[2] / "shared" / "paper"
+SHARED = places.SHARED / "paper"
 CONV, BCOS = "conv-minilm(seed=42)", "bcos-minilm(b=1.5, qkv=False, seed=42)"
 HATEXPLAIN = "hatexplain(classes=2)"
 DOCUMENTS = (

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from fixtures_run import DATA, call, trained_cache, use_cache
+from places import BOARDS
 
 import faithbench
 from faithbench.datasets.build import build_dataset
@@ -16,7 +17,6 @@ from faithbench.plan import FIGURES_OF_PAPER, OPEN, TABLES_OF_PAPER, Plan, read_
 from faithbench.plugins import spec
 from faithbench.running.grid import choose
 
-BOARDS = Path(__file__).parents[1] / "leaderboards"
 PAPER = sorted((BOARDS / "paper").glob("*.toml"))
 PLANS = sorted(BOARDS.glob("*/*.toml"))
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from test_attributions import minilm
+from places import minilm
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
