@@ -18,7 +18,7 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 import faithbench
-from faithbench.datasets.build import build_dataset
+from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import build
 from faithbench.records.store import Store
 from faithbench.training.prepare import Setup, prepare

@@ -41,14 +41,15 @@ from jaxtyping import Float, Int
 from transformers import BertConfig, BertForSequenceClassification
 
 from faithbench.answering.engine import Engine
+from faithbench.answering.explaining import explain, predict
 from faithbench.bcos import convert
 from faithbench.bcos.modules import BcosLinear
+from faithbench.conversations import Conversation, together
 from faithbench.datasets.planted import DISTRACTORS
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import Component, build
-from faithbench.questions import Conversation, Gradient, Point, together
-from faithbench.running.attribute import explain, predict
+from faithbench.questions import Gradient, Point
 from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Example, Text
 

@@ -18,12 +18,12 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from faithbench.answering.engine import Engine
+from faithbench.answering.explaining import explain, predict
+from faithbench.conversations import Conversation, ask, together
 from faithbench.datasets.planted import Planted
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import finding
 from faithbench.plugins.spec import build
-from faithbench.questions import Conversation, ask, together
-from faithbench.running.attribute import explain, predict
 from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Text
 

@@ -38,9 +38,9 @@ from peers import PEERS, Scores, Work, faithbench
 from scipy.stats import spearmanr
 from transformers import BertConfig, BertForSequenceClassification
 
-from faithbench.datasets.build import build_dataset
 from faithbench.datasets.sources import DATA_VARIABLE
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.plugins.naming import build_dataset
 from faithbench.training.backbones import word_tokenizer
 from faithbench.training.prepare import Setup, prepare
 from faithbench.types import Example, Text

@@ -17,10 +17,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithbench.answering.engine import Engine
+from faithbench.answering.explaining import explain
+from faithbench.conversations import Conversation, Outcome, together
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import build
-from faithbench.questions import Conversation, Outcome, together
-from faithbench.running.attribute import explain
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.types import Attribution, Text
 

@@ -15,20 +15,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from faithbench.answering.engine import Engine
+from faithbench.conversations import Asking, Conversation, Outcome, answering, ask, on, together
 from faithbench.interfaces import Classifier, Explainer, Metric
-from faithbench.questions import (
-    Asking,
-    Conversation,
-    Explain,
-    Gradient,
-    Gradients,
-    Outcome,
-    Point,
-    answering,
-    ask,
-    on,
-    together,
-)
+from faithbench.questions import Explain, Gradient, Gradients, Point
 from faithbench.types import Attribution, Example, Measurement, Text
 
 T = TypeVar("T")

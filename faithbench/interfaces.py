@@ -20,7 +20,8 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
-from faithbench.questions import Asking, Gradient, Point
+from faithbench.conversations import Asking
+from faithbench.questions import Gradient, Point
 from faithbench.types import Attribution, Example, Measurement, Text
 
 

@@ -1,19 +1,13 @@
 """What a component may ask a model. A component yields a question (or a tuple of them) and receives the answer(s)."""
 
-import time
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from faithbench.errors import QuestionError
-from faithbench.types import Attribution, Text
-
-T = TypeVar("T")
-K = TypeVar("K", bound=Hashable)
-
+from faithbench.types import Text
 
 HIDDEN = -1  # for `Logits.fill`: the token stays where it is, but nothing may attend to it
 GONE = -2  # for `Logits.fill`: the token is deleted, and what follows moves up
@@ -155,6 +149,10 @@ class On:
     variant: Variant
     question: "Logits | LogitsAt | Embeddings | Gradients | Attentions | Inside"
 
+    def __post_init__(self) -> None:
+        if isinstance(self.question, On) or not isinstance(self.question, Question):
+            raise TypeError(f"{type(self.question).__name__} cannot be asked of a variant of the model.")
+
     @property
     def text(self) -> Text:
         """The question's."""
@@ -199,125 +197,3 @@ Question = Logits | LogitsAt | Embeddings | Gradients | Attentions | Inside | On
 def _check_rows(name: str, rows: np.ndarray, text: Text, dimensions: int = 2) -> None:
     if rows.ndim != dimensions or not len(rows) or rows.shape[1] != len(text):
         raise ValueError(f"{name} has shape {rows.shape}; it needs one row or more of {len(text)} tokens each.")
-
-
-Asking = Generator[Question | Explain | tuple[Question | Explain, ...], Any, T]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the engine sends: the value that the component receives, or the error it gets raised; and what it cost."""
-
-    value: Any
-    rows: int
-    seconds: float
-
-
-@dataclass
-class Outcome(Generic[T]):
-    """How a component ended: its value, or why there is none; with the rows it asked for and the seconds they took.
-
-    A row that others asked for too is charged to each of them in full, so costs can be compared between components.
-    """
-
-    value: T | None = None
-    error: str | None = None
-    rows: int = 0
-    seconds: float = 0.0
-
-
-def ask(component: Callable[..., Asking[T] | T], *args: Any) -> Asking[T]:
-    """Calls a component. One that has no questions may simply return its value instead of being a generator."""
-    result = component(*args)
-    if isinstance(result, Generator):
-        return (yield from result)
-    return result
-
-
-Conversation = Generator[tuple[Question, ...], list[Answer], T]
-
-
-def together(askings: Mapping[K, Asking[T]]) -> Conversation[dict[K, Outcome[T]]]:
-    """Runs components side by side, so that the engine sees all their open questions at once.
-
-    One that raises ends as an outcome with an error and disturbs no other.
-    """
-    outcomes: dict[K, Outcome[T]] = {key: Outcome() for key in askings}
-    waiting: dict[K, Question | tuple[Question, ...]] = {}
-    for key, asking in askings.items():
-        _advance(key, asking, None, outcomes[key], waiting)
-    while waiting:
-        asked = {key: question if isinstance(question, tuple) else (question,) for key, question in waiting.items()}
-        answers = iter((yield tuple(question for questions in asked.values() for question in questions)))
-        for key, questions in asked.items():
-            mine = [next(answers) for _ in questions]
-            outcomes[key].rows += sum(answer.rows for answer in mine)
-            outcomes[key].seconds += sum(answer.seconds for answer in mine)
-            many = isinstance(waiting.pop(key), tuple)
-            refusals = [answer.value for answer in mine if isinstance(answer.value, QuestionError)]
-            value = refusals[0] if refusals else tuple(a.value for a in mine) if many else mine[0].value
-            _advance(key, askings[key], value, outcomes[key], waiting)
-    return outcomes
-
-
-def answering(asking: Asking[T], explain: Callable[[Explain], Asking[Attribution]]) -> Asking[T]:
-    """Runs a metric whose questions about explanations are answered by an explainer; other questions are handed on."""
-
-    def answer(asked: tuple[Question | Explain, ...]) -> Asking[tuple[Any, ...]]:
-        others = tuple(question for question in asked if not isinstance(question, Explain))
-        answers = iter((yield others) if others else ())
-        found = []
-        for question in asked:
-            found.append((yield from explain(question)) if isinstance(question, Explain) else next(answers))
-        return tuple(found)
-
-    return _relayed(asking, answer)
-
-
-def on(variant: Variant | None, asking: Asking[T]) -> Asking[T]:
-    """Runs a component with all its questions asked of a variant of the model."""
-    if variant is None:
-        return asking
-
-    def answer(asked: tuple[Any, ...]) -> Asking[tuple[Any, ...]]:
-        return (yield tuple(On(variant, question) for question in asked))
-
-    return _relayed(asking, answer)
-
-
-def _relayed(asking: Asking[T], answer: Callable[[tuple[Any, ...]], Asking[tuple[Any, ...]]]) -> Asking[T]:
-    """Runs a component whose questions go through somebody's hands; what fails there is raised in the component."""
-    value: Any = None
-    error: Exception | None = None
-    while True:
-        try:
-            question = asking.send(value) if error is None else asking.throw(error)
-        except StopIteration as stop:
-            return stop.value
-        many = isinstance(question, tuple)
-        try:
-            answers = yield from answer(question if isinstance(question, tuple) else (question,))
-            value, error = answers if many else answers[0], None
-        except Exception as raised:
-            value, error = None, raised
-
-
-def _advance(
-    key: K,
-    asking: Asking[T],
-    value: Any,
-    outcome: Outcome[T],
-    waiting: dict[K, Question | tuple[Question, ...]],
-) -> None:
-    start = time.perf_counter()
-    try:
-        question = asking.throw(value) if isinstance(value, QuestionError) else asking.send(value)
-        asked = question if isinstance(question, tuple) else (question,)
-        if not asked or not all(isinstance(each, Question) for each in asked):
-            raise TypeError(f"yielded {question!r}, which is no question")
-        waiting[key] = question  # type: ignore[assignment]  # just checked
-    except StopIteration as stop:
-        outcome.value = stop.value
-    except Exception as error:  # a component may fail in any way; its cell says so
-        outcome.error = f"{type(error).__name__}: {error}"
-    outcome.seconds += time.perf_counter() - start

@@ -1,5 +1,7 @@
 """Kendall's rank correlation τ_b, which takes ties into account (Kendall 1945)."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
@@ -13,3 +15,10 @@ def tau_b(x: Float[np.ndarray, "*draws chosen"], y: Float[np.ndarray, "*draws ch
             (up**2).sum(axis=-1) * (across**2).sum(axis=-1)
         )
     return found
+
+
+def kendall_tau_b(one: Float[np.ndarray, "n"], other: Float[np.ndarray, "n"]) -> float:
+    """(concordant − discordant pairs) / √(pairs untied in one · in the other); NaN if there are none, or not finite."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return math.nan
+    return float(tau_b(one, other))

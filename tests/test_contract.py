@@ -28,9 +28,10 @@ from faithbench.conformance import (
     measures_alike_again,
     measures_alike_in_any_batch,
 )
+from faithbench.conversations import ask, together
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import finding, spec
-from faithbench.questions import Attentions, Gradients, Logits, ask, together
+from faithbench.questions import Attentions, Gradients, Logits
 from faithbench.types import Attribution, Measurement
 
 

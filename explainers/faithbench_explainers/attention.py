@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
-from faithbench.questions import Asking, Attentions
+from faithbench.questions import Attentions
 from faithbench.types import Attribution, Text
 
 VARIANTS = ("raw", "rollout", "flow")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from faithbench.importing.align import spread
+from faithbench.tokens import spread
 from faithbench.types import Attribution, Text
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
-from faithbench.questions import Asking, Inside, Logits
+from faithbench.questions import Inside, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.objective import rival, value
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from faithbench.questions import Asking, Gradient, Gradients
+from faithbench.conversations import Asking
+from faithbench.questions import Gradient, Gradients
 from faithbench.types import Attribution, Text
 from faithbench_explainers.objective import rival
 

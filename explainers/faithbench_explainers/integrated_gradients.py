@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faithbench.questions import Asking, Embeddings, Gradient, Gradients, Logits
+from faithbench.conversations import Asking
+from faithbench.parameters import check_count
+from faithbench.questions import Embeddings, Gradient, Gradients, Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.checks import check_count
 from faithbench_explainers.objective import rival, value
 from faithbench_explainers.quadrature import gauss_legendre
 

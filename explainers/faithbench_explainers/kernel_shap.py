@@ -8,11 +8,12 @@ from math import comb
 import numpy as np
 from jaxtyping import Bool, Float
 
+from faithbench.conversations import Asking
 from faithbench.draws import generator
-from faithbench.questions import Asking, Logits
+from faithbench.parameters import check_count, check_seed
+from faithbench.questions import Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.checks import check_count, check_seed
 from faithbench_explainers.objective import rival, value
 
 Coalitions = Bool[np.ndarray, "coalitions players"]

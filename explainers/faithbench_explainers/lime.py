@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from faithbench.conversations import Asking
 from faithbench.draws import generator
-from faithbench.parameters import check_choice
+from faithbench.parameters import check_choice, check_count, check_positive, check_seed
 from faithbench.probability import probabilities
-from faithbench.questions import Asking, Logits
+from faithbench.questions import Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.checks import check_count, check_positive, check_seed
 from faithbench_explainers.ridge import best_features, largest_weights, ridge
 
 SELECTIONS = ("none", "auto", "forward_selection", "highest_weights")

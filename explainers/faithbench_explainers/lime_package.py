@@ -3,11 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
-from faithbench.parameters import check_choice
-from faithbench.questions import Asking, Inside
+from faithbench.conversations import Asking
+from faithbench.parameters import check_choice, check_count, check_positive, check_seed
+from faithbench.questions import Inside
 from faithbench.types import Attribution, Text
 from faithbench_explainers.bridges.library import attribution, check_installed
-from faithbench_explainers.checks import check_count, check_positive, check_seed
 
 LOOK = "faithbench_explainers.bridges.lime:scores"
 SELECTIONS = ("auto", "forward_selection", "highest_weights", "lasso_path", "none")

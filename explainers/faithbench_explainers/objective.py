@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from faithbench.questions import Asking, Logits
+from faithbench.conversations import Asking
+from faithbench.questions import Logits
 from faithbench.types import Text
 
 

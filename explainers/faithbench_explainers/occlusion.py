@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from faithbench.questions import Asking, Logits
+from faithbench.conversations import Asking
+from faithbench.parameters import check_count
+from faithbench.questions import Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.checks import check_count
 from faithbench_explainers.objective import rival, value
 
 

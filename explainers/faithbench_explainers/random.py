@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from faithbench.draws import generator
+from faithbench.parameters import check_seed
 from faithbench.types import Attribution, Text
-from faithbench_explainers.checks import check_seed
 
 
 @dataclass(frozen=True)

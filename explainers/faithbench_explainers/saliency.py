@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faithbench.questions import Asking, Gradient, Gradients
+from faithbench.conversations import Asking
+from faithbench.questions import Gradient, Gradients
 from faithbench.types import Attribution, Text
 from faithbench_explainers.objective import rival
 

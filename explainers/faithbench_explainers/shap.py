@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import ClassVar
 
+from faithbench.conversations import Asking
+from faithbench.parameters import check_seed
 from faithbench.plugins import spec
-from faithbench.questions import Asking, Inside
+from faithbench.questions import Inside
 from faithbench.types import Attribution, Text
 from faithbench_explainers.bridges.library import attribution, check_installed, parse
-from faithbench_explainers.checks import check_seed
 
 CHECK = "faithbench_explainers.bridges.shap:check_explainer"
 LOOK = "faithbench_explainers.bridges.shap:scores"

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from faithbench.conversations import Asking
 from faithbench.draws import generator
-from faithbench.parameters import check_choice
-from faithbench.questions import Asking, Logits
+from faithbench.parameters import check_choice, check_count, check_seed
+from faithbench.questions import Logits
 from faithbench.types import Attribution, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.checks import check_count, check_seed
 from faithbench_explainers.objective import rival, value
 
 PROTOCOLS = ("strict", "paper")

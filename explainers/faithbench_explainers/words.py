@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from faithbench.conversations import Asking, ask
 from faithbench.plugins import spec
-from faithbench.questions import Asking, ask
 from faithbench.types import Attribution, Text
 
 

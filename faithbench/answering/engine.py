@@ -13,12 +13,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from faithbench.answering.rows import Key, Lane, Row, rows_of
+from faithbench.conversations import Answer, Conversation
 from faithbench.errors import QuestionError, UserError
 from faithbench.interfaces import Classifier
 from faithbench.questions import (
-    Answer,
     Attentions,
-    Conversation,
     Embeddings,
     Gradients,
     Inside,

@@ -5,11 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from faithbench.boards.folder import CELL, Board, Cell
-from faithbench.datasets.build import build_dataset
-from faithbench.documents.building import resolve
 from faithbench.errors import UserError
-from faithbench.models.names import is_named, written_out
 from faithbench.plan import Plan
+from faithbench.plugins.naming import build_dataset, is_named, resolve, written_out
 from faithbench.plugins.spec import Component
 from faithbench.running.grid import Choice, choose, misfit, needs, offers
 

@@ -10,7 +10,7 @@ from faithbench.boards.folder import CELL, HOME, Board, Cell, find, read_board, 
 from faithbench.boards.overview import overview
 from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
 from faithbench.errors import UserError
-from faithbench.models.names import zoo_model
+from faithbench.models.zoo import zoo_model
 from faithbench.plan import Training
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component

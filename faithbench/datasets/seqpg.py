@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from faithbench.datasets.build import build_dataset
 from faithbench.datasets.file import File
 from faithbench.errors import UserError
 from faithbench.files import cache_folder
-from faithbench.models.names import conventional, written_out
+from faithbench.models.zoo import conventional
 from faithbench.plugins import spec
+from faithbench.plugins.naming import build_dataset, written_out
 from faithbench.plugins.spec import Component
 from faithbench.types import Example
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.parameters import check_choice
+from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
 from faithbench.types import SPLITS, Example, Span
 

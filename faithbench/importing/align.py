@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from faithbench.importing.sharing import Scores, filled, listed, shared
+from faithbench.importing.sharing import filled, listed, shared
 from faithbench.importing.spelling import UNKNOWN, Spelling, folded, meeting, plain, spellings
+from faithbench.tokens import Scores
 from faithbench.types import Text
 
 PADS = frozenset(("[PAD]", "<pad>"))
@@ -16,28 +17,6 @@ SPECIAL = frozenset(("[CLS]", "[SEP]", "<s>", "</s>", "<bos>", "<eos>", "<|endof
 MARK = "\ufffc"  # a letter that no text has
 SHOWN = 3  # tokens of each side that an error shows
 Match = Callable[[Text, Sequence[Any], Sequence[Any], Scores], Scores]
-
-
-def spread(text: Text, scores: Scores) -> Scores:
-    """Scores of tokens, of content tokens or of words; each piece of a word gets the word's, special tokens 0.
-
-    Raises:
-        ValueError: there are as many scores as none of them has.
-    """
-    content, words = text.content, np.unique(text.words[text.content])
-    if len(scores) == len(text):
-        return scores
-    out = np.zeros(len(text))
-    if len(scores) == len(content):
-        out[content] = scores
-    elif len(scores) == len(words):
-        out[content] = scores[np.searchsorted(words, text.words[content])]
-    else:
-        raise ValueError(
-            f"{len(scores)} scores for {len(text)} tokens, {len(content)} of them not special, in {len(words)} words"
-            f"{' (the model cuts the text)' if text.truncated else ''}; tokens would say which is whose"
-        )
-    return out
 
 
 def align(text: Text, tokens: Sequence[str], scores: Scores) -> Scores:

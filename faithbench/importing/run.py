@@ -9,23 +9,23 @@ from pathlib import Path
 from rich.console import Console
 
 from faithbench.answering.engine import Engine
-from faithbench.datasets.build import build_dataset
+from faithbench.answering.explaining import predict
+from faithbench.conversations import Conversation, Outcome
+from faithbench.datasets.fingerprint import fingerprint
 from faithbench.errors import UserError, unknown
-from faithbench.importing.align import align, align_ids, check_same, spread
+from faithbench.importing.align import align, align_ids, check_same
 from faithbench.importing.entries import read_entries
 from faithbench.importing.formats import Entry
-from faithbench.importing.sharing import Scores
 from faithbench.importing.texts import Texts
 from faithbench.interfaces import Classifier
 from faithbench.plan import Plan
 from faithbench.plugins import spec
+from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
-from faithbench.questions import Conversation, Outcome
 from faithbench.records.store import Store
-from faithbench.running.attribute import predict
-from faithbench.running.grid import fingerprint
 from faithbench.running.runner import default_folder
 from faithbench.running.scoring import attribution_row, identity
+from faithbench.tokens import Scores, spread
 from faithbench.training.prepare import Setup, best_device, prepare
 from faithbench.types import Attribution, Text
 

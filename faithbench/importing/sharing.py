@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from faithbench.importing.spelling import Ends
+from faithbench.tokens import Scores
 from faithbench.types import Text
 
 SPACES = "▁ĠĊĉ \n\t"  # as tokenizers write them
 LONGEST = 40  # letters of a token that an error shows
-Scores = Float[np.ndarray, "tokens"]
 
 
 def shared(own: Sequence[str], tokens: Sequence[str], ours: Ends, theirs: Ends, scores: Scores) -> Scores:

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from faithbench.errors import UserError
 from faithbench.parameters import check_choice
+from faithbench.plugins import spec
+from faithbench.plugins.naming import is_named, written_out
 
 LOSSES = ("bce", "ce")
 STARTS = ("pretrained", "scratch", "task", "mlm")
@@ -146,3 +148,23 @@ class BcosTiny(Bcos):
     """2 B-cos layers, 64 wide, trained from scratch."""
 
     backbone = TINY
+
+
+def zoo_model(text: str) -> spec.Component | None:
+    """The model of the zoo that a text names; None for a plugin's own, a folder or a hub id.
+
+    Raises:
+        UserError: there is no model of that name.
+    """
+    model = spec.build("model", text) if is_named(text) else None
+    return model if model and isinstance(model.object, (Conventional, Bcos)) else None
+
+
+def conventional(text: str) -> str:
+    """The conventional model of the same backbone, with its usual seed; a model that is not of the zoo as it is.
+
+    Raises:
+        UserError: there is no model of that name.
+    """
+    model = zoo_model(text)
+    return written_out(f"conv-{model.object.backbone.name}" if model else text)

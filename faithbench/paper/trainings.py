@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from faithbench import plan
-from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.paper.matching import source_of, value_of
+from faithbench.plugins.naming import build_dataset
 from faithbench.records.store import Store
 from faithbench.training.settings import LR, MLM_LR
 

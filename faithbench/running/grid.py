@@ -1,6 +1,5 @@
 """One data set of a plan with its components loaded, checked before anything runs."""
 
-import hashlib
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from faithbench.datasets.fingerprint import fingerprint
 from faithbench.errors import UserError
 from faithbench.plan import Plan
 from faithbench.plugins import finding, spec
@@ -125,14 +125,6 @@ def check_fit(plan: Plan, choice: Choice, datasets: Sequence[tuple[Component, Co
         if all(theirs):
             named = "of the plan" if plan.metrics else "that is installed"
             raise UserError(f"no metric {named} can be run on {dataset.full}.")
-
-
-def fingerprint(examples: Sequence[Example]) -> str:
-    """A hash of ids, texts, labels and marks."""
-    digest = hashlib.sha256()
-    for example in examples:
-        digest.update(repr(example).encode())
-    return digest.hexdigest()[:16]
 
 
 def _build(kind: str, texts: Sequence[str], common: Mapping[str, Any]) -> tuple[list[Component], list[str]]:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from faithbench.answering.engine import Engine
+from faithbench.answering.explaining import predict
+from faithbench.conversations import Conversation
 from faithbench.interfaces import Classifier
-from faithbench.questions import Conversation
-from faithbench.running.attribute import predict
 from faithbench.types import Example, Text
 
 TEXTS = 500

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from faithbench.datasets.build import build_dataset
-from faithbench.documents.building import check_judge, ensure, resolve
+from faithbench.documents.building import check_judge, ensure
 from faithbench.errors import UserError
 from faithbench.files import slug
-from faithbench.models.names import written_out, zoo_model
+from faithbench.models.zoo import zoo_model
 from faithbench.paper.fill import backbone_for
 from faithbench.paper.layouts import layout_of
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, write_plan
+from faithbench.plugins.naming import build_dataset, resolve, written_out
 from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
 from faithbench.running.grid import Grid, check_fit, choose, fill, offers

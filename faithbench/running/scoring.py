@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
+from faithbench.answering.explaining import explain, predict
+from faithbench.conversations import Asking, Conversation, Outcome, answering, ask, on, together
 from faithbench.errors import QuestionError
 from faithbench.plugins.spec import Component
-from faithbench.questions import Asking, Conversation, Explain, Outcome, answering, ask, on, together
+from faithbench.questions import Explain
 from faithbench.records.store import Store
-from faithbench.running.attribute import explain, predict
 from faithbench.running.grid import Grid
 from faithbench.running.progress import Tracker
 from faithbench.training.prepare import Prepared, Setup

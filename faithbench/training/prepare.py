@@ -12,15 +12,14 @@ from rich.console import Console
 from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
-from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.files import cache_folder
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.models.names import is_folder, is_named, zoo_model
-from faithbench.models.zoo import Bcos, Conventional
+from faithbench.models.zoo import Bcos, Conventional, zoo_model
 from faithbench.plan import Training
 from faithbench.plugins import spec
+from faithbench.plugins.naming import build_dataset, is_folder, is_named
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.checkpoint import load, load_conventional

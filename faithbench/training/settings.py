@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from faithbench.datasets.build import build_dataset
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
+from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
 
 LR = 2e-5  # peak learning rate of backbones and data sets that have none of their own

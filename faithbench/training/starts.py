@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.bcos.convert import convert
-from faithbench.datasets.build import build_dataset
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
+from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
 from faithbench.training.backbones import load_backbone
 from faithbench.training.checkpoint import WEIGHTS, load_conventional

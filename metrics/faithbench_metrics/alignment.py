@@ -6,9 +6,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from faithbench.questions import Asking, Inside
+from faithbench.conversations import Asking
+from faithbench.parameters import check_whole
+from faithbench.questions import Inside
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.limits import check_whole
 
 PERCENTILES = "faithbench_metrics.cosines:percentiles"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from faithbench.questions import Asking
+from faithbench.conversations import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.ratios import Protocol, measure

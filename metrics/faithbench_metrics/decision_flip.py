@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from faithbench.questions import Asking
+from faithbench.conversations import Asking
+from faithbench.parameters import check_whole
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.limits import check_whole
 from faithbench_metrics.perturbation.curves import removal_curve
 from faithbench_metrics.perturbation.operators import Operator
 

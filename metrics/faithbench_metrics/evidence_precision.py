@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from faithbench.parameters import check_whole
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.limits import check_whole
 from faithbench_metrics.ranking import expected_hits
 
 

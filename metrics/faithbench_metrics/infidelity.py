@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool
 
+from faithbench.conversations import Asking
 from faithbench.draws import generator
-from faithbench.questions import Asking
+from faithbench.parameters import check_seed, check_whole
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.limits import check_seed, check_whole
 from faithbench_metrics.perturbation.operators import Operator
 
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from faithbench.questions import Asking
+from faithbench.conversations import Asking
+from faithbench.parameters import check_whole
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.limits import check_whole
 from faithbench_metrics.perturbation.curves import area, insertion_curve
 from faithbench_metrics.perturbation.operators import Operator
 

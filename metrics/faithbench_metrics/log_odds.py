@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from faithbench.questions import Asking
+from faithbench.conversations import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.ordering import first_of, ranked

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
-from faithbench.questions import Asking
+from faithbench.ranks import kendall_tau_b
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.kendall import kendall_tau_b
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.ordering import all_and_without_each
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
-from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.perturbation.curves import removal_curve
 from faithbench_metrics.perturbation.operators import Operator

@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Int
 
+from faithbench.conversations import Asking, ask, gather
 from faithbench.draws import generator
+from faithbench.parameters import check_whole
 from faithbench.plugins import spec
-from faithbench.questions import Asking, ask
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.abreast import abreast
-from faithbench_metrics.limits import check_whole
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.search import Search
 
@@ -94,7 +93,7 @@ class Normalised:
         orders = [draws.permutation(content) for _ in range(self.randoms)]
         orders += yield from search.candidates(text, target)
         ranks = [in_order(text, target, order) for order in orders]
-        found = yield from abreast([ask(self.inner, text, each) for each in (attribution, *ranks)])
+        found = yield from gather([ask(self.inner, text, each) for each in (attribution, *ranks)])
         return self._relative([measurement.value for measurement in found])
 
     def _relative(self, values: Sequence[float]) -> Measurement:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from faithbench.questions import Asking
+from faithbench.conversations import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.seqpg import explained_segments, segments_of
 from faithbench_metrics.terms import mean_of_defined

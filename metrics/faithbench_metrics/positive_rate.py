@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from faithbench.parameters import check_whole
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.limits import check_whole
 
 
 @dataclass(frozen=True)

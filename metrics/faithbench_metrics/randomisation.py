@@ -5,9 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from faithbench.questions import RANDOMISED, Asking, Explain, Inside, Variant
+from faithbench.conversations import Asking
+from faithbench.parameters import check_seed
+from faithbench.questions import RANDOMISED, Explain, Inside, Variant
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.limits import check_seed
 from faithbench_metrics.ranking import spearman
 from faithbench_metrics.terms import mean_of_defined
 

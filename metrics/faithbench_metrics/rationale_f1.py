@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from faithbench.parameters import check_share
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.ranking import expected_hits
-from faithbench_metrics.rationales import NEEDS, check_annotators, check_ratio, marked_content, size
+from faithbench_metrics.rationales import NEEDS, check_annotators, marked_content, size
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class RationaleF1:
 
     def __post_init__(self) -> None:
         check_annotators(self.annotators)
-        check_ratio(self.ratio)
+        check_share("ratio", self.ratio)
 
     @property
     def needs(self) -> tuple[str, ...]:

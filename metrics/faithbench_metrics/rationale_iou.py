@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool
 
+from faithbench.parameters import check_share
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.rationales import NEEDS, check_annotators, check_ratio, marked_content, size
+from faithbench_metrics.rationales import NEEDS, check_annotators, marked_content, size
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class RationaleIOU:
 
     def __post_init__(self) -> None:
         check_annotators(self.annotators)
-        check_ratio(self.ratio)
+        check_share("ratio", self.ratio)
 
     @property
     def needs(self) -> tuple[str, ...]:

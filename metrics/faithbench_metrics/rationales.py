@@ -17,12 +17,6 @@ def check_annotators(annotators: str) -> None:
     check_choice("annotators", annotators, tuple(NEEDS))
 
 
-def check_ratio(ratio: float) -> None:
-    """A share of the content."""
-    if not 0 <= ratio <= 1:
-        raise ValueError(f"ratio={ratio!r} is not allowed; it must be from 0 to 1.")
-
-
 def marked_content(text: Text, annotators: str) -> Bool[np.ndarray, "content"] | None:
     """Which content tokens are marked; None where nobody marked anything."""
     marks: Bool[np.ndarray, "tokens"] | None = getattr(text, NEEDS[annotators])

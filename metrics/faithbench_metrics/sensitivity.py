@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from faithbench.questions import NOISE, Asking, Explain, Variant
+from faithbench.conversations import Asking
+from faithbench.parameters import check_seed, check_whole
+from faithbench.questions import NOISE, Explain, Variant
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.limits import check_seed, check_whole
 
 MOST = 1000  # noises of one seed
 

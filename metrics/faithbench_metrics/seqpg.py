@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
-from faithbench.questions import Asking, Explain
+from faithbench.questions import Explain
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.terms import mean_of_defined
 

@@ -15,21 +15,16 @@ from slow_transformer import MODELS, SlowTransformer
 import faithbench
 from faithbench.answering.engine import Engine
 from faithbench.conformance import Crowded
+from faithbench.conversations import answering, ask, gather, together
+from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
-from faithbench.questions import (
-    GONE,
-    HIDDEN,
-    Embeddings,
-    Explain,
-    Logits,
-    LogitsAt,
-    answering,
-    ask,
-    together,
-)
+from faithbench.questions import GONE, HIDDEN, Embeddings, Explain, Gradients, Logits, LogitsAt, On, Variant
 from faithbench.records.store import Store
 from faithbench.types import Attribution, Text
+
+ONE = text(range(1, 9), name="one")
+LINEAR = LinearModel.random(classes=3)
 
 
 def both_ways(classifier: HuggingFaceClassifier, texts: Sequence[Text], question: object) -> list[np.ndarray]:
@@ -318,3 +313,66 @@ def test_an_explainer_that_fails_is_raised_in_the_metric_which_may_go_on():
 def test_an_explanation_asked_by_an_explainer_is_no_question():
     (found,) = Engine(LinearModel.random()).run([together({0: one(Explain(text([1, 3, 1]), 0))})])
     assert "is no question" in found[0].error
+
+
+def refusing(target: int) -> Iterator[object]:
+    """Asks for a class that the model may not have, and makes do without."""
+    try:
+        return (yield Gradients(ONE, target)).logit
+    except QuestionError as error:
+        return str(error)
+
+
+def test_a_refused_question_is_raised_in_its_asker_alone():
+    found = answers(LINEAR, gather([refusing(0), refusing(99), refusing(1)]))
+    assert [type(each) for each in found] == [float, str, float]
+    assert "target 99 is not one of" in found[1]
+
+
+def test_of_a_relayed_round_the_refused_question_is_raised_in_its_asker_alone():
+    def metric() -> Iterator[object]:
+        return (yield from gather([refusing(0), refusing(99)]))
+
+    found = answers(LINEAR, answering(metric(), one))
+    assert isinstance(found[0], float)
+    assert "target 99 is not one of" in found[1]
+
+
+def test_what_a_gathered_questioner_does_not_handle_is_raised_by_the_gathering():
+    def careless() -> Iterator[object]:
+        return (yield Gradients(ONE, 99))
+
+    with pytest.raises(RuntimeError, match="QuestionError: target 99"):
+        answers(LINEAR, gather([refusing(0), careless()]))
+
+
+def test_explanations_that_are_asked_at_once_are_asked_at_once():
+    rounds = []
+
+    def explained(question: Explain) -> Iterator[object]:
+        first = yield Gradients(question.text, question.target)
+        second = yield Gradients(question.text, question.target, share=np.full((1, len(question.text)), 0.5))
+        return first.logit + second[0].logit
+
+    def metric() -> Iterator[object]:
+        return (yield (Explain(ONE, 0), Explain(ONE, 1), Logits(ONE, np.ones((1, len(ONE)), dtype=bool))))
+
+    def counted(asking: Iterator[object]) -> Iterator[object]:
+        answer = None
+        while True:
+            try:
+                asked = asking.send(answer)
+            except StopIteration as stop:
+                return stop.value
+            rounds.append(len(asked))
+            answer = yield asked
+
+    first, second, logits = answers(LINEAR, counted(answering(metric(), explained)))
+    assert rounds == [3, 2]
+    assert first != second
+    assert logits.shape == (1, LINEAR.classes)
+
+
+def test_an_explanation_cannot_be_asked_of_a_variant():
+    with pytest.raises(TypeError, match=r"cannot be asked of a variant|parameter .question."):
+        On(Variant("module:Class"), Explain(ONE, 0))

@@ -9,8 +9,9 @@ from builders import LinearModel, answers, random_texts, text, tiny_classifier
 
 from faithbench.answering import engine as engine_module
 from faithbench.answering.engine import Engine
+from faithbench.conversations import ask, together
 from faithbench.errors import UserError
-from faithbench.questions import FROZEN, Attentions, Gradients, Logits, Point, ask, together
+from faithbench.questions import FROZEN, Attentions, Gradients, Logits, Point
 from faithbench.types import Text
 
 

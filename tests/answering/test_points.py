@@ -14,25 +14,14 @@ from slow_transformer import SlowTransformer, State
 from torch import Tensor
 
 from faithbench.answering.engine import Engine
+from faithbench.conversations import Outcome, together
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.questions import (
-    ATTN_LRP,
-    FROZEN,
-    Embeddings,
-    Gradient,
-    Gradients,
-    Inside,
-    Logits,
-    Outcome,
-    Point,
-    Question,
-    together,
-)
+from faithbench.questions import ATTN_LRP, FROZEN, Embeddings, Gradient, Gradients, Inside, Logits, Point, Question
 from faithbench.types import Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])
-HERE = "test_points"
+HERE = __name__
 
 
 def slow_place(classifier: HuggingFaceClassifier, point: Point) -> Tensor:
@@ -319,7 +308,7 @@ def test_looks_are_taken_one_text_at_a_time_and_each_text_gets_its_own():
         (inside(fail="division"), "QuestionError: ZeroDivisionError: in there"),
         (inside(fail="question"), "QuestionError: in there"),
         (inside(fail="memory"), "QuestionError: a text of 5 tokens does not fit into memory"),
-        (Inside(ONE, f"{HERE}:no_such_look"), "QuestionError: AttributeError: module 'test_points' has no attribute"),
+        (Inside(ONE, f"{HERE}:no_such_look"), f"QuestionError: AttributeError: module {HERE!r} has no attribute"),
         (Inside(ONE, "no_such_module:look"), "QuestionError: ModuleNotFoundError: No module named 'no_such_module'"),
         (Inside(ONE, f"{HERE}:slow_place", {"x": 1}), "QuestionError: TypeError: slow_place() got"),
     ],

@@ -10,9 +10,9 @@ import pytest
 from fixtures_run import use_cache
 
 from faithbench.datasets import ag_news, hatexplain, imdb
-from faithbench.datasets.build import build_dataset
 from faithbench.datasets.hatexplain import HateXplain
 from faithbench.errors import UserError
+from faithbench.plugins.naming import build_dataset
 from faithbench.types import Example
 
 SHARED = places.SHARED / "data"

@@ -15,10 +15,10 @@ from rich.console import Console
 from scipy.stats import binomtest, chisquare
 
 import faithbench
-from faithbench.datasets.build import build_dataset
 from faithbench.datasets.planted import Planted
 from faithbench.datasets.shortcut import Shortcut, insert
 from faithbench.errors import UserError
+from faithbench.plugins.naming import build_dataset
 from faithbench.running import ground_truth, runner
 from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.types import Example

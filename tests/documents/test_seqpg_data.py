@@ -10,11 +10,12 @@ from builders import tiny_network, tiny_tokenizer
 from fixtures_run import use_cache
 from scipy.stats import binomtest, chisquare
 
-from faithbench.datasets.build import build_dataset
-from faithbench.documents.building import Losses, Sure, document_row, draw, judge_texts, resolve
+from faithbench.documents.drawing import document_row, draw
+from faithbench.documents.judging import Losses, JudgedText, judge_texts
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.models.names import conventional
+from faithbench.models.zoo import conventional
+from faithbench.plugins.naming import build_dataset, resolve
 from faithbench.plugins.spec import build
 from faithbench.training.prepare import checkpoint_folder, trained_on
 from faithbench.types import Example
@@ -73,7 +74,7 @@ def test_a_confidence_that_is_only_just_met_is_not_enough():
 
 
 def test_a_document_is_written_as_worked_out_by_hand():
-    parts = [Sure("f", "old at noon", 1, 0.99), Sure("a", "lion too", 0, 0.9500000004)]
+    parts = [JudgedText("f", "old at noon", 1, 0.99), JudgedText("a", "lion too", 0, 0.9500000004)]
     assert document_row("document-0", parts, ("bad", "good")) == {
         "id": "document-0",
         "text": "old at noon\nlion too",
@@ -85,11 +86,11 @@ def test_a_document_is_written_as_worked_out_by_hand():
     }
 
 
-def pool(counts: dict[int, int], seed: int = 0) -> list[Sure]:
+def pool(counts: dict[int, int], seed: int = 0) -> list[JudgedText]:
     """So many texts of each class, the surest first."""
     generator = np.random.default_rng(seed)
     texts = [
-        Sure(f"{label}-{i}", "text", label, float(generator.uniform(0.75, 1)))
+        JudgedText(f"{label}-{i}", "text", label, float(generator.uniform(0.75, 1)))
         for label, count in counts.items()
         for i in range(count)
     ]

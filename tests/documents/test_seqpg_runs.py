@@ -10,12 +10,12 @@ from fixtures_run import DATA, TRAINING, add_distribution, call, checkpoint, tra
 from rich.console import Console
 
 import faithbench
-from faithbench.datasets.build import build_dataset
 from faithbench.datasets.file import File
 from faithbench.datasets.planted import Planted
 from faithbench.datasets.seqpg import SeqPG
-from faithbench.documents.building import ensure, resolve
+from faithbench.documents.building import ensure
 from faithbench.errors import UserError
+from faithbench.plugins.naming import build_dataset, resolve
 from faithbench.training.prepare import Setup
 
 METRIC = """
@@ -137,7 +137,7 @@ def test_documents_of_other_data_or_of_a_torn_file_are_built_anew(monkeypatch):
     monkeypatch.setattr(Planted, "load", lambda self, split: whole(self, split)[:-4])
     ensure(component, "test", setup)
     assert "data have changed since" in words_of(setup.console)
-    assert ensure(component, "test", setup).about["lost"]["texts"] == 36
+    assert ensure(component, "test", setup).provenance["lost"]["texts"] == 36
 
 
 @pytest.mark.usefixtures("models")
@@ -147,7 +147,7 @@ def test_too_few_texts_are_said_with_the_counts_and_none_is_an_error():
     assert 2 <= built.documents < 20
     assert f"{built.documents} documents (not 500" in words_of(console)
     lengths = [len(example.text.split()) for example in build_dataset(DATA).object.load("test")]
-    assert built.about["lost"]["short"] == sum(length < 12 for length in lengths) > 0
+    assert built.provenance["lost"]["short"] == sum(length < 12 for length in lengths) > 0
     with pytest.raises(
         UserError,
         match=r"makes only 0 documents of segments of 40 tokens; of 40 texts, 40 do not fill the segment, 0 do not",

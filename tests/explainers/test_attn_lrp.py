@@ -17,9 +17,10 @@ from torch import Tensor
 
 from faithbench.answering.engine import Engine
 from faithbench.conformance import leaves_all_as_found_explaining
+from faithbench.conversations import ask, together
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.lrp import AttnLRP as Rules
-from faithbench.questions import ATTN_LRP, Gradients, ask, together
+from faithbench.questions import ATTN_LRP, Gradients
 from faithbench.types import Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])

@@ -21,8 +21,9 @@ from slow_transformer import SlowTransformer, torch_logits_from_embeddings
 from torch import Tensor
 
 from faithbench.answering.engine import Engine
+from faithbench.conversations import ask, together
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.questions import Gradients, ask, together
+from faithbench.questions import Gradients
 from faithbench.types import Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])

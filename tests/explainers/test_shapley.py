@@ -16,8 +16,8 @@ from scipy import stats
 from torch import Tensor
 
 from faithbench.answering.engine import Engine
+from faithbench.conversations import ask, together
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.questions import ask, together
 from faithbench.types import Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])

@@ -19,12 +19,13 @@ from faithbench_explainers.words import Words
 from torch import Tensor
 
 from faithbench.answering.engine import Engine
+from faithbench.answering.explaining import explain
+from faithbench.conversations import ask, together
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
-from faithbench.questions import Logits, ask, together
-from faithbench.running.attribute import explain
+from faithbench.questions import Logits
 from faithbench.types import Attribution, Example, Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])

@@ -30,10 +30,10 @@ from faithbench import render, table
 from faithbench.answering.engine import Engine
 from faithbench.bcos import convert
 from faithbench.conformance import check_metric
+from faithbench.conversations import ask, together
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
-from faithbench.questions import ask, together
 from faithbench.statistics.intervals import weighted_mean
 from faithbench.types import Text
 

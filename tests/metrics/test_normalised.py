@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from builders import LinearModel, answers, attribution, random_texts, text, tiny_classifier
-from faithbench_metrics.abreast import abreast
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.deletion import Deletion
 from faithbench_metrics.insertion import Insertion
@@ -19,10 +18,11 @@ from slow import all_orders, slow_chances
 
 from faithbench.answering.engine import Engine
 from faithbench.conformance import check_metric
+from faithbench.conversations import gather, together
 from faithbench.draws import generator
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.questions import Logits, together
+from faithbench.questions import Logits
 
 CLS, SEP = 1, 2
 DELETION_METRICS = ("comprehensiveness", "sufficiency", "log_odds", "decision_flip", "deletion", "insertion")
@@ -246,7 +246,7 @@ def test_parameters_are_refused_by_name_and_value():
             Normalised("deletion", **given)
 
 
-def test_abreast_asks_everybodys_questions_at_once():
+def test_gather_asks_everybodys_questions_at_once():
     rounds = []
 
     def one_after_another(count):
@@ -274,11 +274,11 @@ def test_abreast_asks_everybodys_questions_at_once():
             rounds.append(len(question))
             answer = yield question
 
-    found = answers(MODEL, counted(abreast([one_after_another(3), silent(), pairs(), one_after_another(1)])))
+    found = answers(MODEL, counted(gather([one_after_another(3), silent(), pairs(), one_after_another(1)])))
     alone = [answers(MODEL, each) for each in (one_after_another(3), silent(), pairs(), one_after_another(1))]
     assert found == alone
     assert rounds == [4, 1, 1]
-    assert list(itertools.chain(answers(MODEL, abreast([])))) == []
+    assert list(itertools.chain(answers(MODEL, gather([])))) == []
 
 
 def test_normalising_changes_no_order_of_explainers_of_a_text():

@@ -20,8 +20,8 @@ from slow import slow_chances, slow_logits
 
 from faithbench.answering.engine import Engine
 from faithbench.conformance import check_metric
+from faithbench.conversations import together
 from faithbench.plugins import spec
-from faithbench.questions import together
 
 METRICS = (Comprehensiveness, Sufficiency, LogOdds, DecisionFlip, Deletion, Insertion, LooCorrelation, Monotonicity,
            Infidelity)  # fmt: skip

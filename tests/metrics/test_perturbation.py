@@ -11,7 +11,6 @@ from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.decision_flip import DecisionFlip
 from faithbench_metrics.deletion import Deletion
 from faithbench_metrics.insertion import Insertion
-from faithbench_metrics.kendall import kendall_tau_b
 from faithbench_metrics.log_odds import LogOdds
 from faithbench_metrics.loo_correlation import LooCorrelation
 from faithbench_metrics.monotonicity import Monotonicity
@@ -21,6 +20,8 @@ from faithbench_metrics.perturbation.ordering import even_sizes
 from faithbench_metrics.sufficiency import Sufficiency
 from scipy import integrate, stats
 from slow import all_orders, slow_chances, slow_logits, slow_ranking
+
+from faithbench.ranks import kendall_tau_b
 
 CLS, SEP, MASK = 1, 2, 0
 METRICS = (Comprehensiveness, Sufficiency, LogOdds, DecisionFlip, Deletion, Insertion, LooCorrelation, Monotonicity)

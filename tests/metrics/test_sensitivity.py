@@ -23,9 +23,10 @@ from scipy import stats
 from torch import Tensor
 
 from faithbench.conformance import check_metric
+from faithbench.conversations import Asking, answering, ask, on
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.variants import Noise, Randomised
-from faithbench.questions import Asking, Explain, answering, ask, on
+from faithbench.questions import Explain
 from faithbench.types import Attribution, Measurement, Text
 
 

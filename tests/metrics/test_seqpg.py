@@ -19,7 +19,8 @@ from fixtures_run import checkpoint, trained_cache, use_cache
 
 import faithbench
 from faithbench.conformance import check_metric
-from faithbench.questions import Asking, Explain, answering, ask
+from faithbench.conversations import Asking, answering, ask
+from faithbench.questions import Explain
 from faithbench.records.store import Store
 from faithbench.types import Attribution, Example, Measurement, Text
 

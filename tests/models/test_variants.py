@@ -14,6 +14,7 @@ from slow_transformer import MODELS, SlowTransformer
 from faithbench.answering import engine as engine_module
 from faithbench.answering.engine import Engine
 from faithbench.conformance import Crowded
+from faithbench.conversations import on, together
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.variants import Noise, Randomised
 from faithbench.questions import (
@@ -29,12 +30,10 @@ from faithbench.questions import (
     On,
     Question,
     Variant,
-    on,
-    together,
 )
 from faithbench.types import Text
 
-HERE = "test_variants"
+HERE = __name__
 
 
 def noise(seed: int = 0, radius: float = 0.1) -> Variant:

@@ -7,10 +7,10 @@ import pytest
 from fixtures_run import add_distribution
 
 import faithbench
-from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.plan import Plan
 from faithbench.plugins import finding, spec
+from faithbench.plugins.naming import build_dataset
 from faithbench.running.grid import choose, fill
 
 LAB = '''

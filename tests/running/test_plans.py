@@ -7,14 +7,12 @@ from fixtures_run import DATA, call, trained_cache, use_cache
 from places import BOARDS
 
 import faithbench
-from faithbench.datasets.build import build_dataset
-from faithbench.documents.building import resolve
 from faithbench.errors import UserError
-from faithbench.models.names import written_out
 from faithbench.paper.drawing import FIGURES
 from faithbench.paper.layouts import LAYOUTS
 from faithbench.plan import FIGURES_OF_PAPER, OPEN, TABLES_OF_PAPER, Plan, read_plan, run_folder, write_plan
 from faithbench.plugins import spec
+from faithbench.plugins.naming import build_dataset, resolve, written_out
 from faithbench.running.grid import choose
 
 PAPER = sorted((BOARDS / "paper").glob("*.toml"))

@@ -17,7 +17,7 @@ from fixtures_run import DATA, add_distribution, call, checkpoint, trained_cache
 from rich.console import Console
 
 import faithbench
-from faithbench.datasets.build import build_dataset
+from faithbench.plugins.naming import build_dataset
 from faithbench.records.store import IDENTITY, Store
 from faithbench.running.grid import choose, fill
 from faithbench.running.scoring import Block

@@ -20,9 +20,10 @@ from transformers import (
 
 from faithbench.answering.engine import Engine
 from faithbench.bcos import convert
+from faithbench.conversations import ask, together
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.questions import HIDDEN, Gradient, Point, ask, together
+from faithbench.questions import HIDDEN, Gradient, Point
 from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Attribution, Example, Text
 

@@ -13,7 +13,7 @@ import pytest
 
 import faithbench
 from faithbench import cli
-from faithbench.datasets.build import build_dataset
+from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import build
 from faithbench.training.prepare import checkpoint_folder
 

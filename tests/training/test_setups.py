@@ -25,10 +25,10 @@ from transformers import (
 import faithbench
 from faithbench.bcos.convert import convert
 from faithbench.bcos.modules import BcosLinear
-from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
+from faithbench.plugins.naming import build_dataset
 from faithbench.training import prepare, starts
 from faithbench.training.checkpoint import load
 from faithbench.training.fine_tuning import drawn

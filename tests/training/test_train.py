@@ -22,8 +22,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 import faithbench
 from faithbench.bcos.convert import is_bcos
 from faithbench.bcos.modules import BcosLinear
-from faithbench.datasets.build import build_dataset
 from faithbench.errors import UserError
+from faithbench.plugins.naming import build_dataset
 from faithbench.training.fine_tuning import accuracies, bcos_loss, cross_entropy
 from faithbench.training.prepare import Setup, load_model
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from faithbench.questions import Asking
+from faithbench.conversations import Asking
 from faithbench.types import Attribution, Text
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.ordering import even_sizes, first_of, ranked

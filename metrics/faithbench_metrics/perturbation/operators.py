@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from faithbench.conversations import Asking
 from faithbench.draws import generator
 from faithbench.parameters import check_choice
 from faithbench.probability import probabilities
-from faithbench.questions import GONE, HIDDEN, Asking, Logits
+from faithbench.questions import GONE, HIDDEN, Logits
 from faithbench.types import Text
 
 OPERATORS = ("mask", "pad", "attention", "delete", "sample")

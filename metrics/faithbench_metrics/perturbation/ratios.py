@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
-from faithbench.questions import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.ordering import first_of, ranked

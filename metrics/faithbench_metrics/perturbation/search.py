@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from faithbench.questions import Asking
+from faithbench.conversations import Asking, gather
 from faithbench.types import Text
-from faithbench_metrics.abreast import abreast
 from faithbench_metrics.perturbation.operators import Operator
 
 Order = Int[np.ndarray, "content"]  # positions, most important first
@@ -38,7 +37,7 @@ class Search:
         At most 2 · (n + 1) + 2 · beam · width · n rows for n content tokens.
         """
         searches = [self._search(text, target, remove) for remove in (True, False)]
-        removals, insertions = yield from abreast(searches)
+        removals, insertions = yield from gather(searches)
         lost, won = removals.first, insertions.first
         alone = [text.content[np.argsort(-gains, kind="stable")] for gains in (lost, np.abs(lost), won, lost + won)]
         return [*alone, *removals.orders, *insertions.orders]

@@ -5,9 +5,10 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.conversations import Asking
 from faithbench.draws import generator
 from faithbench.probability import probabilities
-from faithbench.questions import Asking, Embeddings, LogitsAt
+from faithbench.questions import Embeddings, LogitsAt
 from faithbench.types import Attribution, Text
 
 

@@ -1,0 +1,187 @@
+"""Running components: one pump advances any number of generators and hands each the answers to its own questions.
+
+A component yields a question, a tuple of them, or `Each`; whoever answers sees the open questions of all components at
+once. What is refused is raised in the component that asked, and nowhere else.
+"""
+
+import time
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from faithbench.questions import Explain, On, Question, Variant
+from faithbench.types import Attribution
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+class Each(tuple[Question | Explain, ...]):
+    """Questions of several askers, relayed by one: a refused one is answered with its QuestionError, not raised."""
+
+
+Asked = Question | Explain | tuple[Question | Explain, ...]
+Asking = Generator[Asked, Any, T]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the engine sends: the value that the component receives, or the error it gets raised; and what it cost."""
+
+    value: Any
+    rows: int = 0
+    seconds: float = 0.0
+
+
+Conversation = Generator[tuple[Question, ...], list[Answer], T]
+
+
+@dataclass
+class Outcome(Generic[T]):
+    """How a component ended: its value, or why there is none; with the rows it asked for and the seconds they took.
+
+    A row that others asked for too is charged to each of them in full, so costs can be compared between components.
+    """
+
+    value: T | None = None
+    error: str | None = None
+    rows: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class _Running(Generic[T]):
+    """A component under way: its open questions, or how it ended."""
+
+    asking: Asking[T]
+    allowed: Any = Question | Explain
+    open: tuple[Question | Explain, ...] = ()
+    value: T | None = None
+    error: Exception | None = None
+    rows: int = 0
+    seconds: float = 0.0
+    _receive: Callable[[Sequence[Any]], Any] = field(default=lambda answers: None)
+
+    def advance(self, answers: Sequence[Any] = ()) -> None:
+        """Hands over the answers to the open questions; then there are new ones, or it has ended.
+
+        Of questions that were asked together, the first that was refused is raised in the component.
+        """
+        start, self.open = time.perf_counter(), ()
+        try:
+            value = self._receive(answers)
+            asked = self.asking.throw(value) if isinstance(value, Exception) else self.asking.send(value)
+            self.open, self._receive = self._opened(asked)
+        except StopIteration as stop:
+            self.value = stop.value
+        except Exception as error:  # a component may fail in any way; whoever runs it says what becomes of that
+            self.error = error
+        self.seconds += time.perf_counter() - start
+
+    def _opened(self, asked: Asked) -> tuple[tuple[Question | Explain, ...], Callable[[Sequence[Any]], Any]]:
+        questions = asked if isinstance(asked, tuple) else (asked,)
+        if not questions or not all(isinstance(question, self.allowed) for question in questions):
+            self.asking.close()
+            raise TypeError(f"yielded {asked!r}, which is no question")
+        return questions, tuple if isinstance(asked, Each) else _many if isinstance(asked, tuple) else _first
+
+
+def _many(answers: Sequence[Any]) -> Any:
+    return next((answer for answer in answers if isinstance(answer, Exception)), tuple(answers))
+
+
+def _first(answers: Sequence[Any]) -> Any:
+    return answers[0]
+
+
+def _pump(running: Sequence[_Running[T]]) -> Conversation[None]:
+    """Advances components until all have ended; each round, whoever answers sees all open questions at once."""
+    for one in running:
+        one.advance()
+    while waiting := [one for one in running if one.open]:
+        answers = iter((yield tuple(question for one in waiting for question in one.open)))  # type: ignore[misc]
+        for one in waiting:
+            own = [next(answers) for _ in one.open]
+            one.rows += sum(answer.rows for answer in own)
+            one.seconds += sum(answer.seconds for answer in own)
+            one.advance([answer.value for answer in own])
+
+
+def _inside(running: Sequence[_Running[T]]) -> Asking[None]:
+    """The pump within a component: its questions are the component's."""
+    pump = _pump(running)
+    answers: list[Answer] | None = None
+    while True:
+        try:
+            questions = pump.send(answers)  # type: ignore[arg-type]  # None begins
+        except StopIteration:
+            return
+        answers = [Answer(value) for value in (yield Each(questions))]
+
+
+def ask(component: Callable[..., Asking[T] | T], *args: Any) -> Asking[T]:
+    """Calls a component. One that has no questions may simply return its value instead of being a generator."""
+    result = component(*args)
+    if isinstance(result, Generator):
+        return (yield from result)
+    return result
+
+
+def together(askings: Mapping[K, Asking[T]]) -> Conversation[dict[K, Outcome[T]]]:
+    """Runs components side by side, so that the engine sees all their open questions at once.
+
+    One that raises ends as an outcome with an error and disturbs no other.
+    """
+    running = {key: _Running(asking, Question) for key, asking in askings.items()}
+    yield from _pump(list(running.values()))
+    return {
+        key: Outcome(one.value, None if one.error is None else _told(one.error), one.rows, one.seconds)
+        for key, one in running.items()
+    }
+
+
+def gather(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
+    """What several questioners within a component come to, in their order; all their open questions at once.
+
+    Raises:
+        Exception: what the first of them raised that did not handle it itself.
+    """
+    running = [_Running(asking) for asking in askings]
+    yield from _inside(running)
+    for one in running:
+        if one.error is not None:
+            raise one.error
+    return [one.value for one in running]  # type: ignore[misc]  # all have ended
+
+
+def relay(asking: Asking[T], answer: Callable[[Question | Explain], Asking[Any]]) -> Asking[T]:
+    """Runs a component whose questions go through somebody's hands, those of a round all at once."""
+    one = _Running(asking)
+    one.advance()
+    while one.open:
+        answered = [_Running(answer(question)) for question in one.open]
+        yield from _inside(answered)
+        one.advance([each.value if each.error is None else each.error for each in answered])
+    if one.error is not None:
+        raise one.error
+    return one.value  # type: ignore[return-value]  # it has ended
+
+
+def answering(asking: Asking[T], explain: Callable[[Explain], Asking[Attribution]]) -> Asking[T]:
+    """Runs a metric whose questions about explanations are answered by an explainer; other questions are handed on."""
+    return relay(asking, lambda question: explain(question) if isinstance(question, Explain) else _handed_on(question))
+
+
+def on(variant: Variant | None, asking: Asking[T]) -> Asking[T]:
+    """Runs a component with all its questions asked of a variant of the model."""
+    if variant is None:
+        return asking
+    return relay(asking, lambda question: _handed_on(On(variant, question)))  # type: ignore[arg-type]  # On checks
+
+
+def _handed_on(question: Question | Explain) -> Asking[Any]:
+    return (yield question)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

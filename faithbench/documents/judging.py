@@ -1,0 +1,87 @@
+"""Texts that a judge is sure of, cut to the length of a segment (arXiv 2502.12992)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from faithbench.answering.engine import Engine
+from faithbench.conversations import Conversation
+from faithbench.errors import UserError
+from faithbench.interfaces import Classifier
+from faithbench.probability import probabilities
+from faithbench.questions import Logits
+from faithbench.types import Example, Text
+
+
+@dataclass(frozen=True)
+class JudgedText:
+    """A text, cut to a segment's length, that the judge is sure of."""
+
+    id: str
+    text: str
+    label: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Losses:
+    """How many texts there were, and how many were lost at each filter, in this order."""
+
+    texts: int
+    short: int  # do not fill the segment
+    changed: int  # have another number of tokens when what was cut off is gone and the rest is encoded again
+    wrong: int  # are given another class by the judge
+    unsure: int  # are given theirs, but not with enough confidence
+
+    @property
+    def usable(self) -> int:
+        """What is left."""
+        return self.texts - self.short - self.changed - self.wrong - self.unsure
+
+
+def judge_texts(
+    classifier: Classifier, examples: Sequence[Example], segment: int, confidence: float
+) -> tuple[list[JudgedText], Losses]:
+    """The texts that a judge is sure of, cut to `segment` tokens, surest first; and how many were lost where."""
+    tokenizer = tokenizer_of(classifier)
+    options = {"truncation": True, "max_length": segment, "return_special_tokens_mask": True}
+    encoded = tokenizer([example.text for example in examples], **options)
+    full = [i for i, ids in enumerate(encoded["input_ids"]) if len(ids) == segment]
+    content = [
+        [token for token, special in zip(encoded["input_ids"][i], encoded["special_tokens_mask"][i], strict=True)
+         if not special]
+        for i in full
+    ]  # fmt: skip
+    cut = tokenizer.batch_decode(content, skip_special_tokens=True) if content else []
+    again = tokenizer(cut)["input_ids"] if cut else []
+    same = [
+        Example(examples[i].id, text, examples[i].label)
+        for i, text, ids in zip(full, cut, again, strict=True)
+        if len(ids) == segment
+    ]
+    found = dict(Engine(classifier).run(_judge(classifier.encode(example)) for example in same))
+    right = [example for example in same if int(found[example.id].argmax()) == example.label]
+    sure = [JudgedText(e.id, e.text, e.label, float(found[e.id].max())) for e in right if found[e.id].max() > confidence]
+    losses = Losses(
+        texts=len(examples),
+        short=len(examples) - len(full),
+        changed=len(full) - len(same),
+        wrong=len(same) - len(right),
+        unsure=len(right) - len(sure),
+    )
+    return sorted(sure, key=lambda text: -text.confidence), losses
+
+
+def tokenizer_of(classifier: Classifier) -> Any:
+    tokenizer = getattr(classifier, "tokenizer", None)
+    if tokenizer is None:
+        raise UserError("a judge needs a Hugging Face tokenizer that texts can be cut with; this model has none.")
+    return tokenizer
+
+
+def _judge(text: Text) -> Conversation[tuple[str, np.ndarray]]:
+    """The text's id, and the probability of each class."""
+    answers = yield (Logits(text, np.ones((1, len(text)), dtype=bool)),)
+    return text.id, probabilities(answers[0].value)[0]

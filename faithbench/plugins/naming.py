@@ -1,0 +1,48 @@
+"""What a text names: a component's spec, a path, a checkpoint folder, a hub id. Nothing here needs torch."""
+
+from dataclasses import fields
+from pathlib import Path
+
+from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
+
+
+def build_dataset(text: str) -> Component:
+    """The data set of a spec such as `hatexplain(classes=3)`, or of a file or folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    is_path = "(" not in text and ("/" in text or Path(text).suffix != "")
+    return spec.build("dataset", spec.write("file", {"path": text}) if is_path else text)
+
+
+def is_named(text: str) -> bool:
+    """Whether a text is a component's spec, rather than a folder or hub id."""
+    return "/" not in text and not is_folder(text)
+
+
+def is_folder(text: str) -> bool:
+    """Whether there is such a folder."""
+    try:
+        return Path(text).is_dir()
+    except OSError:  # a name that is too long, for instance
+        return False
+
+
+def written_out(text: str) -> str:
+    """The text with all parameters of a named model; a folder or hub id as it is.
+
+    Raises:
+        UserError: there is no model of that name.
+    """
+    return spec.build("model", text).full if is_named(text) else text
+
+
+def resolve(dataset: Component, model: str) -> Component:
+    """A data set as it is for a model: one that depends on the model says by whom its texts are judged."""
+    if not hasattr(dataset.object, "for_model"):
+        return dataset
+    made = dataset.object.for_model(model)
+    written = {field.name: getattr(made, field.name) for field in fields(made)}
+    return Component(spec.write(spec.parse(dataset.full)[0], written), dataset.short, made)
