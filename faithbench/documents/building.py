@@ -13,7 +13,7 @@ from rich.console import Console
 from faithbench.datasets.fingerprint import fingerprint
 from faithbench.datasets.seqpg import SeqPG
 from faithbench.documents.drawing import document_row, draw
-from faithbench.documents.judging import tokenizer_of, judge_texts
+from faithbench.documents.judging import judge_texts, tokenizer_of
 from faithbench.errors import UserError
 from faithbench.files import write_whole
 from faithbench.interfaces import Classifier

@@ -63,7 +63,8 @@ def judge_texts(
     ]
     found = dict(Engine(classifier).run(_judge(classifier.encode(example)) for example in same))
     right = [example for example in same if int(found[example.id].argmax()) == example.label]
-    sure = [JudgedText(e.id, e.text, e.label, float(found[e.id].max())) for e in right if found[e.id].max() > confidence]
+    judged = [JudgedText(e.id, e.text, e.label, float(found[e.id].max())) for e in right]
+    sure = [text for text in judged if found[text.id].max() > confidence]
     losses = Losses(
         texts=len(examples),
         short=len(examples) - len(full),
@@ -75,6 +76,11 @@ def judge_texts(
 
 
 def tokenizer_of(classifier: Classifier) -> Any:
+    """The tokenizer that texts can be cut with.
+
+    Raises:
+        UserError: the classifier has none.
+    """
     tokenizer = getattr(classifier, "tokenizer", None)
     if tokenizer is None:
         raise UserError("a judge needs a Hugging Face tokenizer that texts can be cut with; this model has none.")

@@ -11,7 +11,7 @@ from fixtures_run import use_cache
 from scipy.stats import binomtest, chisquare
 
 from faithbench.documents.drawing import document_row, draw
-from faithbench.documents.judging import Losses, JudgedText, judge_texts
+from faithbench.documents.judging import JudgedText, Losses, judge_texts
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.zoo import conventional
