@@ -84,7 +84,7 @@ def convergence(folder: Path, by_samples: dict[int, str], content: dict[str, np.
         for row in attributions[attributions["explainer"] == full].itertuples():
             scores[samples, row.text_id] = np.asarray(row.scores)[content[row.text_id]]
         for row in records[records["explainer"] == full].itertuples():
-            values[samples, row.text_id] = row.value
+            values[samples, row.unit] = row.value
     rows = []
     for (samples, text), found in scores.items():
         reference = scores[0, text]

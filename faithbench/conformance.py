@@ -12,19 +12,19 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
 from faithbench.conversations import Asking, Conversation, Outcome, answering, ask, on, together
 from faithbench.interfaces import Classifier, Explainer, Metric
-from faithbench.questions import Explain, Gradient, Gradients, Point
-from faithbench.types import Attribution, Example, Measurement, Text
+from faithbench.questions import Explain, Gradient, Gradients, Point, Row
+from faithbench.types import Attribution, Example, Measurement, Target, Text
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 Numbers = Float[np.ndarray, "n"]
-Case = tuple[str, int]  # a text's id and a class
-TARGETS = (0, 1)
+Case = tuple[str, Target]  # a text's id and what is explained
+TARGETS = (Target(0), Target(1))
 TOLERANCE = 1e-5  # of a text's largest score; of the texts' largest value
 PLENTY = 1 << 20  # tokens: all rows fit into one batch
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -181,9 +181,9 @@ class Crowded:
     """A classifier that answers no row alone: some texts are in every batch, so that all others are padded."""
 
     def __init__(self, classifier: Classifier, company: Sequence[Text]) -> None:
-        self.inner, self.company = classifier, [text.ids for text in company]
+        self.inner, self.company = classifier, [Row(text.ids, text.types) for text in company]
         self.classes, self.batch_tokens, self.gradient_cost = classifier.classes, PLENTY, 1
-        self.company_points = [Point(ids, 0) for ids in self.company]
+        self.task, self.reads_embeddings = classifier.task, classifier.reads_embeddings
 
     def __getattr__(self, name: str) -> Any:
         """What only some classifiers have, for looks inside."""
@@ -193,23 +193,25 @@ class Crowded:
         """As the classifier does."""
         return self.inner.encode(example)
 
-    def logits(
-        self, rows: Sequence[Int[np.ndarray, "_"]], places: Sequence[Float[np.ndarray, "_ d"]] | None = None, /
-    ) -> Float[np.ndarray, "rows classes"]:
+    def logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
         """Logits, computed in company."""
-        both = [*self.company, *rows]
-        given = () if places is None else ([*self.inner.embed(self.company), *places],)
-        return self.inner.logits(both, *given)[len(self.company) :]
+        company = [row._replace(outputs=rows[0].outputs) for row in self.company]
+        if rows[0].embeddings is not None:
+            places = zip(company, self.inner.embed(company), strict=True)
+            company = [row._replace(embeddings=place) for row, place in places]
+        return self.inner.logits([*company, *rows])[len(company) :]
 
-    def embed(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "_ d"]]:
+    def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "_ d"]]:
         """Embeddings, computed in company."""
         return self.inner.embed([*self.company, *rows])[len(self.company) :]
 
     def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
         """Gradients, computed in company."""
-        return self.inner.gradients([*self.company_points, *points], under)[len(self.company) :]
+        outputs = points[0].row.outputs
+        company = [Point(row._replace(outputs=outputs), TARGETS[0]) for row in self.company]
+        return self.inner.gradients([*company, *points], under)[len(company) :]
 
-    def attentions(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "layers heads _ _"]]:
+    def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities, computed in company."""
         return self.inner.attentions([*self.company, *rows])[len(self.company) :]
 

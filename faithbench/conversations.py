@@ -140,6 +140,17 @@ def together(askings: Mapping[K, Asking[T]]) -> Conversation[dict[K, Outcome[T]]
     }
 
 
+def alone(asking: Asking[T]) -> Conversation[T]:
+    """Runs one component.
+
+    Raises:
+        Exception: what it raised.
+    """
+    one = _Running(asking, Question)
+    yield from _pump([one])
+    return _ended(one)
+
+
 def gather(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
     """What several questioners within a component come to, in their order; all their open questions at once.
 
@@ -148,10 +159,7 @@ def gather(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
     """
     running = [_Running(asking) for asking in askings]
     yield from _inside(running)
-    for one in running:
-        if one.error is not None:
-            raise one.error
-    return [one.value for one in running]  # type: ignore[misc]  # all have ended
+    return [_ended(one) for one in running]
 
 
 def relay(asking: Asking[T], answer: Callable[[Question | Explain], Asking[Any]]) -> Asking[T]:
@@ -162,9 +170,7 @@ def relay(asking: Asking[T], answer: Callable[[Question | Explain], Asking[Any]]
         answered = [_Running(answer(question)) for question in one.open]
         yield from _inside(answered)
         one.advance([each.value if each.error is None else each.error for each in answered])
-    if one.error is not None:
-        raise one.error
-    return one.value  # type: ignore[return-value]  # it has ended
+    return _ended(one)
 
 
 def answering(asking: Asking[T], explain: Callable[[Explain], Asking[Attribution]]) -> Asking[T]:
@@ -181,6 +187,12 @@ def on(variant: Variant | None, asking: Asking[T]) -> Asking[T]:
 
 def _handed_on(question: Question | Explain) -> Asking[Any]:
     return (yield question)
+
+
+def _ended(one: _Running[T]) -> T:
+    if one.error is not None:
+        raise one.error
+    return one.value  # type: ignore[return-value]  # it has ended
 
 
 def _told(error: Exception) -> str:

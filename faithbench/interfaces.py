@@ -15,14 +15,23 @@ for a model), `without(split)` (its texts without what was planted, to check tha
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from faithbench.conversations import Asking
-from faithbench.questions import Gradient, Point
-from faithbench.types import Attribution, Example, Measurement, Text
+from faithbench.questions import Gradient, Point, Row
+from faithbench.tasks import Task
+from faithbench.types import Attribution, Example, Measurement, Target, Text
+
+if TYPE_CHECKING:  # torch takes a second to load, and these are descriptions
+    import torch
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from faithbench.architectures import Architecture
 
 
 class Dataset(Protocol):
@@ -37,9 +46,9 @@ class Dataset(Protocol):
 
 
 class Explainer(Protocol):
-    """Says of one text how much each token mattered for a class."""
+    """Says of one text how much each token mattered for a target."""
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution] | Attribution:
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution] | Attribution:
         """A generator: yields questions to the model, receives their answers, returns an attribution."""
 
 
@@ -51,35 +60,55 @@ class Metric(Protocol):
 
 
 class Classifier(Protocol):
-    """A model that answers. Rows are token ids without padding; answers come in the order of the rows.
+    """A model that answers. Rows are without padding; answers come in the order of the rows.
 
     Those that answer raise `MemoryError` when the batch was too large (the engine then makes it smaller) and
     `faithbench.errors.QuestionError` when the model cannot answer such a question at all.
     """
 
-    classes: int
+    classes: int  # outputs, whatever they mean
     batch_tokens: int  # how many tokens, padding included, a batch of `logits` should hold
     gradient_cost: int  # how many rows of `logits` a row of the other questions needs the memory of
+    reads_embeddings: bool  # whether `logits` reads the embeddings of rows that have some
+
+    @property
+    def task(self) -> Task:
+        """What the model says of a text."""
 
     def encode(self, example: Example) -> Text:
         """The text as the model reads it, cut to its limit."""
 
-    def logits(
-        self, rows: Sequence[Int[np.ndarray, "_"]], places: Sequence[Float[np.ndarray, "_ d"]] | None = None, /
-    ) -> Float[np.ndarray, "rows classes"]:
-        """Logits. A token of id `HIDDEN` keeps its place, unseen by all; `places` are read instead of embeddings."""
+    def logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
+        """Logits, of the outputs that the rows name; either all rows name as many, or none does."""
 
-    def embed(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "_ d"]]:
+    def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "_ d"]]:
         """What the embedding module gives."""
 
     def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
-        """Gradients of one logit a point at the embeddings, under rules (see `Gradients`)."""
+        """Gradients of one target a point at the embeddings, under rules (see `Gradients`)."""
 
-    def attentions(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "layers heads _ _"]]:
+    def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities."""
 
     def fingerprint(self) -> str:
         """A hash of everything that its numbers depend on."""
+
+
+class WhiteBox(Classifier, Protocol):
+    """A classifier that lets components look inside: what variants, `Inside` and their like may rely on."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    device: "torch.device"
+    max_length: int  # tokens of the longest text
+    architecture: "Architecture"
+    embeddings: "nn.Module"  # what it gives, after its LayerNorm, is what explanations speak of
+
+    def embedded(self, ids: "Tensor") -> "Tensor":
+        """What the embedding module gives for token ids [rows, tokens]: [rows, tokens, d]."""
+
+    def reading(self, embeddings: "Tensor") -> AbstractContextManager[None]:
+        """Within it, the model reads these embeddings [rows, tokens, d], whatever ids it is given."""
 
 
 class Model(Protocol):

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from faithbench.types import Text
+from faithbench.types import Target, Text
 
 HIDDEN = -1  # for `Logits.fill`: the token stays where it is, but nothing may attend to it
 GONE = -2  # for `Logits.fill`: the token is deleted, and what follows moves up
@@ -24,11 +24,13 @@ class Logits:
         keep: a row for each variant.
         fill: id of the token that replaces, or one for each place of each variant; None for the mask token; `HIDDEN` or
             `GONE` for tokens that are not replaced but taken away.
+        outputs: numbers of the outputs wanted, in the order wanted; None for all that the text is about.
     """
 
     text: Text
     keep: Bool[np.ndarray, "variants tokens"]
     fill: int | Int[np.ndarray, "variants tokens"] | None = None
+    outputs: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_rows("keep", self.keep, self.text)
@@ -70,14 +72,13 @@ class Embeddings:
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Gradient of the target's logit with respect to the embeddings of the text, after the embedding LayerNorm.
+    """Gradient of the target's value with respect to the embeddings of the text, after the embedding LayerNorm.
 
     Answer: `Gradient`; with `share` a list of them, one for each point.
 
     Args:
         text: which.
-        target: the class whose logit is meant.
-        against: subtract this class's logit from it: what speaks for the one rather than the other.
+        target: whose value is meant: a logit, or by how much one exceeds another.
         under: the rules of the backward pass: `"module:Class"` of a context manager such as `FROZEN`; "" for none.
         share: points to take it at, token by token: fill's embedding + share · (text's embedding − fill's); each
             `share` in [0, 1]. None for the text itself.
@@ -85,13 +86,13 @@ class Gradients:
     """
 
     text: Text
-    target: int
-    against: int | None = None
+    target: Target
     under: str = ""
     share: Float[np.ndarray, "points tokens"] | None = None
     fill: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "target", Target.of(self.target))
         if self.share is not None:
             _check_rows("share", self.share, self.text)
 
@@ -167,24 +168,48 @@ class Explain:
     """
 
     text: Text
-    target: int
+    target: Target
     variant: Variant | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", Target.of(self.target))
 
-@dataclass(frozen=True, eq=False)
-class Point:
-    """A row of `Gradients`, as a classifier sees it; `share` None for the text itself."""
+
+class Row(NamedTuple):
+    """One row that goes to a model, as a classifier is given it; no padding.
+
+    Args:
+        ids: of the tokens; `HIDDEN` for one that keeps its place, unseen by all.
+        types: token types; None where the model is left its default.
+        embeddings: what the embedding module is to have given, in place of what it gives for the ids.
+        outputs: numbers of the outputs that are wanted; None for all.
+    """
 
     ids: Int[np.ndarray, "tokens"]
-    target: int
-    against: int | None = None
+    types: Int[np.ndarray, "tokens"] | None = None
+    embeddings: Float[np.ndarray, "tokens d"] | None = None
+    outputs: tuple[int, ...] | None = None
+
+
+class Point(NamedTuple):
+    """A row of `Gradients`, as a classifier is given it.
+
+    Args:
+        row: the text.
+        target: whose value is meant.
+        share: where between the fill's embedding and its own each token is; None for the text itself.
+        fill: id of the token that paths begin at.
+    """
+
+    row: Row
+    target: Target
     share: Float[np.ndarray, "tokens"] | None = None
     fill: int = 0
 
 
 @dataclass(frozen=True)
 class Gradient:
-    """The answer to `Gradients`: where it was taken, what it is, and the target's logit there, less `against`'s."""
+    """The answer to `Gradients`: where it was taken, what it is, and the target's value there."""
 
     embeddings: Float[np.ndarray, "tokens d"]
     gradient: Float[np.ndarray, "tokens d"]

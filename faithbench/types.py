@@ -2,14 +2,55 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 SPLITS = ("train", "validation", "test")  # of every data set
+Link = Literal["softmax", "sigmoid", "identity"]  # from logits to what a model says: one class, labels, a value
 Span = tuple[int, int]  # characters [start, end)
 Segment = tuple[int, int, int]  # characters [start, end), and the class that they were taken from
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is explained: an output of the model, or by how much it exceeds another.
+
+    It stands for the output's number wherever an index is wanted, as in `logits[:, target]`, and one that is against
+    nothing equals its number.
+
+    Args:
+        output: number of a class, a label, a value or a candidate.
+        against: the output that is subtracted; None for none.
+    """
+
+    output: int
+    against: int | None = None
+
+    @classmethod
+    def of(cls, target: "Target | int") -> "Target":
+        """A target; of a number, that output alone."""
+        return target if isinstance(target, Target) else cls(int(target))
+
+    def __index__(self) -> int:
+        return self.output
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Target):
+            return (self.output, self.against) == (other.output, other.against)
+        return self.against is None and isinstance(other, (int, np.integer)) and self.output == int(other)
+
+    def __hash__(self) -> int:
+        return hash(self.output if self.against is None else (self.output, self.against))
+
+    def __str__(self) -> str:
+        return str(self.output) if self.against is None else f"{self.output}, not {self.against}"
+
+    def value(self, logits: Float[np.ndarray, "*rows outputs"]) -> Float[np.ndarray, "*rows"]:
+        """The output's logit, less that of the output against; in double precision."""
+        own: Float[np.ndarray, "*rows"] = logits[..., self.output].astype(np.float64)
+        return own if self.against is None else own - logits[..., self.against]
 
 
 @dataclass(frozen=True)
@@ -33,7 +74,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Text:
-    """One text as a model reads it. Every array has one entry per token, special tokens included, no padding."""
+    """One text as a model reads it. Every array has one entry per token, special tokens included, no padding.
+
+    `types` are the token types of models that tell the parts of a pair apart by them. The head reads the position
+    `read`, and `link` leads from its logits to what the model says. Where the model has more outputs than are of
+    interest, `outputs` are those that it is asked for, and they are counted from 0 in their order.
+    """
 
     id: str
     ids: Int[np.ndarray, "tokens"]
@@ -51,6 +97,10 @@ class Text:
     source: str = ""  # the text as people write it, uncut
     pad_id: int = 0
     vocabulary: Int[np.ndarray, "_"] | None = None  # content tokens of the data, as often as they occur, to draw from
+    types: Int[np.ndarray, "tokens"] | None = None
+    read: int = 0
+    link: Link = "softmax"
+    outputs: tuple[int, ...] | None = None
 
     @property
     def content(self) -> Int[np.ndarray, "content"]:
@@ -70,11 +120,14 @@ class Attribution:
     """
 
     text_id: str
-    target: int
+    target: Target
     scores: Float[np.ndarray, "tokens"]
     notes: Mapping[str, float] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
     standard_errors: Float[np.ndarray, "tokens"] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", Target.of(self.target))
 
 
 @dataclass(frozen=True)
@@ -92,7 +145,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Record:
-    """One measured value with everything that made it. All fields before `target` together are its identity."""
+    """One measured value with everything that made it. All fields before `value` together are its identity.
+
+    It belongs to a `unit`: the id of a text, or of whatever else has been measured.
+    """
 
     dataset: str
     dataset_fingerprint: str
@@ -101,8 +157,8 @@ class Record:
     explainer: str
     metric: str
     version: str
-    text_id: str
-    target: int
+    unit: str
+    target: Target
     value: float
     parts: tuple[float, ...]
     weight: float
@@ -110,5 +166,5 @@ class Record:
     rows: int
     error: str | None = None
 
-
-Row = Mapping[str, Any]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", Target.of(self.target))

@@ -10,5 +10,5 @@ from jaxtyping import install_import_hook
 CHECKED = ["types", "questions", "models.frozen", "architectures", "bcos.convert"]
 
 torch.set_num_threads(1)
-install_import_hook([f"faithbench.{name}" for name in CHECKED], "beartype.beartype")
-install_import_hook(["faithbench_explainers", "faithbench_metrics"], "beartype.beartype")
+install_import_hook([f"faithbench.{name}" for name in CHECKED], "shapes.checked")
+install_import_hook(["faithbench_explainers", "faithbench_metrics"], "shapes.checked")

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.questions import Attentions
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 
 VARIANTS = ("raw", "rollout", "flow")
 Layers = Float[np.ndarray, "layers tokens tokens"]
@@ -18,12 +18,12 @@ Layers = Float[np.ndarray, "layers tokens tokens"]
 
 @dataclass(frozen=True)
 class Attention:
-    """How much the first token, which the head reads, attends to each token; in [0, 1], the same for every class.
+    """How much the token that the head reads attends to each token; in [0, 1], the same for every target.
 
     Args:
         variant: `raw` is the mean over layers and heads. The others take each layer's mean over heads, add the identity
             for the residual connection and normalise rows; `rollout` multiplies these matrices, which sums the products
-            along all paths from the first token down to a token; `flow` takes the path with the largest product.
+            along all paths from the token read down to a token; `flow` takes the path with the largest product.
     """
 
     variant: str = "raw"
@@ -32,12 +32,14 @@ class Attention:
     def __post_init__(self) -> None:
         check_choice("variant", self.variant, VARIANTS)
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         layers: Float[np.ndarray, "layers heads tokens tokens"] = yield Attentions(text)
         mean = layers.mean(axis=1)
         if self.variant == "raw":
-            return Attribution(text.id, target, mean.mean(axis=0)[0])
-        return Attribution(text.id, target, flow(mean) if self.variant == "flow" else rollout(mean)[0])
+            return Attribution(text.id, target, mean.mean(axis=0)[text.read])
+        return Attribution(
+            text.id, target, flow(mean, text.read) if self.variant == "flow" else rollout(mean)[text.read]
+        )
 
 
 def with_residual(layers: Layers) -> Layers:
@@ -53,9 +55,9 @@ def rollout(layers: Layers) -> Float[np.ndarray, "tokens tokens"]:
     return product
 
 
-def flow(layers: Layers) -> Float[np.ndarray, "tokens"]:
-    """From the first token down to each token: the product along the path where it is largest."""
-    best = np.eye(layers.shape[-1])[0]
+def flow(layers: Layers, read: int = 0) -> Float[np.ndarray, "tokens"]:
+    """From the token that is read down to each token: the product along the path where it is largest."""
+    best = np.eye(layers.shape[-1])[read]
     for layer in with_residual(layers)[::-1]:
         best = (best[:, None] * layer).max(axis=0)
     return best

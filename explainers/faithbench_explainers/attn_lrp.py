@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from faithbench.conversations import Asking
 from faithbench.questions import ATTN_LRP, Gradient, Gradients
-from faithbench.types import Attribution, Text
-from faithbench_explainers.objective import rival
+from faithbench.types import Attribution, Target, Text
+from faithbench_explainers.objective import objective
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class AttnLRP:
 
     contrastive: bool = False
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        against = yield from rival(text, target, self.contrastive)
-        answer: Gradient = yield Gradients(text, target, against, under=ATTN_LRP)
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        aim = yield from objective(text, target, self.contrastive)
+        answer: Gradient = yield Gradients(text, aim, under=ATTN_LRP)
         return Attribution(text.id, target, (answer.embeddings * answer.gradient).sum(axis=-1))

@@ -6,8 +6,8 @@ import numpy as np
 
 from faithbench.conversations import Asking
 from faithbench.questions import FROZEN, Gradient, Gradients
-from faithbench.types import Attribution, Text
-from faithbench_explainers.objective import rival
+from faithbench.types import Attribution, Target, Text
+from faithbench_explainers.objective import objective
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Bcos:
 
     contrastive: bool = False
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        against = yield from rival(text, target, self.contrastive)
-        answer: Gradient = yield Gradients(text, target, against, under=FROZEN)
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        aim = yield from objective(text, target, self.contrastive)
+        answer: Gradient = yield Gradients(text, aim, under=FROZEN)
         products = answer.embeddings.astype(np.float64) * answer.gradient
         scores = products.sum(axis=-1)
         return Attribution(text.id, target, scores, notes={"completeness_gap": answer.logit - float(scores.sum())})

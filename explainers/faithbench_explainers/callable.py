@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from faithbench.tokens import spread
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Callable:
         except ValueError:  # some built-in functions have none
             return False
 
-    def __call__(self, text: Text, target: int) -> Attribution:
-        given = {"targets": [target]} if self.class_sensitive else {}
+    def __call__(self, text: Text, target: Target) -> Attribution:
+        given = {"targets": [Target.of(target).output]} if self.class_sensitive else {}
         arrays = self.called([text.source], **given)
         if len(arrays) != 1:
             raise ValueError(f"{self.function} gave {len(arrays)} arrays for 1 text")

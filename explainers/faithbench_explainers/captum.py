@@ -8,7 +8,7 @@ from faithbench.conversations import Asking
 from faithbench.parameters import check_choice, check_seed
 from faithbench.plugins import spec
 from faithbench.questions import Inside
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.bridges.library import attribution, check_installed, parse
 
 CHECK = "faithbench_explainers.bridges.captum:check_method"
@@ -50,8 +50,8 @@ class Captum:
         resolve_name(CHECK)(name, arguments, self.over)
         object.__setattr__(self, "method", spec.write(name, arguments))
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         name, arguments = parse("method", self.method)
         asked: dict[str, Any] = {"method": name, "arguments": arguments, "over": self.over}
-        scores = yield Inside(text, LOOK, {**asked, "target": target, "seed": self.seed})
+        scores = yield Inside(text, LOOK, {**asked, "target": Target.of(target).output, "seed": self.seed})
         return attribution(text, target, scores, f"captum's {name}")

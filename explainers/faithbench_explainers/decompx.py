@@ -8,8 +8,8 @@ from jaxtyping import Float
 from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.questions import Inside, Logits
-from faithbench.types import Attribution, Text
-from faithbench_explainers.objective import rival, value
+from faithbench.types import Attribution, Target, Text
+from faithbench_explainers.objective import objective
 
 TABLE = "faithbench_explainers.decomposition.propagation:table"
 BIAS_SPLITS = ("dot", "dimension")
@@ -43,14 +43,14 @@ class DecompX:
         check_choice("bias_split", self.bias_split, BIAS_SPLITS)
         check_choice("value_bias", self.value_bias, VALUE_BIASES)
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        against = yield from rival(text, target, self.contrastive)
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        aim = yield from objective(text, target, self.contrastive)
         table: Float[np.ndarray, "tokens classes"]
         logits: Float[np.ndarray, "1 classes"]
         table, logits = yield (
             Inside(text, TABLE, {"bias_split": self.bias_split, "value_bias": self.value_bias}),
             Logits(text, np.ones((1, len(text)), dtype=bool)),
         )
-        scores = value(table, target, against)
-        gap = float(value(logits, target, against)[0] - scores.sum())
+        scores = aim.value(table)
+        gap = float(aim.value(logits)[0] - scores.sum())
         return Attribution(text.id, target, scores, notes={"completeness_gap": gap})

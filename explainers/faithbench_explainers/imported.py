@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 
 
 @dataclass(frozen=True)
@@ -25,5 +25,5 @@ class Imported:
             if not isinstance(value, str) or not value.strip() or not value.isprintable():
                 raise ValueError(f"{key}={value!r} is not allowed; it must be a text on one line, such as mymethod.")
 
-    def __call__(self, text: Text, target: int) -> Attribution:
+    def __call__(self, text: Text, target: Target) -> Attribution:
         raise ValueError("no attribution of this text was imported")

@@ -7,9 +7,9 @@ import numpy as np
 from faithbench.conversations import Asking
 from faithbench.parameters import check_count
 from faithbench.questions import Embeddings, Gradient, Gradients, Logits
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.objective import rival, value
+from faithbench_explainers.objective import objective
 from faithbench_explainers.quadrature import gauss_legendre
 
 
@@ -34,8 +34,8 @@ class IntegratedGradients:
         check_count("n_steps", self.n_steps, 1000)
         check_baseline(self.baseline)
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        against = yield from rival(text, target, self.contrastive)
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        aim = yield from objective(text, target, self.contrastive)
         fill = fill_of(text, self.baseline)
         nodes, weights = gauss_legendre(self.n_steps)
         ends = np.array([[True], [False]]) & np.ones(len(text), dtype=bool)
@@ -43,11 +43,11 @@ class IntegratedGradients:
         asked = (
             Embeddings(text, ends, fill),
             Logits(text, ends, fill),
-            Gradients(text, target, against, "", points, fill),
+            Gradients(text, aim, "", points, fill),
         )
         (own, base), logits, gradients = yield asked
         found: list[Gradient] = gradients
         mean = sum(weight * each.gradient.astype(np.float64) for weight, each in zip(weights, found, strict=True))
         scores = ((own - base) * mean).sum(axis=-1)
-        there, start = value(logits, target, against)
+        there, start = aim.value(logits)
         return Attribution(text.id, target, scores, notes={"completeness_gap": float(there - start - scores.sum())})

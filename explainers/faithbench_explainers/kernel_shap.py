@@ -12,9 +12,9 @@ from faithbench.conversations import Asking
 from faithbench.draws import generator
 from faithbench.parameters import check_count, check_seed
 from faithbench.questions import Logits
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.objective import rival, value
+from faithbench_explainers.objective import objective
 
 Coalitions = Bool[np.ndarray, "coalitions players"]
 Weights = Float[np.ndarray, "coalitions"]
@@ -48,15 +48,15 @@ class KernelShap:
         check_baseline(self.baseline)
         check_seed(self.seed)
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        against = yield from rival(text, target, self.contrastive)
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        aim = yield from objective(text, target, self.contrastive)
         content = text.content
         coalitions, weights = self.coalitions(text)
         keep = np.ones((2 + len(coalitions), len(text)), dtype=bool)
         keep[0, content] = False
         keep[2:, content] = coalitions
         logits: Float[np.ndarray, "variants classes"] = yield Logits(text, keep, fill_of(text, self.baseline))
-        values = value(logits, target, against)
+        values = aim.value(logits)
         scores = np.zeros(len(text))
         scores[content] = solve(coalitions, weights, values[2:] - values[0], values[1] - values[0])
         return Attribution(text.id, target, scores)

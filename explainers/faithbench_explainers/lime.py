@@ -10,7 +10,7 @@ from faithbench.draws import generator
 from faithbench.parameters import check_choice, check_count, check_positive, check_seed
 from faithbench.probability import probabilities
 from faithbench.questions import Logits
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
 from faithbench_explainers.ridge import best_features, largest_weights, ridge
 
@@ -52,14 +52,14 @@ class LIME:
         check_positive("kernel_width", self.kernel_width)
         check_choice("feature_selection", self.feature_selection, SELECTIONS)
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         content = text.content
         masks = np.concatenate([np.ones((1, len(content)), dtype=bool), self.masks(text)])
         keep = np.ones((len(masks), len(text)), dtype=bool)
         keep[:, content] = masks
         logits: Float[np.ndarray, "variants classes"] = yield Logits(text, keep, fill_of(text, self.baseline))
         scores = np.zeros(len(text))
-        scores[content] = self.coefficients(masks, probabilities(logits)[:, target])
+        scores[content] = self.coefficients(masks, probabilities(logits, text.link)[:, target])
         return Attribution(text.id, target, scores)
 
     def masks(self, text: Text) -> Bool[np.ndarray, "samples content"]:

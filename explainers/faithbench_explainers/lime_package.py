@@ -6,7 +6,7 @@ from typing import ClassVar
 from faithbench.conversations import Asking
 from faithbench.parameters import check_choice, check_count, check_positive, check_seed
 from faithbench.questions import Inside
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.bridges.library import attribution, check_installed
 
 LOOK = "faithbench_explainers.bridges.lime:scores"
@@ -45,6 +45,6 @@ class LimePackage:
         check_positive("kernel_width", self.kernel_width)
         check_choice("feature_selection", self.feature_selection, SELECTIONS)
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        scores = yield Inside(text, LOOK, {**asdict(self), "target": target})
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        scores = yield Inside(text, LOOK, {**asdict(self), "target": Target.of(target).output})
         return attribution(text, target, scores, "the package lime")

@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float
 from faithbench.conversations import Asking
 from faithbench.parameters import check_count
 from faithbench.questions import Logits
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.objective import rival, value
+from faithbench_explainers.objective import objective
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Occlusion:
         check_count("window", self.window, 1000)
         check_baseline(self.baseline)
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        against = yield from rival(text, target, self.contrastive)
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        aim = yield from objective(text, target, self.contrastive)
         content, covered = text.content, windows(len(text.content), self.window)
         keep = np.ones((len(covered) + 1, len(text)), dtype=bool)
         keep[1:, content] = ~covered
         logits: Float[np.ndarray, "variants classes"] = yield Logits(text, keep, fill_of(text, self.baseline))
-        values = value(logits, target, against)
+        values = aim.value(logits)
         scores = np.zeros(len(text))
         scores[content] = (values[0] - values[1:]) @ covered / covered.sum(axis=0)
         return Attribution(text.id, target, scores)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from faithbench.draws import generator
 from faithbench.parameters import check_seed
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 
 
 @dataclass(frozen=True)
@@ -22,5 +22,5 @@ class Random:
     def __post_init__(self) -> None:
         check_seed(self.seed)
 
-    def __call__(self, text: Text, target: int) -> Attribution:
+    def __call__(self, text: Text, target: Target) -> Attribution:
         return Attribution(text.id, target, generator(text, seed=self.seed).random(len(text)))

@@ -6,8 +6,8 @@ import numpy as np
 
 from faithbench.conversations import Asking
 from faithbench.questions import Gradient, Gradients
-from faithbench.types import Attribution, Text
-from faithbench_explainers.objective import rival
+from faithbench.types import Attribution, Target, Text
+from faithbench_explainers.objective import objective
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Saliency:
 
     contrastive: bool = False
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        against = yield from rival(text, target, self.contrastive)
-        answer: Gradient = yield Gradients(text, target, against)
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        aim = yield from objective(text, target, self.contrastive)
+        answer: Gradient = yield Gradients(text, aim)
         return Attribution(text.id, target, np.abs(answer.gradient).sum(axis=-1))

@@ -8,7 +8,7 @@ from faithbench.conversations import Asking
 from faithbench.parameters import check_seed
 from faithbench.plugins import spec
 from faithbench.questions import Inside
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.bridges.library import attribution, check_installed, parse
 
 CHECK = "faithbench_explainers.bridges.shap:check_explainer"
@@ -40,8 +40,8 @@ class Shap:
         resolve_name(CHECK)(name, arguments)
         object.__setattr__(self, "explainer", spec.write(name, arguments))
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         name, arguments = parse("explainer", self.explainer)
-        asked = {"explainer": name, "arguments": arguments, "target": target, "seed": self.seed}
+        asked = {"explainer": name, "arguments": arguments, "target": Target.of(target).output, "seed": self.seed}
         scores = yield Inside(text, LOOK, asked)
         return attribution(text, target, scores, f"shap's {name}")

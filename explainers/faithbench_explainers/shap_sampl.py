@@ -9,9 +9,9 @@ from faithbench.conversations import Asking
 from faithbench.draws import generator
 from faithbench.parameters import check_choice, check_count, check_seed
 from faithbench.questions import Logits
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.objective import rival, value
+from faithbench_explainers.objective import objective
 
 PROTOCOLS = ("strict", "paper")
 
@@ -47,8 +47,8 @@ class ShapSampl:
             raise ValueError(f"n_permutations={self.n_permutations!r} is not allowed with antithetic; it must be even.")
         check_choice("protocol", self.protocol, PROTOCOLS)
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        against = yield from rival(text, target, self.contrastive)
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        aim = yield from objective(text, target, self.contrastive)
         players = text.content if self.protocol == "strict" else np.arange(len(text))
         orders = self.orders(text, len(players))
         places = np.argsort(orders, axis=1)  # of each player in each order
@@ -57,7 +57,7 @@ class ShapSampl:
         keep[0, players] = False
         keep[2:, players] = joined.reshape(-1, len(players))
         logits: Float[np.ndarray, "variants classes"] = yield Logits(text, keep, fill_of(text, self.baseline))
-        values = value(logits, target, against)
+        values = aim.value(logits)
         ends = np.tile(values[:2], (len(orders), 1))
         steps = np.diff(np.column_stack([ends[:, :1], values[2:].reshape(joined.shape[:2]), ends[:, 1:]]), axis=1)
         changes = np.take_along_axis(steps, places, axis=1)

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from faithbench.conversations import Asking
 from faithbench.parameters import check_choice, check_count
 from faithbench.questions import Embeddings, Gradient, Gradients, Logits
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
-from faithbench_explainers.objective import rival, value
+from faithbench_explainers.objective import objective
 from faithbench_explainers.quadrature import gauss_legendre
 
 AGGREGATIONS = ("sum", "l2")
@@ -44,25 +44,23 @@ class SIG:
         if self.aggregation == "l2" and not self.n_steps:
             raise ValueError("aggregation='l2' needs n_steps, such as 50: the exact form has no dimensions.")
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
-        against = yield from rival(text, target, self.contrastive)
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        aim = yield from objective(text, target, self.contrastive)
         fill = fill_of(text, self.baseline)
         without = ~np.eye(len(text), dtype=bool)
         logits: Float[np.ndarray, "variants classes"] = yield Logits(
             text, np.concatenate([np.ones((1, len(text)), dtype=bool), without]), fill
         )
-        values = value(logits, target, against)
+        values = aim.value(logits)
         exact = values[0] - values[1:]
         if not self.n_steps:
             return Attribution(text.id, target, exact)
-        vectors = yield from self.integrals(text, target, against, fill)
+        vectors = yield from self.integrals(text, aim, fill)
         sums = vectors.sum(axis=-1)
         scores = sums if self.aggregation == "sum" else np.linalg.norm(vectors, axis=-1)
         return Attribution(text.id, target, scores, notes={"completeness_gap": float(np.abs(sums - exact).max())})
 
-    def integrals(
-        self, text: Text, target: int, against: int | None, fill: int
-    ) -> Asking[Float[np.ndarray, "tokens d"]]:
+    def integrals(self, text: Text, aim: Target, fill: int) -> Asking[Float[np.ndarray, "tokens d"]]:
         """(e_t − b_t) · mean gradient at e_t, dimension by dimension; one token's path at a time bounds the memory."""
         nodes, weights = gauss_legendre(self.n_steps)
         ends = np.array([[True], [False]]) & np.ones(len(text), dtype=bool)
@@ -71,7 +69,7 @@ class SIG:
         for token in range(len(text)):
             points = np.ones((len(nodes), len(text)))
             points[:, token] = nodes
-            found: list[Gradient] = yield Gradients(text, target, against, "", points, fill)
+            found: list[Gradient] = yield Gradients(text, aim, "", points, fill)
             mean = sum(weight * each.gradient[token] for weight, each in zip(weights, found, strict=True))
             vectors[token] = (own[token] - base[token]) * mean
         return vectors

@@ -8,7 +8,7 @@ import numpy as np
 
 from faithbench.conversations import Asking, ask
 from faithbench.plugins import spec
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Words:
         """As the explainer of pieces."""
         return int(getattr(self.inner, "version", 1))
 
-    def __call__(self, text: Text, target: int) -> Asking[Attribution]:
+    def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         found: Attribution = yield from ask(self.inner, text, target)
         errors = found.standard_errors
         return replace(

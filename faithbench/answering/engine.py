@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from faithbench.answering.rows import Key, Lane, Row, rows_of
+from faithbench.answering.rows import Asked, Key, Lane, rows_of
 from faithbench.conversations import Answer, Conversation
 from faithbench.errors import QuestionError, UserError
 from faithbench.interfaces import Classifier
@@ -26,6 +26,7 @@ from faithbench.questions import (
     On,
     Point,
     Question,
+    Row,
     Variant,
 )
 
@@ -51,7 +52,7 @@ class _Open(Generic[T]):
     conversation: Conversation[T]
     questions: tuple[Question, ...] = ()
     keys: list[list[Key]] = field(default_factory=list)
-    todo: dict[Lane, dict[Key, Row]] = field(default_factory=dict)
+    todo: dict[Lane, dict[Key, Asked]] = field(default_factory=dict)
     known: dict[Key, tuple[Any, float]] = field(default_factory=dict)
     length: int = 0
 
@@ -124,7 +125,7 @@ class Engine:
     @staticmethod
     def _forget(item: _Open[T]) -> None:
         """Keeps logits, which are small and asked again; attention and gradients have been handed over."""
-        item.known = {key: value for key, value in item.known.items() if key[0] == _LOGITS}
+        item.known = {key: value for key, value in item.known.items() if _plain_logits(key[0])}
 
     def _expand(self, item: _Open[T], question: Question) -> None:
         lane, rows = rows_of(question)
@@ -140,11 +141,17 @@ class Engine:
         item.keys.append(keys)
         self.counts.asked += len(keys)
 
-    def _problem(self, row: Row) -> str | None:
+    def _problem(self, asked: Asked) -> str | None:
         """Why a row cannot be answered by any model of so many classes."""
-        named = (row.target, row.against) if isinstance(row, Point) else ()
-        wrong = next((c for c in named if c is not None and not 0 <= c < self.model.classes), None)
-        return None if wrong is None else f"target {wrong} is not one of {self.model.classes} classes"
+        if isinstance(asked, Inside):
+            return None
+        outputs = (asked.row if isinstance(asked, Point) else asked).outputs
+        if wrong := [c for c in outputs or () if not 0 <= c < self.model.classes]:
+            return f"output {wrong[0]} is not one of {self.model.classes} classes"
+        count = self.model.classes if outputs is None else len(outputs)
+        named = (asked.target.output, asked.target.against) if isinstance(asked, Point) else ()
+        wrong = [c for c in named if c is not None and not 0 <= c < count]
+        return f"target {wrong[0]} is not one of {count} classes" if wrong else None
 
     def _answer(self, item: _Open[T], index: int) -> Answer:
         question = item.questions[index]
@@ -172,7 +179,7 @@ class Engine:
         except QuestionError as error:
             values, seconds = [error] * len(rows), 0.0
         except MemoryError as error:
-            if len(rows) == 1 and lane != _LOGITS:
+            if len(rows) == 1 and not _plain_logits(lane):
                 refusal = QuestionError(f"a text of {batch[0][0].length} tokens does not fit into memory")
                 values, seconds = [refusal], 0.0
             elif len(rows) == 1:
@@ -193,14 +200,14 @@ class Engine:
     def _pack(self, active: Sequence[_Open[T]], lane: Lane) -> list[tuple[_Open[T], list[Key]]]:
         """Fills a batch with rows of the leader's length, then of the nearest lengths."""
         leader = active[0]
-        budget = self.batch_tokens // (1 if lane[0] in (Logits, LogitsAt) else self.model.gradient_cost)
+        budget = self.batch_tokens // (1 if lane.kind in (Logits, LogitsAt) else self.model.gradient_cost)
         others = sorted((i for i in active if lane in i.todo), key=lambda i: abs(i.length - leader.length))
         batch: list[tuple[_Open[T], list[Key]]] = []
         longest = rows = tokens = 0
         for item in others:
             width = max(longest, item.length)
             fit = min(max(budget // width - rows, 0 if rows else 1), len(item.todo[lane]))
-            fit = min(fit, 1 - rows) if lane[0] is Inside else fit
+            fit = min(fit, 1 - rows) if lane.kind is Inside else fit
             padding = width * (rows + fit) - tokens - fit * item.length
             if fit <= 0 or padding > MAX_PADDING * width * (rows + fit):
                 break
@@ -208,10 +215,10 @@ class Engine:
             longest, rows, tokens = width, rows + fit, tokens + fit * item.length
         return batch
 
-    def _ask(self, lane: Lane, rows: Sequence[Row]) -> Sequence[Any]:
-        kind, under, variant = lane
+    def _ask(self, lane: Lane, rows: Sequence[Any]) -> Sequence[Any]:
+        kind, under, variant, _ = lane
         if variant is None:
-            return self._ask_model(kind, under, rows, UserError if lane == _LOGITS else QuestionError)
+            return self._ask_model(kind, under, rows, UserError if kind is Logits else QuestionError)
         try:
             with self._variant(variant):
                 return self._ask_model(kind, under, rows, QuestionError)
@@ -229,14 +236,14 @@ class Engine:
         return self._variants[variant]
 
     def _ask_model(
-        self, kind: type[Question], under: str, rows: Sequence[Row], refusal: type[Exception]
+        self, kind: type[Question], under: str, rows: Sequence[Any], refusal: type[Exception]
     ) -> Sequence[Any]:
         if kind is Logits:
             logits = self.model.logits(rows)
             _check_finite(logits, "logits", refusal)
             return list(logits)
         if kind is LogitsAt:
-            logits = self._logits_at(*zip(*rows, strict=True))
+            logits = self._logits_at(rows)
             _check_finite(logits, "logits", refusal)
             return list(logits)
         if kind is Embeddings:
@@ -247,12 +254,11 @@ class Engine:
             return self.model.attentions(rows)
         return [self._look(question) for question in rows]
 
-    def _logits_at(self, ids: Sequence[Any], places: Sequence[Any]) -> Any:
+    def _logits_at(self, rows: Sequence[Row]) -> Any:
         """Logits at embeddings, which not every classifier can read."""
-        try:
-            return self.model.logits(ids, places)
-        except TypeError as error:
-            raise QuestionError(f"the model cannot be given embeddings ({error})") from error
+        if not self.model.reads_embeddings:
+            raise QuestionError("the model cannot be given embeddings")
+        return self.model.logits(rows)
 
     def _gradients(self, points: Sequence[Point], under: str) -> Sequence[Any]:
         """Gradients; rules that cannot be found or fail are the affair of whoever asked for them."""
@@ -282,7 +288,9 @@ class _Result(Generic[T]):
     value: T
 
 
-_LOGITS: Lane = (Logits, "", None)
+def _plain_logits(lane: Lane) -> bool:
+    """Rows that cost no more than a forward pass of the model as it is."""
+    return lane.kind is Logits and lane.variant is None
 
 
 def _checked(gradient: Any, under: str) -> Any:

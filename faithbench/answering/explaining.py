@@ -4,16 +4,27 @@ from dataclasses import replace
 
 import numpy as np
 
-from faithbench.conversations import Asking, Conversation, ask
+from faithbench.conversations import Asking, Conversation, alone, ask
 from faithbench.plugins.spec import Component
-from faithbench.questions import Logits
-from faithbench.types import Attribution, Text
+from faithbench.tasks import logits_of
+from faithbench.types import Attribution, Target, Text
 
 
-def explain(explainer: Component, text: Text, target: int, classes: int) -> Asking[Attribution]:
-    """One explanation, checked: a class that exists, a finite score for each token."""
-    if not 0 <= target < classes:
-        raise ValueError(f"target {target} is not one of {classes} classes")
+def explain(explainer: Component, text: Text, target: Target, outputs: int) -> Asking[Attribution]:
+    """One explanation, checked: of the target that was asked for, with a finite score for each token.
+
+    Args:
+        explainer: whose.
+        text: which.
+        target: what is explained.
+        outputs: how many the model has for this text.
+
+    Raises:
+        ValueError: there is no such output, or the explainer gave something else.
+    """
+    for output in (target.output, target.against):
+        if output is not None and not 0 <= output < outputs:
+            raise ValueError(f"target {output} is not one of {outputs} classes")
     attribution: Attribution = yield from ask(explainer.object, text, target)
     if attribution.target != target:
         raise ValueError(f"was asked about class {target} and speaks of class {attribution.target}")
@@ -31,5 +42,4 @@ def explain(explainer: Component, text: Text, target: int, classes: int) -> Aski
 
 def predict(text: Text) -> Conversation[int]:
     """The class that the model predicts."""
-    answers = yield (Logits(text, np.ones((1, len(text)), dtype=bool)),)
-    return int(answers[0].value[0].argmax())
+    return int((yield from alone(logits_of(text))).argmax())

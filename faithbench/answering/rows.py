@@ -1,49 +1,94 @@
 """The rows that a question comes to: what the classifier is given, and what tells one row from another."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from faithbench.questions import GONE, Embeddings, Gradients, Inside, Logits, LogitsAt, On, Point, Question, Variant
+from faithbench.questions import (
+    GONE,
+    Embeddings,
+    Gradients,
+    Inside,
+    Logits,
+    LogitsAt,
+    On,
+    Point,
+    Question,
+    Row,
+    Variant,
+)
 
-Lane = tuple[type[Question], str, Variant | None]  # kind, rules, variant of the model: rows of one can share a batch
-Key = tuple[Lane, tuple[Any, ...]]  # lane, and what tells its rows apart
-Row = Any  # what the classifier is given: token ids, with embeddings or not, a point, or the question itself
-Rows = Iterable[tuple[tuple[Any, ...], Row]]
+
+class Lane(NamedTuple):
+    """What rows must have in common to share a batch.
+
+    Args:
+        kind: of the question.
+        rules: of the backward pass, or which function looks inside; "" for none.
+        variant: of the model.
+        outputs: how many outputs are named; None where all are wanted.
+    """
+
+    kind: type[Question]
+    rules: str = ""
+    variant: Variant | None = None
+    outputs: int | None = None
+
+
+Key = tuple[Lane, tuple[Any, ...]]  # lane, and what tells its rows apart within a conversation
+Asked = Row | Point | Inside
+Rows = Iterable[tuple[tuple[Any, ...], Asked]]
 
 
 def rows_of(question: Question) -> tuple[Lane, Rows]:
     """The rows of a question, each with what tells it apart from others of its lane and text."""
     if isinstance(question, On):
-        (kind, rules, _), rows = rows_of(question.question)
-        return (kind, rules, question.variant), rows
-    kind, ids = type(question), question.text.ids
-    if isinstance(question, (Logits, Embeddings)):
-        return (kind, "", None), [((row.tobytes(),), row) for row in _masked(question)]
+        lane, rows = rows_of(question.question)
+        return lane._replace(variant=question.variant), rows
+    kind, text = type(question), question.text
+    if isinstance(question, Logits):
+        outputs = _named(question)
+        return Lane(kind, outputs=None if outputs is None else len(outputs)), _masked(question, outputs)
     if isinstance(question, LogitsAt):
-        return (kind, "", None), [((place.tobytes(),), (ids, place)) for place in question.embeddings]
+        outputs = text.outputs
+        rows = [((place.tobytes(),), Row(text.ids, text.types, place, outputs)) for place in question.embeddings]
+        return Lane(kind, outputs=None if outputs is None else len(outputs)), rows
     if isinstance(question, Gradients):
-        return (kind, question.under, None), [(_place(point), point) for point in _points(question)]
+        return Lane(kind, question.under), [(_place(point), point) for point in _points(question)]
     if isinstance(question, Inside):
-        return (kind, question.look, None), [((repr(sorted(question.arguments.items())), ids.tobytes()), question)]
-    return (kind, "", None), [((ids.tobytes(),), ids)]
+        return Lane(kind, question.look), [((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)]
+    whole = [((text.ids.tobytes(),), Row(text.ids, text.types))]
+    return Lane(kind), _masked(question, None) if isinstance(question, Embeddings) else whole
 
 
-def _masked(question: Logits | Embeddings) -> Iterable[np.ndarray]:
+def _named(question: Logits) -> tuple[int, ...] | None:
+    """The model's numbers of the outputs that a question wants, which counts them as its text does."""
+    every, wanted = question.text.outputs, question.outputs
+    return every if wanted is None else wanted if every is None else tuple(every[output] for output in wanted)
+
+
+def _masked(question: Logits | Embeddings, outputs: tuple[int, ...] | None) -> Rows:
     text, fill = question.text, question.fill
     if isinstance(fill, int) and fill == GONE:
-        return [text.ids[keep] for keep in question.keep]
-    return list(np.where(question.keep, text.ids, text.mask_id if fill is None else fill))
+        types = text.types
+        rows = [Row(text.ids[keep], None if types is None else types[keep], None, outputs) for keep in question.keep]
+        if types is not None:  # what is left of two variants may differ in these alone
+            return [((row.ids.tobytes(), outputs, row.types.tobytes()), row) for row in rows]  # type: ignore[union-attr]
+    else:
+        ids = np.where(question.keep, text.ids, text.mask_id if fill is None else fill)
+        rows = [Row(row, text.types, None, outputs) for row in ids]
+    return [((row.ids.tobytes(), outputs), row) for row in rows]
 
 
 def _points(question: Gradients) -> list[Point]:
     text = question.text
     fill = text.mask_id if question.fill is None else question.fill
     shares = [None] if question.share is None else list(question.share)
-    return [Point(text.ids, question.target, question.against, share, fill) for share in shares]
+    row = Row(text.ids, text.types, None, text.outputs)
+    return [Point(row, question.target, share, fill) for share in shares]
 
 
 def _place(point: Point) -> tuple[Any, ...]:
     where = () if point.share is None else (point.share.tobytes(), point.fill)
-    return (point.target, point.against, point.ids.tobytes(), *where)
+    return (point.target, point.row.ids.tobytes(), *where)

@@ -46,7 +46,7 @@ class Splits:
 
     def __init__(self, board: Board) -> None:
         self.known = board.manifest.get("datasets", {})
-        self.most = board.records.groupby(CELL)["text_id"].nunique().groupby("dataset").max().to_dict()
+        self.most = board.records.groupby(CELL)["unit"].nunique().groupby("dataset").max().to_dict()
         self.measured = set(board.records[["dataset", "metric"]].itertuples(index=False, name=None))
 
     def texts(self, dataset: str, limit: int | None) -> int:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from faithbench.errors import UserError
 from faithbench.plan import PLANS, Plan, plan_files, read_plan
-from faithbench.records.store import IDENTITY, Store
+from faithbench.records.results import UNIT
+from faithbench.records.store import IDENTITY, Store, read_part
 
 HOME = Path("leaderboards")
 CELL = ["dataset", "model", "explainer", "metric"]
@@ -93,7 +94,7 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
 
 def _check_records(folder: Path, records: pd.DataFrame) -> None:
     identity = IDENTITY["records"]
-    for name in identity:
+    for name in (name for name in identity if name not in UNIT[1:]):
         if not all(isinstance(value, str) for value in records[name].unique()):
             raise UserError(f"{folder} has a record whose {name} is no text.")
     for version in records["version"].unique():
@@ -101,18 +102,18 @@ def _check_records(folder: Path, records: pd.DataFrame) -> None:
             raise UserError(
                 f"{folder} has a record of version {version!r}; a version is two whole numbers, such as 1.1."
             )
-    parts = [pd.read_parquet(path, columns=identity) for path in sorted((folder / "records").glob("*.parquet"))]
-    every = pd.concat(parts, ignore_index=True)
+    parts = [read_part(path, "records") for path in sorted((folder / "records").glob("*.parquet"))]
+    every = pd.concat([part[identity] for part in parts], ignore_index=True)
     twice = every[every.duplicated()]
     if not twice.empty:
         cell = twice.iloc[0]
         raise UserError(
             f"{folder} has two records for one cell: {cell['metric']} of {cell['explainer']} on text "
-            f"{cell['text_id']!r} ({cell['model']} on {cell['dataset']})."
+            f"{cell['unit']!r} ({cell['model']} on {cell['dataset']})."
         )
 
 
 def texts_of(board: Board) -> dict[Cell, int]:
     """How many texts of each cell there are records of."""
-    counts = board.records.groupby(CELL)["text_id"].nunique().reset_index()
+    counts = board.records.groupby(CELL)["unit"].nunique().reset_index()
     return {(data, model, e, m): int(n) for data, model, e, m, n in counts.itertuples(index=False, name=None)}

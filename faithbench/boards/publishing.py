@@ -18,10 +18,10 @@ from faithbench.files import slug, write_whole
 from faithbench.paper.fill import paper_table
 from faithbench.plan import PLANS, plan_files, read_plan
 from faithbench.records.results import installed, named, read, short
-from faithbench.records.store import IDENTITY, Store
+from faithbench.records.store import ADDED, IDENTITY, Store
 from faithbench.tables.table import renderings
 
-COLUMNS = [*IDENTITY["records"], "target", "value", "weight", "error"]
+COLUMNS = [*IDENTITY["records"], "value", "weight", "error"]
 TABLES = {"table.md": "markdown", "table.csv": "csv"}
 MAX_BYTES = 1_000_000
 MAX_BOARD_BYTES = 2_000_000
@@ -186,7 +186,8 @@ def _packed(frame: pd.DataFrame) -> dict[str, bytes]:
 def _compact(frame: pd.DataFrame) -> bytes:
     """Records as a Parquet file without what tables do not need."""
     frame = frame.sort_values(COLUMNS[:-3], kind="stable")
-    table = pa.Table.from_pandas(frame[COLUMNS], preserve_index=False)
+    columns = [name for name in COLUMNS if name not in ADDED or frame[name].notna().any()]
+    table = pa.Table.from_pandas(frame[columns], preserve_index=False)
     table = table.set_column(table.column_names.index("value"), "value", table["value"].cast(pa.float32()))
     keeping = {metric for metric in frame["metric"].unique() if _keeps_parts(metric)}
     if keeping:

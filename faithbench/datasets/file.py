@@ -12,9 +12,11 @@ from typing import Any
 
 from faithbench.datasets.sources import read_parquet
 from faithbench.errors import UserError, unknown
-from faithbench.types import SPLITS, Example, Row, Segment, Span
+from faithbench.types import SPLITS, Example, Segment, Span
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
+
+Fields = Mapping[str, Any]  # a row of a file
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class File:
             return next((path / f"{split}{e}" for e in ENDINGS if (path / f"{split}{e}").is_file()), None)
         return path if split == "test" else None
 
-    def _rows(self, path: Path) -> Sequence[Row]:
+    def _rows(self, path: Path) -> Sequence[Fields]:
         rows = _read(path)
         if not rows:
             raise UserError(f"{path} has no rows.")
@@ -106,13 +108,13 @@ class File:
                 raise UserError(f"{path}: row {i + 1} has label {row[self.label]!r}; a label is a number or a name.")
         return rows
 
-    def _labels(self, row: Row) -> list[Any]:
+    def _labels(self, row: Fields) -> list[Any]:
         """The row's own label and those of its segments, as far as they can be read."""
         segments = _listed(row.get("segments"))
         inside = [part[2] for part in segments if isinstance(part, (list, tuple)) and len(part) == 3]
         return [row[self.label], *(label for label in inside if isinstance(label, (str, int, float)))]
 
-    def _example(self, path: Path, index: int, row: Row, numbers: dict[str, int]) -> Example:
+    def _example(self, path: Path, index: int, row: Fields, numbers: dict[str, int]) -> Example:
         text, label = row.get(self.text), row.get(self.label)
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{path}: row {index + 1} has an empty text.")

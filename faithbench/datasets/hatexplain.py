@@ -1,13 +1,14 @@
 """HateXplain: posts from Twitter and Gab with human rationales (Mathew et al. 2021, arXiv 2012.10289)."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 from faithbench.datasets.sources import HubFiles, parquet_rows
 from faithbench.errors import UserError
-from faithbench.types import Example, Row, Span
+from faithbench.types import Example, Span
 
 # The hub converts the original script to parquet on this branch; the run's data fingerprint pins the content.
 HUB = HubFiles(
@@ -16,6 +17,8 @@ HUB = HubFiles(
     paths={split: f"plain_text/{split}/0000.parquet" for split in ("train", "validation", "test")},
 )
 ORIGINAL = ("hatespeech", "normal", "offensive")
+
+Fields = Mapping[str, Any]  # a row of a file
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class HateXplain:
         rows = (_unified(row) for row in parquet_rows("hatexplain", split, HUB))
         return [self._example(row) for row in rows if row["label"] >= 0]
 
-    def _example(self, row: Row) -> Example:
+    def _example(self, row: Fields) -> Example:
         label = row["label"] if self.classes == 3 else int(row["label"] != ORIGINAL.index("normal"))
         union, majority = (_spans(row["tokens"], row.get(f"rationale_{which}")) for which in ("union", "majority"))
         return Example(row["id"], " ".join(row["tokens"]), label, rationale=union, rationale_majority=majority)

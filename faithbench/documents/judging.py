@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from faithbench.answering.engine import Engine
-from faithbench.conversations import Conversation
+from faithbench.conversations import Conversation, alone
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
-from faithbench.questions import Logits
+from faithbench.tasks import logits_of
 from faithbench.types import Example, Text
 
 
@@ -89,5 +89,4 @@ def tokenizer_of(classifier: Classifier) -> Any:
 
 def _judge(text: Text) -> Conversation[tuple[str, np.ndarray]]:
     """The text's id, and the probability of each class."""
-    answers = yield (Logits(text, np.ones((1, len(text)), dtype=bool)),)
-    return text.id, probabilities(answers[0].value)[0]
+    return text.id, probabilities((yield from alone(logits_of(text))), text.link)

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from faithbench.errors import UserError, unknown
-from faithbench.importing.files import read_rows
+from faithbench.importing.files import Fields, read_rows
 from faithbench.importing.formats import BCOS, THERMOSTAT, Entry, format_of
 from faithbench.importing.texts import Texts, UnknownTextError
-from faithbench.types import Row
 
-Rows = Sequence[tuple[str, Row]]
+Rows = Sequence[tuple[str, Fields]]
 
 
 def read_entries(
@@ -58,7 +57,7 @@ def _is_method(value: Any) -> bool:
     )
 
 
-def _explanations(path: Path, document: Row, method: str | None) -> Rows:
+def _explanations(path: Path, document: Fields, method: str | None) -> Rows:
     """Of each text the explanation of the class that was predicted; the only one if there is one alone."""
     if method is not None and method not in document:
         raise unknown(f"method of {path}", method, document)

@@ -1,16 +1,17 @@
 """Rows of a file: JSON lines, a JSON document or Parquet. Nothing that is read can run code."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from faithbench.datasets.sources import read_parquet
 from faithbench.errors import UserError
-from faithbench.types import Row
+
+Fields = Mapping[str, Any]  # a row of a file
 
 
-def read_rows(path: Path) -> Sequence[tuple[str, Row]]:
+def read_rows(path: Path) -> Sequence[tuple[str, Fields]]:
     """The rows of a file, each with where it stands.
 
     Raises:

@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.errors import UserError, unknown
+from faithbench.importing.files import Fields
 from faithbench.importing.texts import Texts
-from faithbench.types import Example, Row
+from faithbench.types import Example
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Format:
 
     name: str
     keys: tuple[str, ...]
-    read: Callable[[str, Row, Texts], Entry]
+    read: Callable[[str, Fields, Texts], Entry]
 
 
-def read_plain(where: str, row: Row, texts: Texts) -> Entry:
+def read_plain(where: str, row: Fields, texts: Texts) -> Entry:
     """`id`, `scores`; perhaps `tokens`, `text`, `target`."""
     tokens, text, target = row.get("tokens"), row.get("text"), row.get("target")
     if text is not None and not isinstance(text, str):
@@ -57,7 +58,7 @@ def read_plain(where: str, row: Row, texts: Texts) -> Entry:
     )
 
 
-def read_eraser(where: str, row: Row, texts: Texts) -> Entry:
+def read_eraser(where: str, row: Fields, texts: Texts) -> Entry:
     """`annotation_id`, `rationales` of one document, perhaps `classification`. Tokens are split by white space."""
     example = texts.named(where, _given(where, row, "annotation_id"))
     rationales = _given(where, row, "rationales")
@@ -76,7 +77,7 @@ def read_eraser(where: str, row: Row, texts: Texts) -> Entry:
     return Entry(where, example, scores, tokens=tuple(tokens), target=row.get("classification"))
 
 
-def read_thermostat(where: str, row: Row, texts: Texts) -> Entry:
+def read_thermostat(where: str, row: Fields, texts: Texts) -> Entry:
     """`attributions`, `input_ids`, `idx`; perhaps `predictions`: logits, the largest of which was explained."""
     ids = _given(where, row, "input_ids")
     if not isinstance(ids, list) or not all(type(each) is int for each in ids):
@@ -91,7 +92,7 @@ def read_thermostat(where: str, row: Row, texts: Texts) -> Entry:
     )
 
 
-def read_bcos(where: str, row: Row, texts: Texts) -> Entry:
+def read_bcos(where: str, row: Fields, texts: Texts) -> Entry:
     """`index`, that is the position in the split, `attribution` ([token, score] pairs), `target_class`."""
     pairs = _given(where, row, "attribution")
     if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
@@ -118,7 +119,7 @@ FORMATS = {
 }
 
 
-def format_of(name: str | None, where: str, row: Row) -> Format:
+def format_of(name: str | None, where: str, row: Fields) -> Format:
     """The format of a name, or the one whose keys a row has.
 
     Raises:
@@ -137,13 +138,13 @@ def format_of(name: str | None, where: str, row: Row) -> Format:
     return found
 
 
-def _given(where: str, row: Row, key: str) -> Any:
+def _given(where: str, row: Fields, key: str) -> Any:
     if row.get(key) is None:
         raise UserError(f"{where} has no {key!r}.")
     return row[key]
 
 
-def _whole(where: str, row: Row, key: str) -> int:
+def _whole(where: str, row: Fields, key: str) -> int:
     value = _given(where, row, key)
     if type(value) is not int or value < 0:
         raise UserError(f"{where}: {key}={value!r} is not a row number.")

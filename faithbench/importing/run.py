@@ -27,7 +27,7 @@ from faithbench.running.runner import default_folder
 from faithbench.running.scoring import attribution_row, identity
 from faithbench.tokens import Scores, spread
 from faithbench.training.prepare import Setup, best_device, prepare
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,9 @@ def aligned(entries: Sequence[Entry], model: Classifier, class_names: Sequence[s
         if targets[text.id] is None:
             undecided.append(text)
     targets |= dict(Engine(model).run(_predicted(text) for text in undecided))
-    return {name: Attribution(name, target, scores[name]) for name, target in targets.items() if target is not None}
+    return {
+        name: Attribution(name, Target(target), scores[name]) for name, target in targets.items() if target is not None
+    }
 
 
 def _scores(entry: Entry, text: Text) -> Scores:

@@ -16,7 +16,8 @@ from faithbench.architectures import architecture_of
 from faithbench.errors import QuestionError, UserError
 from faithbench.models.frozen import CapturedAttention
 from faithbench.models.reading import read_text
-from faithbench.questions import HIDDEN, Gradient, Point
+from faithbench.questions import HIDDEN, Gradient, Point, Row
+from faithbench.tasks import CLASSIFICATION, Task
 from faithbench.types import Example, Text
 
 CPU_TOKENS, GPU_TOKENS = 1024, 65536
@@ -33,7 +34,10 @@ class HuggingFaceClassifier:
         tokenizer: a fast tokenizer with a mask token.
         device: where to run.
         dtype: of weights and activations.
+        task: what its head says.
     """
+
+    reads_embeddings = True
 
     def __init__(
         self,
@@ -41,11 +45,12 @@ class HuggingFaceClassifier:
         tokenizer: PreTrainedTokenizerBase,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        task: Task = CLASSIFICATION,
     ) -> None:
         if tokenizer.mask_token_id is None:
             raise UserError("the tokenizer has no mask token; faithbench replaces tokens by it.")
         self.model = model.to(device=torch.device(device), dtype=dtype).eval().requires_grad_(False)
-        self.tokenizer = tokenizer
+        self.tokenizer, self.task = tokenizer, task
         self.device = torch.device(device)
         self.architecture = architecture_of(model)
         self.embeddings = model.get_submodule(self.architecture.embeddings)
@@ -81,46 +86,48 @@ class HuggingFaceClassifier:
             truncated=read.truncated,
             source=example.text,
             pad_id=self.tokenizer.pad_token_id or 0,
+            read=0 if self.task.read == "first" else len(read.ids) - 1,
+            link=self.task.link,
         )
 
-    def logits(
-        self, rows: Sequence[Int[np.ndarray, "_"]], places: Sequence[Float[np.ndarray, "_ d"]] | None = None
-    ) -> Float[np.ndarray, "rows classes"]:
-        """Logits of token id rows, `HIDDEN` for tokens that nothing attends to; or of embeddings in their places."""
-        given = nullcontext() if places is None else self.reading(self._stacked(places))
-        with torch.inference_mode(), _memory_errors(), self._first_position_only(), given:
+    def logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
+        """Logits, of all outputs or those that the rows name; `HIDDEN` are tokens that nothing attends to."""
+        places = [row.embeddings for row in rows if row.embeddings is not None]
+        given = self.reading(self._stacked(places)) if places else nullcontext()
+        with torch.inference_mode(), _memory_errors(), self._only_position_read(), given:
             return _numpy(self._forward(rows))
 
-    def embed(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "_ d"]]:
+    def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "_ d"]]:
         """What the embedding module gives, after its LayerNorm."""
         with torch.inference_mode(), _memory_errors():
-            embedded = _numpy(self.embedded(self._padded(rows)))
-        return [e[: len(row)] for e, row in zip(embedded, rows, strict=True)]
+            embedded = _numpy(self.embedded(self._padded([row.ids for row in rows]), **self._types(rows)))
+        return [e[: len(row.ids)] for e, row in zip(embedded, rows, strict=True)]
 
     def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
         """Gradients at the output of the embedding module, under the rules of a mode."""
         mode: Any = resolve_name(under) if under else nullcontext
         if under:
             getattr(mode, "check", lambda model: None)(self.model)
-        rows = [point.ids for point in points]
+        rows = [point.row for point in points]
         with torch.enable_grad(), _memory_errors():
             leaf = self._place(points).requires_grad_()
-            with self.reading(leaf), self._first_position_only(), mode():
+            with self.reading(leaf), self._only_position_read(), mode():
                 logits = self._forward(rows)
-            chosen = (logits * self._signs(points).to(logits)).sum(-1)
+            chosen = (logits * _signs(points, logits.shape[-1]).to(logits)).sum(-1)
             (gradient,) = torch.autograd.grad(chosen.sum(), leaf)
             parts = _numpy(leaf), _numpy(gradient), _numpy(chosen)
-        return [Gradient(e[: len(row)], g[: len(row)], float(z)) for row, e, g, z in zip(rows, *parts, strict=True)]
+        found = zip(rows, *parts, strict=True)
+        return [Gradient(e[: len(row.ids)], g[: len(row.ids)], float(z)) for row, e, g, z in found]
 
-    def attentions(self, rows: Sequence[Int[np.ndarray, "_"]]) -> list[Float[np.ndarray, "layers heads _ _"]]:
+    def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities of every layer and head."""
         with torch.inference_mode(), _memory_errors():
-            with self._first_position_only(), CapturedAttention() as captured:
+            with self._only_position_read(), CapturedAttention() as captured:
                 self._forward(rows)
             if not captured.layers:
                 raise QuestionError(f"{type(self.model).__name__} shows no attention; load it with attention `sdpa`")
             layers = _numpy(torch.stack(captured.layers, dim=1))
-        return [layer[..., : len(row), : len(row)] for row, layer in zip(rows, layers, strict=True)]
+        return [layer[..., : len(row.ids), : len(row.ids)] for row, layer in zip(rows, layers, strict=True)]
 
     def fingerprint(self) -> str:
         """A hash of weights, precision and conversion settings."""
@@ -130,9 +137,12 @@ class HuggingFaceClassifier:
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
 
-    def embedded(self, ids: Int[Tensor, "rows tokens"]) -> Float[Tensor, "rows tokens d"]:
+    def embedded(
+        self, ids: Int[Tensor, "rows tokens"], token_type_ids: Int[Tensor, "rows tokens"] | None = None
+    ) -> Float[Tensor, "rows tokens d"]:
         """The embedding module's output, in which each token keeps its own position, whatever its id."""
-        out: Tensor = self.embeddings(input_ids=ids, **self._positions(ids))
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        out: Tensor = self.embeddings(input_ids=ids, **types, **self._positions(ids))
         return out
 
     @contextmanager
@@ -146,27 +156,19 @@ class HuggingFaceClassifier:
 
     def _place(self, points: Sequence[Point]) -> Float[Tensor, "points tokens d"]:
         """Where the points are: fill + share · (text − fill)."""
-        ids = self._padded([point.ids for point in points])
+        rows = [point.row for point in points]
+        ids, types = self._padded([row.ids for row in rows]), self._types(rows)
         with torch.no_grad():
-            own = self.embedded(ids)
+            own = self.embedded(ids, **types)
             if all(point.share is None for point in points):
                 return own.detach()
             fills = torch.tensor([point.fill for point in points], device=self.device)
-            base = self.embedded(fills[:, None].expand_as(ids).contiguous())
+            base = self.embedded(fills[:, None].expand_as(ids).contiguous(), **types)
             share = torch.ones(ids.shape, dtype=own.dtype)
             for row, point in zip(share, points, strict=True):
                 if point.share is not None:
                     row[: len(point.share)] = torch.from_numpy(point.share)
             return base + share.to(self.device)[..., None] * (own - base)
-
-    def _signs(self, points: Sequence[Point]) -> Float[Tensor, "points classes"]:
-        """1 at the target, −1 at the class against."""
-        signs = torch.zeros(len(points), self.classes)
-        for row, point in zip(signs, points, strict=True):
-            row[point.target] += 1
-            if point.against is not None:
-                row[point.against] -= 1
-        return signs
 
     def _padded(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Int[Tensor, "rows longest"]:
         ids = _rectangle(rows)
@@ -186,28 +188,40 @@ class HuggingFaceClassifier:
         first = self.model.config.pad_token_id + 1
         return {"position_ids": torch.arange(first, first + ids.shape[1], device=self.device).expand_as(ids)}
 
-    def _forward(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Float[Tensor, "rows classes"]:
-        ids = self._padded(rows)
-        there = _rectangle(rows) != HIDDEN
+    def _types(self, rows: Sequence[Row]) -> dict[str, Int[Tensor, "rows longest"]]:
+        """Token types, where rows have some; the model's default where none has."""
+        if all(row.types is None for row in rows):
+            return {}
+        types = np.zeros((len(rows), max(len(row.ids) for row in rows)), dtype=np.int64)
+        for own, row in zip(types, rows, strict=True):
+            if row.types is not None:
+                own[: len(row.ids)] = row.types
+        return {"token_type_ids": torch.from_numpy(types).to(self.device)}
+
+    def _forward(self, rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:
+        ids = [row.ids for row in rows]
+        padded, there = self._padded(ids), _rectangle(ids) != HIDDEN
         logits: Tensor = self.model(
-            input_ids=ids,
+            input_ids=padded,
             attention_mask=None if there.all() else torch.from_numpy(there).to(self.device, torch.long),
-            **self._positions(ids),
+            **self._types(rows),
+            **self._positions(padded),
         ).logits
-        return logits
+        return _named(logits, rows)
 
     @contextmanager
-    def _first_position_only(self) -> Iterator[None]:
+    def _only_position_read(self) -> Iterator[None]:
         """In the last layer, computes only the position that the head reads once attention has mixed the tokens."""
 
         def cut(module: object, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             return tuple(state[:, :1] for state in states)
 
-        handle = self.mixed.register_forward_pre_hook(cut)
+        handle = self.mixed.register_forward_pre_hook(cut) if self.task.read == "first" else None
         try:
             yield
         finally:
-            handle.remove()
+            if handle is not None:
+                handle.remove()
 
 
 @contextmanager
@@ -222,6 +236,23 @@ def _memory_errors() -> Iterator[None]:
         if "not enough memory" in str(error):
             raise MemoryError(str(error)) from error
         raise
+
+
+def _named(logits: Float[Tensor, "rows classes"], rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:
+    """Of each row the outputs that it names, if the rows name any: what leaves the device is no more."""
+    if rows[0].outputs is None:
+        return logits
+    return logits.gather(1, torch.tensor([row.outputs for row in rows], device=logits.device))
+
+
+def _signs(points: Sequence[Point], outputs: int) -> Float[Tensor, "points outputs"]:
+    """1 at the target, −1 at the output against."""
+    signs = torch.zeros(len(points), outputs)
+    for row, point in zip(signs, points, strict=True):
+        row[point.target.output] += 1
+        if point.target.against is not None:
+            row[point.target.against] -= 1
+    return signs
 
 
 def _rectangle(rows: Sequence[Int[np.ndarray, "_"]]) -> Int[np.ndarray, "rows longest"]:

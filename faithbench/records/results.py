@@ -18,6 +18,7 @@ from faithbench.statistics.intervals import clean, weighted_mean
 
 PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
 CELL = [*PLACE, "explainer", "metric"]
+UNIT = ["unit", "target", "against"]  # what a record of a cell is of
 TOLERANCE = 1e-3  # what rounding in another batch may change, in the metrics' units (percent, nats)
 FAITHFULNESS = "faithfulness"
 TRUTH = "ground truth"
@@ -53,17 +54,17 @@ def read(folders: Sequence[Path | str]) -> pd.DataFrame:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
     frame = _latest(pd.concat([_records(Path(folder)) for folder in folders], ignore_index=True))
-    keys = [*CELL, "text_id"]
+    keys = [*CELL, *UNIT]
     twice = frame.duplicated(keys, keep=False)
     if not twice.any():
         return frame
-    again = frame[twice & frame["error"].isna()].groupby(keys)["value"].agg(["min", "max"])
+    again = frame[twice & frame["error"].isna()].groupby(keys, dropna=False)["value"].agg(["min", "max"])
     apart = again[(again["max"] - again["min"]).abs() > TOLERANCE]
     if not apart.empty:
         cell = dict(zip(keys, apart.index[0], strict=True))
         raise UserError(
             f"the runs hold two different records of {cell['metric']} of {cell['explainer']} on text "
-            f"{cell['text_id']!r}: {apart['min'].iloc[0]:.6g} and {apart['max'].iloc[0]:.6g}."
+            f"{cell['unit']!r}: {apart['min'].iloc[0]:.6g} and {apart['max'].iloc[0]:.6g}."
         )
     frame = frame.loc[frame["error"].isna().sort_values(kind="stable").index]  # what failed once may have worked
     return frame.drop_duplicates(keys, keep="last")
@@ -106,8 +107,8 @@ def blocks(frame: pd.DataFrame, by_class: bool = False) -> Iterator[Block]:
 
 def _block(key: dict[str, str], group: pd.DataFrame) -> Block:
     codes, names = [], []
-    for column in ("text_id", "explainer", "metric"):
-        found, known = pd.factorize(group[column], sort=True)
+    for column in (_units(group), group["explainer"], group["metric"]):
+        found, known = pd.factorize(column, sort=True)
         codes.append(found)
         names.append(tuple(map(str, known)))
     shape = [len(each) for each in names]
@@ -122,6 +123,13 @@ def _block(key: dict[str, str], group: pd.DataFrame) -> Block:
     weights[place], present[place], failed[place] = counted, True, failures
     texts, explainers, metrics = names
     return Block(key, texts, explainers, metrics, values, weights, present, failed)
+
+
+def _units(group: pd.DataFrame) -> "pd.Series[str]":
+    """What stands on the axis of units: their names, with the target where a unit has several of them."""
+    if not group.duplicated(["explainer", "metric", "unit"]).any():
+        return group["unit"]
+    return group["unit"] + " [" + group["target"].astype(str) + "]"
 
 
 def _records(folder: Path) -> pd.DataFrame:

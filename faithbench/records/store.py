@@ -11,7 +11,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ _CELL = [
     ("model_fingerprint", pa.string()),
     ("explainer", pa.string()),
 ]
+_TARGET = [("target", pa.int64()), ("against", pa.int64())]
 _END = [("seconds", pa.float64()), ("rows", pa.int64()), ("error", pa.string())]
 SCHEMAS = {
     "attributions": pa.schema(
@@ -37,7 +38,7 @@ SCHEMAS = {
             *_CELL,
             ("version", pa.string()),
             ("text_id", pa.string()),
-            ("target", pa.int64()),
+            *_TARGET,
             ("scores", pa.list_(pa.float64())),
             ("standard_errors", pa.list_(pa.float64())),
             ("notes", pa.string()),
@@ -49,8 +50,8 @@ SCHEMAS = {
             *_CELL,
             ("metric", pa.string()),
             ("version", pa.string()),
-            ("text_id", pa.string()),
-            ("target", pa.int64()),
+            ("unit", pa.string()),
+            *_TARGET,
             ("value", pa.float64()),
             ("parts", pa.list_(pa.float64())),
             ("weight", pa.float64()),
@@ -59,9 +60,11 @@ SCHEMAS = {
     ),
 }
 IDENTITY = {
-    "attributions": [name for name, _ in _CELL] + ["version", "text_id"],
-    "records": [name for name, _ in _CELL] + ["metric", "version", "text_id"],
+    "attributions": [name for name, _ in _CELL] + ["version", "text_id", "target", "against"],
+    "records": [name for name, _ in _CELL] + ["metric", "version", "unit", "target", "against"],
 }
+ADDED = ("against",)  # columns that older parts lack, and all is None
+RENAMED = {"records": {"text_id": "unit"}}  # columns of older parts
 FLUSH_SECONDS = 3.0
 
 
@@ -129,7 +132,7 @@ class Store:
     def add(self, attributions: Iterable[Mapping[str, Any]], records: Iterable[Record]) -> None:
         """Keeps entries; they are on disk a few seconds later, or after `flush`."""
         self._waiting["attributions"].extend(attributions)
-        self._waiting["records"].extend(asdict(record) for record in records)
+        self._waiting["records"].extend(map(record_row, records))
         if time.monotonic() - self._written > FLUSH_SECONDS:
             self.flush()
 
@@ -159,7 +162,7 @@ class Store:
         for _ in range(100):
             parts = self._parts(kind)
             try:
-                return _settled(kind, [_read_part(path, kind) for path in parts]), parts
+                return _settled(kind, [read_part(path, kind) for path in parts]), parts
             except FileNotFoundError:  # another worker has just joined the parts: look again
                 continue
         raise UserError(f"{self.folder / kind} keeps changing, or holds a link to nothing.")
@@ -178,7 +181,19 @@ class Store:
             raise UserError(f"folder {self.folder} cannot be written: {error}.") from error
 
 
-def _read_part(path: Path, kind: str) -> pd.DataFrame:
+def record_row(record: Record) -> dict[str, Any]:
+    """A record as its columns."""
+    row = {field.name: getattr(record, field.name) for field in fields(record)}
+    return row | {"target": record.target.output, "against": record.target.against}
+
+
+def read_part(path: Path, kind: str) -> pd.DataFrame:
+    """The entries of one part, as they were written; columns that it lacks are None.
+
+    Raises:
+        UserError: it is corrupt, or no part of such entries.
+        FileNotFoundError: it is not there.
+    """
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
@@ -186,10 +201,10 @@ def _read_part(path: Path, kind: str) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is corrupt ({reason}); delete it and run again: only its cells are redone.") from error
-    missing = [name for name in IDENTITY[kind] if name not in table.column_names]
+    frame = table.to_pandas().rename(columns=RENAMED.get(kind, {}))
+    missing = [name for name in IDENTITY[kind] if name not in frame and name not in ADDED]
     if missing:
         raise UserError(f"{path} is not a part of {kind}: it has no column {missing[0]!r}.")
-    frame = table.to_pandas()
     for name in SCHEMAS[kind].names:
         if name not in frame:  # published records leave out what tables do not need
             frame[name] = None

@@ -15,7 +15,7 @@ from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
 from faithbench.training.prepare import Setup, best_device, load_model, prepare
-from faithbench.types import Attribution, Example, Text
+from faithbench.types import Attribution, Example, Target, Text
 
 
 def attribute(
@@ -61,7 +61,7 @@ def attribute(
 def _converse(
     component: Component, text: Text, target: int | None, classes: int
 ) -> Conversation[tuple[str, Outcome[Attribution]]]:
-    chosen = (yield from predict(text)) if target is None else target
+    chosen = Target((yield from predict(text)) if target is None else target)
     outcomes = yield from together({text.id: explain(component, text, chosen, classes)})
     return text.id, outcomes[text.id]
 

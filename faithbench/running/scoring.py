@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
-from faithbench.answering.explaining import explain, predict
-from faithbench.conversations import Asking, Conversation, Outcome, answering, ask, on, together
+from faithbench.answering.explaining import explain
+from faithbench.conversations import Asking, Conversation, Outcome, alone, answering, ask, on, together
 from faithbench.errors import QuestionError
 from faithbench.plugins.spec import Component
 from faithbench.questions import Explain
@@ -19,7 +20,9 @@ from faithbench.records.store import Store
 from faithbench.running.grid import Grid
 from faithbench.running.progress import Tracker
 from faithbench.training.prepare import Prepared, Setup
-from faithbench.types import Attribution, Measurement, Record, Text
+from faithbench.types import Attribution, Measurement, Record, Target, Text
+
+Cell = tuple[str, str]  # explainer and metric
 
 
 @dataclass(frozen=True)
@@ -87,31 +90,41 @@ class Block:
                 values.setdefault(row.explainer, {}).setdefault(note, []).append(abs(value))
         return {e: {note: float(np.mean(v)) for note, v in notes.items()} for e, notes in values.items()}
 
-    def _converse(self, text: Text, cells: Sequence[tuple[str, str]]) -> Conversation[_Scored]:
-        """Everything there is to ask of one text: the predicted class, then explanations, then their measurements."""
-        target = yield from predict(text)
-        needed = dict.fromkeys(explainer for explainer, _ in cells)
-        found = {e: self.known[e, text.id] for e in needed if (e, text.id) in self.known}
-        classes = self.model.classifier.classes
+    def _converse(self, text: Text, cells: Sequence[Cell]) -> Conversation[_Scored]:
+        """Everything there is to ask of one text: what to explain, then explanations, then their measurements."""
+        targets = yield from alone(self.model.classifier.task.targets(text))
+        asked = {e: self._targets_of(e, text, targets) for e in dict.fromkeys(explainer for explainer, _ in cells)}
+        found = {(e, t): self.known[e, text.id][t] for e, of in asked.items() for t in of if self._knows(e, text, t)}
         new = yield from together(
-            {e: explain(self.explainers[e], text, target, classes) for e in needed if e not in found}
+            {(e, t): self._explain(e, text, t) for e, of in asked.items() for t in of if (e, t) not in found}
         )
-        usable = found | {e: outcome.value for e, outcome in new.items() if outcome.value is not None}
+        usable = found | {key: outcome.value for key, outcome in new.items() if outcome.value is not None}
+        wanted = [(e, m, t) for e, m in cells for t in asked[e]]
         measured = yield from together(
-            {(e, m): self._measure(self.metrics[m], text, e, usable[e]) for e, m in cells if e in usable}
+            {(e, m, t): self._measure(self.metrics[m], text, e, usable[e, t]) for e, m, t in wanted if (e, t) in usable}
         )
         failed = {
-            (e, m): Outcome[Measurement](error=f"explainer failed: {new[e].error}") for e, m in cells if e not in usable
+            (e, m, t): Outcome[Measurement](error=f"explainer failed: {new[e, t].error}")
+            for e, m, t in wanted
+            if (e, t) not in usable
         }
         attributions = [
-            attribution_row(self.identity, self.explainers[e], text.id, target, outcome) for e, outcome in new.items()
+            attribution_row(self.identity, self.explainers[e], text.id, t, outcome) for (e, t), outcome in new.items()
         ]
-        targets = {e: attribution.target for e, attribution in usable.items()}  # an imported one has its own
-        records = [
-            self._record(cell, text, targets.get(cell[0], target), outcome)
-            for cell, outcome in (measured | failed).items()
-        ]
+        records = [self._record(*cell, text, outcome) for cell, outcome in (measured | failed).items()]
         return _Scored(text.id, attributions, records)
+
+    def _targets_of(self, explainer: str, text: Text, targets: Sequence[Target]) -> Sequence[Target]:
+        """What an explainer is to explain: those of the task, but for imported attributions, which have their own."""
+        stored = self.known.get((explainer, text.id), {})
+        return targets if not stored or any(target in stored for target in targets) else tuple(stored)
+
+    def _knows(self, explainer: str, text: Text, target: Target) -> bool:
+        return target in self.known.get((explainer, text.id), {})
+
+    def _explain(self, explainer: str, text: Text, target: Target) -> Asking[Attribution]:
+        count = self.model.classifier.classes if text.outputs is None else len(text.outputs)
+        return explain(self.explainers[explainer], text, target, count)
 
     def _measure(self, metric: Component, text: Text, name: str, found: Attribution) -> Asking[Measurement]:
         """Runs a metric; what it asks of the explainer is asked of the explainer."""
@@ -120,22 +133,20 @@ class Block:
             if question.variant is None and question.text is text and question.target == found.target:
                 return found
             try:
-                asking = explain(self.explainers[name], question.text, question.target, self.model.classifier.classes)
-                return (yield from on(question.variant, asking))
+                return (yield from on(question.variant, self._explain(name, question.text, question.target)))
             except Exception as error:
                 raise QuestionError(f"the explainer failed: {error}") from error
 
         return answering(ask(metric.object, text, found), explain_again)
 
-    def _record(self, cell: tuple[str, str], text: Text, target: int, outcome: Outcome[Measurement]) -> Record:
-        explainer, metric = cell
+    def _record(self, explainer: str, metric: str, target: Target, text: Text, outcome: Outcome[Measurement]) -> Record:
         value = outcome.value or Measurement(math.nan)
         return Record(
             **self.identity,
             explainer=explainer,
             metric=metric,
             version=self._version(explainer, metric),
-            text_id=text.id,
+            unit=text.id,
             target=target,
             value=float(value.value),
             parts=tuple(map(float, value.parts)),
@@ -148,33 +159,33 @@ class Block:
     def _version(self, explainer: str, metric: str) -> str:
         return f"{self.explainers[explainer].version}.{self.metrics[metric].version}"
 
-    def _known_attributions(self) -> Mapping[tuple[str, str], Attribution]:
-        known = {}
+    def _known_attributions(self) -> Mapping[tuple[str, str], Mapping[Target, Attribution]]:
+        """What is stored of each explainer and text, by target."""
+        known: dict[tuple[str, str], dict[Target, Attribution]] = {}
         for row in self._mine("attributions"):
             explainer = self.explainers.get(row.explainer)
             if explainer and row.version == str(explainer.version):
-                notes = json.loads(row.notes) if isinstance(row.notes, str) else {}
-                scores = np.asarray(row.scores, dtype=np.float64)
-                given = row.standard_errors
-                errors = None if given is None or np.ndim(given) == 0 else np.asarray(given, dtype=np.float64)
-                known[explainer.full, row.text_id] = Attribution(
-                    row.text_id, row.target, scores, notes, standard_errors=errors
-                )
+                found = stored_attribution(row)
+                known.setdefault((explainer.full, row.text_id), {})[found.target] = found
         return known
 
     def _finished_cells(self) -> set[tuple[str, str, str]]:
+        """Explainer, metric and unit of what has been measured, of every target that there was."""
+        return self._cells(failed=False) - self._cells(failed=True)
+
+    def _cells(self, failed: bool) -> set[tuple[str, str, str]]:
         return {
-            (row.explainer, row.metric, row.text_id)
-            for row in self._mine("records")
+            (row.explainer, row.metric, row.unit)
+            for row in self._mine("records", failed)
             if row.explainer in self.explainers
             and row.metric in self.metrics
             and row.version == self._version(row.explainer, row.metric)
         }
 
-    def _mine(self, kind: str) -> Iterator[Any]:
-        """Stored entries of this model and data set that did not fail."""
+    def _mine(self, kind: str, failed: bool = False) -> Iterator[Any]:
+        """Stored entries of this model and data set that did not fail, or that did."""
         frame = self.store.read(kind)
-        mine = frame["error"].isna()
+        mine = frame["error"].notna() if failed else frame["error"].isna()
         for column, value in self.identity.items():
             mine &= frame[column] == value
         yield from frame[mine].itertuples()
@@ -191,7 +202,7 @@ def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str,
 
 
 def attribution_row(
-    identity: Mapping[str, str], explainer: Component, text_id: str, target: int, outcome: Outcome[Attribution]
+    identity: Mapping[str, str], explainer: Component, text_id: str, target: Target, outcome: Outcome[Attribution]
 ) -> dict[str, Any]:
     """What the store keeps of one explanation."""
     value = outcome.value
@@ -200,7 +211,8 @@ def attribution_row(
         "explainer": explainer.full,
         "version": str(explainer.version),
         "text_id": text_id,
-        "target": target,
+        "target": target.output,
+        "against": target.against,
         "scores": None if value is None else value.scores.tolist(),
         "standard_errors": _listed(value.standard_errors if value else None),
         "notes": json.dumps(dict(value.notes)) if value is not None and value.notes else None,
@@ -208,6 +220,15 @@ def attribution_row(
         "rows": outcome.rows,
         "error": outcome.error,
     }
+
+
+def stored_attribution(row: Any) -> Attribution:
+    """An explanation as the store keeps it."""
+    notes = json.loads(row.notes) if isinstance(row.notes, str) else {}
+    scores, errors = np.asarray(row.scores, dtype=np.float64), row.standard_errors
+    target = Target(int(row.target), None if pd.isna(row.against) else int(row.against))
+    given = None if errors is None or np.ndim(errors) == 0 else np.asarray(errors, dtype=np.float64)
+    return Attribution(row.text_id, target, scores, notes, standard_errors=given)
 
 
 def _listed(values: Float[np.ndarray, "tokens"] | None) -> list[float] | None:

@@ -13,7 +13,7 @@ from faithbench.conversations import Asking, ask, gather
 from faithbench.draws import generator
 from faithbench.parameters import check_whole
 from faithbench.plugins import spec
-from faithbench.types import Attribution, Measurement, Text
+from faithbench.types import Attribution, Measurement, Target, Text
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.search import Search
 
@@ -108,7 +108,7 @@ class Normalised:
         return Measurement(100 * (own - floor) / (best - floor), (own, floor, best), weight=span)
 
 
-def in_order(text: Text, target: int, order: Int[np.ndarray, "content"]) -> Attribution:
+def in_order(text: Text, target: Target, order: Int[np.ndarray, "content"]) -> Attribution:
     """An attribution that ranks the tokens so: n for the first, 1 for the last, 0 for special tokens."""
     scores = np.zeros(len(text))
     scores[order] = np.arange(len(order), 0, -1)

@@ -38,7 +38,7 @@ class PositiveRate:
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         if self.word and not holds(text.source, self.word):
             return Measurement(math.nan, weight=0.0)
-        return Measurement(100.0 if attribution.target == self.positive else 0.0)
+        return Measurement(100.0 if attribution.target.output == self.positive else 0.0)
 
 
 def holds(source: str, word: str) -> bool:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.questions import Explain
-from faithbench.types import Attribution, Measurement, Text
+from faithbench.types import Attribution, Measurement, Target, Text
 from faithbench_metrics.terms import mean_of_defined
 
 PROTOCOLS = ("strict", "paper")
@@ -67,7 +67,7 @@ def explained_segments(text: Text) -> Asking[list[Attribution]]:
     if text.segments is None or len(text.segment_classes) < 2:
         raise ValueError(f"text {text.id!r} has {len(text.segment_classes)} segments; at least two are needed.")
     classes = tuple(dict.fromkeys(text.segment_classes))
-    answers: tuple[Attribution, ...] = yield tuple(Explain(text, each) for each in classes)
+    answers: tuple[Attribution, ...] = yield tuple(Explain(text, Target(each)) for each in classes)
     found = dict(zip(classes, answers, strict=True))
     return [found[each] for each in text.segment_classes]
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from faithbench.conversations import answering, ask, gather, together
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
-from faithbench.questions import GONE, HIDDEN, Embeddings, Explain, Gradients, Logits, LogitsAt, On, Variant
+from faithbench.questions import GONE, HIDDEN, Embeddings, Explain, Gradients, Logits, LogitsAt, On, Row, Variant
 from faithbench.records.store import Store
 from faithbench.types import Attribution, Text
 
@@ -116,7 +117,7 @@ def test_rows_that_come_to_the_same_are_run_once_and_others_are_not_taken_for_th
     same, again, hidden, whole = found[0].value
     np.testing.assert_array_equal(same, again)
     np.testing.assert_allclose(same, hidden, **EXACT)  # in a bag of words, which has no places
-    np.testing.assert_allclose(whole, model.logits([t.ids]), **EXACT)
+    np.testing.assert_allclose(whole, model.logits([Row(t.ids)]), **EXACT)
 
 
 @pytest.mark.parametrize("fill", [GONE, np.full((2, 4), GONE)], ids=["whole row", "some places"])
@@ -153,21 +154,14 @@ def test_logits_at_the_embeddings_of_a_text_are_its_own(kind, b):
     np.testing.assert_allclose(answers(classifier, curious(), batch_tokens=1)[0], expected, **EXACT)
 
 
-class WithoutPlaces(LinearModel):
-    """Of a plugin that knows token ids only."""
-
-    def logits(self, rows: Sequence[np.ndarray]) -> np.ndarray:
-        return super().logits(rows)
-
-
 def test_a_classifier_that_reads_no_embeddings_refuses_only_who_asks_for_it():
     random = LinearModel.random()
-    model, t = WithoutPlaces(random.weights, random.table, random.bias), text([1, 3, 1])
+    model, t = replace(random, reads_embeddings=False), text([1, 3, 1])
     askings = {"at": one(LogitsAt(t, np.zeros((1, 3, 4)))), "ids": one(Logits(t, np.ones((1, 3), dtype=bool)))}
     (found,) = Engine(model).run([together(askings)])
     assert found["at"].error.startswith("QuestionError: ")
     assert "embeddings" in found["at"].error
-    np.testing.assert_allclose(found["ids"].value, random.logits([t.ids]))
+    np.testing.assert_allclose(found["ids"].value, random.logits([Row(t.ids)]))
 
 
 # Explanations that a metric asks for
@@ -191,12 +185,12 @@ class Other:
         same, logits, other, noisy, again = yield (
             Explain(text, attribution.target),
             Logits(text, keep),
-            Explain(text, 1 - attribution.target),
+            Explain(text, 1 - attribution.target.output),
             Explain(text, attribution.target, noise),
             Logits(text, keep),
         )
         assert (logits == again).all()
-        assert (same.target, other.target) == (attribution.target, 1 - attribution.target)
+        assert (same.target, other.target) == (attribution.target, 1 - attribution.target.output)
         assert not np.allclose(noisy.scores, same.scores)
         return Measurement(float(same.scores[1]), tuple(map(float, (*other.scores, *logits[0]))))
 
@@ -250,7 +244,7 @@ def test_a_run_answers_what_a_metric_asks_the_explainer(tmp_path):
         for row in found[name, "other"]:
             assert pd.isna(row.error)
             both = [
-                faithbench.attribute(str(checkpoint()), [examples[row.text_id].text], name, target=target, device="cpu")
+                faithbench.attribute(str(checkpoint()), [examples[row.unit].text], name, target=target, device="cpu")
                 for target in (row.target, 1 - row.target)
             ]
             same, other = (each[0].scores for each in both)
@@ -287,7 +281,7 @@ def test_explanations_may_stand_in_a_tuple_alone_and_with_questions_before_and_a
         return [each.scores[0] for each in (alone, *pair, before, after, single)], logits
 
     found, logits = answers(model, answering(metric(), explainer))
-    expected = model.logits([t.ids])[0]
+    expected = model.logits([Row(t.ids)])[0]
     np.testing.assert_allclose(found, expected[[2, 0, 1, 1, 2, 0]])
     np.testing.assert_allclose(logits[0], expected)
 

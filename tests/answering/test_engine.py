@@ -11,7 +11,7 @@ from faithbench.answering import engine as engine_module
 from faithbench.answering.engine import Engine
 from faithbench.conversations import ask, together
 from faithbench.errors import UserError
-from faithbench.questions import FROZEN, Attentions, Gradients, Logits, Point
+from faithbench.questions import FROZEN, Attentions, Gradients, Logits, Point, Row
 from faithbench.types import Text
 
 
@@ -23,32 +23,34 @@ class Watched:
     batch_tokens: int = 64
     gradient_cost: int = 4
     classes: int = 3
+    reads_embeddings: bool = True
     memory: int = 10**9  # tokens that fit
     poison: int | None = None  # a token id that makes logits NaN
     batches: list[list[np.ndarray]] = field(default_factory=list)
 
-    def logits(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+    def logits(self, rows: Sequence[Row]) -> np.ndarray:
         self._note(rows)
         logits = self.model.logits(rows)
-        logits[[self.poison in row for row in rows]] = np.nan
+        logits[[self.poison in row.ids for row in rows]] = np.nan
         return logits
 
-    def embed(self, rows: Sequence[np.ndarray]) -> list:
+    def embed(self, rows: Sequence[Row]) -> list:
         self._note(rows)
         return self.model.embed(rows)
 
     def gradients(self, points: Sequence[Point], under: str) -> list:
-        self._note([point.ids for point in points])
+        self._note([point.row for point in points])
         return self.model.gradients(points, under)
 
-    def attentions(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def attentions(self, rows: Sequence[Row]) -> list[np.ndarray]:
         self._note(rows)
         return self.model.attentions(rows)
 
-    def _note(self, rows: Sequence[np.ndarray]) -> None:
-        if len(rows) * max(map(len, rows)) > self.memory:
+    def _note(self, rows: Sequence[Row]) -> None:
+        ids = [row.ids for row in rows]
+        if len(ids) * max(map(len, ids)) > self.memory:
             raise MemoryError
-        self.batches.append(list(rows))
+        self.batches.append(ids)
 
 
 def masks(text: Text, count: int) -> np.ndarray:
@@ -77,7 +79,7 @@ def test_answers_are_those_of_one_row_at_a_time_whatever_the_batches():
         results = Engine(Watched(model), budget).run(together({t.id: ask(asks, t)}) for t in texts)
         found = {key: outcome.value for result in results for key, outcome in result.items()}
         for t in texts:
-            slow = [model.logits([np.where(keep, t.ids, t.mask_id)])[0] for keep in masks(t, 3)]
+            slow = [model.logits([Row(np.where(keep, t.ids, t.mask_id))])[0] for keep in masks(t, 3)]
             np.testing.assert_allclose(found[t.id], slow, rtol=1e-12)
 
 
@@ -184,7 +186,7 @@ def test_a_planted_fault_in_deduplication_is_seen(monkeypatch: pytest.MonkeyPatc
 
     def never_equal(question: Logits) -> object:
         lane, rows = real(question)
-        return (lane[0], str(next(calls)), None), rows
+        return lane._replace(rules=str(next(calls))), rows
 
     monkeypatch.setattr(engine_module, "rows_of", never_equal)
     (t,) = texts_of([8])

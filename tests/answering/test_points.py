@@ -17,8 +17,8 @@ from faithbench.answering.engine import Engine
 from faithbench.conversations import Outcome, together
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.questions import ATTN_LRP, FROZEN, Embeddings, Gradient, Gradients, Inside, Logits, Point, Question
-from faithbench.types import Text
+from faithbench.questions import ATTN_LRP, FROZEN, Embeddings, Gradient, Gradients, Inside, Logits, Point, Question, Row
+from faithbench.types import Target, Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])
 HERE = __name__
@@ -27,7 +27,7 @@ HERE = __name__
 def slow_place(classifier: HuggingFaceClassifier, point: Point) -> Tensor:
     """Where a point is: token by token between the embeddings of two texts, positions counted from the left."""
     slow = SlowTransformer(classifier)
-    here = text(point.ids)
+    here = text(point.row.ids)
     own, fill = (slow.embeddings(each) for each in (here, replace(here, ids=np.full(len(here), point.fill))))
     if point.share is None:
         return own
@@ -39,7 +39,7 @@ def slow_gradient(classifier: HuggingFaceClassifier, point: Point, under: str) -
     place = slow_place(classifier, point).requires_grad_()
     logits: State = SlowTransformer(classifier).forward(place)[0]
     value, slope = (
-        each[0, point.target] - (0 if point.against is None else each[0, point.against])
+        each[0, point.target.output] - (0 if point.target.against is None else each[0, point.target.against])
         for each in (logits.value, logits.slope)
     )
     gradient = slope.reshape(place.shape) if under else torch.autograd.grad(value, place)[0]
@@ -54,7 +54,12 @@ def random_points(classifier: HuggingFaceClassifier, lengths: Sequence[int]) -> 
     for i, one in enumerate(random_texts(classifier, lengths)):
         shares = (None, np.full(len(one), 0.3), draws.random(len(one)), np.zeros(len(one)))
         found += [
-            Point(one.ids, (i + j) % 3, None if j % 2 else (i + j + 1) % 3, share, fills[(i + j // 2) % 2])
+            Point(
+                Row(one.ids),
+                Target((i + j) % 3, None if j % 2 else (i + j + 1) % 3),
+                share,
+                fills[(i + j // 2) % 2],
+            )
             for j, share in enumerate(shares)
         ]
     return found
@@ -79,10 +84,10 @@ def test_embeddings_are_those_of_the_slow_model_alone_and_padded(kind, b):
     classifier = tiny_classifier(kind, b, dtype=torch.float64)
     rows = [one.ids.copy() for one in random_texts(classifier)]
     rows[2][3] = classifier.tokenizer.pad_token_id  # inside a text it is a token like others
-    for row, found in zip(rows, classifier.embed(rows), strict=True):
+    for row, found in zip(rows, classifier.embed([Row(row) for row in rows]), strict=True):
         expected = SlowTransformer(classifier).embeddings(text(row)).numpy()
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(classifier.embed([row])[0], expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(classifier.embed([Row(row)])[0], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("pad_id", [0, 1, 3])
@@ -94,33 +99,33 @@ def test_positions_of_roberta_are_those_of_transformers_where_no_padding_is_insi
     ids = torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])
     with torch.no_grad():  # transformers counts positions over tokens that are not padding
         expected = classifier.model(input_ids=ids, attention_mask=(ids != pad_id).long()).logits.numpy()
-    np.testing.assert_allclose(classifier.logits(rows), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(classifier.logits([Row(row) for row in rows]), expected, rtol=0, atol=1e-12)
     for row, one in zip(rows, expected, strict=True):
-        np.testing.assert_allclose(classifier.logits([row])[0], one, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(classifier.logits([Row(row)])[0], one, rtol=0, atol=1e-12)
 
 
 def test_padding_inside_a_roberta_text_does_not_shift_positions():
     classifier = tiny_classifier("roberta", dtype=torch.float64)
     rows = [one.ids.copy() for one in random_texts(classifier, (6, 3))]
     rows[0][[2, 3]] = rows[1][0] = classifier.tokenizer.pad_token_id
-    for row, padded in zip(rows, classifier.logits(rows), strict=True):
+    for row, padded in zip(rows, classifier.logits([Row(row) for row in rows]), strict=True):
         slow = SlowTransformer(classifier)
         expected = slow.forward(slow.embeddings(text(row)))[0].value[0].numpy()
         np.testing.assert_allclose(padded, expected, rtol=0, atol=1e-10)
-        np.testing.assert_allclose(classifier.logits([row])[0], expected, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(classifier.logits([Row(row)])[0], expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_model_reads_given_embeddings_within_a_with_and_its_own_after(kind):
     classifier = tiny_classifier(kind, dtype=torch.float64)
     one, other = random_texts(classifier, (4, 4))
-    own, foreign = (classifier.logits([each.ids]) for each in (one, other))
+    own, foreign = (classifier.logits([Row(each.ids)]) for each in (one, other))
     embeddings = classifier.embedded(torch.from_numpy(other.ids)[None])
     with classifier.reading(embeddings):
-        np.testing.assert_allclose(classifier.logits([one.ids]), foreign, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(classifier.logits([Row(one.ids)]), foreign, rtol=0, atol=1e-12)
     with pytest.raises(KeyError), classifier.reading(embeddings):
         raise KeyError
-    np.testing.assert_array_equal(classifier.logits([one.ids]), own)
+    np.testing.assert_array_equal(classifier.logits([Row(one.ids)]), own)
     assert not any(module._forward_hooks for module in classifier.model.modules())
 
 
@@ -132,19 +137,20 @@ class Watched:
     batch_tokens: int = 64
     gradient_cost: int = 4
     classes: int = 3
+    reads_embeddings: bool = True
     memory: int = 10**9  # tokens that fit
     poison: int | None = None  # a class whose gradients are not finite
     batches: list[list[Any]] = field(default_factory=list)
 
-    def logits(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+    def logits(self, rows: Sequence[Row]) -> np.ndarray:
         return self.model.logits(rows)
 
-    def embed(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
-        self.note(rows, rows)
+    def embed(self, rows: Sequence[Row]) -> list[np.ndarray]:
+        self.note(rows, [row.ids for row in rows])
         return self.model.embed(rows)
 
     def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
-        self.note(points, [point.ids for point in points])
+        self.note(points, [point.row.ids for point in points])
         found = self.model.gradients(points, under)
         bad = [replace(each, gradient=each.gradient * np.inf) for each in found]
         return [bad[i] if point.target == self.poison else found[i] for i, point in enumerate(points)]
@@ -190,12 +196,15 @@ def test_embeddings_are_answered_for_each_variant_and_equal_rows_run_once():
 def test_points_are_answered_as_a_list_in_order_and_equal_ones_run_once():
     model = Watched()
     share = np.array([[0.5] * 5, [0, 0.1, 0.2, 0.3, 0.4], [0.5] * 5, [0] * 5, [1] * 5], dtype=float)
-    found = run(model, path=Gradients(ONE, 2, 0, "", share), fill=Gradients(ONE, 2, 0, "", share[:1], 9))
+    found = run(
+        model, path=Gradients(ONE, Target(2, 0), "", share), fill=Gradients(ONE, Target(2, 0), "", share[:1], 9)
+    )
     values = found["path"].value
     assert isinstance(values, list)
     assert values[0] is values[2]
     for row, each in zip(share, values, strict=True):
-        np.testing.assert_array_equal(each.embeddings, model.model.gradient(Point(ONE.ids, 2, 0, row, 0)).embeddings)
+        expected = model.model.gradient(Point(Row(ONE.ids), Target(2, 0), row, 0)).embeddings
+        np.testing.assert_array_equal(each.embeddings, expected)
     (filled,) = found["fill"].value
     np.testing.assert_allclose(filled.embeddings, (model.model.table[ONE.ids] + model.model.table[9]) / 2)
     assert (found["path"].rows, found["fill"].rows, len(model.given)) == (5, 1, 5)
@@ -210,7 +219,7 @@ def test_a_text_and_a_single_point_are_answered_in_the_form_they_were_asked():
 def test_rules_targets_rivals_and_fills_tell_points_apart():
     model, share = Watched(), np.full((1, 5), 0.5)
     questions = [
-        *(Gradients(ONE, 0), Gradients(ONE, 1), Gradients(ONE, 0, 1), Gradients(ONE, 0, under=FROZEN)),
+        *(Gradients(ONE, 0), Gradients(ONE, 1), Gradients(ONE, Target(0, 1)), Gradients(ONE, 0, under=FROZEN)),
         *(Gradients(ONE, 0, share=share), Gradients(ONE, 0, share=share, fill=3), Gradients(ONE, 0, under=ATTN_LRP)),
     ]
     run(model, **{str(i): question for i, question in enumerate(questions * 2)})
@@ -243,7 +252,7 @@ def test_gradients_that_are_not_finite_fail_only_those_who_asked_for_them():
 
 @pytest.mark.parametrize(("target", "against"), [(3, None), (-1, None), (0, 3), (0, -1)])
 def test_a_class_that_the_model_lacks_is_answered_in_one_sentence(target, against):
-    found = run(Watched(), wrong=Gradients(ONE, target, against), path=Gradients(ONE, 0, share=np.ones((2, 5))))
+    found = run(Watched(), wrong=Gradients(ONE, Target(target, against)), path=Gradients(ONE, 0, share=np.ones((2, 5))))
     wrong = target if against is None else against
     assert found["wrong"].error == f"QuestionError: target {wrong} is not one of 3 classes"
     assert found["path"].error is None

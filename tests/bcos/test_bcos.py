@@ -18,7 +18,7 @@ from faithbench.errors import UserError
 from faithbench.models import frozen
 from faithbench.models.frozen import FrozenWeights
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.questions import FROZEN
+from faithbench.questions import FROZEN, Row
 from faithbench.training.checkpoint import load
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
@@ -370,7 +370,7 @@ def test_a_scale_that_is_not_frozen_changes_scores_though_not_their_sum(monkeypa
 def test_values_are_the_same_when_frozen(kind, b, dtype):
     classifier = tiny_classifier(kind, b, dtype=dtype)
     rows = [one.ids for one in random_texts(classifier, LENGTHS)]
-    plain = classifier.logits(rows)[:, 1]
+    plain = classifier.logits([Row(row) for row in rows])[:, 1]
     logits = [found.logit for found in classifier.gradients(points(rows, [1] * 4), FROZEN)]
     np.testing.assert_allclose(logits, plain, rtol=0, atol=TOLERANCE[dtype] * np.abs(plain).max())
 
@@ -380,7 +380,7 @@ def test_values_are_the_same_when_frozen_for_other_activations(activation):
     classifier = tiny_classifier("bert", dtype=torch.float64, hidden_act=activation)
     rows = [one.ids for one in random_texts(classifier, LENGTHS)]
     logits = [found.logit for found in classifier.gradients(points(rows, [1] * 4), FROZEN)]
-    np.testing.assert_allclose(logits, classifier.logits(rows)[:, 1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(logits, classifier.logits([Row(row) for row in rows])[:, 1], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("b", [None, 1.5])
@@ -428,7 +428,7 @@ def test_extraction_from_a_conventional_model_says_how_far_it_is_from_complete(k
     classifier = tiny_classifier(kind, dtype=torch.float64)
     for one in random_texts(classifier, LENGTHS):
         found = answers(classifier, Bcos()(one, 1))
-        logit = classifier.logits([one.ids])[0, 1]
+        logit = classifier.logits([Row(one.ids)])[0, 1]
         assert found.notes["completeness_gap"] == pytest.approx(logit - found.scores.sum(), rel=1e-9)
         assert abs(found.notes["completeness_gap"]) > 1e-3
 
@@ -443,7 +443,9 @@ def test_a_saved_model_comes_back_with_equal_logits(kind, b, tmp_path):
     rows = [one.ids for one in random_texts(classifier, LENGTHS)]
     classifier.model.save_pretrained(tmp_path)
     loaded = HuggingFaceClassifier(load(tmp_path), tiny_tokenizer())
-    np.testing.assert_array_equal(loaded.logits(rows), classifier.logits(rows))
+    np.testing.assert_array_equal(
+        loaded.logits([Row(row) for row in rows]), classifier.logits([Row(row) for row in rows])
+    )
     assert loaded.fingerprint() == classifier.fingerprint()
 
 

@@ -252,7 +252,7 @@ def test_only_what_fits_the_data_is_missed(older: bool, tmp_path: Path, capsys):
 def test_fewer_and_more_texts_than_planned_are_found(board: Path, capsys):
     def shorten(frame: pd.DataFrame) -> pd.DataFrame:
         cell = (frame["explainer"] == RANDOM) & (frame["metric"] == "evidence")
-        return frame[~cell | (frame["text_id"] != frame[cell]["text_id"].iloc[0])]
+        return frame[~cell | (frame["unit"] != frame[cell]["unit"].iloc[0])]
 
     change(board, shorten)
     assert problems(capsys, board) == [

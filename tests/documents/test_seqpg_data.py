@@ -28,8 +28,8 @@ class Known(HuggingFaceClassifier):
         super().__init__(tiny_network("bert"), tiny_tokenizer())
         self.table = {self.tokenizer.convert_tokens_to_ids(word): p for word, p in table.items()}
 
-    def logits(self, rows, places=None):
-        return np.array([[0.0, math.log(p / (1 - p))] for p in (self.table[int(row[1])] for row in rows)])
+    def logits(self, rows):
+        return np.array([[0.0, math.log(p / (1 - p))] for p in (self.table[int(row.ids[1])] for row in rows)])
 
 
 @pytest.fixture(autouse=True)

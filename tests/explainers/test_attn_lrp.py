@@ -20,7 +20,7 @@ from faithbench.conformance import leaves_all_as_found_explaining
 from faithbench.conversations import ask, together
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.lrp import AttnLRP as Rules
-from faithbench.questions import ATTN_LRP, Gradients
+from faithbench.questions import ATTN_LRP, Gradients, Row
 from faithbench.types import Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])
@@ -82,7 +82,7 @@ def test_relevances_are_those_of_the_authors_package(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         expected, logit = LxtTransformer(classifier).relevance(one, target)
-        assert logit == pytest.approx(classifier.logits([one.ids])[0, target], abs=1e-10)  # the same model
+        assert logit == pytest.approx(classifier.logits([Row(one.ids)])[0, target], abs=1e-10)  # the same model
         assert_close(answers(classifier, AttnLRP()(one, target)).scores, expected, torch.float64)
 
 
@@ -168,8 +168,8 @@ def test_values_are_the_models_own_and_the_model_is_left_as_found(kind, b):
     leaves_all_as_found_explaining(AttnLRP(), classifier, texts)
     for one, scores in zip(texts, before, strict=True):
         found = answers(classifier, asks(one, ATTN_LRP))
-        assert found.logit == pytest.approx(classifier.logits([one.ids])[0, 2], abs=1e-12)
-        np.testing.assert_allclose(found.embeddings, classifier.embed([one.ids])[0], rtol=1e-14)
+        assert found.logit == pytest.approx(classifier.logits([Row(one.ids)])[0, 2], abs=1e-12)
+        np.testing.assert_allclose(found.embeddings, classifier.embed([Row(one.ids)])[0], rtol=1e-14)
         np.testing.assert_array_equal(answers(classifier, InputXGradient()(one, 2)).scores, scores)
         assert np.abs(answers(classifier, AttnLRP()(one, 2)).scores - scores).max() > 1e-3
 
@@ -182,7 +182,7 @@ def asks(one: Text, under: str) -> Iterator[object]:
 def test_contrast_is_the_difference_between_two_classes(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     (one,) = random_texts(classifier, (5,))
-    ranking = [int(c) for c in np.argsort(-classifier.logits([one.ids])[0])]
+    ranking = [int(c) for c in np.argsort(-classifier.logits([Row(one.ids)])[0])]
     for target, rival in [(ranking[0], ranking[1]), (ranking[2], ranking[0])]:
         own, other = (answers(classifier, AttnLRP()(one, c)).scores for c in (target, rival))
         found = answers(classifier, AttnLRP(contrastive=True)(one, target)).scores

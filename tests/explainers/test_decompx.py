@@ -19,6 +19,7 @@ from faithbench.bcos import convert
 from faithbench.conformance import check_explainer
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.questions import Row
 from faithbench.types import Text
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
@@ -222,7 +223,7 @@ def test_scores_are_a_column_of_the_table_or_a_difference_of_columns(b):
 def test_completeness_gap_is_the_logit_less_the_scores():
     classifier = tiny_classifier("roberta", dtype=torch.float32)  # where it is not 0
     one = random_texts(classifier, (30,))[0]
-    (logits,) = classifier.logits([one.ids])
+    (logits,) = classifier.logits([Row(one.ids)])
     found = answers(classifier, DecompX()(one, 1))
     assert found.notes["completeness_gap"] == pytest.approx(float(logits[1]) - found.scores.sum(), rel=1e-6, abs=0)
     assert found.notes["completeness_gap"] != 0

@@ -23,7 +23,7 @@ from torch import Tensor
 from faithbench.answering.engine import Engine
 from faithbench.conversations import ask, together
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.questions import Gradients
+from faithbench.questions import Gradients, Row
 from faithbench.types import Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])
@@ -266,7 +266,7 @@ def test_contrast_is_the_difference_between_target_and_best_other_class(explaine
     classifier = tiny_classifier(kind, b, classes=4, dtype=torch.float64)
     steps = {"n_steps": 5} if explainer in (IntegratedGradients, SIG) else {}
     (one,) = random_texts(classifier, (3,))
-    ranking = np.argsort(-classifier.logits([one.ids])[0])
+    ranking = np.argsort(-classifier.logits([Row(one.ids)])[0])
     for target, rival in [(ranking[0], ranking[1]), (ranking[3], ranking[0])]:
         found = answers(classifier, explainer(contrastive=True, **steps)(one, int(target)))
         own, other = (answers(classifier, explainer(**steps)(one, int(c))) for c in (target, rival))
@@ -281,7 +281,7 @@ def test_contrast_is_the_difference_between_target_and_best_other_class(explaine
 def test_contrast_of_exact_sequential_scores_and_saliency(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     (one,) = random_texts(classifier, (5,))
-    target, rival = (int(c) for c in np.argsort(-classifier.logits([one.ids])[0])[[2, 0]])
+    target, rival = (int(c) for c in np.argsort(-classifier.logits([Row(one.ids)])[0])[[2, 0]])
     own, other = (answers(classifier, SIG()(one, c)).scores for c in (target, rival))
     assert_close(answers(classifier, SIG(contrastive=True)(one, target)).scores, own - other, 1e-10)
     read, point, _ = path(classifier, one, "mask")

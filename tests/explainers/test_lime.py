@@ -13,7 +13,7 @@ from faithbench_explainers.lime import LIME, kernel, probabilities
 from faithbench_explainers.ridge import best_features, largest_weights, ridge
 from scipy import special, stats
 
-from faithbench.questions import Logits
+from faithbench.questions import Logits, Row
 from faithbench.types import Example, Text
 
 SELECTIONS = ("none", "highest_weights", "forward_selection", "auto")
@@ -29,8 +29,8 @@ class Additive:
     batch_tokens: int = 4096
     gradient_cost: int = 1
 
-    def logits(self, rows: Sequence[np.ndarray]) -> np.ndarray:
-        p = self.base + self.weights[np.stack(rows)].sum(axis=1)
+    def logits(self, rows: Sequence[Row]) -> np.ndarray:
+        p = self.base + self.weights[np.stack([row.ids for row in rows])].sum(axis=1)
         return np.log(np.stack([1 - p, p], axis=1))
 
 
@@ -117,7 +117,10 @@ def test_the_lime_packages_own_sampling_comes_to_the_same_within_noise():
         rows = [classifier.encode(Example("x", each, 0)).ids for each in texts]
         assert {len(row) for row in rows} == {len(one)}
         return special.softmax(
-            np.concatenate([classifier.logits(rows[i : i + 64]) for i in range(0, len(rows), 64)]), 1
+            np.concatenate(
+                [classifier.logits([Row(row) for row in rows[i : i + 64]]) for i in range(0, len(rows), 64)]
+            ),
+            1,
         )
 
     def explain(seed: int) -> np.ndarray:

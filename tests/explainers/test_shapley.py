@@ -18,6 +18,7 @@ from torch import Tensor
 from faithbench.answering.engine import Engine
 from faithbench.conversations import ask, together
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.questions import Row
 from faithbench.types import Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])
@@ -71,8 +72,8 @@ class Pairs:
         pair = draws.normal(size=(n + 2, n + 2))
         return cls(draws.normal(size=n + 2), np.triu(pair, 1) + np.triu(pair, 1).T)
 
-    def logits(self, rows: Sequence[np.ndarray]) -> np.ndarray:
-        present = (np.stack(rows) != 0).astype(float)
+    def logits(self, rows: Sequence[Row]) -> np.ndarray:
+        present = (np.stack([row.ids for row in rows]) != 0).astype(float)
         logit = present @ self.own + np.einsum("ri,ij,rj->r", present, self.pair, present) / 2
         return np.stack([logit, -logit], axis=1)
 

@@ -25,8 +25,8 @@ from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
-from faithbench.questions import Logits
-from faithbench.types import Attribution, Example, Text
+from faithbench.questions import Logits, Row
+from faithbench.types import Attribution, Example, Target, Text
 
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])
 OF_LOGITS = [Occlusion(window=2), ShapSampl(n_permutations=6), KernelShap(n_samples=40)]
@@ -74,7 +74,7 @@ def test_padding_inside_a_roberta_text_would_shift_positions_if_it_were_left_to_
     with torch.no_grad():
         left = float(classifier.model(input_ids=torch.from_numpy(ids)[None]).logits[0, 1])
     assert abs(slow_logit(classifier, ids, 1) - left) > 1e-3  # so the test above can see it
-    assert classifier.logits([ids])[0, 1] == pytest.approx(slow_logit(classifier, ids, 1), abs=1e-12)
+    assert classifier.logits([Row(ids)])[0, 1] == pytest.approx(slow_logit(classifier, ids, 1), abs=1e-12)
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 8])
@@ -127,7 +127,7 @@ def test_contrastive_is_the_difference_from_the_runner_up(kind, b, explainer):
     classifier = tiny_classifier(kind, b, classes=4, dtype=torch.float64)
     for one in random_texts(classifier, (8, 1, 5)):
         single = [answers(classifier, explainer(one, target)).scores for target in range(4)]
-        order = np.argsort(classifier.logits([one.ids])[0])[::-1]
+        order = np.argsort(classifier.logits([Row(one.ids)])[0])[::-1]
         for target in range(4):
             rival = order[0] if target != order[0] else order[1]
             found = answers(classifier, replace(explainer, contrastive=True)(one, target))
@@ -271,7 +271,7 @@ def test_a_function_that_gives_the_wrong_number_of_scores_fails_with_the_numbers
         (lambda: ShapSampl(n_permutations=0), ["n_permutations=0", "from 1 to 10,000"]),
         (lambda: ShapSampl(n_permutations=25, antithetic=True), ["n_permutations=25", "antithetic", "even"]),
         (lambda: ShapSampl(protocol="papers"), ["protocol='papers'", "strict or paper"]),
-        (lambda: ShapSampl(seed=-1), ["seed=-1", "at least 0"]),
+        (lambda: ShapSampl(seed=-1), ["seed=-1", "whole number from 0"]),
         (lambda: KernelShap(n_samples=1), ["n_samples=1", "from 2 to 1,000,000"]),
         (lambda: KernelShap(baseline="zero"), ["baseline='zero'", "mask or pad"]),
         (lambda: LIME(n_samples=0), ["n_samples=0", "from 1 to 1,000,000"]),
@@ -280,7 +280,7 @@ def test_a_function_that_gives_the_wrong_number_of_scores_fails_with_the_numbers
         (lambda: LIME(kernel_width=float("nan")), ["kernel_width=nan", "above 0"]),
         (lambda: LIME(feature_selection="lasso_path"), ["feature_selection='lasso_path'", "none", "highest_weights"]),
         (lambda: LIME(baseline="zero"), ["baseline='zero'", "mask or pad"]),
-        (lambda: LIME(seed=-1), ["seed=-1", "at least 0"]),
+        (lambda: LIME(seed=-1), ["seed=-1", "whole number from 0"]),
         (lambda: Occlusion(window=0), ["window=0", "from 1 to 1,000"]),
         (lambda: Occlusion(window=1001), ["window=1001", "from 1 to 1,000"]),
         (lambda: Occlusion(baseline="zero"), ["baseline='zero'", "mask or pad"]),
@@ -313,7 +313,7 @@ class Given:
 
 def outcomes_of(explainers: dict[str, Any], one: Text, target: int):
     """How explanations end that are asked side by side."""
-    checked = {name: explain(Component(name, name, each), one, target, 3) for name, each in explainers.items()}
+    checked = {name: explain(Component(name, name, each), one, Target(target), 3) for name, each in explainers.items()}
     (outcomes,) = Engine(LinearModel.random()).run([together(checked)])
     return outcomes
 
@@ -361,6 +361,6 @@ def test_an_explanation_of_another_class_is_an_error():
             return Attribution(one.id, 0, np.zeros(len(one)))
 
     one, stubborn = text([1, 2, 3]), Component("stubborn", "stubborn", Stubborn())
-    assert answers(LinearModel.random(), explain(stubborn, one, 0, 3)).target == 0
+    assert answers(LinearModel.random(), explain(stubborn, one, Target(0), 3)).target == 0
     with pytest.raises(RuntimeError, match="was asked about class 1 and speaks of class 0"):
-        answers(LinearModel.random(), explain(stubborn, one, 1, 3))
+        answers(LinearModel.random(), explain(stubborn, one, Target(1), 3))

@@ -30,6 +30,7 @@ from faithbench.conformance import (
     explains_alike_in_any_batch,
 )
 from faithbench.plugins import spec
+from faithbench.questions import Row
 
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # shap's loops take longer to compile than to run, for so few tokens
 MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for b in (None, 1.5)])
@@ -88,7 +89,7 @@ def worth(classifier, one, target):
         for members in itertools.combinations(one.content.tolist(), size):
             row = np.where(one.special, one.ids, one.mask_id)
             row[list(members)] = one.ids[list(members)]
-            found[members] = float(classifier.logits([row])[0, target])
+            found[members] = float(classifier.logits([Row(row)])[0, target])
     return found
 
 
@@ -133,7 +134,7 @@ class Watched:
     def logits(self, rows):
         if len(rows) > self.memory:
             raise MemoryError
-        self.batches.append(np.array(rows))
+        self.batches.append(np.array([row.ids for row in rows]))
         return self.inner.logits(rows)
 
 
@@ -227,7 +228,7 @@ def test_lime_package_is_the_ridge_regression_of_what_the_model_was_asked(select
     scores = answers(watched, explained(one, 1)).scores
     rows = np.concatenate(watched.batches)
     masks = (rows == one.ids)[:, one.content]  # no word of the texts is the mask token
-    values = np.exp(classifier.logits(list(rows)))
+    values = np.exp(classifier.logits([Row(row) for row in rows]))
     values = values[:, 1] / values.sum(axis=1)
     distance = 100 * (1 - np.sqrt(masks.mean(axis=1)))
     chosen = np.flatnonzero(scores[one.content])
@@ -358,8 +359,8 @@ def test_scores_that_are_no_numbers_are_refused():
         (partial(Shap, "Exact(interactions=2)"), "shap's Exact: interactions cannot be given; faithbench sets it"),
         (partial(Shap, "Permutation(seed=3)"), "shap's Permutation: seed cannot be given; faithbench sets it"),
         (partial(Shap, "Exact", seed=-1), "seed=-1 is not allowed"),
-        (partial(LimePackage, num_samples=1), "num_samples=1 is not allowed; it must be from 2 to"),
-        (partial(LimePackage, num_features=0), "num_features=0 is not allowed; it must be from 1 to"),
+        (partial(LimePackage, num_samples=1), "num_samples=1 is not allowed; it must be a whole number from 2 to"),
+        (partial(LimePackage, num_features=0), "num_features=0 is not allowed; it must be a whole number from 1 to"),
         (partial(LimePackage, kernel_width=0.0), "kernel_width=0.0 is not allowed; it must be above 0"),
         (
             partial(LimePackage, feature_selection="best"),
@@ -409,7 +410,7 @@ def test_a_package_that_cannot_be_imported_is_named_with_the_reason(monkeypatch)
     ],
 )
 def test_identity_is_the_spec_with_the_methods_parameters_in_order(text, full, monkeypatch):
-    monkeypatch.setattr(spec.plugins, "get", lambda kind, name: SimpleNamespace(load=lambda: Captum))
+    monkeypatch.setattr(spec.finding, "get", lambda kind, name: SimpleNamespace(load=lambda: Captum))
     assert spec.build("explainer", text).full == full
     assert spec.build("explainer", full).object == spec.build("explainer", text).object
 

@@ -149,7 +149,7 @@ def test_what_is_exported_imported_and_scored_has_the_records_of_the_original(wr
         assert target == row["target"]
     result = run(tmp_path / "run", found.explainer)
     assert (result.done, result.failed) == (LIMIT * len(METRICS), 0)
-    columns = ["metric", "text_id", "target", "value"]
+    columns = ["metric", "unit", "target", "value"]
     one, other = (Store(at).read("records").sort_values(columns[:2])[columns] for at in (original, tmp_path / "run"))
     assert one[columns[:3]].values.tolist() == other[columns[:3]].values.tolist()
     np.testing.assert_allclose(other["value"], one["value"], rtol=0, atol=1e-3)
@@ -177,7 +177,7 @@ def test_a_text_without_an_attribution_fails_its_own_cell_only(original, tmp_pat
     found = faithbench.import_attributions(bare(tmp_path, rows[1:]), "conv-tiny", DATA, name="m", out=tmp_path / "run")
     result = run(tmp_path / "run", found.explainer, metrics=("entropy",))
     assert (result.done, result.failed) == (LIMIT - 1, 1)
-    records = Store(tmp_path / "run").read("records").set_index("text_id")
+    records = Store(tmp_path / "run").read("records").set_index("unit")
     assert "no attribution of this text was imported" in records["error"][rows[0]["id"]]
 
 

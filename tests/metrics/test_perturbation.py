@@ -21,6 +21,7 @@ from faithbench_metrics.sufficiency import Sufficiency
 from scipy import integrate, stats
 from slow import all_orders, slow_chances, slow_logits, slow_ranking
 
+from faithbench.questions import Row
 from faithbench.ranks import kendall_tau_b
 
 CLS, SEP, MASK = 1, 2, 0
@@ -284,9 +285,9 @@ def test_nothing_is_defined_without_content(metric):
 class Broken(LinearModel):
     """Gives NaN as soon as anything is taken away."""
 
-    def logits(self, rows, places=None):
-        found = super().logits(rows, places)
-        return np.where(np.array([[MASK in row] for row in rows]), np.nan, found)
+    def logits(self, rows):
+        found = super().logits(rows)
+        return np.where(np.array([[MASK in row.ids] for row in rows]), np.nan, found)
 
 
 @pytest.mark.parametrize("make", [*METRICS, BY_ORDER[-1]])
@@ -295,7 +296,7 @@ def test_nothing_is_defined_where_the_model_gives_no_number(make):
     model, asking = Broken(MIXED.weights, MIXED.table, MIXED.bias), make()(MIXED_TEXT, scored(MIXED_TEXT))
     question = next(asking)
     with pytest.raises(StopIteration) as stop:
-        asking.send(model.logits(np.where(question.keep, MIXED_TEXT.ids, MASK)))
+        asking.send(model.logits(list(map(Row, np.where(question.keep, MIXED_TEXT.ids, MASK)))))
     assert math.isnan(stop.value.value.value)
 
 

@@ -6,6 +6,7 @@ import torch
 from builders import KINDS, random_texts, tiny_classifier
 
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.questions import Row
 
 
 def plain_logits(classifier: HuggingFaceClassifier, ids: np.ndarray) -> np.ndarray:
@@ -19,9 +20,9 @@ def test_logits_are_those_of_the_model_itself_alone_and_padded(kind: str, bcos_b
     classifier = tiny_classifier(kind, bcos_b, dtype=torch.float64)
     rows = [text.ids for text in random_texts(classifier)]
     expected = [plain_logits(classifier, row) for row in rows]
-    np.testing.assert_allclose(classifier.logits(rows), expected, rtol=1e-10)
+    np.testing.assert_allclose(classifier.logits([Row(row) for row in rows]), expected, rtol=1e-10)
     for row, one in zip(rows, expected, strict=True):
-        np.testing.assert_allclose(classifier.logits([row])[0], one, rtol=1e-10)
+        np.testing.assert_allclose(classifier.logits([Row(row)])[0], one, rtol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -31,7 +32,7 @@ def test_the_last_layer_computes_one_position_and_the_model_is_left_as_found(kin
     shapes: list[torch.Size] = []
     last = [m for m in classifier.model.modules() if isinstance(m, torch.nn.LayerNorm)][-1]
     handle = last.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
-    classifier.logits([text.ids])
+    classifier.logits([Row(text.ids)])
     plain_logits(classifier, text.ids)
     handle.remove()
     assert [shape[1] for shape in shapes] == [1, len(text)]

@@ -29,6 +29,7 @@ from faithbench.questions import (
     LogitsAt,
     On,
     Question,
+    Row,
     Variant,
 )
 from faithbench.types import Text
@@ -100,7 +101,7 @@ def test_noise_is_uniform_and_the_same_at_each_place_of_every_text():
     texts = random_texts(classifier, (30, 12))
 
     def moved(t: Text, variant: Variant) -> np.ndarray:
-        return answers(classifier, one(On(variant, Embeddings(t, full(t)))))[0] - classifier.embed([t.ids])[0]
+        return answers(classifier, one(On(variant, Embeddings(t, full(t)))))[0] - classifier.embed([Row(t.ids)])[0]
 
     long, short = (moved(t, noise(radius=2.0)) for t in texts)
     np.testing.assert_allclose(short, long[: len(short)], **EXACT)
@@ -183,8 +184,8 @@ def test_weights_that_come_to_lie_where_others_lay_are_not_taken_for_them(b):
     def logits(seed: int) -> np.ndarray:
         with Randomised(classifier, part=1, cascade=False, seed=seed):
             drawn = weights(classifier, t)
-            found = classifier.logits([t.ids])
-        return found - with_weights(classifier, drawn).logits([t.ids])
+            found = classifier.logits([Row(t.ids)])
+        return found - with_weights(classifier, drawn).logits([Row(t.ids)])
 
     assert [np.abs(logits(seed)).max() < 1e-10 for seed in range(12)] == [True] * 12
 
@@ -193,17 +194,17 @@ def test_weights_that_come_to_lie_where_others_lay_are_not_taken_for_them(b):
 def test_the_model_is_as_before_when_something_fails_in_the_midst(variant):
     classifier = tiny_classifier("bert", 1.5)
     before, (t,) = state_of(classifier), random_texts(classifier, (4,))
-    logits = classifier.logits([t.ids])
+    logits = classifier.logits([Row(t.ids)])
     for question in (Inside(t, f"{HERE}:fail"), Gradients(t, 0, under="json:NoRules"), Inside(t, "no.such:look")):
         (found,) = Engine(classifier).run([together({0: one(On(variant, question))})])
         assert found[0].error.startswith("QuestionError: ")
         assert state_of(classifier) == before
     context = {NOISE: Noise, RANDOMISED: Randomised}[variant.change](classifier, **dict(variant.arguments))
     with context:
-        changed = classifier.logits([t.ids])
+        changed = classifier.logits([Row(t.ids)])
     assert not np.allclose(changed, logits)
     assert state_of(classifier) == before
-    np.testing.assert_array_equal(classifier.logits([t.ids]), logits)
+    np.testing.assert_array_equal(classifier.logits([Row(t.ids)]), logits)
 
 
 @dataclass
@@ -271,7 +272,7 @@ def test_a_variant_that_fails_fails_only_its_asker(bad):
     (found,) = Engine(classifier).run([together(askings)])
     assert found["bad"].error.startswith("QuestionError: ")
     assert found["good"].error is found["plain"].error is None
-    np.testing.assert_allclose(found["plain"].value, classifier.logits([t.ids]), rtol=1e-5)
+    np.testing.assert_allclose(found["plain"].value, classifier.logits([Row(t.ids)]), rtol=1e-5)
     assert state_of(classifier) == before
 
 
@@ -280,7 +281,7 @@ def test_a_model_without_parts_refuses_variants_and_answers_the_rest():
     askings = {v.change: one(On(v, Logits(t, full(t)))) for v in (noise(), randomised(0))}
     (found,) = Engine(model).run([together({**askings, "plain": one(Logits(t, full(t)))})])
     assert [found[v].error.startswith("QuestionError: ") for v in (NOISE, RANDOMISED)] == [True, True]
-    np.testing.assert_allclose(found["plain"].value, model.logits([t.ids]))
+    np.testing.assert_allclose(found["plain"].value, model.logits([Row(t.ids)]))
 
 
 VARIANTS = [None, noise(0), noise(1), randomised(0), randomised(3), randomised(3, seed=1)]
@@ -328,8 +329,8 @@ def test_a_planted_fault_in_the_lanes_is_seen(monkeypatch):
     real = engine_module.rows_of
 
     def forgetful(question: Question) -> object:
-        (kind, rules, _), rows = real(question)
-        return (kind, rules, None), rows
+        lane, rows = real(question)
+        return lane._replace(variant=None), rows
 
     classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
     apart = one_by_one(classifier)

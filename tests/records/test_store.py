@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from faithbench.errors import UserError
 from faithbench.records.store import IDENTITY, SCHEMAS, Store
-from faithbench.types import Record
+from faithbench.types import Record, Target
 
 # Forks children that write large parts, or a large manifest, without end, and kills each at some moment.
 WRITERS = """
@@ -53,23 +54,31 @@ for kill in range(10):
 """
 
 
-def record(text_id: str = "t0", value: float = 1.0, **changes) -> Record:
+def record(unit: str = "t0", value: float = 1.0, **changes) -> Record:
     """A record; what is not said is the same for all."""
     cell = {"dataset": "d(seed=0)", "model": "m", "explainer": "e(n=1)", "metric": "s", "version": "1.1"}
-    marks = {"dataset_fingerprint": "df", "model_fingerprint": "mf", "text_id": text_id, "target": 1}
+    marks = {"dataset_fingerprint": "df", "model_fingerprint": "mf", "unit": unit, "target": 1}
     result = {"value": value, "weight": 1.0, "parts": (0.25, 0.5), "seconds": 0.125, "rows": 10}
     return Record(**{**cell, **marks, **result, **changes})
 
 
-def failed(text_id: str = "t0", error: str = "ValueError: no") -> Record:
+def failed(unit: str = "t0", error: str = "ValueError: no") -> Record:
     """A record of a failure."""
-    return record(text_id, math.nan, parts=(), error=error)
+    return record(unit, math.nan, parts=(), error=error)
 
 
 def attribution(text_id: str = "t0", scores=(0.5, -1.5), **changes) -> dict:
     """An attribution as the runner hands it to the store."""
-    known = {name: getattr(record(text_id), name) for name in IDENTITY["attributions"]}
-    rest = {"target": 1, "scores": scores, "notes": '{"gap": 0.1}', "seconds": 0.5, "rows": 2, "error": None}
+    known = {name: getattr(record(), name) for name in IDENTITY["attributions"] if hasattr(record(), name)}
+    rest = {
+        "text_id": text_id,
+        "target": 1,
+        "scores": scores,
+        "notes": '{"gap": 0.1}',
+        "seconds": 0.5,
+        "rows": 2,
+        "error": None,
+    }
     return {**known, **rest, **changes}
 
 
@@ -101,6 +110,7 @@ def test_a_record_comes_out_as_it_went_in(tmp_path):
     assert list(row) == SCHEMAS["records"].names
     assert pd.isna(row.pop("error"))
     assert tuple(row.pop("parts")) == (0.25, 0.5)
+    assert pd.isna(row.pop("against"))
     assert row == {name: getattr(record(), name) for name in row}
 
 
@@ -125,7 +135,7 @@ def test_nan_and_none_survive(tmp_path, compacted):
     store.flush()
     if compacted:
         store.compact()
-    rows = {row.text_id: row for row in contents(tmp_path).itertuples()}
+    rows = {row.unit: row for row in contents(tmp_path).itertuples()}
     assert math.isnan(rows["nan"].value)
     assert pd.isna(rows["nan"].error)
     np.testing.assert_array_equal(rows["nan"].parts, (math.nan, 1.0))
@@ -161,17 +171,37 @@ def test_entries_are_written_by_themselves_after_a_while(tmp_path, monkeypatch):
     assert len(contents(tmp_path)) == 1
 
 
+OTHERS = {"target": Target(0), "against": Target(1, 0)}  # of the target, which is two columns
+
+
 @pytest.mark.parametrize("name", IDENTITY["records"])
 def test_every_field_of_the_identity_tells_records_apart(tmp_path, name):
-    written(tmp_path, [record()], [replace(record(), **{name: "other"})])
+    change = {"target": OTHERS[name]} if name in OTHERS else {name: "other"}
+    written(tmp_path, [record()], [replace(record(), **change)])
     assert len(contents(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("change", [{"value": 2.0}, {"target": 0}, {"seconds": 9.0}, {"rows": 1}, {"parts": ()}])
+def test_parts_of_before_there_was_a_unit_are_read_and_are_the_same_records(tmp_path):
+    store = written(tmp_path, [record("t0"), record("t1", 2.0)])
+    (path,) = (tmp_path / "records").glob("*.parquet")
+    older = pq.read_table(path).drop_columns(["against"]).rename_columns({"unit": "text_id"})
+    pq.write_table(older, tmp_path / "records" / "0.parquet")
+    assert len(contents(tmp_path)) == 2
+    path.unlink()
+    rows = contents(tmp_path)
+    assert rows["unit"].tolist() == ["t0", "t1"]
+    assert rows["against"].isna().all()
+    store.add([], [record("t1", 3.0)])
+    store.flush()
+    store.compact()
+    assert contents(tmp_path)["value"].tolist() == [1.0, 3.0]
+
+
+@pytest.mark.parametrize("change", [{"value": 2.0}, {"seconds": 9.0}, {"rows": 1}, {"parts": ()}])
 def test_of_one_identity_the_later_counts(tmp_path, change):
     written(tmp_path, [record(), record("t1")], [replace(record(), **change)])
     rows = contents(tmp_path)
-    assert rows["text_id"].tolist() == ["t0", "t1"]
+    assert rows["unit"].tolist() == ["t0", "t1"]
     (name, value), *_ = change.items()
     assert rows[name][0] == value
 
@@ -208,7 +238,7 @@ def test_compaction_joins_the_parts_and_keeps_everything(tmp_path):
         pd.testing.assert_frame_equal(contents(tmp_path, kind), before[kind])
         assert len(parts(tmp_path, kind)) == 1
     assert len(before["records"]) == 11
-    assert before["records"].set_index("text_id")["value"]["same"] == 4
+    assert before["records"].set_index("unit")["value"]["same"] == 4
 
 
 def test_one_part_is_left_as_it_is(tmp_path):
@@ -281,7 +311,7 @@ def test_two_stores_write_to_one_folder(tmp_path):
     two.flush()
     two.compact()
     assert len(contents(tmp_path)) == 10
-    assert contents(tmp_path).set_index("text_id")["value"]["both"] == 3
+    assert contents(tmp_path).set_index("unit")["value"]["both"] == 3
 
 
 def test_stores_that_compact_while_others_read_and_write_do_not_disturb_each_other(tmp_path):

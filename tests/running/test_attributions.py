@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import faithbench
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.questions import Row
 from faithbench.types import Example
 
 TEXTS = ["a dull tale", "an old lion is not a lost boat", "noon"]
@@ -28,7 +29,7 @@ def test_attribute_explains_the_predicted_class_in_the_order_given():
     found = faithbench.attribute(classifier, TEXTS)
     for text, attribution in zip(TEXTS, found, strict=True):
         encoded = classifier.encode(Example("x", text, 0))
-        logits = classifier.logits([encoded.ids])[0]
+        logits = classifier.logits([Row(encoded.ids)])[0]
         assert attribution.tokens == ("[CLS]", *text.split(), "[SEP]")
         assert attribution.target == logits.argmax()
         assert attribution.scores.sum() == pytest.approx(logits.max(), rel=1e-5)
@@ -101,4 +102,4 @@ def test_the_adapter_gives_the_logits_of_transformers_own_pipeline():
         with torch.no_grad():
             expected = network(**tokenizer(text, return_tensors="pt")).logits[0].numpy()
         rows = [classifier.encode(Example("x", text, 0)).ids, classifier.encode(Example("y", "short", 0)).ids]
-        np.testing.assert_allclose(classifier.logits(rows)[0], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(classifier.logits([Row(row) for row in rows])[0], expected, rtol=1e-4, atol=1e-6)

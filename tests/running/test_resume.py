@@ -211,8 +211,8 @@ def test_a_larger_limit_contains_the_texts_of_a_smaller(tmp_path):
     result = faithbench.run(plan(limit=12), tmp_path / "run", device="cpu")
     assert (result.done, result.before) == (7, 5)
     after = records(tmp_path / "run")
-    assert set(before["text_id"]) < set(after["text_id"])
-    assert_same(after[after["text_id"].isin(before["text_id"])].reset_index(drop=True), before)
+    assert set(before["unit"]) < set(after["unit"])
+    assert_same(after[after["unit"].isin(before["unit"])].reset_index(drop=True), before)
     faithbench.run(plan(limit=12), tmp_path / "fresh", device="cpu")
     assert_same(after, records(tmp_path / "fresh"))
     everything = faithbench.run(plan(limit=None), tmp_path / "run", device="cpu")
@@ -315,7 +315,7 @@ def test_a_metric_more_sees_the_standard_errors_of_stored_explanations(tmp_path)
     grid = fill(asked, choose(asked), build_dataset(DATA))
     setup = Setup(dtype="float64")
     block = Block(grid, prepare("conv-tiny", grid.dataset, setup), Store(tmp_path), setup)
-    stored = {name: a.standard_errors for (name, _), a in block.known.items()}
+    stored = {name: a.standard_errors for (name, _), of in block.known.items() for a in of.values()}
     assert {name.split("(")[0]: errors is None for name, errors in stored.items()} == {
         "shap_sampl": False,
         "random": True,

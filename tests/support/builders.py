@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -23,9 +23,10 @@ from faithbench.bcos import convert
 from faithbench.conversations import ask, together
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.questions import HIDDEN, Gradient, Point
+from faithbench.questions import HIDDEN, Gradient, Point, Row
+from faithbench.tasks import CLASSIFICATION, Task
 from faithbench.training.backbones import word_tokenizer
-from faithbench.types import Attribution, Example, Text
+from faithbench.types import Attribution, Example, Target, Text
 
 KINDS = ("bert", "roberta", "distilbert")
 WORDS = (
@@ -141,12 +142,12 @@ def _at(positions: Sequence[int], length: int) -> np.ndarray:
 
 def attribution(text: Text, scores: Sequence[float], target: int = 0) -> Attribution:
     """An attribution with these scores."""
-    return Attribution(text.id, target, np.array(scores, dtype=np.float64))
+    return Attribution(text.id, Target(target), np.array(scores, dtype=np.float64))
 
 
 def points(rows: Sequence[np.ndarray], targets: Sequence[int]) -> list[Point]:
     """Where the rows themselves are, each with a target."""
-    return [Point(row, target) for row, target in zip(rows, targets, strict=True)]
+    return [Point(Row(row), Target(target)) for row, target in zip(rows, targets, strict=True)]
 
 
 def answers(model: Classifier, asking: Any, batch_tokens: int | None = None) -> Any:
@@ -171,6 +172,8 @@ class LinearModel:
     mask_id: int = 0
     batch_tokens: int = 64
     gradient_cost: int = 4
+    task: Task = CLASSIFICATION
+    reads_embeddings: bool = True
 
     @classmethod
     def one_hot(cls, weights: Sequence[Sequence[float]], bias: Sequence[float] = (0.0, 0.0)) -> "LinearModel":
@@ -198,29 +201,33 @@ class LinearModel:
         ids = [1, *(int(word) for word in example.text.split()), 1]
         return text(ids, mask_id=self.mask_id, name=example.id)
 
-    def logits(
-        self, rows: Sequence[Int[np.ndarray, "_"]], places: Sequence[Float[np.ndarray, "_ d"]] | None = None
-    ) -> Float[np.ndarray, "rows classes"]:
-        places = [self.table[row[row != HIDDEN]] for row in rows] if places is None else places
-        return np.stack([place.sum(axis=0) @ self.weights + self.bias for place in places])
+    def logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
+        return np.stack([self._logits(row) for row in rows])
 
-    def embed(self, rows: Sequence[Int[np.ndarray, "tokens"]]) -> list[Float[np.ndarray, "tokens d"]]:
-        return [self.table[row] for row in rows]
+    def _logits(self, row: Row) -> Float[np.ndarray, "outputs"]:
+        place = self.table[row.ids[row.ids != HIDDEN]] if row.embeddings is None else row.embeddings
+        logits = place.sum(axis=0) @ self.weights + self.bias
+        return logits if row.outputs is None else logits[list(row.outputs)]
+
+    def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "tokens d"]]:
+        return [self.table[row.ids] for row in rows]
 
     def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
         return [self.gradient(point) for point in points]
 
     def gradient(self, point: Point) -> Gradient:
-        own, base = self.table[point.ids], self.table[point.fill]
+        ids, target = point.row.ids, point.target
+        outputs = list(range(self.classes) if point.row.outputs is None else point.row.outputs)
+        own, base = self.table[ids], self.table[point.fill]
         place = own if point.share is None else base + point.share[:, None] * (own - base)
-        values = place.sum(axis=0) @ self.weights + self.bias
-        slope, value = self.weights[:, point.target], values[point.target]
-        if point.against is not None:
-            slope, value = slope - self.weights[:, point.against], value - values[point.against]
+        values = (place.sum(axis=0) @ self.weights + self.bias)[outputs]
+        slope, value = self.weights[:, outputs[target.output]], values[target.output]
+        if target.against is not None:
+            slope, value = slope - self.weights[:, outputs[target.against]], value - values[target.against]
         return Gradient(place, np.tile(slope, (len(place), 1)), float(value))
 
-    def attentions(self, rows: Sequence[Int[np.ndarray, "tokens"]]) -> list[Float[np.ndarray, "1 1 tokens tokens"]]:
-        return [np.full((1, 1, len(row), len(row)), 1 / len(row)) for row in rows]
+    def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "1 1 tokens tokens"]]:
+        return [np.full((1, 1, len(row.ids), len(row.ids)), 1 / len(row.ids)) for row in rows]
 
     def fingerprint(self) -> str:
         return repr((self.weights.tolist(), self.table.tolist(), self.bias.tolist()))

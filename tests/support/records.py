@@ -20,7 +20,7 @@ def record(value: float, text: int, **changes: object) -> Record:
         "explainer": "occlusion",
         "metric": COMP,
         "version": "1.1",
-        "text_id": str(text),
+        "unit": str(text),
         "target": 1,
         "value": value,
         "parts": (value,),

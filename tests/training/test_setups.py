@@ -29,6 +29,7 @@ from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
+from faithbench.questions import Row
 from faithbench.training import prepare, starts
 from faithbench.training.checkpoint import load
 from faithbench.training.fine_tuning import drawn
@@ -302,7 +303,7 @@ def test_decompx_sums_to_the_logit_with_biases_too(kind):
     classifier = HuggingFaceClassifier(network, tiny_tokenizer(), dtype=torch.float64)
     one = random_texts(classifier)[0]
     scores = answers(classifier, DecompX()(one, 1)).scores
-    assert scores.sum() == pytest.approx(classifier.logits([one.ids])[0, 1], rel=1e-9)
+    assert scores.sum() == pytest.approx(classifier.logits([Row(one.ids)])[0, 1], rel=1e-9)
 
 
 @EVERY_KIND

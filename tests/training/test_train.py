@@ -24,6 +24,7 @@ from faithbench.bcos.convert import is_bcos
 from faithbench.bcos.modules import BcosLinear
 from faithbench.errors import UserError
 from faithbench.plugins.naming import build_dataset
+from faithbench.questions import Row
 from faithbench.training.fine_tuning import accuracies, bcos_loss, cross_entropy
 from faithbench.training.prepare import Setup, load_model
 
@@ -70,7 +71,7 @@ def logits_and_labels(folder: Path, split: str, dataset: str = DATA) -> tuple[np
     """What a checkpoint says of a split, text by text."""
     classifier = load_model(str(folder), Setup()).classifier
     examples = build_dataset(dataset).object.load(split)
-    logits = [classifier.logits([classifier.encode(example).ids])[0] for example in examples]
+    logits = [classifier.logits([Row(classifier.encode(example).ids)])[0] for example in examples]
     return np.stack(logits), np.array([example.label for example in examples])
 
 

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, UInt32
 
 from faithbench.errors import QuestionError, UserError, unknown
 from faithbench.plugins import spec
-from faithbench.types import Attribution, Text
+from faithbench.questions import Row
+from faithbench.types import Attribution, Target, Text
 
 PLAIN = (bool, int, float, str)
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -102,7 +103,7 @@ def masked_logits(
     size, done = max(1, classifier.batch_tokens // len(text)), 0
     while done < len(rows):
         try:
-            found.append(classifier.logits(list(rows[done : done + size])))
+            found.append(classifier.logits([Row(row, text.types) for row in rows[done : done + size]]))
             done += size
         except MemoryError:
             if size == 1:
@@ -139,7 +140,7 @@ def own_chance() -> Iterator[None]:
         np.random.set_state(state)
 
 
-def attribution(text: Text, target: int, scores: Float[np.ndarray, "tokens"], origin: str) -> Attribution:
+def attribution(text: Text, target: Target, scores: Float[np.ndarray, "tokens"], origin: str) -> Attribution:
     """An attribution of what a library gave.
 
     Raises:

@@ -32,7 +32,7 @@ def scores(
     players = len(text.content)
 
     def classify(variants: Sequence[str]) -> Float[np.ndarray, "variants classes"]:
-        return probabilities(masked_logits(classifier, text, present(variants, players)))
+        return probabilities(masked_logits(classifier, text, present(variants, players)), text.link)
 
     with own_chance():
         explainer = library("lime_package", "lime.lime_text").LimeTextExplainer(

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from faithbench.conversations import Asking
 from faithbench.draws import generator
 from faithbench.parameters import check_choice
-from faithbench.probability import probabilities
+from faithbench.probability import log_probabilities, probabilities
 from faithbench.questions import GONE, HIDDEN, Logits
 from faithbench.types import Text
 
@@ -64,7 +64,7 @@ class Operator:
     def chances(
         self, text: Text, keep: Bool[np.ndarray, "variants tokens"]
     ) -> Asking[Float[np.ndarray, "variants classes"]]:
-        """Softmax probabilities of all classes given what is kept."""
+        """Probabilities of all classes given what is kept."""
         mean: Float[np.ndarray, "variants classes"] = (yield from self.draws_of_chances(text, keep)).mean(axis=1)
         return mean
 
@@ -73,17 +73,14 @@ class Operator:
     ) -> Asking[Float[np.ndarray, "variants draws classes"]]:
         """The same, draw by draw."""
         logits = yield from self.logits(text, keep)
-        every: Float[np.ndarray, "variants draws classes"] = probabilities(
-            logits.reshape(-1, logits.shape[-1])
-        ).reshape(logits.shape)
+        every: Float[np.ndarray, "variants draws classes"] = probabilities(logits, text.link)
         return every
 
     def log_chances(
         self, text: Text, keep: Bool[np.ndarray, "variants tokens"]
     ) -> Asking[Float[np.ndarray, "variants classes"]]:
         """Their natural logarithms, finite however small the probabilities."""
-        logits = (yield from self.logits(text, keep)).astype(np.float64)
-        logs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+        logs = log_probabilities((yield from self.logits(text, keep)), text.link)
         mean: Float[np.ndarray, "variants classes"] = np.logaddexp.reduce(logs, axis=1) - math.log(logs.shape[1])
         return mean
 

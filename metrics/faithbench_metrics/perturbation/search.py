@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from faithbench.conversations import Asking, gather
-from faithbench.types import Text
+from faithbench.types import Target, Text
 from faithbench_metrics.perturbation.operators import Operator
 
 Order = Int[np.ndarray, "content"]  # positions, most important first
@@ -31,7 +31,7 @@ class Search:
     beam: int
     width: int
 
-    def candidates(self, text: Text, target: int) -> Asking[list[Order]]:
+    def candidates(self, text: Text, target: Target) -> Asking[list[Order]]:
         """Orders by what each token does alone, and those that removal and insertion end with.
 
         At most 2 · (n + 1) + 2 · beam · width · n rows for n content tokens.
@@ -42,7 +42,7 @@ class Search:
         alone = [text.content[np.argsort(-gains, kind="stable")] for gains in (lost, np.abs(lost), won, lost + won)]
         return [*alone, *removals.orders, *insertions.orders]
 
-    def _search(self, text: Text, target: int, remove: bool) -> Asking["_Found"]:
+    def _search(self, text: Text, target: Target, remove: bool) -> Asking["_Found"]:
         """Takes tokens away so that the probability falls early, or puts them in so that it rises early."""
         tokens = len(text.content)
         start = [(), *((token,) for token in range(tokens))]
@@ -61,7 +61,7 @@ class Search:
         return _Found(first, [text.content[list(state.order)] for state in states])
 
     def _costs(
-        self, text: Text, target: int, orders: Sequence[tuple[int, ...]], remove: bool
+        self, text: Text, target: Target, orders: Sequence[tuple[int, ...]], remove: bool
     ) -> Asking[Float[np.ndarray, "orders"]]:
         """What is to be made small: the probability without these tokens, or minus that with no others."""
         taken: Bool[np.ndarray, "orders tokens"] = np.zeros((len(orders), len(text)), dtype=bool)

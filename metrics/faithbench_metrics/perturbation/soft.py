@@ -28,7 +28,7 @@ def soft_drops(
     kept = np.concatenate([noise < likely[:, None], np.broadcast_to(text.special[:, None], (1, *embeddings.shape))])
     rows = np.concatenate([embeddings[None], np.where(kept, embeddings, 0)]).astype(embeddings.dtype)
     logits: Float[np.ndarray, "rows classes"] = yield LogitsAt(text, rows)
-    chances = probabilities(logits)[:, attribution.target]
+    chances = probabilities(logits, text.link)[:, attribution.target]
     drops = np.maximum(0, chances[0] - chances[1:])
     return float(drops[:-1].mean()), float(drops[-1])
 
