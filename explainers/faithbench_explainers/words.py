@@ -28,7 +28,7 @@ class Words:
     def __post_init__(self) -> None:
         if spec.parse(self.explainer)[0] == "imported":
             raise ValueError("imported attributions never run; sum them over words before they are imported.")
-        object.__setattr__(self, "explainer", spec.build("explainer", self.explainer).full)
+        object.__setattr__(self, "explainer", spec.build("explainer", self.explainer).identity)
 
     @cached_property
     def inner(self) -> Any:

@@ -53,7 +53,7 @@ class SeqPG:
     only_for: ClassVar[str] = "segments"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dataset", self.source.full)
+        object.__setattr__(self, "dataset", self.source.identity)
         if hasattr(self.source.object, "for_model"):
             raise ValueError(f"dataset={self.dataset!r} is not allowed; its texts must not be documents themselves.")
         if self.judge:
@@ -115,7 +115,7 @@ class SeqPG:
         """Where the documents are kept."""
         resolved = self.for_model(self.judge)
         identity = repr((REVISION, resolved, getattr(self.source.object, "content", "")))
-        label = build_dataset(self.dataset).short  # the same however it was written
+        label = build_dataset(self.dataset).label  # the same however it was written
         return cache_folder("derived", identity, f"seqpg-{label}", self.judge) / f"{split}.jsonl"
 
     def built(self, split: str) -> Mapping[str, Any] | None:

@@ -52,7 +52,7 @@ class Shortcut:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dataset", self.source.full)
+        object.__setattr__(self, "dataset", self.source.identity)
         if hasattr(self.source.object, "for_model"):
             raise ValueError(f"dataset={self.dataset!r} is not allowed; models cannot be trained on it.")
         for name, allowed in (("kind", KINDS), ("position", POSITIONS)):

@@ -36,7 +36,7 @@ def written_out(text: str) -> str:
     Raises:
         UserError: there is no model of that name.
     """
-    return spec.build("model", text).full if is_named(text) else text
+    return spec.build("model", text).identity if is_named(text) else text
 
 
 def resolve(dataset: Component, model: str) -> Component:
@@ -45,4 +45,4 @@ def resolve(dataset: Component, model: str) -> Component:
         return dataset
     made = dataset.object.for_model(model)
     written = {field.name: getattr(made, field.name) for field in fields(made)}
-    return Component(spec.write(spec.parse(dataset.full)[0], written), dataset.short, made)
+    return Component(spec.write(spec.parse(dataset.identity)[0], written), dataset.label, made)

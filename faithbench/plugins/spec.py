@@ -17,10 +17,10 @@ REFERENCE = re.compile(r"\s*([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\s*")  # package.mo
 
 @dataclass(frozen=True)
 class Component:
-    """A loaded component with its identity (`full`: all parameters) and its label (`short`: defaults left out)."""
+    """A loaded component with its identity (all parameters) and its label (defaults left out)."""
 
-    full: str
-    short: str
+    identity: str
+    label: str
     object: Any
 
     @property
@@ -52,8 +52,8 @@ def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> C
     stated = {k: _stated(component, k, given.get(k, defaults.get(k))) for k in signature.parameters}
     added = getattr(factory, "added", ())
     return Component(
-        full=write(name, {k: v for k, v in stated.items() if k not in added or v != defaults[k]}),
-        short=_label(name, {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}, signature),
+        identity=write(name, {k: v for k, v in stated.items() if k not in added or v != defaults[k]}),
+        label=_label(name, {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}, signature),
         object=component,
     )
 
@@ -95,7 +95,7 @@ def _label(name: str, told: Mapping[str, Any], signature: inspect.Signature) -> 
     if first not in finding.GROUPS or not isinstance(inner, str) or SHAPE.fullmatch(inner) is None:
         return write(name, told)
     try:
-        label = build(first, inner).short
+        label = build(first, inner).label
     except UserError:  # a path, for instance
         return write(name, told)
     rest = [f"{key}={_text(value)}" for key, value in told.items() if key != first]

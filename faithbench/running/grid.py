@@ -68,7 +68,7 @@ def fill(plan: Plan, choice: Choice, dataset: Component) -> Grid:
     """
     every = list(dataset.object.load(plan.split))
     if len(dataset.object.class_names) < 2:
-        raise UserError(f"{dataset.full} has only one class; at least two are needed.")
+        raise UserError(f"{dataset.identity} has only one class; at least two are needed.")
     order = np.random.default_rng(0).permutation(len(every))
     examples = tuple(every[i] for i in (sorted(order[: plan.limit]) if plan.limit else range(len(every))))
     offered = offers(dataset, every)
@@ -99,10 +99,10 @@ def misfit(metric: Component, dataset: Component, offered: Collection[str]) -> s
     """Why a metric is not run on a data set; None if it is."""
     lacking = next((need for need in needs(metric) if need not in offered and need != VOCABULARY), None)
     if lacking is not None:
-        return f"metric {metric.short!r} needs {lacking}, which {dataset.full} lacks"
+        return f"metric {metric.label!r} needs {lacking}, which {dataset.identity} lacks"
     only = getattr(dataset.object, "only_for", None)
     if only is not None and only not in needs(metric):
-        return f"metric {metric.short!r} does not need {only}, and {dataset.full} is only for metrics that do"
+        return f"metric {metric.label!r} does not need {only}, and {dataset.identity} is only for metrics that do"
     return None
 
 
@@ -124,7 +124,7 @@ def check_fit(plan: Plan, choice: Choice, datasets: Sequence[tuple[Component, Co
     for (dataset, _), theirs in zip(datasets, zip(*reasons, strict=True), strict=False):
         if all(theirs):
             named = "of the plan" if plan.metrics else "that is installed"
-            raise UserError(f"no metric {named} can be run on {dataset.full}.")
+            raise UserError(f"no metric {named} can be run on {dataset.identity}.")
 
 
 def _build(kind: str, texts: Sequence[str], common: Mapping[str, Any]) -> tuple[list[Component], list[str]]:
@@ -148,8 +148,8 @@ def _runs_unnamed(factory: Any) -> bool:
 
 
 def _passed_over(dataset: Component, metrics: Sequence[Component], reasons: Sequence[str | None]) -> tuple[str, ...]:
-    names = [metric.short for metric, reason in zip(metrics, reasons, strict=True) if reason is not None]
-    return (f"not run on {dataset.short}, which they do not fit: {', '.join(names)}",) if names else ()
+    names = [metric.label for metric, reason in zip(metrics, reasons, strict=True) if reason is not None]
+    return (f"not run on {dataset.label}, which they do not fit: {', '.join(names)}",) if names else ()
 
 
 def needs(metric: Component) -> Sequence[str]:

@@ -46,8 +46,8 @@ class Block:
     def __init__(self, grid: Grid, model: Prepared, store: Store, setup: Setup) -> None:
         self.grid, self.model, self.store, self.setup = grid, model, store, setup
         self.identity = identity(grid.dataset, grid.fingerprint, model)
-        self.explainers = {e.full: e for e in grid.explainers}
-        self.metrics = {m.full: m for m in grid.metrics}
+        self.explainers = {e.identity: e for e in grid.explainers}
+        self.metrics = {m.identity: m for m in grid.metrics}
         self.known = self._known_attributions()
         self.finished = self._finished_cells()
 
@@ -58,7 +58,7 @@ class Block:
         open_texts = [text for text in texts if todo[text.id]]
         left = sum(map(len, todo.values()))
         before = len(texts) * len(wanted) - left
-        title = f"{self.model.short} on {self.grid.dataset.short}"
+        title = f"{self.model.label} on {self.grid.dataset.label}"
         self.setup.say(
             f"{title}: {len(texts):,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
             f"{len(texts) * len(wanted):,} cells, {before:,} of them done already."
@@ -157,7 +157,7 @@ class Block:
                 scores = np.asarray(row.scores, dtype=np.float64)
                 given = row.standard_errors
                 errors = None if given is None or np.ndim(given) == 0 else np.asarray(given, dtype=np.float64)
-                known[explainer.full, row.text_id] = Attribution(
+                known[explainer.identity, row.text_id] = Attribution(
                     row.text_id, row.target, scores, notes, standard_errors=errors
                 )
         return known
@@ -183,9 +183,9 @@ class Block:
 def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:
     """What all stored entries of a model on a data set have in common; `fingerprint` is that of the split."""
     return {
-        "dataset": dataset.full,
+        "dataset": dataset.identity,
         "dataset_fingerprint": fingerprint,
-        "model": model.full,
+        "model": model.identity,
         "model_fingerprint": model.classifier.fingerprint(),
     }
 
@@ -197,7 +197,7 @@ def attribution_row(
     value = outcome.value
     return {
         **identity,
-        "explainer": explainer.full,
+        "explainer": explainer.identity,
         "version": str(explainer.version),
         "text_id": text_id,
         "target": target,

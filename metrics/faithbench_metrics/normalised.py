@@ -62,7 +62,7 @@ class Normalised:
         check_whole("randoms", self.randoms, 1, 10_000)
         check_whole("beam", self.beam, 1, 1000)
         check_whole("width", self.width, 1, 10_000)
-        object.__setattr__(self, "metric", built.full)
+        object.__setattr__(self, "metric", built.identity)
 
     @cached_property
     def inner(self) -> Any:

@@ -410,7 +410,7 @@ def test_a_package_that_cannot_be_imported_is_named_with_the_reason(monkeypatch)
 )
 def test_identity_is_the_spec_with_the_methods_parameters_in_order(text, full, monkeypatch):
     monkeypatch.setattr(spec.plugins, "get", lambda kind, name: SimpleNamespace(load=lambda: Captum))
-    assert spec.build("explainer", text).full == full
+    assert spec.build("explainer", text).identity == full
     assert spec.build("explainer", full).object == spec.build("explainer", text).object
 
 

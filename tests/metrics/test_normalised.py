@@ -224,10 +224,10 @@ def test_orders_and_search_are_shared_between_explainers():
 def test_identity_and_what_is_taken_over_from_the_metric_inside():
     built = spec.build("metric", "normalised(log_odds(sample))")
     inside = "metric='log_odds(operator=sample)'"
-    assert built.full == f"normalised({inside}, randoms=16, beam=1, width=5)"
+    assert built.identity == f"normalised({inside}, randoms=16, beam=1, width=5)"
     assert built.object.needs == ("vocabulary",)
     assert (built.object.kind, built.object.version, built.object.higher_is_better) == ("faithfulness", 1, True)
-    assert spec.build("metric", built.full).full == built.full
+    assert spec.build("metric", built.identity).identity == built.identity
     assert Normalised("deletion").needs == ()
 
 
