@@ -9,7 +9,7 @@ from faithbench.errors import UserError
 from faithbench.plan import Plan
 from faithbench.plugins.naming import build_dataset, is_named, resolve, written_out
 from faithbench.plugins.spec import Component
-from faithbench.running.grid import Choice, choose, misfit, needs, offers
+from faithbench.running.grid import Choice, choose, misfit, offers
 
 COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -60,7 +60,7 @@ class Splits:
         if told is not None:
             return frozenset(told)
         measured = [metric for metric in metrics if (dataset.identity, metric.identity) in self.measured]
-        return offers(dataset).union(*map(needs, measured))
+        return offers(dataset).union(*(metric.traits.needs for metric in measured))
 
 
 def read_asks(board: Board) -> Asks:

@@ -202,4 +202,4 @@ def _compact(frame: pd.DataFrame) -> bytes:
 def _keeps_parts(metric: str) -> bool:
     """Whether a metric's parts are published; not of one that is not installed."""
     found = installed("metric", metric)
-    return found is not None and bool(getattr(found.object, "keep_parts", False))
+    return found is not None and found.traits.keep_parts

@@ -54,7 +54,7 @@ class SeqPG:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dataset", self.source.identity)
-        if hasattr(self.source.object, "for_model"):
+        if self.source.traits.for_model:
             raise ValueError(f"dataset={self.dataset!r} is not allowed; its texts must not be documents themselves.")
         if self.judge:
             object.__setattr__(self, "judge", written_out(self.judge))
@@ -114,7 +114,7 @@ class SeqPG:
     def path(self, split: str) -> Path:
         """Where the documents are kept."""
         resolved = self.for_model(self.judge)
-        identity = repr((REVISION, resolved, getattr(self.source.object, "content", "")))
+        identity = repr((REVISION, resolved, self.source.content))
         label = build_dataset(self.dataset).label  # the same however it was written
         return cache_folder("derived", identity, f"seqpg-{label}", self.judge) / f"{split}.jsonl"
 

@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from faithbench.errors import UserError
+from faithbench.interfaces import Traits
 from faithbench.plugins import spec
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import clean, weighted_mean
@@ -19,7 +20,7 @@ from faithbench.statistics.intervals import clean, weighted_mean
 PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
 CELL = [*PLACE, "explainer", "metric"]
 TOLERANCE = 1e-3  # what rounding in another batch may change, in the metrics' units (percent, nats)
-FAITHFULNESS = "faithfulness"
+FAITHFULNESS = Traits().kind
 TRUTH = "ground truth"
 KINDS = (TRUTH, FAITHFULNESS, "plausibility", "simplicity")
 
@@ -145,13 +146,13 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
 def higher_is_better(metric: str) -> bool | None:
     """The direction of a metric, as it states it itself; None: no better or worse, or not installed."""
     found = installed("metric", metric)
-    return None if found is None else getattr(found.object, "higher_is_better", None)
+    return None if found is None else found.traits.higher_is_better
 
 
 def kind(metric: str) -> str:
     """What a metric is about, one of `KINDS` or a word of its own; faithfulness if it does not say."""
     found = installed("metric", metric)
-    return FAITHFULNESS if found is None else str(getattr(found.object, "kind", FAITHFULNESS))
+    return FAITHFULNESS if found is None else found.traits.kind
 
 
 def kind_order(name: str) -> tuple[int, str]:

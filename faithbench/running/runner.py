@@ -150,7 +150,7 @@ def _load(plan: Plan, setup: Setup) -> list[tuple[Grid, str]]:
 
 def _depends(dataset: Component) -> bool:
     """Whether a data set is built of another's texts with the help of a model."""
-    return hasattr(dataset.object, "for_model")
+    return dataset.traits.for_model
 
 
 def _run_block(plan: Plan, grid: Grid, text: str, store: Store, setup: Setup) -> Done:
@@ -171,7 +171,7 @@ def _run_block(plan: Plan, grid: Grid, text: str, store: Store, setup: Setup) ->
 def _checks(plan: Plan, block: Block) -> Mapping[str, float]:
     """What tells whether the model uses what was planted in the data; nothing where nothing was."""
     grid, model = block.grid, block.model
-    if not hasattr(grid.dataset.object, "without"):
+    if not grid.dataset.traits.without:
         return {}
     manifest = block.store.manifest()
     entry = manifest.get("models", {}).get(_key(block), {})

@@ -223,7 +223,7 @@ def _check_settings(
 def checkpoint_folder(model: Component, dataset: Component) -> Path:
     """Where the checkpoint of a named model for a data set is kept."""
     read = [dataset, *(build_dataset(text) for text in [getattr(model.object, "mlm_data", "")] if text)]
-    identity = " ".join([model.identity, *(f"{each.identity}{getattr(each.object, 'content', '')}" for each in read)])
+    identity = " ".join([model.identity, *(f"{each.identity}{each.content}" for each in read)])
     label = build_dataset(dataset.identity).label  # the same however it was written
     return cache_folder("checkpoints", identity, label, model.label)
 
