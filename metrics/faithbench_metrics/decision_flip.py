@@ -27,7 +27,7 @@ class DecisionFlip:
     operator: str = "mask"
     steps: int = 64
     higher_is_better: ClassVar[bool] = False
-    range: ClassVar[tuple[float, float]] = (0, 100)
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
     needs = needs_of_operator

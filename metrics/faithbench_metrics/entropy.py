@@ -35,7 +35,7 @@ class Entropy:
     @property
     def range(self) -> tuple[float, float]:
         """Up to ln n, which any text can have; 1 where it is divided by that."""
-        return 0, 1 if self.normalised else math.inf
+        return 0.0, 1.0 if self.normalised else math.inf
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         scores = attribution.scores[~text.special].astype(np.float64)

@@ -49,7 +49,7 @@ class Infidelity:
     @property
     def range(self) -> tuple[float, float]:
         """There is no limit unless scores are scaled."""
-        return 0, 100 if self.scaled else math.inf
+        return 0.0, 100.0 if self.scaled else math.inf
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         taken = self.subsets(text)

@@ -32,7 +32,7 @@ class LooCorrelation:
     effect: str = "probability"
     operator: str = "mask"
     higher_is_better: ClassVar[bool] = True
-    range: ClassVar[tuple[float, float]] = (-100, 100)
+    range: ClassVar[tuple[float, float]] = (-100.0, 100.0)
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
     needs = needs_of_operator

@@ -57,7 +57,7 @@ class Monotonicity:
     @property
     def range(self) -> tuple[float, float]:
         """A correlation, or a share."""
-        return (0, 100) if self.form == "steps" else (-100, 100)
+        return (0.0, 100.0) if self.form == "steps" else (-100.0, 100.0)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         return self._steps(text, attribution) if self.form == "steps" else self._correlation(text, attribution)

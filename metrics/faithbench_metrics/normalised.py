@@ -51,7 +51,7 @@ class Normalised:
     beam: int = 1
     width: int = 5
     higher_is_better: ClassVar[bool] = True
-    range: ClassVar[tuple[float, float]] = (-math.inf, 100)
+    range: ClassVar[tuple[float, float]] = (-math.inf, 100.0)
     on_request: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ class RationaleAUPRC:
     annotators: str = "union"
     kind: ClassVar[str] = "plausibility"
     higher_is_better: ClassVar[bool | None] = True
-    range: ClassVar[tuple[float, float]] = (0, 100)
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     needs = needs_of_annotators
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ class RationaleIOU:
     ratio: float = 0.0
     kind: ClassVar[str] = "plausibility"
     higher_is_better: ClassVar[bool | None] = True
-    range: ClassVar[tuple[float, float]] = (0, 100)
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
     needs = needs_of_annotators
 

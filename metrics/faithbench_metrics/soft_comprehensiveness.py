@@ -30,7 +30,7 @@ class SoftComprehensiveness:
     draws: int = 8
     seed: int = 0
     higher_is_better: ClassVar[bool] = True
-    range: ClassVar[tuple[float, float]] = (0, math.inf)
+    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
     on_request: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ class SoftSufficiency:
     draws: int = 8
     seed: int = 0
     higher_is_better: ClassVar[bool] = True
-    range: ClassVar[tuple[float, float]] = (-math.inf, 100)
+    range: ClassVar[tuple[float, float]] = (-math.inf, 100.0)
     on_request: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ class Protocol:
     @property
     def range(self) -> tuple[float, float]:
         """In which a summary lies: an area over the ratios 0.1 to 0.9 is 80 at the most."""
-        return (-100, 100) if self.name == "strict" else (-80, 80)
+        return (-100.0, 100.0) if self.name == "strict" else (-80.0, 80.0)
 
     def check_operator(self, operator: str) -> None:
         """The research code knows the mask token only.
