@@ -56,7 +56,7 @@ def main() -> None:
         print(f"\n**{family}**, reference: {FAMILIES[family][2]:,} samples with another seed\n")
         print(shown(frame, FAMILIES[family][0]).to_markdown(index=False, disable_numparse=True))
     records = Store(arguments.out).read("records")
-    floor = records[records["explainer"] == build("explainer", "random").full]["value"]
+    floor = records[records["explainer"] == build("explainer", "random").identity]["value"]
     print(f"\nrandom: comprehensiveness {mean_and_interval(floor)}. {arguments.limit} texts.")
     draw(frames, float(floor.mean()), arguments.figure)
     print(f"wrote {arguments.figure}")
@@ -80,7 +80,7 @@ def convergence(folder: Path, by_samples: dict[int, str], content: dict[str, np.
     attributions, records = Store(folder).read("attributions"), Store(folder).read("records")
     scores, values = {}, {}
     for samples, spec in by_samples.items():
-        full = build("explainer", spec).full
+        full = build("explainer", spec).identity
         for row in attributions[attributions["explainer"] == full].itertuples():
             scores[samples, row.text_id] = np.asarray(row.scores)[content[row.text_id]]
         for row in records[records["explainer"] == full].itertuples():

@@ -290,7 +290,7 @@ def resident(which: str) -> int:
 def identity_of(explainer: Component, model: str, arguments: argparse.Namespace) -> Identity:
     setting = [getattr(arguments, name) for name in SETTING]
     where = hardware(arguments.device), torch.get_num_threads(), torch.__version__
-    return tuple(map(str, (explainer.full, explainer.version, model, *setting, *where)))
+    return tuple(map(str, (explainer.identity, explainer.version, model, *setting, *where)))
 
 
 def hardware(device: str) -> str:
@@ -323,7 +323,7 @@ def report(arguments: argparse.Namespace, components: dict[str, Component], reco
         record, name = {"how": "not installed"}, None
         if text in components:
             record = records[identity_of(components[text], model, arguments)]
-            name = IN_PAPER.get(components[text].short)
+            name = IN_PAPER.get(components[text].label)
         paper = [published.at[name, f"{model}_{column}"] if name else "" for column in ("seconds", "memory_gb")]
         rows.append([text, MODELS[model], *shown(record), *paper])
     print(pd.DataFrame(rows, columns=HEADER).to_markdown(index=False, disable_numparse=True))

@@ -122,8 +122,8 @@ def conversations(texts: Sequence[Text]) -> list[Conversation[None]]:
 
     def converse(text: Text) -> Conversation[None]:
         target = yield from predict(text)
-        found = yield from together({e.full: explain(e, text, target, CLASSES) for e in explainers})
-        yield from together({(e, m.full): ask(m.object, text, o.value) for e, o in found.items() for m in metrics})
+        found = yield from together({e.identity: explain(e, text, target, CLASSES) for e in explainers})
+        yield from together({(e, m.identity): ask(m.object, text, o.value) for e, o in found.items() for m in metrics})
 
     return [converse(text) for text in texts]
 

@@ -1,21 +1,8 @@
-"""What a component must offer. Protocols: there is nothing to inherit.
-
-Optional attributes that the core reads if they are there.
-
-On all: `version: int` (raised when numbers change), `added: tuple[str, ...]` (parameters that came later: left out of
-the identity while they have their default, so that older results keep theirs), `on_request: bool` (True: only run
-where it is named). On metrics: `needs: tuple[str, ...]` (fields of `Text` that must be present, e.g. "evidence";
-"vocabulary" is there for every text then), `higher_is_better: bool`, `kind` ("faithfulness" if missing, "ground
-truth", "plausibility", "simplicity"), `by_order: bool` (the value depends on the order of scores alone, so
-`normalised(…)` can search for the best), `keep_parts: bool` (a published board keeps its `parts` too). On explainers:
-`class_sensitive: bool` (False where scores do not depend on the target class). On data sets: `lr: float` (fine-tuning
-rate), `content: str` (hash of what the spec does not pin), `base: str` (the data set that models are trained on, if
-another), `only_for: str` (only metrics that need this field are run), `for_model(model) -> Dataset` (as it is built
-for a model), `without(split)` (its texts without what was planted, to check that a model uses it).
-"""
+"""What a component must offer, as protocols (nothing to inherit), and what it may say of itself: its traits."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -116,3 +103,68 @@ class Model(Protocol):
 
     def prepare(self, dataset: Dataset, device: str, dtype: str) -> Classifier:
         """The classifier, trained for the data set if need be."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a component may say of itself in class attributes or properties of these names; all have defaults.
+
+    They are read and checked once, when a component is built (`faithbench.plugins.traits`). `faithbench.conformance`
+    proves those of explainers and metrics that say something about their values.
+
+    Attributes:
+        version: raised when numbers change, so that older results are not taken for new ones.
+        added: parameters that came later: left out of the identity while they have their default, so that older results
+            keep theirs. Of the class itself, since it is asked before anything is built.
+        on_request: only run where it is named. Of the class itself, likewise.
+        kind: metrics: what they are about: "faithfulness", "ground truth", "plausibility", "simplicity" or a word of
+            one's own. Tables have a part for each.
+        higher_is_better: metrics: None where no direction is better.
+        range: metrics: the least and the largest value that there can be, `math.inf` where there is no limit; None
+            where there is none at all.
+        needs: metrics: fields of `Text` that must be present, such as "evidence". They are not run on data without;
+            "vocabulary" alone is there for every text then.
+        by_order: metrics: the value depends on the order of the scores alone, so that `normalised(…)` can search for
+            the best.
+        keep_parts: metrics: a published board keeps the `parts` of their measurements too.
+        unproven: metrics of faithfulness or ground truth: why it cannot be shown on a linear model that a perfect
+            explanation measures at least as well as a random one. Where it is empty, the contract shows it.
+        class_sensitive: explainers: False where scores do not depend on the class that is explained.
+        sums_to: explainers: what the scores and, if there is one, the note `completeness_gap` add up to: "logit", that
+            of the class; "content" or "tokens", how far it is above that of the text whose content tokens, or all of
+            whose tokens, are replaced by the `baseline` (a parameter; else the mask token). Less, in all three cases,
+            that of the runner-up where a parameter `contrastive` is set. Empty: nothing in particular.
+        lr: data sets: the peak learning rate of fine-tuning.
+        base: data sets: the spec of the data set that models are trained on, if another.
+        only_for: data sets: only metrics that need this field are run on them.
+        for_model: data sets: whether they have the method `for_model(model) -> Dataset`, the data set as it is built
+            for a model.
+        without: data sets: whether they have the method `without(split)`, their texts without what was planted in
+            them, to check that a model uses it.
+
+    One more of data sets, `content: str`, is a hash of what the spec does not pin. It may have to read files, and so is
+    read only when it is asked for (`Component.content`).
+    """
+
+    version: int = 1
+    added: tuple[str, ...] = ()
+    on_request: bool = False
+    kind: str = "faithfulness"
+    higher_is_better: bool | None = None
+    range: tuple[float, float] | None = None
+    needs: tuple[str, ...] = ()
+    by_order: bool = False
+    keep_parts: bool = False
+    unproven: str = ""
+    class_sensitive: bool = True
+    sums_to: str = ""
+    lr: float | None = None
+    base: str | None = None
+    only_for: str | None = None
+    for_model: bool = False
+    without: bool = False
+
+    @property
+    def direction(self) -> int:
+        """+1 where higher is better, −1 where lower is, 0 where neither is."""
+        return 0 if self.higher_is_better is None else 1 if self.higher_is_better else -1

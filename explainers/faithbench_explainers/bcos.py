@@ -1,6 +1,7 @@
 """The B-cos explanation: input × gradient with frozen dynamic weights (arXiv 2502.12992, section 3)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ class Bcos:
     """
 
     contrastive: bool = False
+    sums_to: ClassVar[str] = "logit"
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         aim = yield from objective(text, target, self.contrastive)

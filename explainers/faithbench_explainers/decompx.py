@@ -1,6 +1,7 @@
 """DecompX: hidden states as sums of vectors, one for each input token (Modarressi et al. 2023, arXiv 2306.02873)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -38,6 +39,7 @@ class DecompX:
     bias_split: str = "dot"
     value_bias: str = "attended_first"
     contrastive: bool = False
+    sums_to: ClassVar[str] = "logit"
 
     def __post_init__(self) -> None:
         check_choice("bias_split", self.bias_split, BIAS_SPLITS)

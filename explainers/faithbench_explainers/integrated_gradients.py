@@ -1,6 +1,7 @@
 """Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) over embeddings."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class IntegratedGradients:
     n_steps: int = 50
     baseline: str = "mask"
     contrastive: bool = False
+    sums_to: ClassVar[str] = "tokens"
 
     def __post_init__(self) -> None:
         check_count("n_steps", self.n_steps, 1000)

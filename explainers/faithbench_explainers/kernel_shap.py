@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -42,6 +43,7 @@ class KernelShap:
     baseline: str = "mask"
     contrastive: bool = False
     seed: int = 0
+    sums_to: ClassVar[str] = "content"
 
     def __post_init__(self) -> None:
         check_count("n_samples", self.n_samples, 1_000_000, least=2)

@@ -47,6 +47,11 @@ class ShapSampl:
             raise ValueError(f"n_permutations={self.n_permutations!r} is not allowed with antithetic; it must be even.")
         check_choice("protocol", self.protocol, PROTOCOLS)
 
+    @property
+    def sums_to(self) -> str:
+        """What the logit gains by all players."""
+        return "content" if self.protocol == "strict" else "tokens"
+
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         aim = yield from objective(text, target, self.contrastive)
         players = text.content if self.protocol == "strict" else np.arange(len(text))

@@ -8,6 +8,7 @@ import numpy as np
 
 from faithbench.conversations import Asking, ask
 from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
 from faithbench.types import Attribution, Target, Text
 
 
@@ -28,25 +29,25 @@ class Words:
     def __post_init__(self) -> None:
         if spec.parse(self.explainer)[0] == "imported":
             raise ValueError("imported attributions never run; sum them over words before they are imported.")
-        object.__setattr__(self, "explainer", spec.build("explainer", self.explainer).full)
+        object.__setattr__(self, "explainer", spec.build("explainer", self.explainer).identity)
 
     @cached_property
-    def inner(self) -> Any:
+    def inner(self) -> Component:
         """The explainer of pieces."""
-        return spec.build("explainer", self.explainer).object
+        return spec.build("explainer", self.explainer)
 
     @property
     def class_sensitive(self) -> bool:
         """As the explainer of pieces."""
-        return bool(getattr(self.inner, "class_sensitive", True))
+        return self.inner.traits.class_sensitive
 
     @property
     def version(self) -> int:
         """As the explainer of pieces."""
-        return int(getattr(self.inner, "version", 1))
+        return self.inner.traits.version
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
-        found: Attribution = yield from ask(self.inner, text, target)
+        found: Attribution = yield from ask(self.inner.object, text, target)
         errors = found.standard_errors
         return replace(
             found,

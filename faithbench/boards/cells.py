@@ -9,7 +9,7 @@ from faithbench.errors import UserError
 from faithbench.plan import Plan
 from faithbench.plugins.naming import build_dataset, is_named, resolve, written_out
 from faithbench.plugins.spec import Component
-from faithbench.running.grid import Choice, choose, misfit, needs, offers
+from faithbench.running.grid import Choice, choose, misfit, offers
 
 COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -56,11 +56,11 @@ class Splits:
 
     def offers(self, dataset: Component, metrics: Iterable[Component]) -> frozenset[str]:
         """What metrics find in a data set: failing the manifest, what those that were measured there need."""
-        told = self.known.get(dataset.full, {}).get("offers")
+        told = self.known.get(dataset.identity, {}).get("offers")
         if told is not None:
             return frozenset(told)
-        measured = [metric for metric in metrics if (dataset.full, metric.full) in self.measured]
-        return offers(dataset).union(*map(needs, measured))
+        measured = [metric for metric in metrics if (dataset.identity, metric.identity) in self.measured]
+        return offers(dataset).union(*(metric.traits.needs for metric in measured))
 
 
 def read_asks(board: Board) -> Asks:
@@ -83,7 +83,7 @@ def read_asks(board: Board) -> Asks:
                 cells[cell] = Asked(texts, name)
         if plan.metrics:
             used = {cell[3] for cell in mine}
-            idle += [(name, metric.short) for metric in choice.metrics if metric.full not in used]
+            idle += [(name, metric.label) for metric in choice.metrics if metric.identity not in used]
     return Asks(cells, tuple(blocks), tuple(idle))
 
 
@@ -96,11 +96,11 @@ def _crossed(plan: Plan, board: Board) -> Iterator[tuple[Component, str]]:
 
 def _cells(dataset: Component, model: str, plan: Plan, choice: Choice, splits: Splits) -> Iterator[tuple[Cell, int]]:
     offered = splits.offers(dataset, choice.metrics)
-    texts = splits.texts(dataset.full, plan.limit)
+    texts = splits.texts(dataset.identity, plan.limit)
     for metric in choice.metrics:
         if misfit(metric, dataset, offered) is None:
             for explainer in choice.explainers:
-                yield (dataset.full, model, explainer.full, metric.full), texts
+                yield (dataset.identity, model, explainer.identity, metric.identity), texts
 
 
 def _model(text: str, known: Mapping[str, Mapping[str, str]]) -> str:

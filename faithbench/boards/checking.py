@@ -14,7 +14,7 @@ from faithbench.models.zoo import zoo_model
 from faithbench.plan import Training
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
-from faithbench.records.results import installed, short
+from faithbench.records.results import installed, label
 from faithbench.training.settings import settled, trained_on
 
 LINES = 40  # of a difference that are shown
@@ -114,7 +114,7 @@ def _missing(board: Board, asked: Cells) -> Iterator[str]:
         elif texts < wanted.texts:
             groups.setdefault((cell[:3], texts, wanted), []).append(cell[3])
     for (dataset, model, plan), cells in blocks.items():
-        where = f"{short('model', model)} on {short('dataset', dataset)}"
+        where = f"{label('model', model)} on {label('dataset', dataset)}"
         yield f"there are no records of {where}, of which {plan} asks for {cells:,} cells"
     for (place, texts, wanted), metrics in groups.items():
         yield f"{_told(place, metrics)} has {texts:,} of the {wanted.texts:,} texts of {wanted.plan}"
@@ -123,9 +123,9 @@ def _missing(board: Board, asked: Cells) -> Iterator[str]:
 def _settings(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Iterator[str]:
     """Where the manifest says that models were trained or run otherwise than a plan says."""
     for dataset, model, name in blocks:
-        plan, entry = board.plans[name], board.entry("models", f"{model} on {dataset.full}")
-        where = f"{short('model', model)} on {short('dataset', dataset.full)}"
-        known = {"split": board.entry("datasets", dataset.full).get("split"), "dtype": entry.get("dtype")}
+        plan, entry = board.plans[name], board.entry("models", f"{model} on {dataset.identity}")
+        where = f"{label('model', model)} on {label('dataset', dataset.identity)}"
+        known = {"split": board.entry("datasets", dataset.identity).get("split"), "dtype": entry.get("dtype")}
         told = {key: value for key, value in known.items() if value is not None}
         wanted: dict[str, object] = {"split": plan.split, "dtype": plan.dtype}
         component = zoo_model(model)
@@ -146,14 +146,14 @@ def _settings(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Ite
 def _weights(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Iterator[str]:
     """Models that had other weights on documents than on the data set that these are made of."""
     seen: dict[tuple[str, str, object], tuple[str, str]] = {}
-    for dataset, model in {(data.full, model): (data, model) for data, model, _ in blocks}.values():
-        entry = board.entry("models", f"{model} on {dataset.full}")
+    for dataset, model in {(data.identity, model): (data, model) for data, model, _ in blocks}.values():
+        entry = board.entry("models", f"{model} on {dataset.identity}")
         if entry:
-            mine = short("dataset", dataset.full), str(entry["fingerprint"])
-            first = seen.setdefault((model, trained_on(dataset).full, entry.get("dtype")), mine)
+            mine = label("dataset", dataset.identity), str(entry["fingerprint"])
+            first = seen.setdefault((model, trained_on(dataset).identity, entry.get("dtype")), mine)
             if first[1] != mine[1]:
                 each = [f"{fingerprint} on {name}" for name, fingerprint in (first, mine)]
-                yield f"{short('model', model)} has other weights in one place than in another: {' and '.join(each)}"
+                yield f"{label('model', model)} has other weights in one place than in another: {' and '.join(each)}"
 
 
 def _stale(board: Board) -> Iterator[str]:
@@ -239,5 +239,5 @@ def _counts(board: Board, *columns: str) -> Iterator[tuple[list[str], int]]:
 
 
 def _told(place: Place, metrics: Sequence[str]) -> str:
-    dataset, model, explainer = (short(kind, name) for kind, name in zip(CELL, place, strict=False))
-    return f"{explainer} on {model} on {dataset} by {', '.join(short('metric', name) for name in metrics)}"
+    dataset, model, explainer = (label(kind, name) for kind, name in zip(CELL, place, strict=False))
+    return f"{explainer} on {model} on {dataset} by {', '.join(label('metric', name) for name in metrics)}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from faithbench.boards.folder import Board
-from faithbench.records.results import kind_order, labels, short
+from faithbench.records.results import kind_order, label, labels
 from faithbench.tables.table import table
 
 MARK = "<!-- made by `faithbench board build` from the records; changes by hand are lost -->"
@@ -68,14 +68,14 @@ def _leaders(frame: pd.DataFrame, names: dict[str, dict[str, str]]) -> Iterator[
             for row in first.itertuples()
         ]
         where = f"{names['model'][str(model)]} on {names['dataset'][str(dataset)]}"
-        yield f"{where}, {short('metric', metric)}: {_listed(of)}"
+        yield f"{where}, {label('metric', metric)}: {_listed(of)}"
 
 
 def _leading_metric(block: pd.DataFrame) -> str | None:
     """Comprehensiveness as it is by default, or in another form, or the first metric that ranks."""
     ranked = block[block["rank_group"].notna()]
     forms = {
-        name: (short("metric", name) != LEADING, name.partition("(")[0] != LEADING, kind_order(kind), name)
+        name: (label("metric", name) != LEADING, name.partition("(")[0] != LEADING, kind_order(kind), name)
         for name, kind in zip(ranked["metric"], ranked["kind"], strict=True)
     }
     return min(forms, key=lambda name: forms[name], default=None)

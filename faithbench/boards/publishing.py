@@ -17,7 +17,7 @@ from faithbench.errors import UserError
 from faithbench.files import slug, write_whole
 from faithbench.paper.fill import paper_table
 from faithbench.plan import PLANS, plan_files, read_plan
-from faithbench.records.results import installed, named, read, short
+from faithbench.records.results import installed, label, named, read
 from faithbench.records.store import ADDED, IDENTITY, Store
 from faithbench.tables.table import renderings
 
@@ -94,7 +94,7 @@ def _asked_for(board: Board, run: Path) -> pd.DataFrame:
     asked = read_asks(board).cells
     for cell, texts in texts_of(board).items():
         if cell in asked and texts > asked[cell].texts:
-            names = [short(kind, name) for kind, name in zip(CELL, cell, strict=True)]
+            names = [label(kind, name) for kind, name in zip(CELL, cell, strict=True)]
             raise UserError(
                 f"{run} holds {texts:,} texts of {' on '.join(names[1::-1])}, and {asked[cell].plan} asks for "
                 f"{asked[cell].texts:,}: run it into another folder."
@@ -203,4 +203,4 @@ def _compact(frame: pd.DataFrame) -> bytes:
 def _keeps_parts(metric: str) -> bool:
     """Whether a metric's parts are published; not of one that is not installed."""
     found = installed("metric", metric)
-    return found is not None and bool(getattr(found.object, "keep_parts", False))
+    return found is not None and found.traits.keep_parts

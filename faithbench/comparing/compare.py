@@ -11,7 +11,7 @@ import pandas as pd
 
 from faithbench.comparing.pairs import Pair, both, of_explainers, of_models, one
 from faithbench.errors import UserError
-from faithbench.records.results import blocks, higher_is_better, kind, read, short
+from faithbench.records.results import blocks, higher_is_better, kind, label, read
 from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
 
 
@@ -81,7 +81,7 @@ class Comparison:
 
     def _sentence(self, cell: Compared) -> str:
         pair, found, direction = cell.pair, cell.found, higher_is_better(cell.pair.metric)
-        a, b = short(self.what, self.a), short(self.what, self.b)
+        a, b = label(self.what, self.a), label(self.what, self.b)
         where = self._where(pair)
         if not found.n:
             return f"{where} {a} and {b} cannot be compared, for no text has a value for both."
@@ -102,8 +102,8 @@ class Comparison:
         alike = [cell.pair for cell in self.cells if (cell.pair.dataset, cell.pair.under) == (pair.dataset, pair.under)]
         state = f" (state {pair.fingerprint})" if len({each.fingerprint for each in alike}) > 1 else ""
         words = {True: "higher is better", False: "lower is better", None: "no better or worse"}
-        metric = f"{short('metric', pair.metric)} ({words[higher_is_better(pair.metric)]})"
-        return f"{short('dataset', pair.dataset)}, {short(under, pair.under)}{state}, {metric}:"
+        metric = f"{label('metric', pair.metric)} ({words[higher_is_better(pair.metric)]})"
+        return f"{label('dataset', pair.dataset)}, {label(under, pair.under)}{state}, {metric}:"
 
     def _evidence(self, cell: Compared, a: str, b: str, direction: bool | None) -> str:
         found, tests = cell.found, len(self.cells)

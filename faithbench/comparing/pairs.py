@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.errors import UserError, unknown
-from faithbench.records.results import Block, short
+from faithbench.records.results import Block, label
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ def both(a: str, b: str, names: Mapping[str, Collection[str]]) -> tuple[str, str
     for what, (first, second) in found.items():
         if len(first) == len(second) == 1:
             if first == second:
-                raise UserError(f"{a!r} and {b!r} are both {short(what, first[0])}; two are needed to compare.")
+                raise UserError(f"{a!r} and {b!r} are both {label(what, first[0])}; two are needed to compare.")
             return what, first[0], second[0]
     for i, name in enumerate((a, b)):
-        meant = [short(what, one) for what, pair in found.items() for one in pair[i]]
+        meant = [label(what, one) for what, pair in found.items() for one in pair[i]]
         if not meant:
-            known = [short(what, one) for what in found for one in names[what]]
+            known = [label(what, one) for what in found for one in names[what]]
             raise unknown("explainer or model of the runs", name, known)
         if len(meant) > 1:
             raise UserError(f"{name!r} may be {' or '.join(meant)}; write out which.")
@@ -103,13 +103,13 @@ def one(what: str, name: str, known: Collection[str]) -> str:
     """
     found = matches(what, name, known)
     if not found:
-        raise unknown(f"{what} of the runs", name, [short(what, each) for each in known])
+        raise unknown(f"{what} of the runs", name, [label(what, each) for each in known])
     if len(found) > 1:
-        raise UserError(f"{what} {name!r} may be {' or '.join(short(what, each) for each in found)}; write out which.")
+        raise UserError(f"{what} {name!r} may be {' or '.join(label(what, each) for each in found)}; write out which.")
     return found[0]
 
 
 def matches(what: str, name: str, known: Collection[str]) -> list[str]:
     """The identities that a name means: exactly, failing that those that begin with it."""
-    exact = [each for each in known if name in (each, short(what, each))]
-    return exact or [each for each in known if each.startswith(name) or short(what, each).startswith(name)]
+    exact = [each for each in known if name in (each, label(what, each))]
+    return exact or [each for each in known if each.startswith(name) or label(what, each).startswith(name)]

@@ -53,8 +53,8 @@ class SeqPG:
     only_for: ClassVar[str] = "segments"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dataset", self.source.full)
-        if hasattr(self.source.object, "for_model"):
+        object.__setattr__(self, "dataset", self.source.identity)
+        if self.source.traits.for_model:
             raise ValueError(f"dataset={self.dataset!r} is not allowed; its texts must not be documents themselves.")
         if self.judge:
             object.__setattr__(self, "judge", written_out(self.judge))
@@ -114,8 +114,8 @@ class SeqPG:
     def path(self, split: str) -> Path:
         """Where the documents are kept."""
         resolved = self.for_model(self.judge)
-        identity = repr((REVISION, resolved, getattr(self.source.object, "content", "")))
-        label = build_dataset(self.dataset).short  # the same however it was written
+        identity = repr((REVISION, resolved, self.source.content))
+        label = build_dataset(self.dataset).label  # the same however it was written
         return cache_folder("derived", identity, f"seqpg-{label}", self.judge) / f"{split}.jsonl"
 
     def built(self, split: str) -> Mapping[str, Any] | None:

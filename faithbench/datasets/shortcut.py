@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -52,8 +51,8 @@ class Shortcut:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dataset", self.source.full)
-        if hasattr(self.source.object, "for_model"):
+        object.__setattr__(self, "dataset", self.source.identity)
+        if self.source.traits.for_model:
             raise ValueError(f"dataset={self.dataset!r} is not allowed; models cannot be trained on it.")
         for name, allowed in (("kind", KINDS), ("position", POSITIONS)):
             check_choice(name, getattr(self, name), allowed)
@@ -78,14 +77,14 @@ class Shortcut:
         return names
 
     @property
-    def lr(self) -> Any:
-        """As the data set that the texts are from; not there if it has none."""
-        return self.source.object.lr
+    def lr(self) -> float | None:
+        """As the data set that the texts are from."""
+        return self.source.traits.lr
 
     @property
-    def content(self) -> Any:
-        """As the data set that the texts are from; not there if it has none."""
-        return self.source.object.content
+    def content(self) -> str:
+        """As the data set that the texts are from."""
+        return self.source.content
 
     def load(self, split: str) -> list[Example]:
         """The mixture; of the test split only texts with a trigger.

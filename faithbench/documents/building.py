@@ -73,7 +73,7 @@ def ensure(dataset: Component, split: str, setup: Setup) -> Documents:
     every = list(made.source.object.load(split))
     judge = prepare(made.judge, made.source, replace(setup, dtype="float32"))
     origin = {
-        "judge": {"model": judge.full, "fingerprint": judge.classifier.fingerprint()},
+        "judge": {"model": judge.identity, "fingerprint": judge.classifier.fingerprint()},
         "data": {"dataset": made.dataset, "split": split, "fingerprint": fingerprint(every)},
     }
     provenance = made.built(split)
@@ -81,7 +81,7 @@ def ensure(dataset: Component, split: str, setup: Setup) -> Documents:
         if all(provenance.get(key) == value for key, value in origin.items()):
             return Documents(made.path(split), provenance["documents"], provenance)
         cause = "judge has" if provenance.get("judge") != origin["judge"] else "data have"
-        setup.say(f"The {cause} changed since the documents of {dataset.short} were built; they are built anew.")
+        setup.say(f"The {cause} changed since the documents of {dataset.label} were built; they are built anew.")
     return _build(dataset, split, origin, every, judge, setup)
 
 
@@ -140,13 +140,13 @@ def _build(
     setup: Setup,
 ) -> Documents:
     made: SeqPG = dataset.object
-    setup.say(f"Building documents of {made.segments} texts: {len(every):,} are judged by {judge.short}.")
+    setup.say(f"Building documents of {made.segments} texts: {len(every):,} are judged by {judge.label}.")
     _check_length(judge.classifier, made)
     texts, losses = judge_texts(judge.classifier, every, made.segment, made.confidence)
     drawn = draw(texts, made.documents, made.segments, made.seed)
     usable = {name: sum(text.label == i for text in texts) for i, name in enumerate(made.class_names)}
     provenance = {
-        "dataset": dataset.full,
+        "dataset": dataset.identity,
         "label": "class of the first segment",
         "documents": len(drawn),
         "lost": asdict(losses),
@@ -157,7 +157,7 @@ def _build(
     told = ", ".join(Documents(made.path(split), len(drawn), provenance).counts)
     if len(drawn) < 2:
         raise UserError(
-            f"{dataset.short} makes only {len(drawn)} documents of segments of {made.segment} tokens; of {told}."
+            f"{dataset.label} makes only {len(drawn)} documents of segments of {made.segment} tokens; of {told}."
         )
     few = f" (not {made.documents:,}: the texts of too few classes are left)" if len(drawn) < made.documents else ""
     setup.say(f"{len(drawn):,} documents{few}; of {told}. Kept in {made.path(split)}")

@@ -90,7 +90,7 @@ def import_attributions(
     _imported(name, {})
     component = build_dataset(dataset)
     every = list(component.object.load(split))
-    texts = Texts(every, f"the {split} split of {component.short}")
+    texts = Texts(every, f"the {split} split of {component.label}")
     kind, entries, left_out = read_entries(Path(file), format, method, texts, skip_unknown)
     setup = Setup(best_device(device), dtype, train=False, console=console)
     prepared = prepare(model, component, setup)
@@ -100,9 +100,9 @@ def import_attributions(
     rows = [attribution_row(own, explainer, a.text_id, a.target, Outcome(a)) for a in found.values()]
     folder = Path(out) if out is not None else default_folder(plan)
     source = {"file": Path(file).name, "format": kind, "method": method, "texts": len(rows)}
-    _write(folder, rows, explainer.full, source | {"dataset": component.full, "model": prepared.full})
-    command = _command(plan, explainer.full, folder, device)
-    return Import(folder, explainer.full, len(rows), len(every) - len(rows), left_out, command)
+    _write(folder, rows, explainer.identity, source | {"dataset": component.identity, "model": prepared.identity})
+    command = _command(plan, explainer.identity, folder, device)
+    return Import(folder, explainer.identity, len(rows), len(every) - len(rows), left_out, command)
 
 
 def aligned(entries: Sequence[Entry], model: Classifier, class_names: Sequence[str]) -> dict[str, Attribution]:

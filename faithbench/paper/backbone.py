@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from faithbench.errors import UserError, unknown
 from faithbench.paper.matching import but_seed, same
 from faithbench.plugins import spec
-from faithbench.records.results import short
+from faithbench.records.results import label
 from faithbench.records.seeds import without_seed
 
 KINDS = ("conv", "bcos")  # a model of the zoo is called kind-backbone
@@ -51,4 +51,4 @@ def check_models(models: Sequence[str], wanted: Sequence[str], what: str) -> Non
 
 
 def _listed(models: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(short("model", without_seed(model)) for model in models))
+    return ", ".join(dict.fromkeys(label("model", without_seed(model)) for model in models))

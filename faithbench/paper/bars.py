@@ -6,7 +6,7 @@ from faithbench.paper.backbone import split
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.matching import source_of
-from faithbench.records.results import known_first, short
+from faithbench.records.results import known_first, label
 
 ORDER = ("ag_news", "imdb", "hatexplain")  # of data sets in the paper; others behind
 
@@ -16,9 +16,9 @@ def accuracies(evidence: Evidence) -> PaperFigure:
     rows = []
     pairs = sorted({pair for each in evidence.trainings if (pair := split(each.model))}, key=lambda pair: pair[::-1])
     sources = {source_of(each.dataset) for each in evidence.trainings}
-    for full in sorted(sources, key=lambda each: known_first(short("dataset", each), ORDER)):
+    for full in sorted(sources, key=lambda each: known_first(label("dataset", each), ORDER)):
         for kind, backbone in pairs:
             values = evidence.reported(f"{kind}-{backbone}", full, "test", "accuracy")
             if values:
-                rows.append((short("dataset", full), backbone, kind, sum(values) / len(values), len(values)))
+                rows.append((label("dataset", full), backbone, kind, sum(values) / len(values), len(values)))
     return PaperFigure("figure2", pd.DataFrame(rows, columns=["dataset", "backbone", "kind", "accuracy", "trainings"]))

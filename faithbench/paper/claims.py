@@ -7,7 +7,7 @@ from functools import cached_property
 import pandas as pd
 
 from faithbench.errors import UserError
-from faithbench.records.results import Block, blocks, short
+from faithbench.records.results import Block, blocks, label
 from faithbench.records.seeds import Seeds, together, without_seed
 from faithbench.statistics.intervals import Intervals, intervals
 
@@ -104,8 +104,8 @@ def twice(one: str, other: str) -> UserError:
 def _told_apart(one: Claim, other: Claim) -> tuple[str, str]:
     """Two claims, named short if that tells them apart."""
     names = [
-        f"{short('metric', each.metric)} of {short('explainer', each.explainer)} on "
-        f"{short('model', each.group.model)}, {short('dataset', each.group.dataset)}"
+        f"{label('metric', each.metric)} of {label('explainer', each.explainer)} on "
+        f"{label('model', each.group.model)}, {label('dataset', each.group.dataset)}"
         for each in (one, other)
     ]
     if names[0] == names[1]:

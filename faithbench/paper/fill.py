@@ -13,7 +13,7 @@ from faithbench.paper.matching import is_dataset, same, source_of
 from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCOL, Cell, Mean, Seconds, Subject
 from faithbench.paper.table import PaperTable
 from faithbench.paper.trainings import differing
-from faithbench.records.results import short
+from faithbench.records.results import label
 
 
 def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperTable:
@@ -108,7 +108,7 @@ def _on_training(evidence: Evidence, subjects: Sequence[Subject]) -> Iterator[st
         for training in evidence.trained(model, dataset):
             chosen = differing(training)
             if chosen:
-                found.setdefault(", ".join(chosen), []).append(f"{short('model', training.model)} on {dataset}")
+                found.setdefault(", ".join(chosen), []).append(f"{label('model', training.model)} on {dataset}")
     for setting, names in found.items():
         yield f"Trained with {setting}: {', '.join(names)}."
 

@@ -11,7 +11,7 @@ from faithbench.paper.claims import Claim, holds, most_texts, only
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.matching import same, value_of
-from faithbench.records.results import short
+from faithbench.records.results import label
 
 ALIGNMENT = "alignment"
 
@@ -23,7 +23,7 @@ def alignments(evidence: Evidence) -> PaperFigure:
         for metric in group.seeds.block.metrics:
             if same("metric", metric, ALIGNMENT, lambda key: key != "percentile"):
                 percentile: int = value_of("metric", metric, "percentile")
-                names = short("model", group.model), short("dataset", group.dataset), percentile
+                names = label("model", group.model), label("dataset", group.dataset), percentile
                 block = group.seeds.block
                 claims = [Claim(group, name, metric) for name in block.explainers if holds(block, name, metric)]
                 found = [*([seen[names]] if names in seen else []), *most_texts(claims)]

@@ -13,7 +13,7 @@ from faithbench.paper.claims import Claim, only, twice
 from faithbench.paper.evidence import Evidence
 from faithbench.paper.matching import but_seed, same, setting, value_of
 from faithbench.plugins import spec
-from faithbench.records.results import short
+from faithbench.records.results import label
 from faithbench.statistics.intervals import intervals
 
 DECIDING = ("variant", "contrastive")  # parameters that make an explainer another one; others are said below the table
@@ -91,7 +91,7 @@ def cell_of(claim: Claim, remarks: tuple[str, ...] = ()) -> Cell:
     seeds, found, (explainer, metric) = claim.group.seeds, claim.group.intervals, claim.place
     flat, n = explainer * len(seeds.block.metrics) + metric, claim.texts
     if n == 0:
-        return Cell(lack=f"{short('explainer', claim.explainer)} has no value on any text (failed or undefined)")
+        return Cell(lack=f"{label('explainer', claim.explainer)} has no value on any text (failed or undefined)")
     trained = int(seeds.count[explainer, metric])
     return Cell(
         float(seeds.block.means[explainer, metric]),
@@ -105,7 +105,7 @@ def cell_of(claim: Claim, remarks: tuple[str, ...] = ()) -> Cell:
 
 def _several(model: str, trainings: int) -> str:
     return (
-        f"{short('model', model)}: means over {trainings} trainings that differ in their seed; seeds ± is the standard "
+        f"{label('model', model)}: means over {trainings} trainings that differ in their seed; seeds ± is the standard "
         "deviation of their means."
     )
 
@@ -122,7 +122,7 @@ def _remarks(claim: Claim, subject: Subject, documents: bool, judge: str) -> lis
     named = value_of("dataset", claim.group.dataset, "judge") if documents else None
     if isinstance(named, str) and named and not same("model", named, judge, but_seed):
         told.append(
-            f"SeqPG on {subject.dataset}: the texts were judged by {short('model', named)}; the paper: {judge}."
+            f"SeqPG on {subject.dataset}: the texts were judged by {label('model', named)}; the paper: {judge}."
         )
     return told
 
@@ -171,13 +171,13 @@ class Seconds:
         frame = frame[_chosen(frame["explainer"], lambda full: same("explainer", full, wanted, DECIDING.__contains__))]
         explainers = sorted(set(frame["explainer"]))
         if len(explainers) > 1:
-            raise twice(*(f"seconds of {short('explainer', each)}" for each in explainers[:2]))
+            raise twice(*(f"seconds of {label('explainer', each)}" for each in explainers[:2]))
         values = pd.to_numeric(frame["seconds"]).to_numpy(dtype=np.float64)
         values = values[np.isfinite(values)]
         if len(values) == 0:
             return Cell()
         apart = setting("explainer", explainers[0], wanted, but_seed)
-        remarks = [f"Seconds are over texts of {', '.join(sorted({short('dataset', d) for d in frame['dataset']}))}."]
+        remarks = [f"Seconds are over texts of {', '.join(sorted({label('dataset', d) for d in frame['dataset']}))}."]
         remarks += [f"{subject.name}: {apart[0]}; the paper: {apart[1]}."] if apart else []
         found = intervals(values[:, None], np.ones((len(values), 1)))
         return Cell(_mean(values), float(found.low[0]), float(found.high[0]), len(values), remarks=tuple(remarks))

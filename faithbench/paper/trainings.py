@@ -50,10 +50,9 @@ def differing(training: Training) -> list[str]:
 def _rate(dataset: str) -> float | None:
     """The published learning rate; None for a data set that is not to be had."""
     try:
-        rate: float = getattr(build_dataset(dataset).object, "lr", LR)
+        return build_dataset(dataset).traits.lr or LR
     except UserError:
         return None
-    return rate
 
 
 def _apart(report: Mapping[str, Any], lr: float | None, named: Sequence[str]) -> list[str]:

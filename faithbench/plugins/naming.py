@@ -5,6 +5,7 @@ from pathlib import Path
 
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
+from faithbench.plugins.traits import read_traits
 
 
 def build_dataset(text: str) -> Component:
@@ -36,13 +37,14 @@ def written_out(text: str) -> str:
     Raises:
         UserError: there is no model of that name.
     """
-    return spec.build("model", text).full if is_named(text) else text
+    return spec.build("model", text).identity if is_named(text) else text
 
 
 def resolve(dataset: Component, model: str) -> Component:
     """A data set as it is for a model: one that depends on the model says by whom its texts are judged."""
-    if not hasattr(dataset.object, "for_model"):
+    if not dataset.traits.for_model:
         return dataset
     made = dataset.object.for_model(model)
     written = {field.name: getattr(made, field.name) for field in fields(made)}
-    return Component(spec.write(spec.parse(dataset.full)[0], written), dataset.short, made)
+    name = spec.parse(dataset.identity)[0]
+    return Component(spec.write(name, written), dataset.label, made, read_traits("dataset", made, f"dataset {name!r}"))

@@ -5,11 +5,13 @@ import inspect
 import keyword
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from faithbench.errors import UserError, unknown
+from faithbench.interfaces import Traits
 from faithbench.plugins import finding
+from faithbench.plugins.traits import read_trait, read_traits
 
 SHAPE = re.compile(r"\s*([A-Za-z0-9_.\-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 REFERENCE = re.compile(r"\s*([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\s*")  # package.module:function
@@ -17,16 +19,22 @@ REFERENCE = re.compile(r"\s*([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\s*")  # package.mo
 
 @dataclass(frozen=True)
 class Component:
-    """A loaded component with its identity (`full`: all parameters) and its label (`short`: defaults left out)."""
+    """A loaded component with its identity (all parameters), its label (defaults left out) and its traits."""
 
-    full: str
-    short: str
+    identity: str
+    label: str
     object: Any
+    traits: Traits = field(default_factory=Traits)
 
     @property
     def version(self) -> int:
         """The component's own version: raised when its numbers change."""
-        return int(getattr(self.object, "version", 1))
+        return self.traits.version
+
+    @property
+    def content(self) -> str:
+        """A hash of what the spec of a data set does not pin; empty if it pins everything. May read files."""
+        return str(getattr(self.object, "content", ""))
 
 
 def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> Component:
@@ -50,11 +58,13 @@ def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> C
     given = {key: _typed(text, key, value, defaults.get(key)) for key, value in bound.arguments.items()}
     component = _make(text, factory, given)
     stated = {k: _stated(component, k, given.get(k, defaults.get(k))) for k in signature.parameters}
-    added = getattr(factory, "added", ())
+    who = f"{kind} {name!r}"
+    added = _added(factory, who, defaults)
     return Component(
-        full=write(name, {k: v for k, v in stated.items() if k not in added or v != defaults[k]}),
-        short=_label(name, {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}, signature),
+        identity=write(name, {k: v for k, v in stated.items() if k not in added or v != defaults[k]}),
+        label=_label(name, {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}, signature),
         object=component,
+        traits=read_traits(kind, component, who),
     )
 
 
@@ -95,7 +105,7 @@ def _label(name: str, told: Mapping[str, Any], signature: inspect.Signature) -> 
     if first not in finding.GROUPS or not isinstance(inner, str) or SHAPE.fullmatch(inner) is None:
         return write(name, told)
     try:
-        label = build(first, inner).short
+        label = build(first, inner).label
     except UserError:  # a path, for instance
         return write(name, told)
     rest = [f"{key}={_text(value)}" for key, value in told.items() if key != first]
@@ -116,6 +126,15 @@ def _stated(component: Any, key: str, given: Any) -> Any:
     """A parameter as the component states it itself, where it puts what it was given more exactly."""
     stated = getattr(component, key, given)
     return stated if type(stated) is type(given) else given
+
+
+def _added(factory: Callable[..., Any], who: str, defaults: Mapping[str, Any]) -> tuple[str, ...]:
+    """Parameters that the identity leaves out while they have their default."""
+    added: tuple[str, ...] = read_trait(factory, "added", who)
+    for name in added:
+        if name not in defaults:
+            raise UserError(f"{who} says added={added!r}, but {name!r} is not a parameter with a default.")
+    return added
 
 
 def _text(value: Any) -> str:

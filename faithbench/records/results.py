@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from faithbench.errors import UserError
+from faithbench.interfaces import Traits
 from faithbench.plugins import spec
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import clean, weighted_mean
@@ -20,7 +21,7 @@ PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
 CELL = [*PLACE, "explainer", "metric"]
 UNIT = ["unit", "target", "against"]  # what a record of a cell is of
 TOLERANCE = 1e-3  # what rounding in another batch may change, in the metrics' units (percent, nats)
-FAITHFULNESS = "faithfulness"
+FAITHFULNESS = Traits().kind
 TRUTH = "ground truth"
 KINDS = (TRUTH, FAITHFULNESS, "plausibility", "simplicity")
 
@@ -153,13 +154,13 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
 def higher_is_better(metric: str) -> bool | None:
     """The direction of a metric, as it states it itself; None: no better or worse, or not installed."""
     found = installed("metric", metric)
-    return None if found is None else getattr(found.object, "higher_is_better", None)
+    return None if found is None else found.traits.higher_is_better
 
 
 def kind(metric: str) -> str:
     """What a metric is about, one of `KINDS` or a word of its own; faithfulness if it does not say."""
     found = installed("metric", metric)
-    return FAITHFULNESS if found is None else str(getattr(found.object, "kind", FAITHFULNESS))
+    return FAITHFULNESS if found is None else found.traits.kind
 
 
 def kind_order(name: str) -> tuple[int, str]:
@@ -172,28 +173,28 @@ def known_first(name: str, known: Sequence[str]) -> tuple[int, str]:
     return (known.index(name) if name in known else len(known), name)
 
 
-def short(component: str, full: str) -> str:
+def label(component: str, identity: str) -> str:
     """The identity without parameters that have their default, if the component is installed."""
-    found = installed(component, full)
-    return full if found is None else found.short
+    found = installed(component, identity)
+    return identity if found is None else found.label
 
 
-def installed(component: str, full: str) -> spec.Component | None:
+def installed(component: str, identity: str) -> spec.Component | None:
     """The component of an identity, if it can be had from where packages are looked for."""
-    return _component(component, full, tuple(sys.path))
+    return _component(component, identity, tuple(sys.path))
 
 
 @functools.cache
-def _component(component: str, full: str, path: tuple[str, ...]) -> spec.Component | None:
+def _component(component: str, identity: str, path: tuple[str, ...]) -> spec.Component | None:
     """Kept, since tables ask often, and looking takes time."""
     try:
-        return spec.build(component, full)
+        return spec.build(component, identity)
     except UserError:
         return None
 
 
-def labels(component: str, fulls: Iterable[str]) -> dict[str, str]:
-    """What to call components that stand side by side: short, unless that would be the name of two."""
-    shorts = {full: short(component, full) for full in dict.fromkeys(fulls)}
-    counts = Counter(shorts.values())
-    return {full: name if counts[name] == 1 else full for full, name in shorts.items()}
+def labels(component: str, identities: Iterable[str]) -> dict[str, str]:
+    """What to call components that stand side by side: their labels, unless one would be the name of two."""
+    found = {identity: label(component, identity) for identity in dict.fromkeys(identities)}
+    counts = Counter(found.values())
+    return {identity: name if counts[name] == 1 else identity for identity, name in found.items()}

@@ -54,7 +54,7 @@ def attribute(
     outcomes = dict(Engine(classifier).run(_converse(component, text, target, classifier.classes) for text in encoded))
     for outcome in outcomes.values():
         if outcome.value is None:
-            raise UserError(f"explainer {component.short!r} failed: {outcome.error}")
+            raise UserError(f"explainer {component.label!r} failed: {outcome.error}")
     return [value for text in encoded if (value := outcomes[text.id].value)]
 
 

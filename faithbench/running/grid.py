@@ -12,6 +12,7 @@ from faithbench.errors import UserError
 from faithbench.plan import Plan
 from faithbench.plugins import finding, spec
 from faithbench.plugins.spec import Component
+from faithbench.plugins.traits import read_trait
 from faithbench.types import Example
 
 SAMPLE = 1000  # texts that stand for a split
@@ -45,7 +46,7 @@ class Grid:
     @property
     def wants_vocabulary(self) -> bool:
         """Whether some metric draws from the tokens of the data."""
-        return any(VOCABULARY in needs(metric) for metric in self.metrics)
+        return any(VOCABULARY in metric.traits.needs for metric in self.metrics)
 
 
 def choose(plan: Plan) -> Choice:
@@ -68,7 +69,7 @@ def fill(plan: Plan, choice: Choice, dataset: Component) -> Grid:
     """
     every = list(dataset.object.load(plan.split))
     if len(dataset.object.class_names) < 2:
-        raise UserError(f"{dataset.full} has only one class; at least two are needed.")
+        raise UserError(f"{dataset.identity} has only one class; at least two are needed.")
     order = np.random.default_rng(0).permutation(len(every))
     examples = tuple(every[i] for i in (sorted(order[: plan.limit]) if plan.limit else range(len(every))))
     offered = offers(dataset, every)
@@ -89,20 +90,20 @@ def fill(plan: Plan, choice: Choice, dataset: Component) -> Grid:
 
 def offers(dataset: Component, examples: Sequence[Example] = ()) -> frozenset[str]:
     """What a metric can find in a data set; one that is yet to be built has what it is built for."""
-    if hasattr(dataset.object, "for_model"):
-        return frozenset({dataset.object.only_for})
+    if dataset.traits.for_model:
+        return frozenset(name for name in [dataset.traits.only_for] if name)
     names = [field.name for field in fields(Example)]
     return frozenset(name for name in names if any(getattr(e, name) is not None for e in examples))
 
 
 def misfit(metric: Component, dataset: Component, offered: Collection[str]) -> str | None:
     """Why a metric is not run on a data set; None if it is."""
-    lacking = next((need for need in needs(metric) if need not in offered and need != VOCABULARY), None)
+    lacking = next((need for need in metric.traits.needs if need not in offered and need != VOCABULARY), None)
     if lacking is not None:
-        return f"metric {metric.short!r} needs {lacking}, which {dataset.full} lacks"
-    only = getattr(dataset.object, "only_for", None)
-    if only is not None and only not in needs(metric):
-        return f"metric {metric.short!r} does not need {only}, and {dataset.full} is only for metrics that do"
+        return f"metric {metric.label!r} needs {lacking}, which {dataset.identity} lacks"
+    only = dataset.traits.only_for
+    if only is not None and only not in metric.traits.needs:
+        return f"metric {metric.label!r} does not need {only}, and {dataset.identity} is only for metrics that do"
     return None
 
 
@@ -124,7 +125,7 @@ def check_fit(plan: Plan, choice: Choice, datasets: Sequence[tuple[Component, Co
     for (dataset, _), theirs in zip(datasets, zip(*reasons, strict=True), strict=False):
         if all(theirs):
             named = "of the plan" if plan.metrics else "that is installed"
-            raise UserError(f"no metric {named} can be run on {dataset.full}.")
+            raise UserError(f"no metric {named} can be run on {dataset.identity}.")
 
 
 def _build(kind: str, texts: Sequence[str], common: Mapping[str, Any]) -> tuple[list[Component], list[str]]:
@@ -134,25 +135,20 @@ def _build(kind: str, texts: Sequence[str], common: Mapping[str, Any]) -> tuple[
     built, problems = [], []
     for name, plugin in finding.find(kind).items():
         try:
-            if _runs_unnamed(plugin.load()):
+            if _runs_unnamed(plugin):
                 built.append(spec.build(kind, name, common))
         except UserError as error:
             problems.append(f"left out: {error}")
     return built, problems
 
 
-def _runs_unnamed(factory: Any) -> bool:
+def _runs_unnamed(plugin: finding.Plugin) -> bool:
     """Not what must be told something, and not what wants to be asked for by name."""
+    factory = plugin.load()
     told = any(p.default is p.empty for p in inspect.signature(factory).parameters.values())
-    return not told and not getattr(factory, "on_request", False)
+    return not told and not read_trait(factory, "on_request", f"{plugin.kind} {plugin.name!r}")
 
 
 def _passed_over(dataset: Component, metrics: Sequence[Component], reasons: Sequence[str | None]) -> tuple[str, ...]:
-    names = [metric.short for metric, reason in zip(metrics, reasons, strict=True) if reason is not None]
-    return (f"not run on {dataset.short}, which they do not fit: {', '.join(names)}",) if names else ()
-
-
-def needs(metric: Component) -> Sequence[str]:
-    """What a metric must find in a data set."""
-    named: Sequence[str] = getattr(metric.object, "needs", ())
-    return named
+    names = [metric.label for metric, reason in zip(metrics, reasons, strict=True) if reason is not None]
+    return (f"not run on {dataset.label}, which they do not fit: {', '.join(names)}",) if names else ()

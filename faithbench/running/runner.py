@@ -95,10 +95,10 @@ def check(plans: Sequence[Plan], device: str | None = None, train: bool = True) 
             if model:
                 base = trained_on(dataset)
                 asked = settled(model, base, plan.training)
-                first = trainings.setdefault((model.full, base.full), asked)
+                first = trainings.setdefault((model.identity, base.identity), asked)
                 if first != asked:
                     raise UserError(
-                        f"the plans train {model.short} on {base.short} in two ways: {_apart(first, asked)}; give both "
+                        f"the plans train {model.label} on {base.label} in two ways: {_apart(first, asked)}; give both "
                         "the same [training], or run them into two folders with two caches."
                     )
 
@@ -119,7 +119,7 @@ def _pairs(plan: Plan, setup: Setup) -> list[tuple[Component, str]]:
     pairs = [(resolve(dataset, text), text) for dataset in named for text in plan.models]
     for dataset, text in pairs:
         check_model(text, dataset, setup)
-    for dataset in {dataset.full: dataset for dataset, _ in pairs if _depends(dataset)}.values():
+    for dataset in {dataset.identity: dataset for dataset, _ in pairs if _depends(dataset)}.values():
         check_judge(dataset, setup)
     models = [written_out(text) for text in plan.models]
     for table in (name for name in plan.like if name in TABLES_OF_PAPER):
@@ -135,7 +135,7 @@ def _load(plan: Plan, setup: Setup) -> list[tuple[Grid, str]]:
     """
     choice = choose(plan)
     pairs = _pairs(plan, setup)
-    distinct = {dataset.full: dataset for dataset, _ in pairs}
+    distinct = {dataset.identity: dataset for dataset, _ in pairs}
     grids = {full: fill(plan, choice, dataset) for full, dataset in distinct.items() if not _depends(dataset)}
     offered = {full: grids[full].offers if full in grids else offers(dataset) for full, dataset in distinct.items()}
     check_fit(plan, choice, [(dataset, offered[full]) for full, dataset in distinct.items()])
@@ -145,12 +145,12 @@ def _load(plan: Plan, setup: Setup) -> list[tuple[Grid, str]]:
             grids[full] = fill(plan, choice, dataset)
     for problem in dict.fromkeys((*choice.left_out, *(line for grid in grids.values() for line in grid.left_out))):
         setup.say(problem)
-    return [(grids[dataset.full], text) for dataset, text in pairs]
+    return [(grids[dataset.identity], text) for dataset, text in pairs]
 
 
 def _depends(dataset: Component) -> bool:
     """Whether a data set is built of another's texts with the help of a model."""
-    return hasattr(dataset.object, "for_model")
+    return dataset.traits.for_model
 
 
 def _run_block(plan: Plan, grid: Grid, text: str, store: Store, setup: Setup) -> Done:
@@ -158,7 +158,7 @@ def _run_block(plan: Plan, grid: Grid, text: str, store: Store, setup: Setup) ->
     model = prepare(text, grid.dataset, setup)
     texts, cut = encode(model, grid)
     if cut:
-        setup.say(f"{cut:,} of {len(texts):,} texts of {grid.dataset.short} were cut to the model's limit.")
+        setup.say(f"{cut:,} of {len(texts):,} texts of {grid.dataset.label} were cut to the model's limit.")
     block = Block(grid, model, store, setup)
     _write_plan(store, plan)
     about = {"truncated_texts": cut, "checks": _checks(plan, block)}
@@ -171,11 +171,11 @@ def _run_block(plan: Plan, grid: Grid, text: str, store: Store, setup: Setup) ->
 def _checks(plan: Plan, block: Block) -> Mapping[str, float]:
     """What tells whether the model uses what was planted in the data; nothing where nothing was."""
     grid, model = block.grid, block.model
-    if not hasattr(grid.dataset.object, "without"):
+    if not grid.dataset.traits.without:
         return {}
     manifest = block.store.manifest()
     entry = manifest.get("models", {}).get(_key(block), {})
-    data = manifest.get("datasets", {}).get(grid.dataset.full, {})
+    data = manifest.get("datasets", {}).get(grid.dataset.identity, {})
     same = (entry.get("fingerprint"), data.get("fingerprint")) == (
         block.identity["model_fingerprint"],
         grid.fingerprint,
@@ -185,7 +185,7 @@ def _checks(plan: Plan, block: Block) -> Mapping[str, float]:
         found = trigger_accuracies(model.classifier, grid.sample, grid.dataset.object.without(plan.split))
     if found and not ground_truth_holds(found):
         block.setup.say(
-            f"{model.short} does not rely on what was planted in {grid.dataset.short}, so the ground truth does not "
+            f"{model.label} does not rely on what was planted in {grid.dataset.label}, so the ground truth does not "
             f"hold: accuracy {found[WITH]:.1f} % with it, {found[WITHOUT]:.1f} % without."
         )
     return found
@@ -217,7 +217,7 @@ def encode(model: Prepared, grid: Grid) -> tuple[list[Text], int]:
 
 
 def _key(block: Block) -> str:
-    return f"{block.model.full} on {block.grid.dataset.full}"
+    return f"{block.model.identity} on {block.grid.dataset.identity}"
 
 
 def _note(
@@ -226,7 +226,7 @@ def _note(
     """Writes down what is known of a model on a data set; `notes` once all its texts are scored."""
     grid, model, setup = block.grid, block.model, block.setup
     data = {
-        "label": grid.dataset.short,
+        "label": grid.dataset.label,
         "fingerprint": grid.fingerprint,
         "texts": len(grid.examples),
         "split": grid.split,
@@ -234,7 +234,7 @@ def _note(
         "offers": sorted(grid.offers),
     }
     entry = {
-        "label": model.short,
+        "label": model.label,
         "fingerprint": block.identity["model_fingerprint"],
         "dtype": setup.dtype,
         "truncated_texts": about["truncated_texts"],
@@ -246,7 +246,7 @@ def _note(
 
     def change(manifest: dict[str, Any]) -> None:
         manifest["versions"] = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
-        manifest.setdefault("datasets", {})[grid.dataset.full] = data
+        manifest.setdefault("datasets", {})[grid.dataset.identity] = data
         manifest.setdefault("models", {})[_key(block)] = entry
 
     store.change_manifest(change)

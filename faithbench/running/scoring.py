@@ -49,8 +49,8 @@ class Block:
     def __init__(self, grid: Grid, model: Prepared, store: Store, setup: Setup) -> None:
         self.grid, self.model, self.store, self.setup = grid, model, store, setup
         self.identity = identity(grid.dataset, grid.fingerprint, model)
-        self.explainers = {e.full: e for e in grid.explainers}
-        self.metrics = {m.full: m for m in grid.metrics}
+        self.explainers = {e.identity: e for e in grid.explainers}
+        self.metrics = {m.identity: m for m in grid.metrics}
         self.known = self._known_attributions()
         self.finished = self._finished_cells()
 
@@ -61,7 +61,7 @@ class Block:
         open_texts = [text for text in texts if todo[text.id]]
         left = sum(map(len, todo.values()))
         before = len(texts) * len(wanted) - left
-        title = f"{self.model.short} on {self.grid.dataset.short}"
+        title = f"{self.model.label} on {self.grid.dataset.label}"
         self.setup.say(
             f"{title}: {len(texts):,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
             f"{len(texts) * len(wanted):,} cells, {before:,} of them done already."
@@ -166,7 +166,7 @@ class Block:
             explainer = self.explainers.get(row.explainer)
             if explainer and row.version == str(explainer.version):
                 found = stored_attribution(row)
-                known.setdefault((explainer.full, row.text_id), {})[found.target] = found
+                known.setdefault((explainer.identity, row.text_id), {})[found.target] = found
         return known
 
     def _finished_cells(self) -> set[tuple[str, str, str]]:
@@ -194,9 +194,9 @@ class Block:
 def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:
     """What all stored entries of a model on a data set have in common; `fingerprint` is that of the split."""
     return {
-        "dataset": dataset.full,
+        "dataset": dataset.identity,
         "dataset_fingerprint": fingerprint,
-        "model": model.full,
+        "model": model.identity,
         "model_fingerprint": model.classifier.fingerprint(),
     }
 
@@ -208,7 +208,7 @@ def attribution_row(
     value = outcome.value
     return {
         **identity,
-        "explainer": explainer.full,
+        "explainer": explainer.identity,
         "version": str(explainer.version),
         "text_id": text_id,
         "target": target.output,

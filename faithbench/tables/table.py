@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from faithbench.errors import UserError
-from faithbench.records.results import CELL, Block, blocks, higher_is_better, kind, read, short
+from faithbench.records.results import CELL, Block, blocks, higher_is_better, kind, label, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import intervals
@@ -177,7 +177,7 @@ def models(folders: Sequence[Path | str]) -> pd.DataFrame:
             training = entry.get("training", {})
             rows.append(
                 {
-                    "dataset": short("dataset", name.partition(" on ")[2]),
+                    "dataset": label("dataset", name.partition(" on ")[2]),
                     "model": entry["label"],
                     "test accuracy": training.get("test", {}).get("accuracy"),
                     "balanced accuracy": training.get("test", {}).get("balanced_accuracy"),
@@ -197,10 +197,10 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     """A sentence for everything that an explainer noted about itself."""
     for folder in folders:
         for place, entry in Store(Path(folder)).manifest().get("models", {}).items():
-            where = f"{entry['label']}, {short('dataset', place.partition(' on ')[2])}"
+            where = f"{entry['label']}, {label('dataset', place.partition(' on ')[2])}"
             for explainer, found in entry.get("notes", {}).items():
                 for note, value in found.items():
-                    name = short("explainer", explainer)
+                    name = label("explainer", explainer)
                     yield f"{name} on {where}: mean absolute {note.replace('_', ' ')} {value:.2g}."
 
 

@@ -51,8 +51,8 @@ class Prepared:
     """A classifier with its identity and label, and what is known of its training (empty if nothing is)."""
 
     classifier: Classifier
-    full: str
-    short: str
+    identity: str
+    label: str
     report: Mapping[str, Any]
 
 
@@ -89,10 +89,10 @@ def prepare(text: str, dataset: Component, setup: Setup) -> Prepared:
         component = spec.build("model", text)
         if isinstance(component.object, (Conventional, Bcos)):
             folder = trained(component, dataset, setup)
-            prepared = replace(_from_folder(text, folder, setup), full=component.full, short=component.short)
+            prepared = replace(_from_folder(text, folder, setup), identity=component.identity, label=component.label)
         else:
             classifier = component.object.prepare(dataset.object, device=setup.device, dtype=setup.dtype)
-            prepared = Prepared(classifier, component.full, component.short, {})
+            prepared = Prepared(classifier, component.identity, component.label, {})
     else:
         prepared = load_model(text, setup)
     _check_fits(text, prepared, dataset)
@@ -130,7 +130,7 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Path | None
         _check_settings(model, dataset, folder, report["training"], setup.training)
         return folder
     if not setup.train:
-        raise UserError(f"{model.full} has not been trained on {dataset.full}, and training is switched off.")
+        raise UserError(f"{model.identity} has not been trained on {dataset.identity}, and training is switched off.")
     return None
 
 
@@ -185,12 +185,12 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
     splits = {split: dataset.object.load(split) for split in SPLITS}
     texts = min(len(splits["train"]), training.limit or len(splits["train"]))
     setup.say(
-        f"Training {model.short} on {dataset.short}: {texts:,} texts × {training.epochs} epochs in batches of "
+        f"Training {model.label} on {dataset.label}: {texts:,} texts × {training.epochs} epochs in batches of "
         f"{training.batch_size}, learning rate {training.lr:g}, on {setup.device}; kept in {folder}"
     )
     verbose = setup.console is not None
     begun = start(zoo, Work(dataset, splits, folder, training, setup.device, verbose))
-    about = {"model": model.full, "dataset": dataset.full, **begun.about}
+    about = {"model": model.identity, "dataset": dataset.identity, **begun.about}
     network, tokenizer = begun.network, begun.tokenizer
     fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, begun.loss, verbose)
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
@@ -202,7 +202,7 @@ def _say_settings(model: Component, dataset: Component, had: Mapping[str, Any], 
     usual = asdict(settled(model, dataset, Training()))
     apart = [f"{name}={had[name]}" for name, value in usual.items() if name in had and had[name] != value]
     if apart and setup.training == Training():
-        setup.say(f"{model.short} was trained on {dataset.short} with {', '.join(apart)}.")
+        setup.say(f"{model.label} was trained on {dataset.label} with {', '.join(apart)}.")
 
 
 def _check_settings(
@@ -215,17 +215,17 @@ def _check_settings(
         there = had.get(name, getattr(Training(), name))
         if there != value:
             raise UserError(
-                f"{model.full} was trained with {name}={there}, not {value}; delete {folder} to train it anew, or keep "
-                "other checkpoints in another folder with FAITHBENCH_CACHE."
+                f"{model.identity} was trained with {name}={there}, not {value}; delete {folder} to train it anew, or "
+                "keep other checkpoints in another folder with FAITHBENCH_CACHE."
             )
 
 
 def checkpoint_folder(model: Component, dataset: Component) -> Path:
     """Where the checkpoint of a named model for a data set is kept."""
     read = [dataset, *(build_dataset(text) for text in [getattr(model.object, "mlm_data", "")] if text)]
-    identity = " ".join([model.full, *(f"{each.full}{getattr(each.object, 'content', '')}" for each in read)])
-    label = build_dataset(dataset.full).short  # the same however it was written
-    return cache_folder("checkpoints", identity, label, model.short)
+    identity = " ".join([model.identity, *(f"{each.identity}{each.content}" for each in read)])
+    label = build_dataset(dataset.identity).label  # the same however it was written
+    return cache_folder("checkpoints", identity, label, model.label)
 
 
 def _from_folder(text: str, folder: Path, setup: Setup) -> Prepared:
@@ -256,13 +256,13 @@ def _from_hub(text: str, setup: Setup) -> Prepared:
 
 def _check_fits(text: str, prepared: Prepared, dataset: Component) -> None:
     trained_on = prepared.report.get("dataset")
-    names = [spec.parse(identity)[0] for identity in (trained_on, dataset.full) if identity]
+    names = [spec.parse(identity)[0] for identity in (trained_on, dataset.identity) if identity]
     if len(set(names)) > 1 and "file" not in names:
-        raise UserError(f"model {text!r} was trained on {trained_on}, not on {dataset.full}.")
+        raise UserError(f"model {text!r} was trained on {trained_on}, not on {dataset.identity}.")
     classes = len(dataset.object.class_names)
     if prepared.classifier.classes != classes:
         raise UserError(
-            f"model {text!r} has {prepared.classifier.classes} classes, but {dataset.full} has labels 0 to "
+            f"model {text!r} has {prepared.classifier.classes} classes, but {dataset.identity} has labels 0 to "
             f"{classes - 1}: labels are out of the model's range."
         )
 

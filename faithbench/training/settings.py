@@ -23,11 +23,11 @@ def settled(model: Component, dataset: Component, asked: Training) -> Training:
     return replace(
         asked,
         epochs=getattr(zoo, "epochs", 0) or asked.epochs or zoo.backbone.epochs,
-        lr=asked.lr or zoo.backbone.lr or getattr(dataset.object, "lr", LR),
+        lr=asked.lr or zoo.backbone.lr or dataset.traits.lr or LR,
     )
 
 
 def trained_on(dataset: Component) -> Component:
     """The data set that models for a data set are trained on: itself, but for one that is made of another's texts."""
-    base: str | None = getattr(dataset.object, "base", None)
+    base = dataset.traits.base
     return dataset if base is None else build_dataset(base)

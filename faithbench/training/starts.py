@@ -108,7 +108,7 @@ def _masked(zoo: Bcos, work: Work) -> Mapping[str, Any]:
     """Trains the converted model to tell what was masked."""
     folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs, lr=MLM_LR)
     source = build_dataset(zoo.mlm_data) if zoo.mlm_data else work.dataset
-    about = {"start": zoo.start, "dataset": source.full}
+    about = {"start": zoo.start, "dataset": source.identity}
     if not _finished(folder, training, about):
         rows = source.object.load("train")
         network, tokenizer = _backbone(zoo, work, head=AutoModelForMaskedLM)

@@ -33,6 +33,7 @@ class Alignment:
     percentile: int = 50
     kind: ClassVar[str] = "model"
     higher_is_better: ClassVar[bool | None] = None
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
     keep_parts: ClassVar[bool] = True
 

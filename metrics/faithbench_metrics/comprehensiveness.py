@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from faithbench.conversations import Asking
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
 from faithbench_metrics.perturbation.ratios import Protocol, measure
 
 
@@ -25,14 +25,15 @@ class Comprehensiveness:
     operator: str = "mask"
     higher_is_better: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    needs = needs_of_operator
 
     def __post_init__(self) -> None:
         Protocol(self.protocol).check_operator(self.operator)
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """What the operator needs."""
-        return Operator(self.operator).needs
+    def range(self) -> tuple[float, float]:
+        """That of the protocol."""
+        return Protocol(self.protocol).range
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         return measure(text, attribution, Protocol(self.protocol), Operator(self.operator), remove=True)

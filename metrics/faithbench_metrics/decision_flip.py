@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from faithbench.conversations import Asking
-from faithbench.parameters import check_whole
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.curves import removal_curve
-from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.curves import check_curve, removal_curve
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
 
 
 @dataclass(frozen=True)
@@ -28,17 +27,13 @@ class DecisionFlip:
     operator: str = "mask"
     steps: int = 64
     higher_is_better: ClassVar[bool] = False
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    needs = needs_of_operator
 
     def __post_init__(self) -> None:
-        Operator(self.operator)
-        check_whole("steps", self.steps, 1, 10_000)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """What the operator needs."""
-        return Operator(self.operator).needs
+        check_curve(self.operator, self.steps)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         sizes, chances = yield from removal_curve(text, attribution, Operator(self.operator), self.steps)

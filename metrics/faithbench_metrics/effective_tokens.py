@@ -22,6 +22,7 @@ class EffectiveTokens:
     part: str = "absolute"
     kind: ClassVar[str] = "simplicity"
     higher_is_better: ClassVar[bool | None] = None
+    range: ClassVar[tuple[float, float]] = (1.0, math.inf)
     on_request: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

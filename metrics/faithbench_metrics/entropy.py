@@ -32,6 +32,11 @@ class Entropy:
     def __post_init__(self) -> None:
         check_choice("part", self.part, PARTS)
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """Up to ln n, which any text can have; 1 where it is divided by that."""
+        return 0.0, 1.0 if self.normalised else math.inf
+
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         scores = attribution.scores[~text.special].astype(np.float64)
         weights = np.abs(scores) if self.part == "absolute" else np.maximum(scores, 0)

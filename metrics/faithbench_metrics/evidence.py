@@ -20,6 +20,7 @@ class Evidence:
     needs: ClassVar[tuple[str, ...]] = ("evidence",)
     kind: ClassVar[str] = "ground truth"
     higher_is_better: ClassVar[bool | None] = True
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         if text.evidence is None:

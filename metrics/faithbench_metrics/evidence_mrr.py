@@ -20,6 +20,7 @@ class EvidenceMRR:
     needs: ClassVar[tuple[str, ...]] = ("evidence",)
     kind: ClassVar[str] = "ground truth"
     higher_is_better: ClassVar[bool | None] = True
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:

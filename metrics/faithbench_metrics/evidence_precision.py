@@ -25,6 +25,7 @@ class EvidencePrecision:
     needs: ClassVar[tuple[str, ...]] = ("evidence",)
     kind: ClassVar[str] = "ground truth"
     higher_is_better: ClassVar[bool | None] = True
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

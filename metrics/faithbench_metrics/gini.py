@@ -19,6 +19,7 @@ class Gini:
 
     kind: ClassVar[str] = "simplicity"
     higher_is_better: ClassVar[bool | None] = None
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     on_request: ClassVar[bool] = True
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:

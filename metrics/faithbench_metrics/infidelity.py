@@ -11,7 +11,7 @@ from faithbench.conversations import Asking
 from faithbench.draws import generator
 from faithbench.parameters import check_seed, check_whole
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Infidelity:
     seed: int = 0
     higher_is_better: ClassVar[bool] = False
     on_request: ClassVar[bool] = True
+    needs = needs_of_operator
 
     def __post_init__(self) -> None:
         check_whole("n_samples", self.n_samples, 1, 1_000_000)
@@ -46,9 +47,9 @@ class Infidelity:
         check_seed(self.seed)
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """What the operator needs."""
-        return Operator(self.operator).needs
+    def range(self) -> tuple[float, float]:
+        """There is no limit unless scores are scaled."""
+        return 0.0, 100.0 if self.scaled else math.inf
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         taken = self.subsets(text)

@@ -8,7 +8,7 @@ import numpy as np
 
 from faithbench.conversations import Asking
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
 from faithbench_metrics.perturbation.ordering import first_of, ranked
 from faithbench_metrics.perturbation.ratios import sizes
 
@@ -29,14 +29,10 @@ class LogOdds:
     higher_is_better: ClassVar[bool] = False
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    needs = needs_of_operator
 
     def __post_init__(self) -> None:
         Operator(self.operator)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """What the operator needs."""
-        return Operator(self.operator).needs
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         order = ranked(text, attribution.scores)

@@ -9,7 +9,7 @@ from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.ranks import kendall_tau_b
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
 from faithbench_metrics.perturbation.ordering import all_and_without_each
 
 EFFECTS = ("probability", "logit")
@@ -32,17 +32,14 @@ class LooCorrelation:
     effect: str = "probability"
     operator: str = "mask"
     higher_is_better: ClassVar[bool] = True
+    range: ClassVar[tuple[float, float]] = (-100.0, 100.0)
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    needs = needs_of_operator
 
     def __post_init__(self) -> None:
         check_choice("effect", self.effect, EFFECTS)
         Operator(self.operator)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """What the operator needs."""
-        return Operator(self.operator).needs
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         keep, operator = all_and_without_each(text), Operator(self.operator)

@@ -10,7 +10,7 @@ from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.perturbation.curves import removal_curve
-from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
 from faithbench_metrics.perturbation.ordering import all_and_without_each
 from faithbench_metrics.ranking import spearman
 
@@ -43,16 +43,21 @@ class Monotonicity:
     operator: str = "mask"
     higher_is_better: ClassVar[bool] = True
     on_request: ClassVar[bool] = True
-    by_order: ClassVar[bool] = True
+    needs = needs_of_operator
 
     def __post_init__(self) -> None:
         check_choice("form", self.form, FORMS)
         Operator(self.operator)
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """What the operator needs."""
-        return Operator(self.operator).needs
+    def by_order(self) -> bool:
+        """`correlation` ranks absolute scores, which another order-preserving scale of the scores orders anew."""
+        return self.form == "steps"
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """A correlation, or a share."""
+        return (0.0, 100.0) if self.form == "steps" else (-100.0, 100.0)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         return self._steps(text, attribution) if self.form == "steps" else self._correlation(text, attribution)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int
@@ -13,6 +13,7 @@ from faithbench.conversations import Asking, ask, gather
 from faithbench.draws import generator
 from faithbench.parameters import check_whole
 from faithbench.plugins import spec
+from faithbench.plugins.spec import Component
 from faithbench.types import Attribution, Measurement, Target, Text
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.search import Search
@@ -50,11 +51,12 @@ class Normalised:
     beam: int = 1
     width: int = 5
     higher_is_better: ClassVar[bool] = True
+    range: ClassVar[tuple[float, float]] = (-math.inf, 100.0)
     on_request: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         built = spec.build("metric", self.metric)
-        if not getattr(built.object, "by_order", False) or getattr(built.object, "higher_is_better", None) is None:
+        if not built.traits.by_order or not built.traits.direction:
             raise ValueError(
                 f"metric={self.metric!r} is not allowed; it must have a direction and depend on the order of scores "
                 "alone, such as comprehensiveness."
@@ -62,38 +64,38 @@ class Normalised:
         check_whole("randoms", self.randoms, 1, 10_000)
         check_whole("beam", self.beam, 1, 1000)
         check_whole("width", self.width, 1, 10_000)
-        object.__setattr__(self, "metric", built.full)
+        object.__setattr__(self, "metric", built.identity)
 
     @cached_property
-    def inner(self) -> Any:
+    def inner(self) -> Component:
         """The metric that is normalised."""
-        return spec.build("metric", self.metric).object
+        return spec.build("metric", self.metric)
 
     @property
     def needs(self) -> tuple[str, ...]:
         """As the metric inside."""
-        return tuple(getattr(self.inner, "needs", ()))
+        return self.inner.traits.needs
 
     @property
     def kind(self) -> str:
         """As the metric inside."""
-        return str(getattr(self.inner, "kind", "faithfulness"))
+        return self.inner.traits.kind
 
     @property
     def version(self) -> int:
         """As the metric inside."""
-        return int(getattr(self.inner, "version", 1))
+        return self.inner.traits.version
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         target, content = attribution.target, text.content
         if not len(content):
             return Measurement(math.nan, weight=0.0)
-        search = Search(Operator(getattr(self.inner, "operator", "mask")), self.beam, self.width)
+        search = Search(Operator(getattr(self.inner.object, "operator", "mask")), self.beam, self.width)
         draws = generator(text, "orders")
         orders = [draws.permutation(content) for _ in range(self.randoms)]
         orders += yield from search.candidates(text, target)
         ranks = [in_order(text, target, order) for order in orders]
-        found = yield from gather([ask(self.inner, text, each) for each in (attribution, *ranks)])
+        found = yield from gather([ask(self.inner.object, text, each) for each in (attribution, *ranks)])
         return self._relative([measurement.value for measurement in found])
 
     def _relative(self, values: Sequence[float]) -> Measurement:
@@ -101,7 +103,7 @@ class Normalised:
         if not np.isfinite(values).all():
             return Measurement(math.nan, weight=0.0)
         own, floor = values[0], float(np.mean(values[1 : 1 + self.randoms]))
-        best = max(values) if self.inner.higher_is_better else min(values)
+        best = max(values) if self.inner.traits.direction > 0 else min(values)
         span = abs(best - floor)
         if span <= NOISE * max(map(abs, values)):
             return Measurement(math.nan, (own, floor, best), weight=0.0)

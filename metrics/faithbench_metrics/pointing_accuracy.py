@@ -28,6 +28,7 @@ class PointingAccuracy:
 
     needs: ClassVar[tuple[str, ...]] = ("segments",)
     higher_is_better: ClassVar[bool | None] = True
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         explained = yield from explained_segments(text)

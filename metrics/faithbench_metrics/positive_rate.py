@@ -28,6 +28,7 @@ class PositiveRate:
     word: str = ""
     kind: ClassVar[str] = "model"
     higher_is_better: ClassVar[bool | None] = None
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

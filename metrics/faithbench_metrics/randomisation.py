@@ -38,6 +38,8 @@ class Randomisation:
     seed: int = 0
     on_request: ClassVar[bool] = True
     higher_is_better: ClassVar[bool | None] = False
+    unproven: ClassVar[str] = "a linear model has no layers to randomise"
+    range: ClassVar[tuple[float, float]] = (-100.0, 100.0)
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.ranking import average_precision
-from faithbench_metrics.rationales import NEEDS, check_annotators, marked_content
+from faithbench_metrics.rationales import check_annotators, marked_content, needs_of_annotators
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,11 @@ class RationaleAUPRC:
     annotators: str = "union"
     kind: ClassVar[str] = "plausibility"
     higher_is_better: ClassVar[bool | None] = True
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
+    needs = needs_of_annotators
 
     def __post_init__(self) -> None:
         check_annotators(self.annotators)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The marks."""
-        return (NEEDS[self.annotators],)
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         marked = marked_content(text, self.annotators)

@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from faithbench.parameters import check_share
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.ranking import expected_hits
-from faithbench_metrics.rationales import NEEDS, check_annotators, marked_content, size
+from faithbench_metrics.rationales import check_choosing, marked_content, needs_of_annotators, size
 
 
 @dataclass(frozen=True)
@@ -28,16 +27,12 @@ class RationaleF1:
     ratio: float = 0.0
     kind: ClassVar[str] = "plausibility"
     higher_is_better: ClassVar[bool | None] = True
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
+    needs = needs_of_annotators
 
     def __post_init__(self) -> None:
-        check_annotators(self.annotators)
-        check_share("ratio", self.ratio)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The marks."""
-        return (NEEDS[self.annotators],)
+        check_choosing(self.annotators, self.ratio)
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         marked = marked_content(text, self.annotators)

@@ -7,9 +7,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool
 
-from faithbench.parameters import check_share
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.rationales import NEEDS, check_annotators, marked_content, size
+from faithbench_metrics.rationales import check_choosing, marked_content, needs_of_annotators, size
 
 
 @dataclass(frozen=True)
@@ -29,16 +28,12 @@ class RationaleIOU:
     ratio: float = 0.0
     kind: ClassVar[str] = "plausibility"
     higher_is_better: ClassVar[bool | None] = True
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
+    needs = needs_of_annotators
 
     def __post_init__(self) -> None:
-        check_annotators(self.annotators)
-        check_share("ratio", self.ratio)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The marks."""
-        return (NEEDS[self.annotators],)
+        check_choosing(self.annotators, self.ratio)
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:
         marked, scores = marked_content(text, self.annotators), attribution.scores[text.content]

@@ -2,11 +2,12 @@
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
-from faithbench.parameters import check_choice
+from faithbench.parameters import check_choice, check_share
 from faithbench.types import Text
 
 NEEDS = {"union": "rationale", "majority": "rationale_majority"}  # the field of a text that holds the marks
@@ -15,6 +16,20 @@ NEEDS = {"union": "rationale", "majority": "rationale_majority"}  # the field of
 def check_annotators(annotators: str) -> None:
     """Union or majority."""
     check_choice("annotators", annotators, tuple(NEEDS))
+
+
+def check_choosing(annotators: str, ratio: float) -> None:
+    """Union or majority, and the share of the tokens to choose."""
+    check_annotators(annotators)
+    check_share("ratio", ratio)
+
+
+def _needs_of_annotators(metric: Any) -> tuple[str, ...]:
+    """The marks of a metric's annotators."""
+    return (NEEDS[metric.annotators],)
+
+
+needs_of_annotators = property(_needs_of_annotators)  # the trait `needs` of every metric with a parameter `annotators`
 
 
 def marked_content(text: Text, annotators: str) -> Bool[np.ndarray, "content"] | None:

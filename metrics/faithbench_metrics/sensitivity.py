@@ -34,6 +34,8 @@ class Sensitivity:
     seed: int = 0
     on_request: ClassVar[bool] = True
     higher_is_better: ClassVar[bool | None] = False
+    unproven: ClassVar[str] = "an explanation that does not depend on the input is the best, whatever it says"
+    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
     def __post_init__(self) -> None:
         check_whole("n_samples", self.n_samples, 1, MOST)

@@ -36,6 +36,7 @@ class SeqPG:
     protocol: str = "strict"
     needs: ClassVar[tuple[str, ...]] = ("segments",)
     higher_is_better: ClassVar[bool | None] = True
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
 
     def __post_init__(self) -> None:
         check_choice("protocol", self.protocol, PROTOCOLS)

@@ -1,12 +1,12 @@
 """Soft normalised comprehensiveness, Soft-NC (Zhao & Aletras 2023, arXiv 2305.10496)."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from faithbench.conversations import Asking
-from faithbench.parameters import check_seed, check_whole
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.soft import ratio, soft_drops
+from faithbench_metrics.perturbation.soft import check_erasures, ratio, soft_drops
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class SoftComprehensiveness:
     draws: int = 8
     seed: int = 0
     higher_is_better: ClassVar[bool] = True
+    range: ClassVar[tuple[float, float]] = (0.0, math.inf)
     on_request: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_whole("draws", self.draws, 1, 10_000)
-        check_seed(self.seed)
+        check_erasures(self.draws, self.seed)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         drop, most = yield from soft_drops(text, attribution, self.draws, self.seed, remove=True)

@@ -19,6 +19,7 @@ class SpecialShare:
 
     kind: ClassVar[str] = "special tokens"
     higher_is_better: ClassVar[bool | None] = None
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
 
     def __call__(self, text: Text, attribution: Attribution) -> Measurement:

@@ -26,13 +26,13 @@ from faithbench.tables.table import render, table
 LEADERBOARDS = places.BOARDS
 METRICS = ("comprehensiveness", "sufficiency", "evidence", "entropy")
 PLAN = faithbench.Plan((DATA,), ("conv-tiny",), ("random", "occlusion"), METRICS, limit=6, training=TRAINING)
-RANDOM, OCCLUSION = (build("explainer", name).full for name in PLAN.explainers)
-FULL = build("dataset", DATA).full
+RANDOM, OCCLUSION = (build("explainer", name).identity for name in PLAN.explainers)
+FULL = build("dataset", DATA).identity
 TOLD = {"training": {"epochs": 4, "lr": 2e-3}}  # of a tiny model, where nothing else is asked for
 PLANNED = {  # what a plan for `planted`, `conv-tiny` asks for
-    "dataset": build("dataset", "planted").full,
+    "dataset": build("dataset", "planted").identity,
     "explainer": OCCLUSION,
-    "metric": build("metric", "comprehensiveness").full,
+    "metric": build("metric", "comprehensiveness").identity,
 }
 
 
@@ -230,7 +230,7 @@ def test_only_what_fits_the_data_is_missed(older: bool, tmp_path: Path, capsys):
     ]
     board = run_of(
         tmp_path / "board",
-        [replace(each, explainer=OCCLUSION, metric=build("metric", each.metric).full) for each in records],
+        [replace(each, explainer=OCCLUSION, metric=build("metric", each.metric).identity) for each in records],
         training=TOLD,
     )
     board.joinpath("plan.toml").write_text(
@@ -348,10 +348,10 @@ def test_a_manifest_that_is_silent_on_a_training_is_found(board: Path, capsys):
 
 
 def test_one_model_with_two_weights_on_a_data_set_and_its_documents_is_found(tmp_path: Path, capsys):
-    documents = build("dataset", "seqpg(dataset=hatexplain, judge=conv-tiny, segment=25)").full
+    documents = build("dataset", "seqpg(dataset=hatexplain, judge=conv-tiny, segment=25)").identity
     both = {
-        "hatexplain(classes=2)": build("metric", "comprehensiveness").full,
-        documents: build("metric", "pointing_accuracy").full,
+        "hatexplain(classes=2)": build("metric", "comprehensiveness").identity,
+        documents: build("metric", "pointing_accuracy").identity,
     }
     board = run_of(
         tmp_path / "board",
@@ -486,7 +486,7 @@ def test_building_again_changes_nothing(board: Path, capsys):
 
 
 def test_published_tables_that_a_plan_is_like_are_built_and_checked(tmp_path: Path, capsys):
-    explainer, metric = build("explainer", "attention").full, "comprehensiveness(protocol=paper, operator=mask)"
+    explainer, metric = build("explainer", "attention").identity, "comprehensiveness(protocol=paper, operator=mask)"
     place = {"dataset": "hatexplain(classes=2)", "model": "conv-minilm(seed=42)"}
     told = {"training": {"epochs": 5, "lr": 2e-5}}
     records = column(range(20, 40), explainer=explainer, metric=metric, **place)

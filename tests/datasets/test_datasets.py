@@ -161,7 +161,7 @@ def test_a_byte_order_mark_is_not_part_of_a_column(tmp_path):
 
 def test_a_path_and_its_spec_are_the_same_data_set(tmp_path):
     path = write(tmp_path, "csv", ROWS)
-    assert build_dataset(str(path)).full == build_dataset(f"file(path='{path}')").full
+    assert build_dataset(str(path)).identity == build_dataset(f"file(path='{path}')").identity
 
 
 def test_a_folder_has_a_file_for_each_split(tmp_path):
@@ -252,7 +252,7 @@ def test_marks_that_the_file_lacks_are_not_there_rather_than_empty(tmp_path, mon
 
 
 def test_whose_marks_count_is_no_longer_part_of_the_data_set():
-    assert build_dataset("hatexplain").full == "hatexplain(classes=2)"
+    assert build_dataset("hatexplain").identity == "hatexplain(classes=2)"
     with pytest.raises(UserError, match="'rationale' is not a known parameter"):
         build_dataset("hatexplain(rationale=majority)")
 

@@ -111,13 +111,13 @@ def test_all_is_drawn_by_seed_and_split_alone():
 
 
 def test_what_the_data_set_suggests_for_training_is_kept_and_so_is_its_content(tmp_path):
-    assert build_dataset("shortcut(dataset=ag_news)").object.lr == 3e-5
-    assert not hasattr(build_dataset("shortcut").object, "lr")
-    assert not hasattr(build_dataset("shortcut").object, "content")
+    assert build_dataset("shortcut(dataset=ag_news)").traits.lr == 3e-5
+    assert build_dataset("shortcut").traits.lr is None
+    assert build_dataset("shortcut").content == ""
     for split in ("train", "test"):
         (tmp_path / f"{split}.csv").write_text("text,label\none,0\ntwo,1\n")
     inner = build_dataset(str(tmp_path))
-    assert build_dataset(f"shortcut(dataset='{tmp_path}')").object.content == inner.object.content
+    assert build_dataset(f"shortcut(dataset='{tmp_path}')").content == inner.object.content == inner.content
 
 
 @pytest.mark.parametrize(

@@ -142,8 +142,8 @@ def test_the_judge_is_the_conventional_model_of_the_backbone_or_the_model_itself
     component = resolve(build_dataset("seqpg(segments=2)"), model)
     assert component.object.judge == judge
     assert (component.object.segment, component.object.base) == (25, "hatexplain(classes=2)")
-    assert build("dataset", component.full).full == component.full
-    assert component.short == "seqpg"
+    assert build("dataset", component.identity).identity == component.identity
+    assert component.label == "seqpg"
     assert resolve(build_dataset("seqpg(judge='conv-tiny')"), model).object.judge == "conv-tiny(seed=42)"
 
 
@@ -157,7 +157,7 @@ def test_models_are_those_of_the_data_set_that_the_texts_are_from():
     model = build("model", "conv-tiny")
     for base in ("planted", "shortcut", "shortcut(dataset=hatexplain)"):
         derived = build_dataset(f"seqpg(dataset='{base}', segment=12)")
-        assert trained_on(derived).full == build_dataset(base).full
+        assert trained_on(derived).identity == build_dataset(base).identity
         assert checkpoint_folder(model, trained_on(derived)) == checkpoint_folder(model, build_dataset(base))
 
 

@@ -16,7 +16,7 @@ from slow_transformer import SlowTransformer, assert_close
 from torch import Tensor
 
 from faithbench.answering.engine import Engine
-from faithbench.conformance import leaves_all_as_found_explaining
+from faithbench.conformance.explainers import ExplainerTrial, leaves_all_as_found_explaining
 from faithbench.conversations import ask, together
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.lrp import AttnLRP as Rules
@@ -165,7 +165,7 @@ def test_values_are_the_models_own_and_the_model_is_left_as_found(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     texts = random_texts(classifier, (4, 7))
     before = [answers(classifier, InputXGradient()(one, 2)).scores for one in texts]
-    leaves_all_as_found_explaining(AttnLRP(), classifier, texts)
+    leaves_all_as_found_explaining(ExplainerTrial(AttnLRP(), classifier, texts))
     for one, scores in zip(texts, before, strict=True):
         found = answers(classifier, asks(one, ATTN_LRP))
         assert found.logit == pytest.approx(classifier.logits([Row(one.ids)])[0, 2], abs=1e-12)

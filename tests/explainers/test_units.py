@@ -174,7 +174,7 @@ def test_content_without_a_word_keeps_its_own_score():
 def test_words_stand_for_their_explainer():
     component = spec.build("explainer", "words(lime(n_samples=50))")
     assert component.object == Words("lime(n_samples=50)")
-    assert component.full == f"words(explainer={spec.build('explainer', 'lime(n_samples=50)').full!r})"
+    assert component.identity == f"words(explainer={spec.build('explainer', 'lime(n_samples=50)').identity!r})"
     assert [Words(inner).class_sensitive for inner in ("occlusion", "attention", "words(random)")] == [
         True,
         False,

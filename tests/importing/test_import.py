@@ -275,7 +275,7 @@ def test_a_row_number_is_that_of_the_id_or_the_position_where_ids_have_none():
 
 def test_the_spec_of_an_import_is_bare_words():
     text = "imported(name=mymethod, content=h1a2b3c4d5e6f)"
-    assert build("explainer", text).full == text
+    assert build("explainer", text).identity == text
     with pytest.raises(UserError, match="name='' is not allowed"):
         build("explainer", "imported(name='', content=h1)")
 

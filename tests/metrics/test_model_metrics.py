@@ -246,7 +246,7 @@ def test_positive_rate_checks_its_parameters():
     for positive in (-1, True):
         with pytest.raises(ValueError, match=rf"^positive={positive} is not allowed; .* whole number from 0"):
             PositiveRate(positive)
-    assert spec.build("metric", "positive_rate(0, word=black)").full == "positive_rate(positive=0, word=black)"
+    assert spec.build("metric", "positive_rate(0, word=black)").identity == "positive_rate(positive=0, word=black)"
 
 
 def share(scores, special=(0, -1)):
@@ -282,11 +282,15 @@ def test_special_share_agrees_with_sums():
 def test_they_run_on_request_and_have_tables_of_their_own(tmp_path: Path):
     names = ("alignment(percentile=50)", "positive_rate", "special_share")
     built = [spec.build("metric", name) for name in names]
-    assert [one.full for one in built] == ["alignment(percentile=50)", "positive_rate(positive=1, word='')", names[2]]
+    assert [one.identity for one in built] == [
+        "alignment(percentile=50)",
+        "positive_rate(positive=1, word='')",
+        names[2],
+    ]
     assert all(one.object.on_request and one.object.higher_is_better is None for one in built)
     assert Alignment.keep_parts
-    records = [r for one in built for r in column([1.0, 2.0], metric=one.full)]
-    records += [record(math.nan, 2, metric=built[1].full, weight=0.0)]
+    records = [r for one in built for r in column([1.0, 2.0], metric=one.identity)]
+    records += [record(math.nan, 2, metric=built[1].identity, weight=0.0)]
     shown = render([run_of(tmp_path / "run", records)])
     assert [line for line in shown.splitlines() if line.startswith("*") and line.endswith("*")] == [
         "*model*",
@@ -294,4 +298,4 @@ def test_they_run_on_request_and_have_tables_of_their_own(tmp_path: Path):
     ]
     assert "No better or worse: alignment, positive_rate, special_share." in shown
     frame = table([tmp_path / "run"]).set_index("metric")
-    assert frame.loc[built[1].full, ["mean", "n", "undefined"]].tolist() == [1.5, 2, 1]
+    assert frame.loc[built[1].identity, ["mean", "n", "undefined"]].tolist() == [1.5, 2, 1]

@@ -26,7 +26,7 @@ from faithbench.questions import Logits
 
 CLS, SEP = 1, 2
 DELETION_METRICS = ("comprehensiveness", "sufficiency", "log_odds", "decision_flip", "deletion", "insertion")
-EVERY = pytest.mark.parametrize("name", [*DELETION_METRICS, "loo_correlation", "monotonicity"])
+EVERY = pytest.mark.parametrize("name", [*DELETION_METRICS, "loo_correlation", "monotonicity(steps)"])
 WEIGHTS = [0.5, -1.5, 2.0, 0.2, 1.1]
 MODEL = LinearModel.binary([0.0, 0.3, -0.1, *WEIGHTS], bias=-1.0)
 ONE = text([CLS, 3, 4, 5, 6, 7, SEP])
@@ -224,15 +224,15 @@ def test_orders_and_search_are_shared_between_explainers():
 def test_identity_and_what_is_taken_over_from_the_metric_inside():
     built = spec.build("metric", "normalised(log_odds(sample))")
     inside = "metric='log_odds(operator=sample)'"
-    assert built.full == f"normalised({inside}, randoms=16, beam=1, width=5)"
+    assert built.identity == f"normalised({inside}, randoms=16, beam=1, width=5)"
     assert built.object.needs == ("vocabulary",)
     assert (built.object.kind, built.object.version, built.object.higher_is_better) == ("faithfulness", 1, True)
-    assert spec.build("metric", built.full).full == built.full
+    assert spec.build("metric", built.identity).identity == built.identity
     assert Normalised("deletion").needs == ()
 
 
 @pytest.mark.parametrize(
-    "name", ["infidelity", "entropy", "evidence", "soft_comprehensiveness", "normalised(deletion)"]
+    "name", ["infidelity", "entropy", "evidence", "soft_comprehensiveness", "normalised(deletion)", "monotonicity"]
 )
 def test_only_metrics_of_orders_with_a_direction_are_normalised(name):
     with pytest.raises(UserError, match="must have a direction and depend on the order of scores alone"):

@@ -134,8 +134,8 @@ def test_the_paper_protocol_knows_only_the_mask_token(metric, operator):
 
 
 def test_the_operator_is_part_of_a_metrics_identity():
-    assert spec.build("metric", "comprehensiveness").full == "comprehensiveness(protocol=strict, operator=mask)"
-    assert spec.build("metric", "deletion(operator=delete)").short == "deletion(operator=delete)"
+    assert spec.build("metric", "comprehensiveness").identity == "comprehensiveness(protocol=strict, operator=mask)"
+    assert spec.build("metric", "deletion(operator=delete)").label == "deletion(operator=delete)"
 
 
 @EVERY_OPERATOR

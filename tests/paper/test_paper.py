@@ -90,12 +90,12 @@ def test_published_numbers_are_those_that_were_given():
 def test_every_component_that_a_table_asks_for_can_be_built():
     for layout in LAYOUTS.values():
         for subject in layout.subjects:
-            assert is_named(build("explainer", subject.explainer).full, parse(subject.explainer)[0])
+            assert is_named(build("explainer", subject.explainer).identity, parse(subject.explainer)[0])
             for kind, text in (("model", subject.model.replace("*", "minilm")), ("dataset", subject.dataset)):
                 if text:
-                    assert is_named(build(kind, text).full, parse(text)[0])
+                    assert is_named(build(kind, text).identity, parse(text)[0])
     for source in (COMP, SUFF, SEQPG, ENTROPY):
-        assert is_named(build("metric", source.metric).full, parse(source.metric)[0])
+        assert is_named(build("metric", source.metric).identity, parse(source.metric)[0])
 
 
 @pytest.mark.parametrize("like", LAYOUTS)

@@ -145,8 +145,8 @@ def test_write_then_parse_gives_the_value_back(value):
 @pytest.mark.usefixtures("_lab")
 def test_defaults_are_in_the_identity_and_not_in_the_label():
     component = spec.build("metric", "lamp(colour=red)")
-    assert component.full == "lamp(watts=60, warmth=0.5, colour=red, dim=False, limit=None)"
-    assert component.short == "lamp(colour=red)"
+    assert component.identity == "lamp(watts=60, warmth=0.5, colour=red, dim=False, limit=None)"
+    assert component.label == "lamp(colour=red)"
     assert component.version == 3
 
 
@@ -154,7 +154,7 @@ def test_defaults_are_in_the_identity_and_not_in_the_label():
 @pytest.mark.parametrize("text", ["lamp", "lamp()", "lamp(watts=60)", "lamp(60)", "lamp(60, dim=False, warmth=0.5)"])
 def test_one_component_has_one_identity_however_it_is_written(text):
     assert spec.build("metric", text) == spec.build("metric", "lamp")
-    assert spec.build("metric", text).short == "lamp"
+    assert spec.build("metric", text).label == "lamp"
 
 
 @pytest.mark.usefixtures("_lab")
@@ -162,13 +162,13 @@ def test_an_integer_where_the_default_is_a_float_is_that_float():
     component = spec.build("metric", "lamp(warmth=2)")
     assert component == spec.build("metric", "lamp(warmth=2.0)")
     assert isinstance(component.object.warmth, float)
-    assert component.short == "lamp(warmth=2.0)"
+    assert component.label == "lamp(warmth=2.0)"
 
 
 @pytest.mark.usefixtures("_lab")
 def test_positional_parameters_are_taken_in_order():
     assert spec.build("metric", "lamp(40, 0.1, blue)").object.colour == "blue"
-    assert spec.build("metric", "bare(7)").full == "bare(size=7)"
+    assert spec.build("metric", "bare(7)").identity == "bare(size=7)"
 
 
 @pytest.mark.usefixtures("_lab")
@@ -183,7 +183,7 @@ def test_positional_parameters_are_taken_in_order():
     ],
 )
 def test_overrides_set_what_a_component_has_and_its_text_leaves_open(text, overrides, short):
-    assert spec.build("metric", text, overrides).short == short
+    assert spec.build("metric", text, overrides).label == short
 
 
 @pytest.mark.parametrize("kind", finding.GROUPS)
@@ -191,9 +191,9 @@ def test_every_installed_component_is_rebuilt_from_its_identity_and_its_label(ki
     names = [name for name in finding.find(kind) if name not in ("file", *TOLD)]
     assert names
     for component in (spec.build(kind, name) for name in names):
-        assert spec.build(kind, component.full) == component
-        assert spec.build(kind, component.short) == component
-        assert component.short == component.full.partition("(")[0]
+        assert spec.build(kind, component.identity) == component
+        assert spec.build(kind, component.label) == component
+        assert component.label == component.identity.partition("(")[0]
 
 
 @pytest.mark.usefixtures("_lab")
@@ -234,7 +234,7 @@ def test_two_distributions_that_claim_a_name_are_both_named_and_the_rest_works(t
     with pytest.raises(UserError, match=r"'torch_light' is claimed by .*acme 1\.0.*; uninstall one") as error:
         spec.build("explainer", "torch_light")
     assert "bolt 1.0" in str(error.value)
-    assert spec.build("explainer", "acme_only").full == "acme_only"
+    assert spec.build("explainer", "acme_only").identity == "acme_only"
     listed = {row.name: row.problem for row in faithbench.components("explainer")}
     assert "bolt 1.0" in listed["torch_light"]
     assert not listed["bolt_only"]
@@ -245,7 +245,7 @@ def test_one_distribution_found_on_two_paths_is_one_claim(tmp_path, monkeypatch)
         entries = {"explainers": {"twice": "twice_light:Light"}}
         folder = add_distribution(tmp_path / place, "twice", entries, {"twice_light": "class Light: pass\n"})
         monkeypatch.syspath_prepend(folder)
-    assert spec.build("explainer", "twice").full == "twice"
+    assert spec.build("explainer", "twice").identity == "twice"
 
 
 @pytest.mark.parametrize(
@@ -308,9 +308,9 @@ INNER = "n_samples=500, kernel_width=25.0, feature_selection=none, num_features=
 )
 def test_identity_of_a_spec_in_a_spec_states_all_parameters_of_both(text, full):
     component = spec.build("explainer", text)
-    assert component.full == (full or component.full)
-    assert spec.build("explainer", component.full).full == component.full
-    assert spec.build("explainer", component.short).full == component.full
+    assert component.identity == (full or component.identity)
+    assert spec.build("explainer", component.identity).identity == component.identity
+    assert spec.build("explainer", component.label).identity == component.identity
 
 
 @pytest.mark.parametrize(
@@ -341,8 +341,8 @@ def test_mistakes_and_code_inside_a_spec_are_refused_in_one_sentence_and_not_run
 @pytest.mark.usefixtures("_lab")
 def test_identity_states_a_parameter_as_the_component_does_if_that_is_of_the_same_type():
     component = spec.build("explainer", "shy(glow=0.123)")
-    assert component.full == "shy(glow=0.1, tint=red)"
-    assert spec.build("explainer", component.full).full == component.full
+    assert component.identity == "shy(glow=0.1, tint=red)"
+    assert spec.build("explainer", component.identity).identity == component.identity
 
 
 @pytest.mark.usefixtures("_lab")
@@ -350,7 +350,7 @@ def test_what_needs_telling_or_a_request_runs_only_where_it_is_named():
     plan = Plan(models=("conv-tiny",), datasets=("planted(test=8)",))
     unnamed = fill(plan, choose(plan), build_dataset(plan.datasets[0]))
     left = {*TOLD, "lime_package", "told", "shy"}
-    assert {component.short for component in unnamed.explainers} == set(finding.find("explainer")) - left
+    assert {component.label for component in unnamed.explainers} == set(finding.find("explainer")) - left
     assert unnamed.left_out == ()  # nor is there any noise about them
     plan = replace(plan, explainers=("told(3)", "shy", "words(lime(n_samples=500))"))
     named = fill(plan, choose(plan), build_dataset(plan.datasets[0]))
@@ -369,8 +369,8 @@ def test_what_needs_telling_or_a_request_runs_only_where_it_is_named():
 )
 def test_the_label_of_a_component_inside_another_leaves_defaults_out(kind, text, short):
     component = spec.build(kind, text)
-    assert component.short == short
-    assert spec.build(kind, short).full == component.full == spec.build(kind, component.full).full
+    assert component.label == short
+    assert spec.build(kind, short).identity == component.identity == spec.build(kind, component.identity).identity
 
 
 def test_names_with_hyphens_need_no_quotes():

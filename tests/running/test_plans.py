@@ -32,7 +32,7 @@ def test_a_plan_of_the_repository_names_only_what_there_is(path):
     assert len(choice.metrics) == len(plan.metrics)
     for model in plan.models:
         for dataset in plan.datasets:
-            assert resolve(build_dataset(dataset), model).full
+            assert resolve(build_dataset(dataset), model).identity
         assert written_out(model).count("(") >= 1
 
 
@@ -46,7 +46,7 @@ def test_a_plan_of_the_paper_runs_with_any_backbone(path):
     usual, other = read_plan(path), read_plan(path, "tiny")
     assert len(usual.models) == len(other.models)
     assert all("-tiny" in model for model in other.models)
-    assert len({spec.build("model", model).full for model in other.models}) == len(other.models)
+    assert len({spec.build("model", model).identity for model in other.models}) == len(other.models)
 
 
 def test_the_names_of_tables_and_figures_are_those_that_can_be_made():

@@ -175,7 +175,11 @@ def test_bcos_then_task_takes_over_the_encoder_of_the_converted_masked_language_
     assert not same(encoder(first), encoder(masked_network("bert").state_dict()))
     assert (found.network.config.bcos["b"], found.loss) == (2.0, "bce")
     told = found.about["start"]
-    assert (told["training"]["epochs"], told["training"]["lr"], told["dataset"]) == (2, 1e-4, build_dataset(DATA).full)
+    assert (told["training"]["epochs"], told["training"]["lr"], told["dataset"]) == (
+        2,
+        1e-4,
+        build_dataset(DATA).identity,
+    )
 
 
 def test_masked_language_modelling_learns(tmp_path, monkeypatch):
@@ -188,7 +192,7 @@ def test_masked_language_modelling_can_read_other_data(tmp_path):
     other = DATA.replace("train=", "seed=7, train=")
     assert other != DATA
     found = begun(f'bcos-minilm(start=mlm, start_epochs=1, mlm_data="{other}")', tmp_path)
-    assert found.about["start"]["dataset"] == build_dataset(other).full
+    assert found.about["start"]["dataset"] == build_dataset(other).identity
 
 
 @pytest.mark.parametrize("first", ["task", "mlm"])
@@ -319,9 +323,9 @@ def test_a_saved_model_with_biases_comes_back(kind, tmp_path):
 
 
 def test_parameters_that_came_later_change_no_identity_by_their_defaults():
-    assert spec.build("model", "bcos-tiny").full == "bcos-tiny(b=1.5, qkv=False, seed=42)"
-    assert spec.build("model", "bcos-tiny(loss=bce, epochs=0)").full == "bcos-tiny(b=1.5, qkv=False, seed=42)"
-    assert spec.build("model", "bcos-tiny(loss=ce)").full == "bcos-tiny(b=1.5, qkv=False, seed=42, loss=ce)"
+    assert spec.build("model", "bcos-tiny").identity == "bcos-tiny(b=1.5, qkv=False, seed=42)"
+    assert spec.build("model", "bcos-tiny(loss=bce, epochs=0)").identity == "bcos-tiny(b=1.5, qkv=False, seed=42)"
+    assert spec.build("model", "bcos-tiny(loss=ce)").identity == "bcos-tiny(b=1.5, qkv=False, seed=42, loss=ce)"
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_accuracies_equal_those_of_another_library():
 def test_the_report_says_what_was_trained_and_how_well(model):
     told = report(checkpoint(model))
     assert told["model"].startswith(f"{model}(")
-    assert told["dataset"] == build_dataset(DATA).full
+    assert told["dataset"] == build_dataset(DATA).identity
     assert told["training"] == {
         "epochs": 2,
         "limit": None,

@@ -4,9 +4,16 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.conversations import Asking
+from faithbench.parameters import check_whole
 from faithbench.types import Attribution, Text
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.ordering import even_sizes, first_of, ranked
+
+
+def check_curve(operator: str, steps: int) -> None:
+    """Raises a ValueError for anything but a known operator and a number of steps that makes sense."""
+    Operator(operator)
+    check_whole("steps", steps, 1, 10_000)
 
 
 def removal_curve(

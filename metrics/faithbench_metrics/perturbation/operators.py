@@ -6,6 +6,7 @@ ranking of explainers should be seen to survive the operator.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -83,6 +84,14 @@ class Operator:
         logs = log_probabilities((yield from self.logits(text, keep)), text.link)
         mean: Float[np.ndarray, "variants classes"] = np.logaddexp.reduce(logs, axis=1) - math.log(logs.shape[1])
         return mean
+
+
+def _needs_of_operator(metric: Any) -> tuple[str, ...]:
+    """What the operator of a metric needs."""
+    return Operator(metric.operator).needs
+
+
+needs_of_operator = property(_needs_of_operator)  # the trait `needs` of every metric with a parameter `operator`
 
 
 def replacements(text: Text) -> Int[np.ndarray, "draws tokens"]:

@@ -7,9 +7,16 @@ from jaxtyping import Float
 
 from faithbench.conversations import Asking
 from faithbench.draws import generator
+from faithbench.parameters import check_seed, check_whole
 from faithbench.probability import probabilities
 from faithbench.questions import Embeddings, LogitsAt
 from faithbench.types import Attribution, Text
+
+
+def check_erasures(draws: int, seed: int) -> None:
+    """Raises a ValueError for anything but a number of draws that makes sense, and a seed."""
+    check_whole("draws", draws, 1, 10_000)
+    check_seed(seed)
 
 
 def soft_drops(

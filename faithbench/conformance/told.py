@@ -1,0 +1,17 @@
+"""What a component that is checked says of itself."""
+
+from faithbench.errors import UserError
+from faithbench.interfaces import Explainer, Metric, Traits
+from faithbench.plugins.traits import read_traits
+
+
+def traits_of(kind: str, component: Explainer | Metric) -> Traits:
+    """Its traits.
+
+    Raises:
+        AssertionError: one of them is not what it must be.
+    """
+    try:
+        return read_traits(kind, component, repr(component))
+    except UserError as error:
+        raise AssertionError(str(error)) from error

@@ -1,0 +1,108 @@
+"""Reads and checks the traits of components (`faithbench.interfaces.Traits`): the one place where that is done."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from faithbench.errors import UserError
+from faithbench.interfaces import Traits
+from faithbench.types import Text
+
+FIELDS = frozenset(field.name for field in fields(Text))
+SUMS = ("", "logit", "content", "tokens")
+EVERY = ("version", "added", "on_request")
+OF = {
+    "dataset": (*EVERY, "lr", "base", "only_for"),
+    "model": EVERY,
+    "explainer": (*EVERY, "class_sensitive", "sums_to"),
+    "metric": (*EVERY, "kind", "higher_is_better", "range", "needs", "by_order", "keep_parts", "unproven"),
+}
+METHODS = {"dataset": ("for_model", "without")}  # traits that are told by having a method of that name
+DEFAULTS = {field.name: field.default for field in fields(Traits)}
+
+
+def read_traits(kind: str, component: object, who: str) -> Traits:
+    """All traits of a component.
+
+    Args:
+        kind: "dataset", "model", "explainer" or "metric"; those of another kind mean nothing to it.
+        component: built.
+        who: what it is called in errors.
+
+    Raises:
+        UserError: one is not what it must be.
+    """
+    told: dict[str, Any] = {name: read_trait(component, name, who) for name in OF[kind]}
+    told |= {name: callable(getattr(component, name, None)) for name in METHODS.get(kind, ())}
+    return Traits(**told)
+
+
+def read_trait(owner: object, name: str, who: str) -> Any:
+    """One trait of a component, or of the class or function that makes it.
+
+    Raises:
+        UserError: it is not what it must be.
+    """
+    default = DEFAULTS[name]
+    value = getattr(owner, name, default)
+    allowed = ALLOWED[name]
+    if value is not default and not allowed.holds(value):
+        raise UserError(f"{who} says {name}={value!r}, which is not allowed; it must be {allowed.words}.")
+    return value
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What values a trait may have, as a check and in words."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) and name.isidentifier() for name in value)
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)) and bool(value[0] < value[1])
+
+
+_BOOL = Allowed(_is_bool, "True or False")
+_LINE = Allowed(_is_line, "a text on one line")
+ALLOWED = {
+    "version": Allowed(lambda value: type(value) is int and value >= 1, "a whole number from 1"),
+    "added": Allowed(_is_names, 'a tuple of names of parameters, such as ("epochs",)'),
+    "on_request": _BOOL,
+    "kind": Allowed(_is_line, 'a text on one line, such as "ground truth"'),
+    "higher_is_better": Allowed(lambda value: value is None or _is_bool(value), "True, False or None"),
+    "range": Allowed(
+        lambda value: value is None or _is_range(value), "None or the least and the largest value, such as (0, 100)"
+    ),
+    "needs": Allowed(
+        lambda value: _is_names(value) and FIELDS.issuperset(value), 'a tuple of fields of Text, such as ("evidence",)'
+    ),
+    "by_order": _BOOL,
+    "keep_parts": _BOOL,
+    "unproven": _LINE,
+    "class_sensitive": _BOOL,
+    "sums_to": Allowed(lambda value: value in SUMS, f"one of {', '.join(map(repr, SUMS))}"),
+    "lr": Allowed(lambda value: value is None or (_is_number(value) and value > 0), "a number above 0"),
+    "base": Allowed(lambda value: value is None or _is_line(value), "the spec of a data set"),
+    "only_for": Allowed(
+        lambda value: value is None or (isinstance(value, str) and value in FIELDS),
+        'a field of Text, such as "segments"',
+    ),
+}
