@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from faithbench.errors import UserError
     from faithbench.importing.run import import_attributions
     from faithbench.paper.figures import paper_figure
-    from faithbench.paper.fill import paper_table
+    from faithbench.paper.fill import check_likes, paper_table
     from faithbench.plan import Plan, Training, read_plan
     from faithbench.plugins.listing import components
+    from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
-    from faithbench.running.runner import check as check_plans
     from faithbench.running.runner import run
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
@@ -35,6 +35,7 @@ __all__ = [
     "build_boards",
     "build_documents",
     "check_boards",
+    "check_likes",
     "check_plans",
     "comparison",
     "components",
@@ -59,7 +60,8 @@ _HOMES = {
     "build_boards": "faithbench.boards.publishing:build",
     "build_documents": "faithbench.documents.building:build_documents",
     "check_boards": "faithbench.boards.checking:check",
-    "check_plans": "faithbench.running.runner:check",
+    "check_likes": "faithbench.paper.fill:check_likes",
+    "check_plans": "faithbench.running.agenda:make_agenda",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
     "failures": "faithbench.tables.table:failures",

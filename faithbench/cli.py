@@ -122,8 +122,12 @@ def run(
         for base in bases
     ]
     folder = out or (run_folder(plan, backbone) if plan else None)
-    faithbench.check_plans(chosen, device, train=not no_train)
-    results = [faithbench.run(each, folder, device=device, train=not no_train, console=err_console) for each in chosen]
+    faithbench.check_likes(chosen)
+    agenda = faithbench.check_plans(chosen, device, train=not no_train)
+    results = [
+        faithbench.run(each, folder, device=device, train=not no_train, console=err_console, agenda=agenda)
+        for each in chosen
+    ]
     failed = any(each.failed for each in results)
     if failed:
         for failure in faithbench.failures([results[0].folder]).itertuples():

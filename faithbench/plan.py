@@ -50,6 +50,14 @@ class Training:
         if self.lr is not None and (type(self.lr) not in (int, float) or not 0 < self.lr < math.inf):
             raise UserError(f"lr={self.lr!r} is not allowed; it must be positive.")
 
+    def differences(self, other: "Training | Mapping[str, Any]") -> list[tuple[str, Any, Any]]:
+        """The settings that another training has otherwise: name, value here, value there.
+
+        Of a report, what it does not name has its default.
+        """
+        there = asdict(other) if isinstance(other, Training) else {**asdict(Training()), **other}
+        return [(name, value, there[name]) for name, value in asdict(self).items() if there[name] != value]
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from faithbench.boards.folder import CELL, Board, Cell
 from faithbench.errors import UserError
-from faithbench.plan import Plan
-from faithbench.plugins.naming import build_dataset, is_named, resolve, written_out
+from faithbench.plugins.naming import ModelRef
 from faithbench.plugins.spec import Component
-from faithbench.running.grid import Choice, choose, misfit, offers
+from faithbench.running.agenda import BlockPlan, resolve_plan
+from faithbench.running.grid import fields_present
 
 COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -23,17 +23,26 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class NamedBlock:
+    """A block of a plan: with the model as records name it, and the name of the plan."""
+
+    block: BlockPlan
+    model: str
+    plan: str
+
+
+@dataclass(frozen=True)
 class Asks:
     """What a board's plans ask for.
 
     Args:
         cells: all of them.
-        blocks: each data set with each model, and the plan.
+        blocks: each data set with each model.
         idle: plans with metrics that they name and that fit none of their data.
     """
 
     cells: Mapping[Cell, Asked]
-    blocks: tuple[tuple[Component, str, str], ...]
+    blocks: tuple[NamedBlock, ...]
     idle: tuple[tuple[str, str], ...]
 
 
@@ -60,7 +69,7 @@ class Splits:
         if told is not None:
             return frozenset(told)
         measured = [metric for metric in metrics if (dataset.identity, metric.identity) in self.measured]
-        return offers(dataset).union(*(metric.traits.needs for metric in measured))
+        return fields_present(dataset).union(*(metric.traits.needs for metric in measured))
 
 
 def read_asks(board: Board) -> Asks:
@@ -72,41 +81,32 @@ def read_asks(board: Board) -> Asks:
     splits, cells, blocks, idle = Splits(board), dict[Cell, Asked](), [], []
     for name, plan in board.plans.items():
         try:
-            choice = choose(plan)
-            crossed = list(_crossed(plan, board))
+            asked = [NamedBlock(block, _model(block.model, board), name) for block in resolve_plan(plan)]
         except UserError as error:
             raise UserError(f"plan {board.folder / name}: {error}") from error
-        mine = {cell: texts for block in crossed for cell, texts in _cells(*block, plan, choice, splits)}
-        blocks += [(*block, name) for block in crossed]
+        mine = {cell: texts for block in asked for cell, texts in _cells(block, splits)}
+        blocks += asked
         for cell, texts in mine.items():
             if cell not in cells or texts > cells[cell].texts:
                 cells[cell] = Asked(texts, name)
         if plan.metrics:
-            used = {cell[3] for cell in mine}
-            idle += [(name, metric.label) for metric in choice.metrics if metric.identity not in used]
+            used, metrics = {cell[3] for cell in mine}, asked[0].block.selection.metrics
+            idle += [(name, metric.label) for metric in metrics if metric.identity not in used]
     return Asks(cells, tuple(blocks), tuple(idle))
 
 
-def _crossed(plan: Plan, board: Board) -> Iterator[tuple[Component, str]]:
-    """Each data set with each model, as records name it."""
-    for data in map(build_dataset, plan.datasets):
-        for text in plan.models:
-            yield resolve(data, text), _model(text, board.manifest.get("models", {}))
+def _cells(named: NamedBlock, splits: Splits) -> Iterator[tuple[Cell, int]]:
+    block = named.block
+    texts = splits.texts(block.dataset.identity, block.limit)
+    for cell in block.cells(splits.offers(block.dataset, block.selection.metrics), named.model):
+        yield cell, texts
 
 
-def _cells(dataset: Component, model: str, plan: Plan, choice: Choice, splits: Splits) -> Iterator[tuple[Cell, int]]:
-    offered = splits.offers(dataset, choice.metrics)
-    texts = splits.texts(dataset.identity, plan.limit)
-    for metric in choice.metrics:
-        if misfit(metric, dataset, offered) is None:
-            for explainer in choice.explainers:
-                yield (dataset.identity, model, explainer.identity, metric.identity), texts
-
-
-def _model(text: str, known: Mapping[str, Mapping[str, str]]) -> str:
+def _model(model: ModelRef, board: Board) -> str:
     """A plan's model as records name it: one from the hub has the commit that a branch or tag stood for."""
-    if is_named(text):
-        return written_out(text)
-    repo, _, revision = text.partition("@")
-    names = {name.partition(" on ")[0] for name, entry in known.items() if entry["label"] == repo}
-    return text if COMMIT.fullmatch(revision) or len(names) != 1 else names.pop()
+    if model.component is not None:
+        return model.identity
+    repo, _, revision = model.text.partition("@")
+    entries = board.manifest.get("models", {})
+    names = {name.partition(" on ")[0] for name, entry in entries.items() if entry["label"] == repo}
+    return model.text if COMMIT.fullmatch(revision) or len(names) != 1 else names.pop()

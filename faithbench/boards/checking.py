@@ -2,20 +2,16 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from faithbench.boards.cells import Asked, read_asks
+from faithbench.boards.cells import Asked, NamedBlock, read_asks
 from faithbench.boards.folder import CELL, HOME, Board, Cell, find, read_board, texts_of
 from faithbench.boards.overview import overview
 from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
 from faithbench.errors import UserError
-from faithbench.models.zoo import zoo_model
-from faithbench.plan import Training
 from faithbench.plugins import spec
-from faithbench.plugins.spec import Component
 from faithbench.records.results import installed, label
-from faithbench.training.settings import settled, trained_on
 
 LINES = 40  # of a difference that are shown
 Cells = Mapping[Cell, Asked]
@@ -120,37 +116,39 @@ def _missing(board: Board, asked: Cells) -> Iterator[str]:
         yield f"{_told(place, metrics)} has {texts:,} of the {wanted.texts:,} texts of {wanted.plan}"
 
 
-def _settings(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Iterator[str]:
+def _settings(board: Board, blocks: Sequence[NamedBlock]) -> Iterator[str]:
     """Where the manifest says that models were trained or run otherwise than a plan says."""
-    for dataset, model, name in blocks:
-        plan, entry = board.plans[name], board.entry("models", f"{model} on {dataset.identity}")
-        where = f"{label('model', model)} on {label('dataset', dataset.identity)}"
-        known = {"split": board.entry("datasets", dataset.identity).get("split"), "dtype": entry.get("dtype")}
-        told = {key: value for key, value in known.items() if value is not None}
-        wanted: dict[str, object] = {"split": plan.split, "dtype": plan.dtype}
-        component = zoo_model(model)
-        if entry and component:
+    for named in blocks:
+        block, dataset = named.block, named.block.dataset.identity
+        entry, where = board.entry("models", f"{named.model} on {dataset}"), _where(named)
+        known = {"split": board.entry("datasets", dataset).get("split"), "dtype": entry.get("dtype")}
+        asked = {"split": block.split, "dtype": block.dtype}
+        apart = [(key, there, asked[key]) for key, there in known.items() if there not in (None, asked[key])]
+        training = block.complete_training
+        if entry and training:
             report = entry.get("training")
             settings = report.get("training") if isinstance(report, Mapping) else None
             if not isinstance(settings, Mapping):
                 yield f"manifest.json does not say how {where} was trained"
                 continue
-            wanted |= asdict(settled(component, trained_on(dataset), plan.training))
-            told |= {**asdict(Training()), **settings}
-        pairs = [(key, told[key], value) for key, value in wanted.items() if key in told]
-        apart = [f"{key}={there!r}, not {value!r}" for key, there, value in pairs if there != value]
+            apart += [(name, there, value) for name, value, there in training.differences(settings)]
         if apart:
-            yield f"manifest.json says of {where} other than {name}: {'; '.join(apart)}"
+            told = "; ".join(f"{key}={there!r}, not {value!r}" for key, there, value in apart)
+            yield f"manifest.json says of {where} other than {named.plan}: {told}"
 
 
-def _weights(board: Board, blocks: Sequence[tuple[Component, str, str]]) -> Iterator[str]:
+def _where(named: NamedBlock) -> str:
+    return f"{label('model', named.model)} on {label('dataset', named.block.dataset.identity)}"
+
+
+def _weights(board: Board, blocks: Sequence[NamedBlock]) -> Iterator[str]:
     """Models that had other weights on documents than on the data set that these are made of."""
     seen: dict[tuple[str, str, object], tuple[str, str]] = {}
-    for dataset, model in {(data.identity, model): (data, model) for data, model, _ in blocks}.values():
-        entry = board.entry("models", f"{model} on {dataset.identity}")
+    for (dataset, model), named in {(each.block.dataset.identity, each.model): each for each in blocks}.items():
+        entry = board.entry("models", f"{model} on {dataset}")
         if entry:
-            mine = label("dataset", dataset.identity), str(entry["fingerprint"])
-            first = seen.setdefault((model, trained_on(dataset).identity, entry.get("dtype")), mine)
+            mine = label("dataset", dataset), str(entry["fingerprint"])
+            first = seen.setdefault((model, named.block.base.identity, entry.get("dtype")), mine)
             if first[1] != mine[1]:
                 each = [f"{fingerprint} on {name}" for name, fingerprint in (first, mine)]
                 yield f"{label('model', model)} has other weights in one place than in another: {' and '.join(each)}"

@@ -13,7 +13,7 @@ from faithbench.errors import UserError
 from faithbench.files import cache_folder
 from faithbench.models.zoo import conventional
 from faithbench.plugins import spec
-from faithbench.plugins.naming import build_dataset, written_out
+from faithbench.plugins.naming import ModelRef, build_dataset, refer
 from faithbench.plugins.spec import Component
 from faithbench.types import Example
 
@@ -57,7 +57,7 @@ class SeqPG:
         if self.source.traits.for_model:
             raise ValueError(f"dataset={self.dataset!r} is not allowed; its texts must not be documents themselves.")
         if self.judge:
-            object.__setattr__(self, "judge", written_out(self.judge))
+            object.__setattr__(self, "judge", refer(self.judge).identity)
         given = {"segment": self.tokens, "segments": self.segments, "documents": self.documents, "seed": self.seed}
         for name, least in (("segment", 3), ("segments", 2), ("documents", 2), ("seed", 0)):
             if given[name] < least:
@@ -92,9 +92,9 @@ class SeqPG:
         names: tuple[str, ...] = self.source.object.class_names
         return names
 
-    def for_model(self, model: str) -> "SeqPG":
+    def for_model(self, model: ModelRef) -> "SeqPG":
         """The same with the judge and the segment's length written out."""
-        return replace(self, judge=self.judge or conventional(model), segment=self.tokens)
+        return replace(self, judge=self.judge or conventional(model).identity, segment=self.tokens)
 
     def load(self, split: str) -> list[Example]:
         """The documents made of the texts of a split.
@@ -113,10 +113,9 @@ class SeqPG:
 
     def path(self, split: str) -> Path:
         """Where the documents are kept."""
-        resolved = self.for_model(self.judge)
+        resolved = replace(self, segment=self.tokens)
         identity = repr((REVISION, resolved, self.source.content))
-        label = build_dataset(self.dataset).label  # the same however it was written
-        return cache_folder("derived", identity, f"seqpg-{label}", self.judge) / f"{split}.jsonl"
+        return cache_folder("derived", identity, f"seqpg-{self.source.label}", self.judge) / f"{split}.jsonl"
 
     def built(self, split: str) -> Mapping[str, Any] | None:
         """How the documents were built; None if they are not there, or not as they were written."""

@@ -18,9 +18,9 @@ from faithbench.errors import UserError
 from faithbench.files import write_whole
 from faithbench.interfaces import Classifier
 from faithbench.plugins import spec
-from faithbench.plugins.naming import build_dataset, resolve
+from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
-from faithbench.training.prepare import Prepared, Setup, best_device, check_model, prepare
+from faithbench.training.prepare import Prepared, Setup, Workshop, best_device, check_model
 from faithbench.types import Example
 
 PACKAGES = ("faithbench", "torch", "transformers", "numpy")
@@ -55,7 +55,7 @@ def check_judge(dataset: Component, setup: Setup) -> None:
         UserError: the judge would have to be trained although that is switched off, or there are too few classes.
     """
     made: SeqPG = dataset.object
-    check_model(made.judge, made.source, setup)
+    check_model(refer(made.judge), made.source, setup)
     if made.segments > len(made.class_names):
         raise UserError(
             f"segments={made.segments} is not allowed for {made.dataset}, which has {len(made.class_names)} classes; "
@@ -63,7 +63,7 @@ def check_judge(dataset: Component, setup: Setup) -> None:
         )
 
 
-def ensure(dataset: Component, split: str, setup: Setup) -> Documents:
+def ensure(dataset: Component, split: str, workshop: Workshop) -> Documents:
     """The documents of a resolved data set: those in the cache if they are still true, else built now.
 
     Raises:
@@ -71,9 +71,9 @@ def ensure(dataset: Component, split: str, setup: Setup) -> Documents:
     """
     made: SeqPG = dataset.object
     every = list(made.source.object.load(split))
-    judge = prepare(made.judge, made.source, replace(setup, dtype="float32"))
+    judge = workshop.prepare(refer(made.judge), made.source, dtype="float32")
     origin = {
-        "judge": {"model": judge.identity, "fingerprint": judge.classifier.fingerprint()},
+        "judge": {"model": judge.identity, "fingerprint": judge.fingerprint},
         "data": {"dataset": made.dataset, "split": split, "fingerprint": fingerprint(every)},
     }
     provenance = made.built(split)
@@ -81,8 +81,10 @@ def ensure(dataset: Component, split: str, setup: Setup) -> Documents:
         if all(provenance.get(key) == value for key, value in origin.items()):
             return Documents(made.path(split), provenance["documents"], provenance)
         cause = "judge has" if provenance.get("judge") != origin["judge"] else "data have"
-        setup.say(f"The {cause} changed since the documents of {dataset.label} were built; they are built anew.")
-    return _build(dataset, split, origin, every, judge, setup)
+        workshop.setup.say(
+            f"The {cause} changed since the documents of {dataset.label} were built; they are built anew."
+        )
+    return _build(dataset, split, origin, every, judge, workshop.setup)
 
 
 def build_documents(
@@ -122,9 +124,9 @@ def build_documents(
     given = {"dataset": dataset, "segment": segment, "segments": segments, "documents": documents}
     given |= {"confidence": confidence, "seed": seed}
     setup = Setup(best_device(device), train=train, console=console)
-    component = resolve(build_dataset(spec.write("seqpg", given)), model)
+    component = resolve(build_dataset(spec.write("seqpg", given)), refer(model))
     check_judge(component, setup)
-    built = ensure(component, split, setup)
+    built = ensure(component, split, Workshop(setup))
     if out is None:
         return built
     write_whole(Path(out), built.path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from faithbench.errors import UserError
 from faithbench.parameters import check_choice
 from faithbench.plugins import spec
-from faithbench.plugins.naming import is_named, written_out
+from faithbench.plugins.naming import ModelRef, refer
 
 LOSSES = ("bce", "ce")
 STARTS = ("pretrained", "scratch", "task", "mlm")
@@ -150,21 +150,13 @@ class BcosTiny(Bcos):
     backbone = TINY
 
 
-def zoo_model(text: str) -> spec.Component | None:
-    """The model of the zoo that a text names; None for a plugin's own, a folder or a hub id.
-
-    Raises:
-        UserError: there is no model of that name.
-    """
-    model = spec.build("model", text) if is_named(text) else None
-    return model if model and isinstance(model.object, (Conventional, Bcos)) else None
+def zoo_model(model: ModelRef) -> spec.Component | None:
+    """The model of the zoo that is named; None for a plugin's own, a folder or a hub id."""
+    named = model.component
+    return named if named and isinstance(named.object, (Conventional, Bcos)) else None
 
 
-def conventional(text: str) -> str:
-    """The conventional model of the same backbone, with its usual seed; a model that is not of the zoo as it is.
-
-    Raises:
-        UserError: there is no model of that name.
-    """
-    model = zoo_model(text)
-    return written_out(f"conv-{model.object.backbone.name}" if model else text)
+def conventional(model: ModelRef) -> ModelRef:
+    """The conventional model of the same backbone, with its usual seed; a model that is not of the zoo as it is."""
+    named = zoo_model(model)
+    return refer(f"conv-{named.object.backbone.name}") if named else model

@@ -13,6 +13,8 @@ from faithbench.paper.matching import is_dataset, same, source_of
 from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCOL, Cell, Mean, Seconds, Subject
 from faithbench.paper.table import PaperTable
 from faithbench.paper.trainings import differing
+from faithbench.plan import TABLES_OF_PAPER, Plan
+from faithbench.plugins.naming import refer
 from faithbench.records.results import label
 
 
@@ -36,6 +38,18 @@ def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None =
     evidence = needed(found, chosen, lambda full: any(same("metric", full, metric) for metric in metrics))
     cells = {name: tuple(source(evidence, subject) for subject in subjects) for name, source in layout.columns.items()}
     return PaperTable(layout, chosen, layout.published, cells, tuple(_notes(cells, evidence, layout, subjects)))
+
+
+def check_likes(plans: Sequence[Plan]) -> None:
+    """Whether the models of plans are those of the published tables that the plans are like.
+
+    Raises:
+        UserError: not so.
+    """
+    for plan in plans:
+        models = [refer(text).identity for text in plan.models]
+        for table in (name for name in plan.like if name in TABLES_OF_PAPER):
+            backbone_for(layout_of(table), models)
 
 
 def backbone_for(layout: Layout, models: Sequence[str], backbone: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,9 @@ def _apart(report: Mapping[str, Any], lr: float | None, named: Sequence[str]) ->
     if not isinstance(settings, Mapping):
         return []
     return [
-        f"{key}={settings[key]!r} (the paper: {WORDS[key] if value is None else value})"
-        for key, value in asdict(published).items()
-        if key in settings and key not in named and settings[key] != value and (value is not None or key in WORDS)
+        f"{name}={there!r} (the paper: {WORDS[name] if value is None else value})"
+        for name, value, there in published.differences(settings)
+        if name in settings and name not in named and (value is not None or name in WORDS)
     ]
 
 

@@ -1,11 +1,38 @@
 """What a text names: a component's spec, a path, a checkpoint folder, a hub id. Nothing here needs torch."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.plugins.traits import read_traits
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model as a plan names it: a component, or (`component` None) a checkpoint folder or a hub id."""
+
+    text: str
+    component: Component | None = None
+
+    @property
+    def identity(self) -> str:
+        """All parameters written out; a folder or hub id as it is."""
+        return self.text if self.component is None else self.component.identity
+
+    @property
+    def label(self) -> str:
+        """Without what is left to its default."""
+        return self.text if self.component is None else self.component.label
+
+
+def refer(text: str) -> ModelRef:
+    """What a text names.
+
+    Raises:
+        UserError: there is no model of that name.
+    """
+    return ModelRef(text, spec.build("model", text) if is_named(text) else None)
 
 
 def build_dataset(text: str) -> Component:
@@ -31,16 +58,7 @@ def is_folder(text: str) -> bool:
         return False
 
 
-def written_out(text: str) -> str:
-    """The text with all parameters of a named model; a folder or hub id as it is.
-
-    Raises:
-        UserError: there is no model of that name.
-    """
-    return spec.build("model", text).identity if is_named(text) else text
-
-
-def resolve(dataset: Component, model: str) -> Component:
+def resolve(dataset: Component, model: ModelRef) -> Component:
     """A data set as it is for a model: one that depends on the model says by whom its texts are judged."""
     if not dataset.traits.for_model:
         return dataset

@@ -62,7 +62,7 @@ def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> C
     added = _added(factory, who, defaults)
     return Component(
         identity=write(name, {k: v for k, v in stated.items() if k not in added or v != defaults[k]}),
-        label=_label(name, {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}, signature),
+        label=_label(name, {k: v for k, v in stated.items() if k not in defaults or v != defaults[k]}, signature),
         object=component,
         traits=read_traits(kind, component, who),
     )

@@ -151,6 +151,8 @@ class Store:
     def compact(self) -> None:
         """Joins the parts there are into one of each kind."""
         for kind, schema in SCHEMAS.items():
+            if len(self._parts(kind)) < 2:
+                continue
             frame, parts = self._read(kind)
             if len(parts) > 1:
                 self._write_part(kind, pa.Table.from_pandas(frame, schema=schema, preserve_index=False))

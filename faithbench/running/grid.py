@@ -1,4 +1,4 @@
-"""One data set of a plan with its components loaded, checked before anything runs."""
+"""What of a plan's components fits a data set, and the examples to score."""
 
 import inspect
 from collections.abc import Collection, Mapping, Sequence
@@ -20,17 +20,18 @@ VOCABULARY = "vocabulary"  # a need of metrics that every data set meets
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """The explainers and metrics of a plan."""
 
     explainers: tuple[Component, ...]
     metrics: tuple[Component, ...]
     left_out: tuple[str, ...] = ()  # why components that were not named cannot be used
+    metrics_named: bool = True  # else all that are installed and fit
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The components of a plan for one data set, and the examples to score."""
+class DatasetPlan:
+    """A data set with the examples to score, and what of a selection fits it."""
 
     dataset: Component
     explainers: tuple[Component, ...]
@@ -49,7 +50,7 @@ class Grid:
         return any(VOCABULARY in metric.traits.needs for metric in self.metrics)
 
 
-def choose(plan: Plan) -> Choice:
+def select_components(plan: Plan) -> Selection:
     """The explainers and metrics of a plan.
 
     Raises:
@@ -58,37 +59,37 @@ def choose(plan: Plan) -> Choice:
     common = {} if plan.protocol is None else {"protocol": plan.protocol}
     explainers, unusable = _build("explainer", plan.explainers, common)
     metrics, useless = _build("metric", plan.metrics, common)
-    return Choice(tuple(explainers), tuple(metrics), (*unusable, *useless))
+    return Selection(tuple(explainers), tuple(metrics), (*unusable, *useless), bool(plan.metrics))
 
 
-def fill(plan: Plan, choice: Choice, dataset: Component) -> Grid:
-    """The examples of a data set, and those of a plan's components that fit them.
+def load_examples(dataset: Component, selection: Selection, split: str, limit: int | None) -> DatasetPlan:
+    """The examples of a data set, and those of the components that fit them.
 
     Raises:
         UserError: the examples cannot be had, or have only one class.
     """
-    every = list(dataset.object.load(plan.split))
+    every = list(dataset.object.load(split))
     if len(dataset.object.class_names) < 2:
         raise UserError(f"{dataset.identity} has only one class; at least two are needed.")
     order = np.random.default_rng(0).permutation(len(every))
-    examples = tuple(every[i] for i in (sorted(order[: plan.limit]) if plan.limit else range(len(every))))
-    offered = offers(dataset, every)
-    reasons = [misfit(metric, dataset, offered) for metric in choice.metrics]
-    return Grid(
+    examples = tuple(every[i] for i in (sorted(order[:limit]) if limit else range(len(every))))
+    offered = fields_present(dataset, every)
+    reasons = [why_not(metric, dataset, offered) for metric in selection.metrics]
+    return DatasetPlan(
         dataset,
-        choice.explainers,
-        tuple(metric for metric, reason in zip(choice.metrics, reasons, strict=True) if reason is None),
+        selection.explainers,
+        tuple(metric for metric, reason in zip(selection.metrics, reasons, strict=True) if reason is None),
         examples,
         fingerprint(every),
-        _passed_over(dataset, choice.metrics, reasons) if plan.metrics else (),
+        _passed_over(dataset, selection.metrics, reasons) if selection.metrics_named else (),
         tuple(every[i] for i in order[:SAMPLE]),
         offered,
-        plan.split,
+        split,
         len(every),
     )
 
 
-def offers(dataset: Component, examples: Sequence[Example] = ()) -> frozenset[str]:
+def fields_present(dataset: Component, examples: Sequence[Example] = ()) -> frozenset[str]:
     """What a metric can find in a data set; one that is yet to be built has what it is built for."""
     if dataset.traits.for_model:
         return frozenset(name for name in [dataset.traits.only_for] if name)
@@ -96,7 +97,7 @@ def offers(dataset: Component, examples: Sequence[Example] = ()) -> frozenset[st
     return frozenset(name for name in names if any(getattr(e, name) is not None for e in examples))
 
 
-def misfit(metric: Component, dataset: Component, offered: Collection[str]) -> str | None:
+def why_not(metric: Component, dataset: Component, offered: Collection[str]) -> str | None:
     """Why a metric is not run on a data set; None if it is."""
     lacking = next((need for need in metric.traits.needs if need not in offered and need != VOCABULARY), None)
     if lacking is not None:
@@ -107,24 +108,23 @@ def misfit(metric: Component, dataset: Component, offered: Collection[str]) -> s
     return None
 
 
-def check_fit(plan: Plan, choice: Choice, datasets: Sequence[tuple[Component, Collection[str]]]) -> None:
+def check_fit(selection: Selection, datasets: Sequence[tuple[Component, Collection[str]]]) -> None:
     """Every metric that is named runs on some data set, and every data set has a metric.
 
     Args:
-        plan: whose they are.
-        choice: its explainers and metrics.
+        selection: explainers and metrics.
         datasets: with what they offer.
 
     Raises:
         UserError: not so.
     """
-    reasons = [[misfit(metric, *dataset) for dataset in datasets] for metric in choice.metrics]
-    for mine in reasons if plan.metrics else ():
+    reasons = [[why_not(metric, *dataset) for dataset in datasets] for metric in selection.metrics]
+    for mine in reasons if selection.metrics_named else ():
         if all(mine):
             raise UserError("; ".join(str(reason) for reason in dict.fromkeys(mine)) + ".")
     for (dataset, _), theirs in zip(datasets, zip(*reasons, strict=True), strict=False):
         if all(theirs):
-            named = "of the plan" if plan.metrics else "that is installed"
+            named = "of the plan" if selection.metrics_named else "that is installed"
             raise UserError(f"no metric {named} can be run on {dataset.identity}.")
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from faithbench.errors import QuestionError
 from faithbench.plugins.spec import Component
 from faithbench.questions import Explain
 from faithbench.records.store import Store
-from faithbench.running.grid import Grid
+from faithbench.running.grid import DatasetPlan
 from faithbench.running.progress import Tracker
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Attribution, Measurement, Record, Target, Text
@@ -43,16 +43,35 @@ class _Scored:
     records: list[Record]
 
 
-class Block:
-    """One model on one data set: what is left to do, and doing it."""
+class Scoring:
+    """One model on one data set: what is left to do, and doing it.
 
-    def __init__(self, grid: Grid, model: Prepared, store: Store, setup: Setup) -> None:
-        self.grid, self.model, self.store, self.setup = grid, model, store, setup
-        self.identity = identity(grid.dataset, grid.fingerprint, model)
-        self.explainers = {e.identity: e for e in grid.explainers}
-        self.metrics = {m.identity: m for m in grid.metrics}
-        self.known = self._known_attributions()
-        self.finished = self._finished_cells()
+    Args:
+        texts: the data set, and what is to be measured on it.
+        model: which.
+        store: of the run.
+        setup: device, precision, and who is told.
+        attributions: what the store holds; None to read it now.
+        records: likewise.
+    """
+
+    def __init__(
+        self,
+        texts: DatasetPlan,
+        model: Prepared,
+        store: Store,
+        setup: Setup,
+        attributions: pd.DataFrame | None = None,
+        records: pd.DataFrame | None = None,
+    ) -> None:
+        self.texts, self.model, self.store, self.setup = texts, model, store, setup
+        self.identity = identity(texts.dataset, texts.fingerprint, model)
+        self.explainers = {e.identity: e for e in texts.explainers}
+        self.metrics = {m.identity: m for m in texts.metrics}
+        stored = self._own(store.read("attributions") if attributions is None else attributions)
+        self.known = self._known_attributions(stored)
+        self.noted = {(row.explainer, row.text_id, row.target, row.against): _notes(row) for row in stored}
+        self.finished = self._finished_cells(store.read("records") if records is None else records)
 
     def run(self, texts: Sequence[Text]) -> Done:
         """Scores the texts that have cells left."""
@@ -61,7 +80,7 @@ class Block:
         open_texts = [text for text in texts if todo[text.id]]
         left = sum(map(len, todo.values()))
         before = len(texts) * len(wanted) - left
-        title = f"{self.model.label} on {self.grid.dataset.label}"
+        title = f"{self.model.label} on {self.texts.dataset.label}"
         self.setup.say(
             f"{title}: {len(texts):,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
             f"{len(texts) * len(wanted):,} cells, {before:,} of them done already."
@@ -74,6 +93,7 @@ class Block:
                 conversations = (self._converse(text, todo[text.id]) for text in open_texts)
                 for scored in engine.run(conversations):
                     self.store.add(scored.attributions, scored.records)
+                    self._remember(scored.attributions)
                     failed += sum(record.error is not None for record in scored.records)
                     tracker.done(work[scored.text_id], engine.counts.run)
             finally:
@@ -82,13 +102,20 @@ class Block:
             self.setup.say(f"{title}: {engine.counts.asked:,} rows asked, {engine.counts.run:,} run.")
         return Done(left - failed, before, failed)
 
+    def _remember(self, attributions: Sequence[Mapping[str, Any]]) -> None:
+        """What explainers noted in this run, for the means."""
+        for row in attributions:
+            if row["error"] is None:
+                notes = json.loads(row["notes"] or "{}")
+                self.noted[row["explainer"], row["text_id"], row["target"], row["against"]] = notes
+
     def mean_notes(self) -> dict[str, dict[str, float]]:
         """What each explainer noted about itself, as means of absolute values over texts."""
         values: dict[str, dict[str, list[float]]] = {}
-        for row in self._mine("attributions"):
-            for note, value in json.loads(row.notes if isinstance(row.notes, str) else "{}").items():
-                values.setdefault(row.explainer, {}).setdefault(note, []).append(abs(value))
-        return {e: {note: float(np.mean(v)) for note, v in notes.items()} for e, notes in values.items()}
+        for (explainer, *_), notes in self.noted.items():
+            for name, value in notes.items():
+                values.setdefault(explainer, {}).setdefault(name, []).append(abs(value))
+        return {e: {name: float(np.mean(v)) for name, v in notes.items()} for e, notes in values.items()}
 
     def _converse(self, text: Text, cells: Sequence[Cell]) -> Conversation[_Scored]:
         """Everything there is to ask of one text: what to explain, then explanations, then their measurements."""
@@ -159,36 +186,35 @@ class Block:
     def _version(self, explainer: str, metric: str) -> str:
         return f"{self.explainers[explainer].version}.{self.metrics[metric].version}"
 
-    def _known_attributions(self) -> Mapping[tuple[str, str], Mapping[Target, Attribution]]:
+    def _known_attributions(self, stored: Sequence[Any]) -> Mapping[tuple[str, str], Mapping[Target, Attribution]]:
         """What is stored of each explainer and text, by target."""
         known: dict[tuple[str, str], dict[Target, Attribution]] = {}
-        for row in self._mine("attributions"):
+        for row in stored:
             explainer = self.explainers.get(row.explainer)
             if explainer and row.version == str(explainer.version):
                 found = stored_attribution(row)
                 known.setdefault((explainer.identity, row.text_id), {})[found.target] = found
         return known
 
-    def _finished_cells(self) -> set[tuple[str, str, str]]:
+    def _finished_cells(self, records: pd.DataFrame) -> set[tuple[str, str, str]]:
         """Explainer, metric and unit of what has been measured, of every target that there was."""
-        return self._cells(failed=False) - self._cells(failed=True)
+        return self._cells(self._own(records)) - self._cells(self._own(records, failed=True))
 
-    def _cells(self, failed: bool) -> set[tuple[str, str, str]]:
+    def _cells(self, rows: Sequence[Any]) -> set[tuple[str, str, str]]:
         return {
             (row.explainer, row.metric, row.unit)
-            for row in self._mine("records", failed)
+            for row in rows
             if row.explainer in self.explainers
             and row.metric in self.metrics
             and row.version == self._version(row.explainer, row.metric)
         }
 
-    def _mine(self, kind: str, failed: bool = False) -> Iterator[Any]:
-        """Stored entries of this model and data set that did not fail, or that did."""
-        frame = self.store.read(kind)
-        mine = frame["error"].notna() if failed else frame["error"].isna()
+    def _own(self, frame: pd.DataFrame, failed: bool = False) -> list[Any]:
+        """Entries of this model and data set that did not fail, or that did."""
+        own = frame["error"].notna() if failed else frame["error"].isna()
         for column, value in self.identity.items():
-            mine &= frame[column] == value
-        yield from frame[mine].itertuples()
+            own &= frame[column] == value
+        return list(frame[own].itertuples())
 
 
 def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:
@@ -197,7 +223,7 @@ def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str,
         "dataset": dataset.identity,
         "dataset_fingerprint": fingerprint,
         "model": model.identity,
-        "model_fingerprint": model.classifier.fingerprint(),
+        "model_fingerprint": model.fingerprint,
     }
 
 
@@ -222,13 +248,17 @@ def attribution_row(
     }
 
 
+def _notes(row: Any) -> dict[str, float]:
+    found: dict[str, float] = json.loads(row.notes) if isinstance(row.notes, str) else {}
+    return found
+
+
 def stored_attribution(row: Any) -> Attribution:
     """An explanation as the store keeps it."""
-    notes = json.loads(row.notes) if isinstance(row.notes, str) else {}
     scores, errors = np.asarray(row.scores, dtype=np.float64), row.standard_errors
     target = Target(int(row.target), None if pd.isna(row.against) else int(row.against))
     given = None if errors is None or np.ndim(errors) == 0 else np.asarray(errors, dtype=np.float64)
-    return Attribution(row.text_id, target, scores, notes, standard_errors=given)
+    return Attribution(row.text_id, target, scores, _notes(row), standard_errors=given)
 
 
 def _listed(values: Float[np.ndarray, "tokens"] | None) -> list[float] | None:

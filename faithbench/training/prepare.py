@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
 from faithbench.plan import Training
 from faithbench.plugins import spec
-from faithbench.plugins.naming import build_dataset, is_folder, is_named
+from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_named, refer
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.checkpoint import load, load_conventional
 from faithbench.training.fine_tuning import fine_tune, report_of
 from faithbench.training.quiet import quiet
-from faithbench.training.settings import settled, trained_on
+from faithbench.training.settings import complete_training, trained_on
 from faithbench.training.starts import FOLDER, Work, start
 from faithbench.types import SPLITS
+
+READY = 4  # models that are remembered within a run
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,19 @@ class Prepared:
     label: str
     report: Mapping[str, Any]
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The classifier's, taken once: whoever changes weights takes another `Prepared`."""
+        return self.classifier.fingerprint()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The folder of a finished training, and its report."""
+
+    folder: Path
+    report: Mapping[str, Any]
+
 
 def best_device(wanted: str | None) -> str:
     """`wanted` if it is there, or the best there is.
@@ -73,62 +89,90 @@ def best_device(wanted: str | None) -> str:
     return wanted
 
 
-def prepare(text: str, dataset: Component, setup: Setup) -> Prepared:
-    """The classifier that a text names, for a data set.
+def prepare(model: ModelRef | str, dataset: Component, setup: Setup) -> Prepared:
+    """The classifier that is named, for a data set.
 
     Args:
-        text: a spec such as `bcos-bert(b=2.0)`, a checkpoint folder, or a hub id `owner/name` or `owner/name@revision`.
+        model: a spec such as `bcos-bert(b=2.0)`, a checkpoint folder, or a hub id, `owner/name` or with `@revision`.
         dataset: what a named model is trained on, or made of the texts of that; its classes must be the model's.
         setup: device, precision, training.
 
     Raises:
         UserError: no such model, the hub cannot be reached, or the model is not one for this data set.
     """
-    dataset = trained_on(dataset)
-    if is_named(text):
-        component = spec.build("model", text)
-        if isinstance(component.object, (Conventional, Bcos)):
-            folder = trained(component, dataset, setup)
-            prepared = replace(_from_folder(text, folder, setup), identity=component.identity, label=component.label)
-        else:
-            classifier = component.object.prepare(dataset.object, device=setup.device, dtype=setup.dtype)
-            prepared = Prepared(classifier, component.identity, component.label, {})
+    model, base = _referred(model), trained_on(dataset)
+    if model.component is None:
+        prepared = load_model(model, setup)
+    elif zoo := zoo_model(model):
+        checkpoint = trained(zoo, base, setup)
+        prepared = Prepared(
+            _from_folder(model.text, checkpoint.folder, setup), model.identity, model.label, checkpoint.report
+        )
     else:
-        prepared = load_model(text, setup)
-    _check_fits(text, prepared, dataset)
+        classifier = model.component.object.prepare(base.object, device=setup.device, dtype=setup.dtype)
+        prepared = Prepared(classifier, model.identity, model.label, {})
+    _check_fits(model.text, prepared, base)
     return prepared
 
 
-def load_model(text: str, setup: Setup) -> Prepared:
+class Workshop:
+    """Makes models real, each once for all data sets that are made of the same texts.
+
+    Args:
+        setup: device, precision, training.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self._ready: dict[tuple[str, str, str], Prepared] = {}
+
+    def prepare(self, model: ModelRef, dataset: Component, dtype: str | None = None) -> Prepared:
+        """As `prepare`, in the set-up's precision or another; the last `READY` models are remembered."""
+        setup = self.setup if dtype is None else replace(self.setup, dtype=dtype)
+        key = (model.identity, trained_on(dataset).identity, setup.dtype)
+        if key not in self._ready:
+            if len(self._ready) == READY:
+                del self._ready[next(iter(self._ready))]
+            self._ready[key] = prepare(model, dataset, setup)
+        return self._ready[key]
+
+
+def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
     """The classifier in a checkpoint folder or on the hub.
 
     Raises:
         UserError: there is none, or the text is the name of a model to be fine-tuned on some data set.
     """
-    if is_named(text):
-        spec.build("model", text)
-        raise UserError(f"model {text!r} is fine-tuned for a data set; say for which.")
-    return _from_folder(text, Path(text), setup) if is_folder(text) else _from_hub(text, setup)
+    model = _referred(model)
+    if model.component is not None:
+        raise UserError(f"model {model.text!r} is fine-tuned for a data set; say for which.")
+    if not is_folder(model.text):
+        return _from_hub(model.text, setup)
+    folder = Path(model.text)
+    return Prepared(_from_folder(model.text, folder, setup), model.text, model.text, report_of(folder) or {})
 
 
-def check_model(text: str, dataset: Component, setup: Setup) -> None:
+def check_model(model: ModelRef, dataset: Component, setup: Setup) -> None:
     """What can be said of a model before anything is loaded or trained.
 
     Raises:
-        UserError: the name is not known, or the model would have to be trained although `setup.train` is False.
+        UserError: the model would have to be trained although `setup.train` is False, or was trained otherwise.
     """
-    model = zoo_model(text)
-    if model:
-        _finished(model, trained_on(dataset), setup)
+    if zoo := zoo_model(model):
+        _finished(zoo, trained_on(dataset), setup)
 
 
-def _finished(model: Component, dataset: Component, setup: Setup) -> Path | None:
-    """The folder of a finished checkpoint, None if it may be trained."""
+def _referred(model: ModelRef | str) -> ModelRef:
+    return refer(model) if isinstance(model, str) else model
+
+
+def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint | None:
+    """The finished checkpoint, None if there is none yet and it may be trained."""
     folder = checkpoint_folder(model, dataset)
     report = report_of(folder)
     if report is not None:
         _check_settings(model, dataset, folder, report["training"], setup.training)
-        return folder
+        return Checkpoint(folder, report)
     if not setup.train:
         raise UserError(f"{model.identity} has not been trained on {dataset.identity}, and training is switched off.")
     return None
@@ -161,27 +205,27 @@ def train(
     """
     if not is_named(model):
         raise UserError(f"model {model!r} is a folder or hub id; only named models can be trained.")
-    component = spec.build("model", model, {} if seed is None else {"seed": seed})
-    if not isinstance(component.object, (Conventional, Bcos)):
+    zoo = zoo_model(ModelRef(model, spec.build("model", model, {} if seed is None else {"seed": seed})))
+    if zoo is None:
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
     setup = Setup(best_device(device), training=training, console=console)
-    folder = trained(component, trained_on(build_dataset(dataset)), setup)
-    return folder, report_of(folder) or {}
+    checkpoint = trained(zoo, trained_on(build_dataset(dataset)), setup)
+    return checkpoint.folder, checkpoint.report
 
 
-def trained(model: Component, dataset: Component, setup: Setup) -> Path:
-    """The checkpoint folder of a named model for a data set: from the cache, else trained now.
+def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
+    """The checkpoint of a named model for a data set: from the cache, else trained now.
 
     Raises:
         UserError: it has to be trained and `setup.train` is False, or was trained with other settings than asked for.
     """
     if finished := _finished(model, dataset, setup):
-        _say_settings(model, dataset, (report_of(finished) or {})["training"], setup)
+        _say_settings(model, dataset, finished.report["training"], setup)
         return finished
     keep_freed_memory()
     folder = checkpoint_folder(model, dataset)
     zoo: Conventional | Bcos = model.object
-    training = settled(model, dataset, setup.training)
+    training = complete_training(model, dataset, setup.training)
     splits = {split: dataset.object.load(split) for split in SPLITS}
     texts = min(len(splits["train"]), training.limit or len(splits["train"]))
     setup.say(
@@ -194,13 +238,13 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Path:
     network, tokenizer = begun.network, begun.tokenizer
     fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, begun.loss, verbose)
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
-    return folder
+    return Checkpoint(folder, report_of(folder) or {})
 
 
 def _say_settings(model: Component, dataset: Component, had: Mapping[str, Any], setup: Setup) -> None:
     """Where no setting was asked for, a word on those of the checkpoint that are not the usual ones."""
-    usual = asdict(settled(model, dataset, Training()))
-    apart = [f"{name}={had[name]}" for name, value in usual.items() if name in had and had[name] != value]
+    usual = complete_training(model, dataset, Training())
+    apart = [f"{name}={there}" for name, _, there in usual.differences(had) if name in had]
     if apart and setup.training == Training():
         setup.say(f"{model.label} was trained on {dataset.label} with {', '.join(apart)}.")
 
@@ -211,31 +255,28 @@ def _check_settings(
     """Where any setting was asked for, all must be those of the checkpoint; where none was, any checkpoint will do."""
     if asked == Training():
         return
-    for name, value in asdict(settled(model, dataset, asked)).items():
-        there = had.get(name, getattr(Training(), name))
-        if there != value:
-            raise UserError(
-                f"{model.identity} was trained with {name}={there}, not {value}; delete {folder} to train it anew, or "
-                "keep other checkpoints in another folder with FAITHBENCH_CACHE."
-            )
+    for name, value, there in complete_training(model, dataset, asked).differences(had):
+        raise UserError(
+            f"{model.identity} was trained with {name}={there}, not {value}; delete {folder} to train it anew, or keep "
+            "other checkpoints in another folder with FAITHBENCH_CACHE."
+        )
 
 
 def checkpoint_folder(model: Component, dataset: Component) -> Path:
     """Where the checkpoint of a named model for a data set is kept."""
-    read = [dataset, *(build_dataset(text) for text in [getattr(model.object, "mlm_data", "")] if text)]
+    mlm_data = getattr(model.object, "mlm_data", "")
+    read = [dataset, *([build_dataset(mlm_data)] if mlm_data else [])]
     identity = " ".join([model.identity, *(f"{each.identity}{each.content}" for each in read)])
-    label = build_dataset(dataset.identity).label  # the same however it was written
-    return cache_folder("checkpoints", identity, label, model.label)
+    return cache_folder("checkpoints", identity, dataset.label, model.label)
 
 
-def _from_folder(text: str, folder: Path, setup: Setup) -> Prepared:
+def _from_folder(text: str, folder: Path, setup: Setup) -> Classifier:
     try:
         with quiet():
             network, tokenizer = load(folder), AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise UserError(f"model {text!r}: {folder} is not a readable checkpoint: {_first_line(error)}") from error
-    classifier = HuggingFaceClassifier(network, tokenizer, setup.device, getattr(torch, setup.dtype))
-    return Prepared(classifier, text, text, report_of(folder) or {})
+    return HuggingFaceClassifier(network, tokenizer, setup.device, getattr(torch, setup.dtype))
 
 
 def _from_hub(text: str, setup: Setup) -> Prepared:

@@ -11,7 +11,7 @@ LR = 2e-5  # peak learning rate of backbones and data sets that have none of the
 MLM_LR = 1e-4  # of masked language modelling
 
 
-def settled(model: Component, dataset: Component, asked: Training) -> Training:
+def complete_training(model: Component, dataset: Component, asked: Training) -> Training:
     """The settings of a named model's training, with none left open.
 
     Args:

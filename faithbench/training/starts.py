@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def _finished(folder: Path, training: Training, about: Mapping[str, Any]) -> boo
     report = report_of(folder)
     if report is None:
         return False
-    same = report["training"] == asdict(training) and about.items() <= report.items()
+    same = not training.differences(report["training"]) and about.items() <= report.items()
     if not same:
         shutil.rmtree(folder)
     return same

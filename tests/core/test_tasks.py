@@ -18,7 +18,7 @@ from faithbench.probability import log_probabilities, probabilities
 from faithbench.questions import GONE, Embeddings, Gradients, Logits, LogitsAt, Row
 from faithbench.records.results import blocks
 from faithbench.records.store import Store
-from faithbench.running.scoring import Block
+from faithbench.running.scoring import Scoring
 from faithbench.tasks import Classification, MultiLabel, Regression
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Example, Record, Target
@@ -163,8 +163,8 @@ class Grid:
     metrics = (build("metric", "comprehensiveness"), build("metric", "entropy"))
 
 
-def scored(model: LinearModel, store: Store) -> Block:
-    return Block(Grid(), Prepared(model, "m", "m", {}), store, Setup())
+def scored(model: LinearModel, store: Store) -> Scoring:
+    return Scoring(Grid(), Prepared(model, "m", "m", {}), store, Setup())
 
 
 def test_every_target_of_a_text_is_explained_measured_and_stored_and_done_once(tmp_path):

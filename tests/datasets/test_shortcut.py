@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,11 @@ from faithbench.datasets.planted import Planted
 from faithbench.datasets.shortcut import Shortcut, insert
 from faithbench.errors import UserError
 from faithbench.plugins.naming import build_dataset
-from faithbench.running import ground_truth, runner
+from faithbench.plugins.traits import read_traits
+from faithbench.running import ground_truth, manifest, runner
+from faithbench.running.grid import load_examples, select_components
 from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
+from faithbench.training.prepare import prepare
 from faithbench.types import Example
 
 SHARED = places.SHARED / "data"
@@ -201,7 +205,7 @@ def test_a_model_trained_on_the_shortcut_relies_on_it(tmp_path, monkeypatch):
     assert entry["checks"][WITH] >= 90
     assert abs(entry["checks"][WITHOUT] - 50) < 11  # of 200 texts whose labels are drawn
     assert "ground truth" not in words
-    monkeypatch.setattr(runner, "trigger_accuracies", lambda *given: pytest.fail("was computed already"))
+    monkeypatch.setattr(manifest, "trigger_accuracies", lambda *given: pytest.fail("was computed already"))
     again, _ = run(tmp_path / "run", f"shortcut(dataset='{BASE}')")
     assert again["checks"] == entry["checks"]
 
@@ -227,7 +231,7 @@ def test_the_check_takes_the_same_texts_whatever_the_limit(tmp_path, monkeypatch
         seen.append([example.id for example in planted])
         return trigger_accuracies(classifier, planted, without)
 
-    monkeypatch.setattr(runner, "trigger_accuracies", record)
+    monkeypatch.setattr(manifest, "trigger_accuracies", record)
     run(tmp_path / "run", DATA)
     assert sorted(seen[0]) == sorted(e.id for e in build_dataset(DATA).object.load("test"))
     assert len(seen[0]) <= ground_truth.TEXTS
@@ -236,18 +240,18 @@ def test_the_check_takes_the_same_texts_whatever_the_limit(tmp_path, monkeypatch
 def test_metrics_that_draw_tokens_get_those_of_the_whole_split(tmp_path):
     shutil.copytree(trained_cache(), tmp_path / "cache")
     plan = faithbench.Plan((DATA,), ("conv-tiny",), ("random",), ("entropy",), limit=5)
-    grid = runner.fill(plan, runner.choose(plan), build_dataset(DATA))
-    model = runner.prepare("conv-tiny", grid.dataset, runner.Setup())
+    grid = load_examples(build_dataset(DATA), select_components(plan), plan.split, plan.limit)
+    model = prepare("conv-tiny", grid.dataset, runner.Setup())
     texts, _ = runner.encode(model, grid)
     assert [text.vocabulary for text in texts] == [None] * 5
 
     class Wanting:
         version, needs = 1, ("vocabulary",)
 
-    wanting = grid.metrics[0].__class__("wanting", "wanting", Wanting())
+    wanting = replace(grid.metrics[0], object=Wanting(), traits=read_traits("metric", Wanting(), "wanting"))
     for limit in (5, 12, None):
         limited = plan.__class__((DATA,), ("conv-tiny",), ("random",), ("entropy",), limit=limit)
-        grid = runner.fill(limited, runner.choose(limited), build_dataset(DATA))
+        grid = load_examples(build_dataset(DATA), select_components(limited), limited.split, limited.limit)
         grid = grid.__class__(**(vars(grid) | {"metrics": (wanting,)}))
         texts, _ = runner.encode(model, grid)
         assert all(text.vocabulary is texts[0].vocabulary for text in texts)

@@ -15,7 +15,7 @@ from faithbench.documents.judging import JudgedText, Losses, judge_texts
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.zoo import conventional
-from faithbench.plugins.naming import build_dataset, resolve
+from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import build
 from faithbench.training.prepare import checkpoint_folder, trained_on
 from faithbench.types import Example
@@ -138,13 +138,13 @@ def test_nothing_can_be_drawn_of_one_class():
     ],
 )
 def test_the_judge_is_the_conventional_model_of_the_backbone_or_the_model_itself(model, judge):
-    assert conventional(model) == judge
-    component = resolve(build_dataset("seqpg(segments=2)"), model)
+    assert conventional(refer(model)).identity == judge
+    component = resolve(build_dataset("seqpg(segments=2)"), refer(model))
     assert component.object.judge == judge
     assert (component.object.segment, component.object.base) == (25, "hatexplain(classes=2)")
     assert build("dataset", component.identity).identity == component.identity
     assert component.label == "seqpg"
-    assert resolve(build_dataset("seqpg(judge='conv-tiny')"), model).object.judge == "conv-tiny(seed=42)"
+    assert resolve(build_dataset("seqpg(judge='conv-tiny')"), refer(model)).object.judge == "conv-tiny(seed=42)"
 
 
 @pytest.mark.parametrize(("name", "segment"), [("ag_news", 50), ("imdb", 256), ("hatexplain", 25)])

@@ -15,8 +15,8 @@ from faithbench.datasets.planted import Planted
 from faithbench.datasets.seqpg import SeqPG
 from faithbench.documents.building import ensure
 from faithbench.errors import UserError
-from faithbench.plugins.naming import build_dataset, resolve
-from faithbench.training.prepare import Setup
+from faithbench.plugins.naming import build_dataset, refer, resolve
+from faithbench.training.prepare import Setup, Workshop
 
 METRIC = """
 from dataclasses import dataclass
@@ -124,20 +124,20 @@ def test_documents_of_a_judge_that_was_trained_anew_are_built_anew(models, width
 @pytest.mark.usefixtures("models")
 def test_documents_of_other_data_or_of_a_torn_file_are_built_anew(monkeypatch):
     setup = Setup(console=said())
-    component = resolve(build_dataset(SPEC), "bcos-tiny")
-    built = ensure(component, "test", setup)
+    component = resolve(build_dataset(SPEC), refer("bcos-tiny"))
+    built = ensure(component, "test", Workshop(setup))
     content = built.path.read_text()
     built.path.write_text(content[:-20])
     assert component.object.built("test") is None
     with pytest.raises(UserError, match="have not been built"):
         component.object.load("test")
-    assert ensure(component, "test", setup).path.read_text() == content
+    assert ensure(component, "test", Workshop(setup)).path.read_text() == content
     assert "changed since" not in words_of(setup.console)
     whole = Planted.load
     monkeypatch.setattr(Planted, "load", lambda self, split: whole(self, split)[:-4])
-    ensure(component, "test", setup)
+    ensure(component, "test", Workshop(setup))
     assert "data have changed since" in words_of(setup.console)
-    assert ensure(component, "test", setup).provenance["lost"]["texts"] == 36
+    assert ensure(component, "test", Workshop(setup)).provenance["lost"]["texts"] == 36
 
 
 @pytest.mark.usefixtures("models")
@@ -166,7 +166,7 @@ def test_the_documents_file_can_be_read_as_a_data_set(tmp_path):
     assert all(e.segments and e.label == e.segments[0][2] for e in examples)
     assert data.class_names == ("0", "1")
     kept = resolve(
-        build_dataset(f"seqpg(dataset='{DATA}', segment=12, documents=5, confidence=0.5)"), "conv-tiny"
+        build_dataset(f"seqpg(dataset='{DATA}', segment=12, documents=5, confidence=0.5)"), refer("conv-tiny")
     ).object
     assert kept.load("test") == examples
     assert kept.class_names == ("bad", "good")

@@ -11,7 +11,7 @@ from faithbench.errors import UserError
 from faithbench.plan import Plan
 from faithbench.plugins import finding, spec
 from faithbench.plugins.naming import build_dataset
-from faithbench.running.grid import choose, fill
+from faithbench.running.grid import load_examples, select_components
 
 LAB = '''
 from dataclasses import dataclass
@@ -348,12 +348,12 @@ def test_identity_states_a_parameter_as_the_component_does_if_that_is_of_the_sam
 @pytest.mark.usefixtures("_lab")
 def test_what_needs_telling_or_a_request_runs_only_where_it_is_named():
     plan = Plan(models=("conv-tiny",), datasets=("planted(test=8)",))
-    unnamed = fill(plan, choose(plan), build_dataset(plan.datasets[0]))
+    unnamed = load_examples(build_dataset(plan.datasets[0]), select_components(plan), plan.split, plan.limit)
     left = {*TOLD, "lime_package", "told", "shy"}
     assert {component.label for component in unnamed.explainers} == set(finding.find("explainer")) - left
     assert unnamed.left_out == ()  # nor is there any noise about them
     plan = replace(plan, explainers=("told(3)", "shy", "words(lime(n_samples=500))"))
-    named = fill(plan, choose(plan), build_dataset(plan.datasets[0]))
+    named = load_examples(build_dataset(plan.datasets[0]), select_components(plan), plan.split, plan.limit)
     assert [type(component.object).__name__ for component in named.explainers] == ["Bare", "Shy", "Words"]
 
 

@@ -12,7 +12,7 @@ from faithbench.interfaces import Traits
 from faithbench.plan import Plan
 from faithbench.plugins import finding, spec
 from faithbench.plugins.traits import ALLOWED, METHODS, OF, read_trait, read_traits
-from faithbench.running.grid import choose
+from faithbench.running.grid import select_components
 
 
 class Silent:
@@ -146,7 +146,7 @@ def _odd(tmp_path, monkeypatch):
 def test_a_component_that_says_nonsense_is_not_built_and_left_out_of_what_runs_unnamed(name, complaint):
     with pytest.raises(UserError, match=complaint):
         spec.build("metric", name)
-    chosen = choose(Plan(("planted",), ("conv-tiny",)))
+    chosen = select_components(Plan(("planted",), ("conv-tiny",)))
     assert name not in {metric.label for metric in chosen.metrics}
     assert any(complaint.replace("\\", "") in problem for problem in chosen.left_out)
 

@@ -12,8 +12,8 @@ from faithbench.paper.drawing import FIGURES
 from faithbench.paper.layouts import LAYOUTS
 from faithbench.plan import FIGURES_OF_PAPER, OPEN, TABLES_OF_PAPER, Plan, read_plan, run_folder, write_plan
 from faithbench.plugins import spec
-from faithbench.plugins.naming import build_dataset, resolve, written_out
-from faithbench.running.grid import choose
+from faithbench.plugins.naming import build_dataset, refer, resolve
+from faithbench.running.grid import select_components
 
 PAPER = sorted((BOARDS / "paper").glob("*.toml"))
 PLANS = sorted(BOARDS.glob("*/*.toml"))
@@ -27,13 +27,13 @@ def opened(path: Path) -> str | None:
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_plan_of_the_repository_names_only_what_there_is(path):
     plan = read_plan(path, opened(path))
-    choice = choose(plan)
+    choice = select_components(plan)
     assert len(choice.explainers) == len(plan.explainers)
     assert len(choice.metrics) == len(plan.metrics)
     for model in plan.models:
         for dataset in plan.datasets:
-            assert resolve(build_dataset(dataset), model).identity
-        assert written_out(model).count("(") >= 1
+            assert resolve(build_dataset(dataset), refer(model)).identity
+        assert refer(model).identity.count("(") >= 1
 
 
 @pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5", "table6", "table7", "table8"])
@@ -162,7 +162,7 @@ def test_models_of_two_backbones_and_judges_that_may_not_be_trained_are_found_be
     use_cache(monkeypatch, tmp_path / "cache")
     two = faithbench.Plan(("hatexplain",), ("conv-tiny", "bcos-minilm"), like=("table2",))
     with pytest.raises(UserError, match="hold the backbones minilm, tiny, and table2 shows one"):
-        faithbench.check_plans([two])
+        faithbench.check_likes([two])
     documents = faithbench.Plan(("seqpg(dataset=hatexplain, judge=conv-tiny, segments=7)",), ("conv-tiny",))
     with pytest.raises(UserError, match="segments=7 is not allowed"):
         faithbench.check_plans([documents])

@@ -19,8 +19,8 @@ from rich.console import Console
 import faithbench
 from faithbench.plugins.naming import build_dataset
 from faithbench.records.store import IDENTITY, Store
-from faithbench.running.grid import choose, fill
-from faithbench.running.scoring import Block
+from faithbench.running.grid import load_examples, select_components
+from faithbench.running.scoring import Scoring
 from faithbench.training.checkpoint import load
 from faithbench.training.prepare import Setup, prepare
 
@@ -312,9 +312,9 @@ def test_a_metric_more_sees_the_standard_errors_of_stored_explanations(tmp_path)
     sampled = "shap_sampl(n_permutations=4)"
     faithbench.run(plan(explainers=(sampled, "random")), tmp_path, device="cpu")
     asked = plan(explainers=(sampled, "random"))
-    grid = fill(asked, choose(asked), build_dataset(DATA))
+    grid = load_examples(build_dataset(DATA), select_components(asked), asked.split, asked.limit)
     setup = Setup(dtype="float64")
-    block = Block(grid, prepare("conv-tiny", grid.dataset, setup), Store(tmp_path), setup)
+    block = Scoring(grid, prepare("conv-tiny", grid.dataset, setup), Store(tmp_path), setup)
     stored = {name: a.standard_errors for (name, _), of in block.known.items() for a in of.values()}
     assert {name.split("(")[0]: errors is None for name, errors in stored.items()} == {
         "shap_sampl": False,
