@@ -19,6 +19,7 @@ from faithbench.datasets.planted import Planted
 from faithbench.datasets.shortcut import Shortcut, insert
 from faithbench.errors import UserError
 from faithbench.plugins.naming import build_dataset
+from faithbench.plugins.traits import read_traits
 from faithbench.running import ground_truth, runner
 from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.types import Example
@@ -244,7 +245,8 @@ def test_metrics_that_draw_tokens_get_those_of_the_whole_split(tmp_path):
     class Wanting:
         version, needs = 1, ("vocabulary",)
 
-    wanting = grid.metrics[0].__class__("wanting", "wanting", Wanting())
+    traits = read_traits("metric", Wanting(), "wanting")
+    wanting = grid.metrics[0].__class__("wanting", "wanting", Wanting(), traits)
     for limit in (5, 12, None):
         limited = plan.__class__((DATA,), ("conv-tiny",), ("random",), ("entropy",), limit=limit)
         grid = runner.fill(limited, runner.choose(limited), build_dataset(DATA))
