@@ -88,7 +88,7 @@ def test_explainer_keeps_everything(name, b):
 @pytest.mark.parametrize("name", METRIC_NAMES)
 def test_metric_keeps_everything(name):
     classifier = tiny_classifier("bert", classes=3, dtype=torch.float64)
-    assert check_metric(metric(name), classifier, random_texts(classifier)) is None
+    assert check_metric(metric(name), classifier, random_texts(classifier, (5, 1, 9))) is None
 
 
 def setting_of(kind):

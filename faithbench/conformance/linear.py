@@ -64,7 +64,7 @@ def predicted(text: Text) -> Target:
     return Target(int(WEIGHTS[text.ids].sum() > 0))
 
 
-def documents(count: int = 12, length: int = 4) -> list[Text]:
+def documents(count: int = 8, length: int = 4) -> list[Text]:
     """Texts with all that a metric can need: half of each speaks for one class, and then half of it for the other."""
     draws = np.random.default_rng(0)
     pools = np.flatnonzero(STRONG[0] / 2 >= WEIGHTS), np.flatnonzero(-STRONG[0] / 2 <= WEIGHTS)

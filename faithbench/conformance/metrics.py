@@ -45,7 +45,7 @@ OTHERS: Mapping[str, Callable[[Scores], Scores]] = {
 }
 OPTIONAL = tuple(field.name for field in fields(Text) if field.default is None)  # what a text may lack
 PROVABLE = ("faithfulness", "ground truth")  # kinds of metrics that should prefer a perfect explanation
-DRAWS = 3  # random explanations of each text
+DRAWS = 2  # random explanations of each text
 
 
 def check_metric(component: Metric, classifier: Classifier, texts: Sequence[Text]) -> None:

@@ -81,7 +81,6 @@ def _is_range(value: Any) -> bool:
 
 
 _BOOL = Allowed(_is_bool, "True or False")
-_LINE = Allowed(_is_line, "a text on one line")
 ALLOWED = {
     "version": Allowed(lambda value: type(value) is int and value >= 1, "a whole number from 1"),
     "added": Allowed(_is_names, 'a tuple of names of parameters, such as ("epochs",)'),
@@ -96,7 +95,7 @@ ALLOWED = {
     ),
     "by_order": _BOOL,
     "keep_parts": _BOOL,
-    "unproven": _LINE,
+    "unproven": Allowed(lambda value: value == "" or _is_line(value), "a text on one line"),
     "class_sensitive": _BOOL,
     "sums_to": Allowed(lambda value: value in SUMS, f"one of {', '.join(map(repr, SUMS))}"),
     "lr": Allowed(lambda value: value is None or (_is_number(value) and value > 0), "a number above 0"),

@@ -55,6 +55,11 @@ class Monotonicity:
         return self.form == "steps"
 
     @property
+    def unproven(self) -> str:
+        """What the docstring says of `steps`."""
+        return "on a model that adds up its tokens every order has the same value" if self.form == "steps" else ""
+
+    @property
     def range(self) -> tuple[float, float]:
         """A correlation, or a share."""
         return (0.0, 100.0) if self.form == "steps" else (-100.0, 100.0)

@@ -82,6 +82,11 @@ class Normalised:
         return self.inner.traits.kind
 
     @property
+    def unproven(self) -> str:
+        """As the metric inside."""
+        return self.inner.traits.unproven
+
+    @property
     def version(self) -> int:
         """As the metric inside."""
         return self.inner.traits.version

@@ -21,6 +21,7 @@ from faithbench.boards.folder import read_board
 from faithbench.boards.overview import MARK
 from faithbench.errors import UserError
 from faithbench.plugins.spec import build
+from faithbench.records import results
 from faithbench.tables.table import render, table
 
 LEADERBOARDS = places.BOARDS
@@ -288,6 +289,7 @@ def test_failed_cells_are_there(board: Path, capsys):
 @pytest.mark.parametrize(("kind", "component"), [(OCCLUSION, Occlusion), ("comprehensiveness", Comprehensiveness)])
 def test_records_of_an_earlier_version_are_stale(kind: str, component: type, board: Path, capsys, monkeypatch):
     monkeypatch.setattr(component, "version", 2, raising=False)
+    monkeypatch.setattr(results, "_component", results._component.__wrapped__)  # what it remembers has other traits
     (line,) = problems(capsys, board)
     word, records = ("explainer", 24) if component is Occlusion else ("metric", 12)
     assert line.startswith(f"{board}: {word} {kind}")
@@ -554,6 +556,7 @@ def test_publishing_keeps_the_table_and_leaves_out_what_it_does_not_need(tmp_pat
 
 def test_publishing_keeps_the_parts_of_metrics_that_ask_for_it(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(Comprehensiveness, "keep_parts", True, raising=False)
+    monkeypatch.setattr(results, "_component", results._component.__wrapped__)  # what it remembers has other traits
     parts = (0.1, 0.2)
     records = [record(1.0, 0, parts=parts), record(1.0, 0, metric="entropy(part=absolute, normalised=False)")]
     board_module.publish(run_of(tmp_path / "run", records), tmp_path / "board")
