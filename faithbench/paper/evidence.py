@@ -11,7 +11,7 @@ import pandas as pd
 from faithbench.paper.claims import Claim, Group, groups, holds, twice
 from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
 from faithbench.paper.trainings import Training, trainings
-from faithbench.records.results import named, read
+from faithbench.records.results import CELL, PLACE, named, read
 from faithbench.records.store import IDENTITY, Store
 
 
@@ -75,6 +75,15 @@ class Evidence:
             for measure in group.seeds.block.metrics
             if same("metric", measure, metric) and holds(group.seeds.block, name, measure)
         ]
+
+    def claimed(self, claim: Claim) -> pd.DataFrame:
+        """The records that a claim is made of."""
+        keys = {
+            (*(block.key[name] for name in PLACE), claim.explainer, claim.metric)
+            for block in claim.group.blocks
+            if holds(block, claim.explainer, claim.metric)
+        }
+        return self.records[pd.MultiIndex.from_frame(self.records[CELL]).isin(keys)]
 
     def trained(self, model: str, dataset: str) -> list[Training]:
         """The trainings of a model on a data set, one for each seed.

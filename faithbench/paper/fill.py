@@ -14,6 +14,7 @@ from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCO
 from faithbench.paper.table import PaperTable
 from faithbench.paper.trainings import differing
 from faithbench.records.results import short
+from faithbench.tables.signature import signature_of
 
 
 def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperTable:
@@ -35,7 +36,9 @@ def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None =
     metrics += [metric.replace(PAPER_PROTOCOL, STRICT_PROTOCOL) for metric in metrics]
     evidence = needed(found, chosen, lambda full: any(same("metric", full, metric) for metric in metrics))
     cells = {name: tuple(source(evidence, subject) for subject in subjects) for name, source in layout.columns.items()}
-    return PaperTable(layout, chosen, layout.published, cells, tuple(_notes(cells, evidence, layout, subjects)))
+    notes = tuple(_notes(cells, evidence, layout, subjects))
+    entries = pd.concat([cell.entries for column in cells.values() for cell in column], ignore_index=True)
+    return PaperTable(layout, chosen, layout.published, cells, notes, signature_of(entries, found.folders))
 
 
 def backbone_for(layout: Layout, models: Sequence[str], backbone: str | None = None) -> str:
