@@ -489,5 +489,5 @@ def test_the_command_prints_and_refuses_in_a_sentence(both: Path, capsys: pytest
         refused = call(capsys, "table", both, *options)
         assert (refused.status, len(refused.complaints)) == (2, 1)
     refused = call(capsys, "table", both, "--like", "table2", "--format", "html")
-    assert refused.complaints == ["faithbench: format 'html' is not known; use markdown or csv or latex."]
+    assert refused.complaints == ["faithbench: format 'html' is not known; use markdown or latex or terminal or csv."]
     assert call(capsys, "table", both, "--format", "latex").out == render([both], "latex")
