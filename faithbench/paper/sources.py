@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from faithbench.datasets.seqpg import PUBLISHED as SEGMENTS
-from faithbench.paper.claims import Claim, only, twice
-from faithbench.paper.evidence import Evidence
+from faithbench.paper.cell_records import Claim, only, twice
 from faithbench.paper.matching import but_seed, same, setting, source_of, value_of
+from faithbench.paper.run_data import RunData
 from faithbench.plugins import spec
 from faithbench.records.results import short
 from faithbench.statistics.intervals import intervals
@@ -58,7 +58,7 @@ class Source(Protocol):
 
     has_interval: ClassVar[bool]
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell: ...
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell: ...
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,18 @@ class Mean:
     documents: bool = False
     has_interval: ClassVar[bool] = True
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
-        claim = only(self._claims(evidence, subject, self.metric))
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
+        claim = only(self._claims(run_data, subject, self.metric))
         if claim is None:
             strict = self.metric.replace(PAPER_PROTOCOL, STRICT_PROTOCOL)
-            missed = strict != self.metric and self._claims(evidence, subject, strict)
+            missed = strict != self.metric and self._claims(run_data, subject, strict)
             return Cell(lack=ONLY_STRICT if missed else "")
-        cell = cell_of(claim, tuple(_remarks(claim, subject, self.documents, evidence.model("conv-*"))))
-        return replace(cell, entries=evidence.claimed(claim)) if cell.n else cell
+        cell = cell_of(claim, tuple(_remarks(claim, subject, self.documents, run_data.model("conv-*"))))
+        return replace(cell, entries=run_data.claimed(claim)) if cell.n else cell
 
-    def _claims(self, evidence: Evidence, subject: Subject, metric: str) -> list[Claim]:
+    def _claims(self, run_data: RunData, subject: Subject, metric: str) -> list[Claim]:
         wanted = subject.explainer
-        return evidence.claims(
+        return run_data.claims(
             subject.model,
             subject.dataset,
             self.documents,
@@ -137,11 +137,11 @@ class Reported:
     keys: tuple[str, ...]
     has_interval: ClassVar[bool] = False
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
-        values = evidence.reported(subject.model, subject.dataset, *self.keys)
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
+        values = run_data.reported(subject.model, subject.dataset, *self.keys)
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-        remarks = (_several(evidence.model(subject.model), len(values)),) * (len(values) > 1)
-        entries = _trainings(evidence, subject) if values else pd.DataFrame()
+        remarks = (_several(run_data.model(subject.model), len(values)),) * (len(values) > 1)
+        entries = _trainings(run_data, subject) if values else pd.DataFrame()
         return Cell(_mean(values), deviation=deviation, remarks=remarks, entries=entries)
 
 
@@ -151,20 +151,20 @@ class Steps:
 
     has_interval: ClassVar[bool] = False
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
         model, dataset = subject.model, subject.dataset
-        reported = [evidence.reported(model, dataset, *keys) for keys in (("start", "best_step"), ("best_step",))]
+        reported = [run_data.reported(model, dataset, *keys) for keys in (("start", "best_step"), ("best_step",))]
         phases = [round(_mean(steps) / 1000, 2) for steps in reported]
         if math.isnan(phases[-1]):
             return Cell()
         told = [phase for phase in phases if not math.isnan(phase)]
         written = "+".join(f"{phase:g}" for phase in told)
-        return Cell(sum(told), written=written, entries=_trainings(evidence, subject))
+        return Cell(sum(told), written=written, entries=_trainings(run_data, subject))
 
 
-def _trainings(evidence: Evidence, subject: Subject) -> pd.DataFrame:
+def _trainings(run_data: RunData, subject: Subject) -> pd.DataFrame:
     """What identifies the trainings that reported a number."""
-    trained = evidence.trained(subject.model, subject.dataset)
+    trained = run_data.trained(subject.model, subject.dataset)
     rows = [(source_of(each.dataset), each.model, each.fingerprint or None) for each in trained]
     return pd.DataFrame(rows, columns=["dataset", "model", "model_fingerprint"])
 
@@ -176,9 +176,9 @@ class Seconds:
     model: str
     has_interval: ClassVar[bool] = True
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
-        frame = evidence.times
-        frame = frame[_chosen(frame["model"], lambda full: evidence.is_model(full, self.model))]
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
+        frame = run_data.times
+        frame = frame[_chosen(frame["model"], lambda full: run_data.is_model(full, self.model))]
         wanted = subject.explainer
         frame = frame[_chosen(frame["explainer"], lambda full: same("explainer", full, wanted, DECIDING.__contains__))]
         explainers = sorted(set(frame["explainer"]))
@@ -206,7 +206,7 @@ class Unmeasured:
 
     has_interval: ClassVar[bool] = False
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
         return Cell()
 
 
