@@ -26,6 +26,10 @@ out_console, err_console = Console(), Console(stderr=True)
 Models = Annotated[list[str] | None, typer.Option("--model", help="Name, folder or hub id; repeat for more.")]
 Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Name or file; repeat for more.")]
 Boards = Annotated[list[Path] | None, typer.Argument(help="Leaderboards' folders [default: all below leaderboards].")]
+TableFormat = Annotated[
+    str | None,
+    typer.Option("--format", help="markdown, latex, terminal or csv [default: terminal on one, markdown elsewhere]."),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps [default: the best there is].")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training texts [default: 5; tiny: 4].")]
 Lr = Annotated[float | None, typer.Option(help="Peak learning rate [default: 2e-5; AG News: 3e-5; tiny: 2e-3].")]
@@ -142,13 +146,18 @@ def run(
         raise typer.Exit(1)
 
 
+def _format(wanted: str | None = None) -> str:
+    """How tables are written: as was asked for, otherwise as what reads them can show."""
+    return wanted or ("terminal" if out_console.is_terminal else "markdown")
+
+
 def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     """What a run has found, as the published tables that its plans are like or as the usual one; and its files."""
     tables = [name for name in likes if name in TABLES_OF_PAPER]
     figures = [name for name in likes if name not in TABLES_OF_PAPER]
-    texts = [faithbench.paper_table([folder], name).render("markdown", beside_paper=True) for name in tables]
-    for text in texts if tables or figures else [faithbench.render([folder])]:
-        out_console.print(text, markup=False, soft_wrap=True)
+    texts = [faithbench.paper_table([folder], name).render(_format(), beside_paper=True) for name in tables]
+    for text in texts if tables or figures else [faithbench.render([folder], _format())]:
+        print(text)
     for name in figures:
         hint = f"To draw it: faithbench figure {folder} --like {name} --out {name}.svg"
         out_console.print(hint, markup=False, highlight=False, soft_wrap=True)
@@ -240,7 +249,7 @@ def import_file(
 @app.command()
 def table(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
-    format: Annotated[str, typer.Option(help="markdown, csv or latex.")] = "markdown",
+    format: TableFormat = None,
     by_class: Annotated[bool, typer.Option("--by-class", help="Apart for each class that was explained.")] = False,
     over_seeds: Annotated[
         bool, typer.Option("--over-seeds", help="Models that differ in their seed alone together; --like always does.")
@@ -257,12 +266,12 @@ def table(
     if like is None:
         if beside_paper or backbone is not None:
             raise UserError("--beside-paper and --backbone are for published tables; say which with --like, as table2.")
-        print(faithbench.render(runs, format, by_class, over_seeds), end="")
+        print(faithbench.render(runs, _format(format), by_class, over_seeds), end="")
         return
     if by_class:
         raise UserError("--by-class does not go with --like: the published tables do not tell classes apart.")
     found = faithbench.paper_table(runs, like, backbone)
-    print(found.render(format, beside_paper), end="")
+    print(found.render(_format(format), beside_paper), end="")
     for note in found.notes if format == "csv" else ():
         err_console.print(note, markup=False, highlight=False, soft_wrap=True)
 
@@ -301,12 +310,12 @@ def compare(
 @app.command()
 def meta(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
-    format: Annotated[str, typer.Option(help="markdown or csv.")] = "markdown",
+    format: TableFormat = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw a heat map: a file .svg, .png or .pdf.")] = None,
 ) -> None:
     """Do the metrics agree, with each other and with the ground truth? Which cheap one predicts it?"""
     found = faithbench.meta_evaluation(runs)
-    print(found.render(format), end="")
+    print(found.render(_format(format)), end="")
     if plot is not None:
         err_console.print(f"wrote {found.plot(plot)}", soft_wrap=True)
 

@@ -7,6 +7,8 @@ import pandas as pd
 
 from faithbench.boards.folder import Board
 from faithbench.records.results import kind_order, label, labels
+from faithbench.tables.markdown import markdown
+from faithbench.tables.parts import Cell, Column, Grid, Lines, Number, Words
 from faithbench.tables.table import table
 
 MARK = "<!-- made by `faithbench board build` from the records; changes by hand are lost -->"
@@ -30,28 +32,23 @@ A new board is a folder with plans and records: see CONTRIBUTING.md.
 def overview(boards: Sequence[Board], home: Path) -> str:
     """The page of the folder `home`, in which the boards are."""
     rows = [_row(board, home) for board in boards]
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_escaped(cell) for cell in row.values()] for row in rows)]
-    grid = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{MARK}\n\n{TITLE}\n{grid}\n{FOOT}"
+    grid = Grid(tuple(map(Column, rows[0])), tuple(tuple(row.values()) for row in rows), long=True)
+    return f"{MARK}\n\n{TITLE}\n{markdown([grid])}{FOOT}"
 
 
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|")
-
-
-def _row(board: Board, home: Path) -> dict[str, str]:
+def _row(board: Board, home: Path) -> dict[str, Cell]:
     frame = table([board.folder], over_seeds=True)
     place = board.folder.relative_to(home)
     page = "README.md" if (board.folder / "README.md").is_file() else "table.md"
     names = {kind: labels(kind, sorted(frame[kind].unique())) for kind in ("dataset", "model", "explainer")}
     return {
-        "board": f"[{place.as_posix()}]({(place / page).as_posix()})",
-        "data sets": _listed(names["dataset"].values()),
-        "models": _listed(names["model"].values()),
-        "explainers": f"{len(names['explainer'])}: {_listed(names['explainer'].values())}",
-        "texts": f"{frame['n'].max():,}",
-        "seeds": str(frame["seeds"].max()),
-        "leads": "<br>".join(_leaders(frame, names)),
+        "board": Words(place.as_posix(), link=(place / page).as_posix()),
+        "data sets": Words(_listed(names["dataset"].values())),
+        "models": Words(_listed(names["model"].values())),
+        "explainers": Words(f"{len(names['explainer'])}: {_listed(names['explainer'].values())}"),
+        "texts": Number(int(frame["n"].max())),
+        "seeds": Number(int(frame["seeds"].max())),
+        "leads": Lines(tuple(map(Words, _leaders(frame, names)))),
     }
 
 

@@ -1,6 +1,6 @@
 """Do metrics agree on which explainer is better, with each other and with the ground truth? See docs/statistics.md."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,9 +13,14 @@ from faithbench.comparing.agreement import LEAST, Agreement, agreement_of, stand
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import TRUTH, blocks, kind, kind_order, labels, read
-from faithbench.tables.figure import write_picture
+from faithbench.tables.figure import write_figure
+from faithbench.tables.parts import Cell, Column, Grid, Note, Number, Part, Signature, Title, Words
+from faithbench.tables.signature import signature_of
+from faithbench.tables.wording import MINUS
+from faithbench.tables.writers import WRITERS, check_format
 
 DRAWS = 499  # resamples of the texts
+MARK = "*"  # of two metrics that were never measured on one data set
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class MetaEvaluation:
     pairs: pd.DataFrame
     truth: pd.DataFrame
     operators: pd.DataFrame
+    signature: str = ""
 
     def matrix(self) -> pd.DataFrame:
         """The agreements as a symmetric matrix under the metrics' short names; NaN where two have none."""
@@ -39,35 +45,38 @@ class MetaEvaluation:
         names = list(labels("metric", self.metrics).values())
         return pd.DataFrame(found, index=names, columns=names)
 
-    def _matrix(self) -> str:
-        """The matrix as Markdown: a number for each metric, * where two were never measured on one data set."""
+    def _matrix(self) -> Grid:
+        """The matrix for people: a number for each metric, a mark where two were never measured on one data set."""
         apart = self.pairs[self.pairs["across"]]
         across = {frozenset(pair) for pair in zip(apart["metric_a"], apart["metric_b"], strict=True)}
-        found, numbers = self.matrix(), [str(i + 1) for i in range(len(self.metrics))]
-        cells = [
-            [_tau(tau) + ("*" if frozenset((a, b)) in across else "") for b, tau in zip(self.metrics, row, strict=True)]
-            for a, row in zip(self.metrics, found.to_numpy(), strict=True)
-        ]
-        names = [f"{i} {name}" for i, name in zip(numbers, found.index, strict=True)]
-        shown = pd.DataFrame(cells, index=names, columns=numbers).rename_axis("metric").reset_index()
-        return shown.to_markdown(index=False, disable_numparse=True)
+        found = self.matrix()
+        rows: list[tuple[Cell, ...]] = []
+        for i, (a, name) in enumerate(zip(self.metrics, found.index, strict=True)):
+            marks = [MARK * (frozenset((a, b)) in across) for b in self.metrics]
+            taus = zip(found.iloc[i], marks, strict=True)
+            rows.append((Words(f"{i + 1} {name}"), *(Number(tau, mark=mark) for tau, mark in taus)))
+        columns = [Column(str(i)) for i in range(1, len(self.metrics) + 1)]
+        return Grid((Column("metric"), *columns), tuple(rows), minus=MINUS)
 
     def render(self, format: str = "markdown") -> str:
-        """As `markdown`, or the pairs tidy as `csv`.
+        """As `markdown`, `latex` or for a `terminal`, or the pairs tidy as `csv`.
 
         Raises:
             UserError: another format.
         """
+        check_format(format)
         if format == "csv":
             return self.pairs.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-        if format != "markdown":
-            raise UserError(f"format {format!r} is not known; use markdown or csv.")
-        parts = ["**Do metrics rank explainers alike?** Kendall's τ_b", self._matrix()]
+        return WRITERS[format](self.document())
+
+    def document(self) -> list[Part]:
+        """The tables for people."""
+        found: list[Part] = [Title("Do metrics rank explainers alike?", " Kendall's τ_b"), self._matrix()]
         if not self.truth.empty:
-            parts += ["**Which metric predicts the ground truth?**", _listed(self.truth)]
+            found += [Title("Which metric predicts the ground truth?"), _listed(self.truth)]
         if not self.operators.empty:
-            parts += ["**Does the ranking survive the perturbation operator?**", _listed(self.operators)]
-        return "\n\n".join([*parts, _legend(self.pairs)]) + "\n"
+            found += [Title("Does the ranking survive the perturbation operator?"), _listed(self.operators)]
+        return [*found, *_legend(self.pairs), Signature(self.signature)]
 
     def plot(self, path: Path | str) -> Path:
         """Draws the matrix as a heat map.
@@ -75,7 +84,7 @@ class MetaEvaluation:
         Raises:
             UserError: the file's ending is not that of a figure, matplotlib is not there, or it cannot be written.
         """
-        return write_picture("faithbench.comparing.heatmap:draw", path, self.matrix())
+        return write_figure("faithbench.comparing.heatmap:draw", path, self.matrix())
 
 
 def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int = 0) -> MetaEvaluation:
@@ -100,6 +109,7 @@ def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int
         pd.DataFrame([_row(each) for each in agreements]),
         _truth(agreements, metrics, costs),
         _operators(agreements),
+        signature_of(frame[frame["metric"].isin(metrics)], folders),
     )
 
 
@@ -152,29 +162,34 @@ def _without_operator(metric: str) -> tuple[str, str | None]:
     return (spec.write(name, kwargs), None if operator is None else str(operator)) if not args else (metric, None)
 
 
-def _listed(frame: pd.DataFrame) -> str:
+def _listed(frame: pd.DataFrame) -> Grid:
     """Rows with their τ and its interval."""
-    taus = [f"{_tau(tau)} ({_tau(low)}, {_tau(high)})" for tau, low, high in frame[["tau", "low", "high"]].to_numpy()]
     names = labels("metric", frame["metric"])
-    shown = frame.drop(columns=["low", "high"]).assign(tau=taus, metric=[names[metric] for metric in frame["metric"]])
-    if "across" in shown:
-        shown["metric"] += np.where(shown["across"], "*", "")
-        shown["rows a text"] = ["" if np.isnan(cost) else f"{cost:.1f}" for cost in shown["rows a text"]]
-        shown = shown.drop(columns="across")
-    return shown.to_markdown(index=False, disable_numparse=True)
+    shown = [str(name) for name in frame if name not in ("low", "high", "across")]
+
+    def cell(row: Mapping[str, Any], name: str) -> Cell:
+        value = row[name]
+        if name == "metric":
+            return Words(names[value], mark=MARK * bool(row.get("across", False)))
+        if name == "tau":
+            return Number(value, low=row["low"], high=row["high"], bounds=True)
+        return Words(value) if isinstance(value, str) else Number(value, places=1)
+
+    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    cells = tuple(tuple(cell(row, name) for name in shown) for row in rows)
+    return Grid(tuple(map(Column, shown)), cells, minus=MINUS)
 
 
-def _tau(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.2f}".replace("-", "−")
-
-
-def _legend(pairs: pd.DataFrame) -> str:
+def _legend(pairs: pd.DataFrame) -> list[Note]:
     least, most = pairs["explainers"].min(), pairs["explainers"].max()
     count = f"{least}" if least == most else f"{least} to {most}"
-    lines = [
-        f"τ_b over {count} explainers for each data set and model, then averaged: 1 is the same ranking, −1 the "
-        "reverse. Each metric is turned so that higher is better; ground truth comes first. 95 % intervals over texts.",
+    notes = [
+        Note(
+            f"τ_b over {count} explainers for each data set and model, then averaged: 1 is the same ranking, −1 the "
+            "reverse. Each metric is turned so that higher is better; ground truth comes first. 95 % intervals over "
+            "texts."
+        )
     ]
     if pairs["across"].any():
-        lines.append("* never measured on one data set: across data sets, under models of the same name.")
-    return "\n\n".join(lines)
+        notes.append(Note("never measured on one data set: across data sets, under models of the same name.", MARK))
+    return notes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from faithbench.tables.figure import write_picture
+from faithbench.tables.figure import write_figure
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,4 @@ class PaperFigure:
         Raises:
             UserError: the file's ending is not that of a figure, matplotlib is not there, or it cannot be written.
         """
-        return write_picture("faithbench.paper.drawing:draw", path, self.name, self.data)
+        return write_figure("faithbench.paper.drawing:draw", path, self.name, self.data)

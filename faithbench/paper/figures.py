@@ -6,14 +6,14 @@ from pathlib import Path
 
 from faithbench.errors import UserError, unknown
 from faithbench.paper.backbone import choose_backbone
-from faithbench.paper.bars import accuracies
-from faithbench.paper.evidence import Evidence, evidence_of
 from faithbench.paper.figure import PaperFigure
+from faithbench.paper.figure2 import accuracies
+from faithbench.paper.figure13 import ALIGNMENT, alignments
+from faithbench.paper.figures5_6 import RATE, SHARE, of_bias, over_b
 from faithbench.paper.fill import needed
-from faithbench.paper.layers import ALIGNMENT, alignments
 from faithbench.paper.layouts import COMP, ENTROPY
 from faithbench.paper.matching import is_named, same
-from faithbench.paper.sweeps import RATE, SHARE, of_bias, over_b
+from faithbench.paper.run_data import RunData, run_data_of
 
 SWEEP = "faithbench run --model 'bcos-*(b=1.0)' --model bcos-* … --dataset hatexplain --explainer bcos"
 
@@ -22,7 +22,7 @@ SWEEP = "faithbench run --model 'bcos-*(b=1.0)' --model bcos-* … --dataset hat
 class Kind:
     """How the data of a figure is made, which metrics it needs, and the command that a user may have missed."""
 
-    data: Callable[[Evidence], PaperFigure]
+    data: Callable[[RunData], PaperFigure]
     needs: Callable[[str], bool]
     command: str
 
@@ -60,7 +60,7 @@ def paper_figure(folders: Sequence[Path | str], like: str, backbone: str | None 
     """
     if like not in KINDS:
         raise unknown("figure of the paper", like, KINDS)
-    kind, found = KINDS[like], evidence_of(folders)
+    kind, found = KINDS[like], run_data_of(folders)
     if like != "figure2" or backbone is not None:
         found = needed(found, choose_backbone(found.models, backbone, like), kind.needs)
     figure, left_out = kind.data(found), found.left_out if found.backbone else ()

@@ -7,15 +7,16 @@ from pathlib import Path
 import pandas as pd
 
 from faithbench.paper.backbone import check_models, choose_backbone, split
-from faithbench.paper.evidence import Evidence, evidence_of
 from faithbench.paper.layouts import Layout, layout_of
 from faithbench.paper.matching import is_dataset, same, source_of
+from faithbench.paper.run_data import RunData, run_data_of
 from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCOL, Cell, Mean, Seconds, Subject
 from faithbench.paper.table import PaperTable
 from faithbench.paper.trainings import differing
 from faithbench.plan import TABLES_OF_PAPER, Plan
 from faithbench.plugins.naming import refer
 from faithbench.records.results import label
+from faithbench.tables.signature import signature_of
 
 
 def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperTable:
@@ -31,13 +32,15 @@ def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None =
             records claim one cell.
     """
     layout = layout_of(like)
-    found = evidence_of(folders)
+    found = run_data_of(folders)
     chosen, subjects = backbone_for(layout, found.models, backbone), layout.subjects
     metrics = [source.metric for source in layout.columns.values() if isinstance(source, Mean)]
     metrics += [metric.replace(PAPER_PROTOCOL, STRICT_PROTOCOL) for metric in metrics]
-    evidence = needed(found, chosen, lambda full: any(same("metric", full, metric) for metric in metrics))
-    cells = {name: tuple(source(evidence, subject) for subject in subjects) for name, source in layout.columns.items()}
-    return PaperTable(layout, chosen, layout.published, cells, tuple(_notes(cells, evidence, layout, subjects)))
+    run_data = needed(found, chosen, lambda full: any(same("metric", full, metric) for metric in metrics))
+    cells = {name: tuple(source(run_data, subject) for subject in subjects) for name, source in layout.columns.items()}
+    notes = tuple(_notes(cells, run_data, layout, subjects))
+    entries = pd.concat([cell.entries for column in cells.values() for cell in column], ignore_index=True)
+    return PaperTable(layout, chosen, layout.published, cells, notes, signature_of(entries, found.folders))
 
 
 def check_likes(plans: Sequence[Plan]) -> None:
@@ -65,7 +68,7 @@ def backbone_for(layout: Layout, models: Sequence[str], backbone: str | None = N
     return chosen
 
 
-def needed(found: Evidence, backbone: str, is_wanted: Callable[[str], bool]) -> Evidence:
+def needed(found: RunData, backbone: str, is_wanted: Callable[[str], bool]) -> RunData:
     """Of what runs hold that of the backbone's models, and the records by metrics that are wanted."""
 
     def mine(records: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +87,7 @@ def _is_of(model: str, backbone: str) -> bool:
 
 
 def _notes(
-    cells: Mapping[str, Sequence[Cell]], evidence: Evidence, layout: Layout, subjects: Sequence[Subject]
+    cells: Mapping[str, Sequence[Cell]], run_data: RunData, layout: Layout, subjects: Sequence[Subject]
 ) -> Iterator[str]:
     """Sentences on settings that are not the published ones, and on cells that are empty."""
     every = [cell for column in cells.values() for cell in column]
@@ -99,27 +102,27 @@ def _notes(
         count = sum(cell.lack == lack for cell in every)
         yield f"{_counted(count, 'cell is', 'cells are')} empty: {lack}."
     if any(isinstance(source, Seconds) for source in layout.columns.values()):
-        yield from _on_times(evidence)
+        yield from _on_times(run_data)
     else:
-        yield from _on_training(evidence, subjects)
-        yield from _on_data(evidence, [subject.dataset for subject in subjects])
-    yield from evidence.left_out
+        yield from _on_training(run_data, subjects)
+        yield from _on_data(run_data, [subject.dataset for subject in subjects])
+    yield from run_data.left_out
 
 
-def _on_times(evidence: Evidence) -> Iterator[str]:
-    if evidence.times.empty:
+def _on_times(run_data: RunData) -> Iterator[str]:
+    if run_data.times.empty:
         yield "The runs hold no attributions, as published boards do not, and so no seconds."
         return
-    hardware = sorted({each.hardware for each in evidence.trainings if each.hardware})
+    hardware = sorted({each.hardware for each in run_data.trainings if each.hardware})
     if hardware:
         yield f"Seconds were taken on {'; '.join(hardware)}."
 
 
-def _on_training(evidence: Evidence, subjects: Sequence[Subject]) -> Iterator[str]:
+def _on_training(run_data: RunData, subjects: Sequence[Subject]) -> Iterator[str]:
     """Which models were trained in another way than the paper's."""
     found: dict[str, list[str]] = {}
     for model, dataset in dict.fromkeys((subject.model, subject.dataset) for subject in subjects):
-        for training in evidence.trained(model, dataset):
+        for training in run_data.trained(model, dataset):
             chosen = differing(training)
             if chosen:
                 found.setdefault(", ".join(chosen), []).append(f"{label('model', training.model)} on {dataset}")
@@ -127,8 +130,8 @@ def _on_training(evidence: Evidence, subjects: Sequence[Subject]) -> Iterator[st
         yield f"Trained with {setting}: {', '.join(names)}."
 
 
-def _on_data(evidence: Evidence, datasets: Sequence[str]) -> Iterator[str]:
-    there = {each.dataset for each in evidence.trainings} | set(evidence.records["dataset"])
+def _on_data(run_data: RunData, datasets: Sequence[str]) -> Iterator[str]:
+    there = {each.dataset for each in run_data.trainings} | set(run_data.records["dataset"])
     missing = [name for name in dict.fromkeys(datasets) if not any(is_dataset(source_of(full), name) for full in there)]
     if missing:
         yield f"Not in these runs: {', '.join(missing)}."

@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
 
 from faithbench.datasets.seqpg import PUBLISHED as SEGMENTS
-from faithbench.paper.claims import Claim, only, twice
-from faithbench.paper.evidence import Evidence
-from faithbench.paper.matching import but_seed, same, setting, value_of
+from faithbench.paper.cell_records import Claim, only, twice
+from faithbench.paper.matching import but_seed, same, setting, source_of, value_of
+from faithbench.paper.run_data import RunData
 from faithbench.plugins import spec
 from faithbench.records.results import label
 from faithbench.statistics.intervals import intervals
@@ -38,7 +38,8 @@ class Subject:
 class Cell:
     """A number with its interval over `n` texts; NaN if there is none.
 
-    `written` is how it is shown where a number does not say all. `remarks` go below the table, once each.
+    `written` is how it is shown where a number does not say all. `remarks` go below the table, once each. `entries` are
+    the records, attributions or trainings that it was made of.
     """
 
     value: float = math.nan
@@ -49,6 +50,7 @@ class Cell:
     written: str = ""
     remarks: tuple[str, ...] = ()
     lack: str = ""
+    entries: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
 
 
 class Source(Protocol):
@@ -56,7 +58,7 @@ class Source(Protocol):
 
     has_interval: ClassVar[bool]
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell: ...
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell: ...
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,18 @@ class Mean:
     documents: bool = False
     has_interval: ClassVar[bool] = True
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
-        claim = only(self._claims(evidence, subject, self.metric))
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
+        claim = only(self._claims(run_data, subject, self.metric))
         if claim is None:
             strict = self.metric.replace(PAPER_PROTOCOL, STRICT_PROTOCOL)
-            missed = strict != self.metric and self._claims(evidence, subject, strict)
+            missed = strict != self.metric and self._claims(run_data, subject, strict)
             return Cell(lack=ONLY_STRICT if missed else "")
-        return cell_of(claim, tuple(_remarks(claim, subject, self.documents, evidence.model("conv-*"))))
+        cell = cell_of(claim, tuple(_remarks(claim, subject, self.documents, run_data.model("conv-*"))))
+        return replace(cell, entries=run_data.claimed(claim)) if cell.n else cell
 
-    def _claims(self, evidence: Evidence, subject: Subject, metric: str) -> list[Claim]:
+    def _claims(self, run_data: RunData, subject: Subject, metric: str) -> list[Claim]:
         wanted = subject.explainer
-        return evidence.claims(
+        return run_data.claims(
             subject.model,
             subject.dataset,
             self.documents,
@@ -134,11 +137,12 @@ class Reported:
     keys: tuple[str, ...]
     has_interval: ClassVar[bool] = False
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
-        values = evidence.reported(subject.model, subject.dataset, *self.keys)
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
+        values = run_data.reported(subject.model, subject.dataset, *self.keys)
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-        remarks = (_several(evidence.model(subject.model), len(values)),) * (len(values) > 1)
-        return Cell(_mean(values), deviation=deviation, remarks=remarks)
+        remarks = (_several(run_data.model(subject.model), len(values)),) * (len(values) > 1)
+        entries = _trainings(run_data, subject) if values else pd.DataFrame()
+        return Cell(_mean(values), deviation=deviation, remarks=remarks, entries=entries)
 
 
 @dataclass(frozen=True)
@@ -147,14 +151,22 @@ class Steps:
 
     has_interval: ClassVar[bool] = False
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
         model, dataset = subject.model, subject.dataset
-        reported = [evidence.reported(model, dataset, *keys) for keys in (("start", "best_step"), ("best_step",))]
+        reported = [run_data.reported(model, dataset, *keys) for keys in (("start", "best_step"), ("best_step",))]
         phases = [round(_mean(steps) / 1000, 2) for steps in reported]
         if math.isnan(phases[-1]):
             return Cell()
         told = [phase for phase in phases if not math.isnan(phase)]
-        return Cell(sum(told), written="+".join(f"{phase:g}" for phase in told))
+        written = "+".join(f"{phase:g}" for phase in told)
+        return Cell(sum(told), written=written, entries=_trainings(run_data, subject))
+
+
+def _trainings(run_data: RunData, subject: Subject) -> pd.DataFrame:
+    """What identifies the trainings that reported a number."""
+    trained = run_data.trained(subject.model, subject.dataset)
+    rows = [(source_of(each.dataset), each.model, each.fingerprint or None) for each in trained]
+    return pd.DataFrame(rows, columns=["dataset", "model", "model_fingerprint"])
 
 
 @dataclass(frozen=True)
@@ -164,23 +176,24 @@ class Seconds:
     model: str
     has_interval: ClassVar[bool] = True
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
-        frame = evidence.times
-        frame = frame[_chosen(frame["model"], lambda full: evidence.is_model(full, self.model))]
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
+        frame = run_data.times
+        frame = frame[_chosen(frame["model"], lambda full: run_data.is_model(full, self.model))]
         wanted = subject.explainer
         frame = frame[_chosen(frame["explainer"], lambda full: same("explainer", full, wanted, DECIDING.__contains__))]
         explainers = sorted(set(frame["explainer"]))
         if len(explainers) > 1:
             raise twice(*(f"seconds of {label('explainer', each)}" for each in explainers[:2]))
-        values = pd.to_numeric(frame["seconds"]).to_numpy(dtype=np.float64)
-        values = values[np.isfinite(values)]
+        frame = frame[np.isfinite(pd.to_numeric(frame["seconds"]).to_numpy(dtype=np.float64))]
+        values = frame["seconds"].to_numpy(dtype=np.float64)
         if len(values) == 0:
             return Cell()
         apart = setting("explainer", explainers[0], wanted, but_seed)
         remarks = [f"Seconds are over texts of {', '.join(sorted({label('dataset', d) for d in frame['dataset']}))}."]
         remarks += [f"{subject.name}: {apart[0]}; the paper: {apart[1]}."] if apart else []
         found = intervals(values[:, None], np.ones((len(values), 1)))
-        return Cell(_mean(values), float(found.low[0]), float(found.high[0]), len(values), remarks=tuple(remarks))
+        low, high = float(found.low[0]), float(found.high[0])
+        return Cell(_mean(values), low, high, len(values), remarks=tuple(remarks), entries=frame)
 
 
 def _chosen(column: "pd.Series[str]", fits: Callable[[str], bool]) -> "pd.Series[bool]":
@@ -193,7 +206,7 @@ class Unmeasured:
 
     has_interval: ClassVar[bool] = False
 
-    def __call__(self, evidence: Evidence, subject: Subject) -> Cell:
+    def __call__(self, run_data: RunData, subject: Subject) -> Cell:
         return Cell()
 
 

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from faithbench.paper.layouts import Layout
 from faithbench.paper.published import PAPER, number
 from faithbench.paper.sources import Cell, Seconds
-from faithbench.tables.markdown import places_of, shown, with_interval
-from faithbench.tables.table import WRITERS, check_format, csv
-
-MINUS = "\u2212"
+from faithbench.tables import parts
+from faithbench.tables.parts import EMPTY, Column, Grid, Note, Number, Part, Several, Signature, Title, Words
+from faithbench.tables.table import csv
+from faithbench.tables.wording import MINUS, places_of
+from faithbench.tables.writers import WRITERS, check_format
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class PaperTable:
     """What runs say in the rows and columns of a published table.
 
     `cells` has the published table's value columns, each with a cell for every row; `notes` are sentences on how ours
-    differ from the published ones, or why cells are empty.
+    differ from the published ones, or why cells are empty; of equal signatures the numbers can be compared.
     """
 
     layout: Layout
@@ -28,6 +29,7 @@ class PaperTable:
     published: pd.DataFrame
     cells: Mapping[str, tuple[Cell, ...]]
     notes: tuple[str, ...]
+    signature: str = ""
 
     def frame(self, beside_paper: bool = False) -> pd.DataFrame:
         """The published columns with our values, then `_low`, `_high` and `_n` of those that have an interval.
@@ -53,7 +55,7 @@ class PaperTable:
         return found
 
     def render(self, format: str = "markdown", beside_paper: bool = False) -> str:
-        """As `markdown` or `latex` in the paper's shape with a legend, or `frame` as `csv`.
+        """As `markdown`, `latex` or for a `terminal` in the paper's shape with a legend, or `frame` as `csv`.
 
         Raises:
             UserError: another format.
@@ -61,7 +63,13 @@ class PaperTable:
         check_format(format)
         if format == "csv":
             return csv(self.frame(beside_paper))
-        return WRITERS[format]([self._title(), self._grid(beside_paper), *self._legend(beside_paper), *self.notes])
+        return WRITERS[format](self.document(beside_paper))
+
+    def document(self, beside_paper: bool = False) -> list[Part]:
+        """The table for people, in the paper's shape."""
+        title = Title(f"Table {self.layout.number} of {PAPER}, with {self.backbone}")
+        notes = map(Note, (*self._legend(beside_paper), *self.notes))
+        return [title, self._grid(beside_paper), *notes, Signature(self.signature)]
 
     def _named(self) -> pd.DataFrame:
         """The published rows, under our backbone."""
@@ -71,28 +79,23 @@ class PaperTable:
         """Our cells of a column, with the published numbers as they are printed."""
         return zip(self.cells[name], self.published[name], strict=True)
 
-    def _title(self) -> str:
-        return f"**Table {self.layout.number} of {PAPER}, with {self.backbone}**"
-
-    def _grid(self, beside_paper: bool) -> pd.DataFrame:
-        """Texts for people; in the paper's shape if that is not the file's."""
+    def _grid(self, beside_paper: bool) -> Grid:
+        """Cells for people; in the paper's shape if that is not the file's."""
         named = self._named()[self.layout.keys]
-        if self.layout.grid is None:
-            texts = {name: self._texts(name, range(len(named)), beside_paper) for name in self.cells}
-            return named.assign(**texts)
-        rows, across = self.layout.grid
-        columns: dict[tuple[str, str], list[str]] = {}
-        for value, group in named.groupby(across, sort=False):
-            columns |= {("", key): list(group[key]) for key in rows}
-            columns |= {(str(value), name): self._texts(name, group.index, beside_paper) for name in self.cells}
-        return pd.DataFrame(columns)
+        rows, across = self.layout.grid or (tuple(self.layout.keys), None)
+        columns: dict[Column, list[parts.Cell]] = {}
+        for value, group in named.groupby(across, sort=False) if across else [("", named)]:
+            columns |= {Column(key): [Words(text) for text in group[key]] for key in rows}
+            for name in self.cells:
+                columns[Column(name, str(value))] = self._column(name, group.index, beside_paper)
+        return Grid(tuple(columns), tuple(zip(*columns.values(), strict=True)), len(rows), MINUS)
 
-    def _texts(self, name: str, rows: Iterable[int], beside_paper: bool) -> list[str]:
+    def _column(self, name: str, rows: Iterable[int], beside_paper: bool) -> list[parts.Cell]:
         """The cells of a column in these rows."""
         cells = [self.cells[name][row] for row in rows]
         published = [self.published[name][row] for row in rows] if beside_paper else [""] * len(cells)
         places = _places(cells, isinstance(self.layout.columns[name], Seconds))
-        return [cell_text(*pair, places) for pair in zip(cells, published, strict=True)]
+        return [shown(*pair, places) for pair in zip(cells, published, strict=True)]
 
     def _legend(self, beside_paper: bool) -> list[str]:
         """What the cells say, and whose numbers the paper's are."""
@@ -128,21 +131,31 @@ def holds_paper(cell: Cell, published: str) -> object:
     return cell.low - half <= paper <= cell.high + half if there else pd.NA
 
 
-def cell_text(cell: Cell, published: str, places: int) -> str:
+def shown(cell: Cell, published: str, places: int) -> parts.Cell:
     """Such as `25.1 ± 2.1 (80); paper 59.66 (−34.6, outside)`; empty if there is neither."""
-    parts = []
+    items: list[Number | Words] = []
     if math.isfinite(cell.value):
-        parts.append(cell.written or with_interval(cell.value, cell.low, cell.high, places))
-        parts[0] += f"; seeds ± {shown(cell.deviation, places)}" if math.isfinite(cell.deviation) else ""
-        parts[0] += f" ({cell.n:,})" if cell.n else ""
+        items.append(_ours(cell, places))
     if published:
-        parts.append(f"paper {published}")
         apart, inside = difference(cell, published), holds_paper(cell, published)
-        if math.isfinite(apart):
-            sign = "+" if round(apart, places) > 0 else ""
-            verdict = "" if inside is pd.NA else ", inside" if inside else ", outside"
-            parts[-1] += f" ({sign}{shown(apart, places)}{verdict})"
-    return "; ".join(parts).replace("-", MINUS)
+        verdict = () if inside is pd.NA else ("inside" if inside else "outside",)
+        remarks = (Number(apart, places, signed=True), *verdict) if math.isfinite(apart) else ()
+        items.append(replace(_as_printed(published), label="paper", remarks=remarks))
+    return Several(tuple(items)) if items else EMPTY
+
+
+def _ours(cell: Cell, places: int) -> Number | Words:
+    remarks = (Number(cell.n),) if cell.n else ()
+    if cell.written:
+        return Words(cell.written, remarks=remarks)
+    return Number(cell.value, places, cell.low, cell.high, deviation=cell.deviation, remarks=remarks)
+
+
+def _as_printed(published: str) -> Number | Words:
+    """A published number with its decimals; that of two phases, such as 1+4.33, as it stands."""
+    if "+" in published:
+        return Words(published)
+    return Number(number(published), len(published.partition(".")[2]))
 
 
 def _places(cells: Sequence[Cell], small: bool) -> int:

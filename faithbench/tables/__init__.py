@@ -1,1 +1,1 @@
-"""Tables as data, and their writers; pictures as files."""
+"""Tables of records: as frames, as parts for people, and the writers of these; figures as files."""

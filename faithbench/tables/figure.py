@@ -1,4 +1,4 @@
-"""Pictures as files, drawn with matplotlib, which is an extra."""
+"""Figures as files, drawn with matplotlib, which is an extra."""
 
 import pkgutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from faithbench.errors import UserError
 ENDINGS = (".svg", ".png", ".pdf")
 
 
-def write_picture(drawer: str, path: Path | str, *data: Any) -> Path:
+def write_figure(drawer: str, path: Path | str, *data: Any) -> Path:
     """Draws data into a file.
 
     Args:
@@ -18,7 +18,7 @@ def write_picture(drawer: str, path: Path | str, *data: Any) -> Path:
         data: what is drawn.
 
     Raises:
-        UserError: the file's ending is not that of a picture, matplotlib is not there, or it cannot be written.
+        UserError: the file's ending is not that of a figure, matplotlib is not there, or it cannot be written.
     """
     path = Path(path)
     if path.suffix not in ENDINGS:

@@ -1,16 +1,12 @@
-"""Paragraphs and grids as LaTeX, with the rules of booktabs; whatever LaTeX would read as a command is escaped."""
+"""Tables for people as LaTeX, with the rules of booktabs; whatever LaTeX would read as a command is escaped."""
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
 
-import pandas as pd
+from faithbench.tables.parts import Cell, Column, Grid, Heading, Note, Part, Signature, Title
+from faithbench.tables.wording import Span, lines, one_line
 
-from faithbench.tables.markdown import Part
-
-BOLD, ITALIC = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"\A\*([^*]+)\*\Z")
 ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -33,7 +29,7 @@ SPECIAL = re.compile("|".join(map(re.escape, ESCAPES)))
 
 def latex(parts: Iterable[Part]) -> str:
     """Paragraphs, and grids as `tabular`s; a grid whose columns have two levels gets two lines of headings."""
-    return "\n\n".join(_marked(part) if isinstance(part, str) else tabular(part) for part in parts) + "\n"
+    return "\n\n".join(map(_written, parts)) + "\n"
 
 
 def escape(text: str) -> str:
@@ -41,48 +37,58 @@ def escape(text: str) -> str:
     return SPECIAL.sub(lambda found: ESCAPES[found[0]], text)
 
 
-def tabular(grid: pd.DataFrame) -> str:
+def tabular(grid: Grid) -> str:
     """A grid between rules: text to the left, numbers to the right."""
-    numeric = set(grid.select_dtypes("number").columns)
-    lines = [
-        rf"\begin{{tabular}}{{{''.join('r' if column in numeric else 'l' for column in grid.columns)}}}",
-        r"\toprule",
-        *_headings(grid.columns),
-        r"\midrule",
-        *(_line(map(_cell, row)) for row in grid.itertuples(index=False, name=None)),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines)
+    rows = [_line(_cell(cell, grid.minus) for cell in row) for row in grid.rows]
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in grid.columns)}}}",
+            r"\toprule",
+            *(_two_headings(grid.columns) if grid.has_groups else []),
+            _line(escape(one_line(column.name)) for column in grid.columns),
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
 
 
-def _headings(columns: "pd.Index[Any]") -> list[str]:
-    if columns.nlevels == 1:
-        return [_line(_marked(str(name)) for name in columns)]
+def _written(part: Part) -> str:
+    match part:
+        case Title(name, rest):
+            return rf"\textbf{{{escape(one_line(name))}}}{escape(one_line(rest))}"
+        case Heading(text):
+            return rf"\emph{{{escape(one_line(text))}}}"
+        case Note(text, mark):
+            return escape(one_line(f"{mark} {text}" if mark else text))
+        case Signature(text):
+            broken = escape(one_line(text)).replace(ESCAPES["|"], ESCAPES["|"] + r"\allowbreak{}")
+            return rf"{{\footnotesize\texttt{{{broken}}}}}"
+        case Grid():
+            return tabular(part)
+
+
+def _two_headings(columns: Sequence[Column]) -> list[str]:
+    """The line of the groups, and the rules below them."""
     above, rules, begin = [], [], 1
-    for name, group in groupby(str(top) for top, _ in columns):
+    for name, group in groupby(column.above for column in columns):
         count = len(list(group))
-        above.append(rf"\multicolumn{{{count}}}{{c}}{{{_marked(name)}}}" if name else " & " * (count - 1))
+        shown = escape(one_line(name))
+        above.append(rf"\multicolumn{{{count}}}{{c}}{{{shown}}}" if name else " & " * (count - 1))
         rules += [rf"\cmidrule(lr){{{begin}-{begin + count - 1}}}"] * bool(name)
         begin += count
-    return [_line(above), "".join(rules), _line(_marked(str(name)) for _, name in columns)]
+    return [_line(above), "".join(rules)]
 
 
 def _line(cells: Iterable[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return _marked(value)
-    if value is None or value is pd.NA or math.isnan(value):
-        return ""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+def _cell(cell: Cell, minus: str) -> str:
+    found = ["".join(map(_span, line)) for line in lines(cell, minus)]
+    return found[0] if len(found) == 1 else r"\shortstack[l]{" + r" \\ ".join(found) + "}"
 
 
-def _marked(text: str) -> str:
-    """Escaped, with bold and italic as such."""
-    if whole := ITALIC.match(text):
-        return rf"\emph{{{escape(whole[1])}}}"
-    pieces: Sequence[str] = BOLD.split(text)
-    return "".join(rf"\textbf{{{escape(piece)}}}" if i % 2 else escape(piece) for i, piece in enumerate(pieces))
+def _span(span: Span) -> str:
+    return rf"\textbf{{{escape(span.text)}}}" if span.bold else escape(span.text)

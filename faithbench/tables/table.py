@@ -9,20 +9,18 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from faithbench.errors import UserError
 from faithbench.records.results import CELL, Block, blocks, higher_is_better, kind, label, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import intervals
 from faithbench.statistics.paired_tests import FLIPS, corrected_pairs, flip_test, rank_groups
-from faithbench.tables.latex import latex
-from faithbench.tables.markdown import document, markdown
+from faithbench.tables.document import document
+from faithbench.tables.signature import signature_of
+from faithbench.tables.writers import WRITERS, check_format
 
 ALPHA = 0.05
 NEGLIGIBLE = 0.005  # differences below the decimals shown are none, whatever a test says of them
 AT_ONCE = 10_000_000  # differences held in memory
-WRITERS = {"markdown": markdown, "latex": latex}  # of tables for people
-FORMATS = ("markdown", "csv", "latex")
 
 
 def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: bool = False) -> pd.DataFrame:
@@ -43,7 +41,11 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
-    found = blocks(read(folders), by_class)
+    return _frame(read(folders), by_class, over_seeds)
+
+
+def _frame(records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFrame:
+    found = blocks(records, by_class)
     seeds = together(found) if over_seeds else None
     parts = [_rows(each.block, each) for each in seeds] if seeds is not None else [_rows(block) for block in found]
     frame = pd.DataFrame([row for part in parts for row in part])
@@ -131,7 +133,7 @@ def _scores(means: Float[np.ndarray, "explainers"], sign: int) -> Float[np.ndarr
 def render(
     folders: Sequence[Path | str], format: str = "markdown", by_class: bool = False, over_seeds: bool = False
 ) -> str:
-    """The table as `markdown` or `latex`, or tidy as `csv`.
+    """The table as `markdown`, `latex` or for a `terminal`, or tidy as `csv`.
 
     Raises:
         UserError: another format.
@@ -149,19 +151,11 @@ def renderings(
     """
     for each in formats:
         check_format(each)
-    frame = table(folders, by_class, over_seeds)
-    parts = [] if set(formats) == {"csv"} else document(frame, models(folders), list(notes(folders)))
+    records = read(folders)
+    frame, parts = _frame(records, by_class, over_seeds), []
+    if set(formats) != {"csv"}:
+        parts = document(frame, models(folders), list(notes(folders)), signature_of(records, folders))
     return {each: csv(frame) if each == "csv" else WRITERS[each](parts) for each in formats}
-
-
-def check_format(format: str) -> None:
-    """Tables can be written so.
-
-    Raises:
-        UserError: another format.
-    """
-    if format not in FORMATS:
-        raise UserError(f"format {format!r} is not known; use {' or '.join(FORMATS)}.")
 
 
 def csv(frame: pd.DataFrame) -> str:

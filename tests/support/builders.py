@@ -142,7 +142,7 @@ def _at(positions: Sequence[int], length: int) -> np.ndarray:
 
 def attribution(text: Text, scores: Sequence[float], target: int = 0) -> Attribution:
     """An attribution with these scores."""
-    return Attribution(text.id, Target(target), np.array(scores, dtype=np.float64))
+    return Attribution(text.id, Target.of(target), np.array(scores, dtype=np.float64))
 
 
 def points(rows: Sequence[np.ndarray], targets: Sequence[int]) -> list[Point]:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from faithbench.paper.claims import Claim, Group, groups, holds, twice
+from faithbench.paper.cell_records import Claim, Group, groups, holds, twice
 from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
 from faithbench.paper.trainings import Training, trainings
-from faithbench.records.results import named, read
+from faithbench.records.results import CELL, PLACE, named, read
 from faithbench.records.store import IDENTITY, Store
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RunData:
     """The records, trainings and times of runs. `*` in the name of a model stands for the backbone.
 
     `outdated` are the records of weights or data that were replaced under the same name.
@@ -76,6 +76,15 @@ class Evidence:
             if same("metric", measure, metric) and holds(group.seeds.block, name, measure)
         ]
 
+    def claimed(self, claim: Claim) -> pd.DataFrame:
+        """The records that a claim is made of."""
+        keys = {
+            (*(block.key[name] for name in PLACE), claim.explainer, claim.metric)
+            for block in claim.group.blocks
+            if holds(block, claim.explainer, claim.metric)
+        }
+        return self.records[pd.MultiIndex.from_frame(self.records[CELL]).isin(keys)]
+
     def trained(self, model: str, dataset: str) -> list[Training]:
         """The trainings of a model on a data set, one for each seed.
 
@@ -106,7 +115,7 @@ class Evidence:
         return frame.loc[order.index].drop_duplicates(keys, keep="last")
 
 
-def evidence_of(folders: Sequence[Path | str]) -> Evidence:
+def run_data_of(folders: Sequence[Path | str]) -> RunData:
     """What runs hold, of all backbones.
 
     Raises:
@@ -115,4 +124,4 @@ def evidence_of(folders: Sequence[Path | str]) -> Evidence:
     paths = tuple(map(Path, folders))
     records = read(paths)
     current = named(records, paths)
-    return Evidence(paths, records[current], records[~current], trainings(paths))
+    return RunData(paths, records[current], records[~current], trainings(paths))

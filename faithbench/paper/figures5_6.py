@@ -5,28 +5,28 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from faithbench.paper.claims import most_texts, only
-from faithbench.paper.evidence import Evidence
+from faithbench.paper.cell_records import most_texts, only
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.layouts import ACCURACY, COMP, ENTROPY, EXPLAINERS, LAYOUTS
 from faithbench.paper.matching import same, value_of
 from faithbench.paper.published import number
+from faithbench.paper.run_data import RunData
 from faithbench.paper.sources import Cell, Mean, Reported, Subject, cell_of
 from faithbench.plugins import spec
 
 RATE, SHARE = "positive_rate", "special_share"
 BALANCED, SPECIAL = Reported(("test", "balanced_accuracy")), Mean(SHARE)
-Quantity = Callable[[Evidence, Subject], Cell]
+Quantity = Callable[[RunData, Subject], Cell]
 Point = tuple[str, str, str, float, float, float, float]
 
 
-def over_b(evidence: Evidence) -> PaperFigure:
+def over_b(run_data: RunData) -> PaperFigure:
     """Figure 5: `value` by `panel` (accuracy, comp, entropy), `source` (ours, paper) and `b`, with its interval."""
     sources: dict[str, Quantity] = {"accuracy": ACCURACY, "comp": COMP, "entropy": ENTROPY}
     rows = [
-        _point(panel, evidence.backbone, b, source(evidence, subject))
+        _point(panel, run_data.backbone, b, source(run_data, subject))
         for panel, source in sources.items()
-        for b, subject in _swept(evidence).items()
+        for b, subject in _swept(run_data).items()
     ]
     layout = LAYOUTS["table8"]
     paper = [
@@ -37,11 +37,11 @@ def over_b(evidence: Evidence) -> PaperFigure:
     return _figure("figure5", rows, tuple(sources), paper)
 
 
-def of_bias(evidence: Evidence) -> PaperFigure:
+def of_bias(run_data: RunData) -> PaperFigure:
     """Figure 6: `value` by `panel` and `b`: rates of class 1, of texts with a word too (`series`), and others."""
     words = sorted(
         str(value_of("metric", metric, "word"))
-        for metric in evidence.records["metric"].unique()
+        for metric in run_data.records["metric"].unique()
         if same("metric", metric, RATE, lambda key: key != "word") and value_of("metric", metric, "word")
     )
     wanted: dict[tuple[str, str], Quantity] = {
@@ -51,9 +51,9 @@ def of_bias(evidence: Evidence) -> PaperFigure:
     }
     wanted |= {("positive rate by word", word): _rate(word) for word in dict.fromkeys(words)}
     rows = [
-        _point(panel, series or evidence.backbone, b, source(evidence, subject))
+        _point(panel, series or run_data.backbone, b, source(run_data, subject))
         for (panel, series), source in wanted.items()
-        for b, subject in _swept(evidence).items()
+        for b, subject in _swept(run_data).items()
     ]
     return _figure("figure6", rows, ("positive rate", "balanced accuracy", "special tokens", "positive rate by word"))
 
@@ -70,12 +70,12 @@ def _point(panel: str, series: str, b: float, cell: Cell) -> Point:
     return panel, "ours", series, b, cell.value, cell.low, cell.high
 
 
-def _swept(evidence: Evidence) -> dict[float, Subject]:
+def _swept(run_data: RunData) -> dict[float, Subject]:
     """The B-cos models that differ from the usual one in B alone, by B."""
-    usual = evidence.model("bcos-*")
+    usual = run_data.model("bcos-*")
     found = {
         float(b)
-        for full in evidence.models
+        for full in run_data.models
         if same("model", full, usual, lambda key: key not in ("seed", "b"))
         and isinstance(b := value_of("model", full, "b"), (int, float))
     }
@@ -86,8 +86,8 @@ def _rate(word: str) -> Quantity:
     """The rate of class 1, which is the same for all explainers: from the one that ran on most texts."""
     metric = spec.write(RATE, {"word": word} if word else {})
 
-    def cell(evidence: Evidence, subject: Subject) -> Cell:
-        claims = evidence.claims(subject.model, subject.dataset, False, lambda _: True, metric)
+    def cell(run_data: RunData, subject: Subject) -> Cell:
+        claims = run_data.claims(subject.model, subject.dataset, False, lambda _: True, metric)
         claim = only(most_texts(claims))
         return Cell() if claim is None else cell_of(claim)
 

@@ -7,19 +7,19 @@ import pandas as pd
 from jaxtyping import Float
 
 from faithbench.errors import UserError
-from faithbench.paper.claims import Claim, holds, most_texts, only
-from faithbench.paper.evidence import Evidence
+from faithbench.paper.cell_records import Claim, holds, most_texts, only
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.matching import same, value_of
+from faithbench.paper.run_data import RunData
 from faithbench.records.results import label
 
 ALIGNMENT = "alignment"
 
 
-def alignments(evidence: Evidence) -> PaperFigure:
+def alignments(run_data: RunData) -> PaperFigure:
     """Figure 13: `value`, a `percentile` of alignment in percent, by `layer` (from 1), `model` and `dataset`."""
     seen: dict[tuple[str, str, int], Claim] = {}
-    for group in evidence.groups:
+    for group in run_data.groups:
         for metric in group.seeds.block.metrics:
             if same("metric", metric, ALIGNMENT, lambda key: key != "percentile"):
                 percentile: int = value_of("metric", metric, "percentile")
@@ -32,7 +32,7 @@ def alignments(evidence: Evidence) -> PaperFigure:
     rows = [
         (*names, layer, value)
         for names, claim in seen.items()
-        for layer, value in enumerate(_by_layer(evidence.records, claim), start=1)
+        for layer, value in enumerate(_by_layer(run_data.records, claim), start=1)
     ]
     data = pd.DataFrame(rows, columns=["model", "dataset", "percentile", "layer", "value"])
     return PaperFigure("figure13", data.sort_values(list(data.columns[:-1]), ignore_index=True))

@@ -1,0 +1,117 @@
+"""Tables for people as parts: models first, then explainers against metrics, a grid for each kind of metric."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from faithbench.records.results import FAITHFULNESS, TRUTH, higher_is_better, kind_order, labels
+from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
+from faithbench.tables.wording import places_of
+
+HEADINGS = {
+    TRUTH: "ground truth: is what is known to decide found?",
+    FAITHFULNESS: "faithfulness: does the model use what the explanation names?",
+    "plausibility": "plausibility: agreement with people, not faithfulness",
+    "simplicity": "simplicity: how short the explanation is",
+}
+
+
+def document(frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str], signature: str) -> list[Part]:
+    """A frame of `tables.table` for people, with the models, sentences that go below, and the signature."""
+    parts: list[Part] = []
+    names, data_names = labels("model", frame["model"]), labels("dataset", frame["dataset"])
+    if not models.empty:
+        parts.append(_models(models.dropna(axis=1, how="all")))
+    for (dataset, model), states in frame.groupby(["dataset", "model"], sort=False):
+        for (data, weights), group in states.groupby(["dataset_fingerprint", "model_fingerprint"], sort=False):
+            ofm = f" (weights {weights})" if states["model_fingerprint"].nunique() > 1 else ""
+            ofd = f" (content {data})" if states["dataset_fingerprint"].nunique() > 1 else ""
+            rest = f"{ofm} on {data_names[str(dataset)]}{ofd}"
+            if "seeds" in frame:
+                rest += f", {_counted(group['seeds'].max(), 'training')}"
+            for target, share in group.groupby("target") if "target" in frame else [("", group)]:
+                where = f", class explained: {target}" if "target" in frame else ""
+                parts += [Title(names[str(model)], f"{rest}{where}"), *_grids(share)]
+    return [*parts, *map(Note, notes), *map(Note, _legend(frame)), Signature(signature)]
+
+
+def _models(frame: pd.DataFrame) -> Grid:
+    """What is known of the models; columns of numbers stand to the right."""
+    numeric = set(frame.select_dtypes("number"))
+    columns = tuple(Column(str(name), right=name in numeric) for name in frame)
+    return Grid(columns, tuple(tuple(map(_plain, row)) for row in frame.itertuples(index=False, name=None)), keys=2)
+
+
+def _plain(value: Any) -> Cell:
+    if isinstance(value, str):
+        return Words(value)
+    return EMPTY if value is None or value is pd.NA else Number(value)
+
+
+def _grids(group: pd.DataFrame) -> list[Part]:
+    """A grid for each kind of metric, with its heading, and the number of texts."""
+    kinds = sorted(set(group["kind"]), key=kind_order)
+    texts = int((group["n"] + group["undefined"] + group["failed"]).max())
+    grids = [(Heading(HEADINGS.get(name, name)), _grid(group[group["kind"] == name], texts)) for name in kinds]
+    return [*(part for pair in grids for part in pair), Note(f"{_counted(texts, 'text')}.")]
+
+
+def _grid(group: pd.DataFrame, texts: int) -> Grid:
+    """Explainers down, metrics across; cells that were measured on fewer texts than others say so."""
+    explainers, metrics = labels("explainer", group["explainer"]), labels("metric", group["metric"])
+    columns: dict[str, dict[str, Cell]] = {}
+    for metric, column in group.groupby("metric"):
+        places = places_of(column["high"] - column["low"])
+        several = bool((column["n"] > 0).sum() > 1)
+        columns[metrics[str(metric)]] = {
+            explainers[str(row.explainer)]: _cell(row, places, several, texts) for row in column.itertuples()
+        }
+    rows = tuple(
+        (Words(name), *(column.get(name, EMPTY) for _, column in sorted(columns.items())))
+        for name in sorted(explainers.values())
+    )
+    return Grid((Column("explainer"), *map(Column, sorted(columns))), rows)
+
+
+def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
+    """A mean with its interval, bold if tied with the best; on how many texts if fewer than others, what is missing."""
+    asked = row.n + row.undefined + row.failed
+    remarks = [f"{count} {what}" for count, what in ((row.failed, "failed"), (row.undefined, "undefined")) if count]
+    remarks = [f"of {asked:,} texts"] * (asked < texts) + remarks
+    if not row.n:
+        return Words("", remarks=tuple(remarks))
+    return Number(
+        row.mean,
+        places,
+        row.low,
+        row.high,
+        deviation=getattr(row, "seed_deviation", math.nan),
+        bold=several and row.tied_with_best is not pd.NA and bool(row.tied_with_best),
+        remarks=tuple(remarks),
+    )
+
+
+def _legend(frame: pd.DataFrame) -> list[str]:
+    """What the cells mean, and which way each metric goes."""
+    ways: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+    for metric, name in labels("metric", sorted(set(frame["metric"]))).items():
+        ways[higher_is_better(metric)].append(name)
+    words = {True: "Higher is better", False: "Lower is better", None: "No better or worse"}
+    lines = [
+        "Means over texts with 95 % bootstrap intervals: ± half the width, or (low, high) where one is lopsided. Bold: "
+        "the best of a column, and those of which paired tests on the texts that both have (Holm-corrected, 5 %) do "
+        "not show that they differ.",
+        " ".join(f"{words[way]}: {', '.join(names)}." for way, names in ways.items() if names),
+    ]
+    if "seeds" in frame:
+        lines.append(
+            "Models that differ in their seed alone are put together: means over trainings. The interval is over "
+            "texts; seeds ± is the standard deviation of the trainings' means."
+        )
+    return lines
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")

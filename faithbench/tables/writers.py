@@ -1,0 +1,26 @@
+"""The writers of tables for people, by format: each shows the same parts. Another one is a file and a line here."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from faithbench.errors import UserError
+from faithbench.tables.latex import latex
+from faithbench.tables.markdown import markdown
+from faithbench.tables.parts import Part
+from faithbench.tables.terminal import terminal
+
+WRITERS: Mapping[str, Callable[[Iterable[Part]], str]] = {
+    "markdown": markdown,
+    "latex": latex,
+    "terminal": terminal,
+}
+FORMATS = (*WRITERS, "csv")  # which is not for people: tidy numbers, of the frame itself
+
+
+def check_format(format: str) -> None:
+    """Tables can be written so.
+
+    Raises:
+        UserError: another format.
+    """
+    if format not in FORMATS:
+        raise UserError(f"format {format!r} is not known; use {' or '.join(FORMATS)}.")
