@@ -81,10 +81,11 @@ class Operator:
     def log_chances(
         self, text: Text, keep: Bool[np.ndarray, "variants tokens"]
     ) -> Asking[Float[np.ndarray, "variants classes"]]:
-        """Their natural logarithms, finite however small the probabilities."""
+        """Their natural logarithms, finite however small the probabilities; NaN where a model's logits are."""
         logits = (yield from self.logits(text, keep)).astype(np.float64)
-        logs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
-        mean: Float[np.ndarray, "variants classes"] = np.logaddexp.reduce(logs, axis=1) - math.log(logs.shape[1])
+        with np.errstate(invalid="ignore"):
+            logs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+            mean: Float[np.ndarray, "variants classes"] = np.logaddexp.reduce(logs, axis=1) - math.log(logs.shape[1])
         return mean
 
 
