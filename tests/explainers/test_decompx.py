@@ -314,7 +314,7 @@ def test_attention_implementations_make_no_difference():
 def test_contract_holds(kind, b, contrastive):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     component = DecompX(contrastive=contrastive)
-    check_explainer(component, classifier, random_texts(classifier))
+    check_explainer(component, classifier, random_texts(classifier, (5, 1, 3)))
 
 
 def test_a_model_that_is_not_of_hugging_face_is_refused():

@@ -243,10 +243,10 @@ def test_baseline_of_padding_does_not_shift_positions():
 @pytest.mark.parametrize(
     ("build", "complaint"),
     [
-        (lambda: IntegratedGradients(0), "n_steps=0 is not allowed; it must be from 1 to 1,000"),
+        (lambda: IntegratedGradients(0), "n_steps=0 is not allowed; it must be a whole number from 1 to 1,000"),
         (lambda: IntegratedGradients(1001), "n_steps=1001 is not allowed"),
         (lambda: IntegratedGradients(baseline="zero"), "baseline='zero' is not allowed; use mask or pad"),
-        (lambda: SIG(-1), "n_steps=-1 is not allowed; it must be from 0 to 1,000"),
+        (lambda: SIG(-1), "n_steps=-1 is not allowed; it must be a whole number from 0 to 1,000"),
         (lambda: SIG(baseline="zero"), "baseline='zero' is not allowed; use mask or pad"),
         (lambda: SIG(50, aggregation="mean"), "aggregation='mean' is not allowed; use sum or l2"),
         (lambda: SIG(aggregation="l2"), "aggregation='l2' needs n_steps"),

@@ -358,8 +358,8 @@ def test_scores_that_are_no_numbers_are_refused():
         (partial(Shap, "Exact(interactions=2)"), "shap's Exact: interactions cannot be given; faithbench sets it"),
         (partial(Shap, "Permutation(seed=3)"), "shap's Permutation: seed cannot be given; faithbench sets it"),
         (partial(Shap, "Exact", seed=-1), "seed=-1 is not allowed"),
-        (partial(LimePackage, num_samples=1), "num_samples=1 is not allowed; it must be from 2 to"),
-        (partial(LimePackage, num_features=0), "num_features=0 is not allowed; it must be from 1 to"),
+        (partial(LimePackage, num_samples=1), "num_samples=1 is not allowed; it must be a whole number from 2 to"),
+        (partial(LimePackage, num_features=0), "num_features=0 is not allowed; it must be a whole number from 1 to"),
         (partial(LimePackage, kernel_width=0.0), "kernel_width=0.0 is not allowed; it must be above 0"),
         (
             partial(LimePackage, feature_selection="best"),
@@ -409,7 +409,7 @@ def test_a_package_that_cannot_be_imported_is_named_with_the_reason(monkeypatch)
     ],
 )
 def test_identity_is_the_spec_with_the_methods_parameters_in_order(text, full, monkeypatch):
-    monkeypatch.setattr(spec.plugins, "get", lambda kind, name: SimpleNamespace(load=lambda: Captum))
+    monkeypatch.setattr(spec.finding, "get", lambda kind, name: SimpleNamespace(load=lambda: Captum))
     assert spec.build("explainer", text).full == full
     assert spec.build("explainer", full).object == spec.build("explainer", text).object
 

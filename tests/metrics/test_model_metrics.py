@@ -166,7 +166,7 @@ def test_all_percentiles_of_all_explainers_cost_one_look():
 def test_model_metrics_keep_the_contract(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     for metric in (Alignment(90), PositiveRate(), PositiveRate(0, "tale"), SpecialShare()):
-        assert check_metric(metric, classifier, random_texts(classifier)) is None
+        assert check_metric(metric, classifier, random_texts(classifier, (5, 1, 3))) is None
 
 
 def test_a_look_that_fails_leaves_no_hook(monkeypatch):

@@ -142,7 +142,7 @@ def test_the_operator_is_part_of_a_metrics_identity():
 @EVERY_METRIC
 def test_metrics_keep_their_contract_under_every_operator(metric, operator):
     classifier = tiny_classifier("roberta", 1.5, classes=3, dtype=torch.float64)
-    assert check_metric(metric(operator=operator), classifier, random_texts(classifier)) is None
+    assert check_metric(metric(operator=operator), classifier, random_texts(classifier, (5, 1, 3))) is None
 
 
 def test_metrics_and_explanations_of_a_text_share_their_rows():

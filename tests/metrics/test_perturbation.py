@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import LinearModel, answers, attribution, random_texts, text, tiny_classifier
+from builders import LinearModel, all_answers, answers, attribution, random_texts, text, tiny_classifier
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.decision_flip import DecisionFlip
 from faithbench_metrics.deletion import Deletion
@@ -207,8 +207,8 @@ def test_what_random_orders_come_to():
     }
     orders = all_orders(PLANTED_TEXT, 1)
     for metric, chance in expected.items():
-        values = [answers(PLANTED, metric(PLANTED_TEXT, order), batch_tokens=999).value for order in orders]
-        assert np.mean(values) == pytest.approx(chance, abs=1e-9)
+        found = all_answers(PLANTED, [metric(PLANTED_TEXT, order) for order in orders], batch_tokens=999)
+        assert np.mean([each.value for each in found]) == pytest.approx(chance, abs=1e-9)
 
 
 MIXED = LinearModel.binary([0.0, 0.3, -0.1, 0.5, -1.5, 2.0, 0.2])

@@ -369,7 +369,7 @@ def test_rows_are_drawn_in_their_order_and_the_same_for_a_seed():
 def test_a_first_phase_with_other_settings_is_made_anew(first, tmp_path, monkeypatch):
     model = f"bcos-minilm(start={first}, start_epochs=1)"
     begun(model, tmp_path)
-    monkeypatch.setattr("test_setups.SHORT", faithbench.Training(epochs=1, lr=1e-3, limit=32))
+    monkeypatch.setitem(globals(), "SHORT", faithbench.Training(epochs=1, lr=1e-3, limit=32))
     told = begun(model, tmp_path).about["start"]
     assert (told["training"]["limit"], told["texts"]["train"], told["steps"]) == (32, 32, 2)
     assert begun(model, tmp_path).about["start"] == told
