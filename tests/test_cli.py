@@ -331,6 +331,7 @@ def test_a_hub_that_cannot_be_reached_is_said_with_the_way_around_it(options, wo
     assert list(tmp_path.rglob("records")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["script", "module"])
 def test_the_installed_command_ends_with_status_2_and_one_sentence(way, tmp_path):
     """`faithbench`, and `python -m faithbench`."""
@@ -437,6 +438,7 @@ def test_a_component_that_asks_nonsense_fails_its_own_cells_only(kind, tmp_path,
     assert (frame["n"]["random(seed=0)"], frame["failed"]["faulty"]) == (4, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "said"), [("no_such_module:Lamp", True), ("acme_faults:Sized", False)])
 def test_a_run_of_everything_leaves_out_what_cannot_run_unnamed(target, said, tmp_path, capsys, monkeypatch):
     """What is broken is named; what has to be told something first is not expected to run."""
@@ -463,6 +465,7 @@ def test_the_list_shows_whole_names(capsys):
     assert "comprehensiveness" in call(capsys, "list", "metric").out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [["--help"], ["list"], ["run", "--help"], ["run", "--plan", "none.toml"]])
 def test_what_needs_no_model_imports_no_torch(args):
     done = subprocess.run([sys.executable, "-c", IMPORTS, *args], capture_output=True, text=True, check=False)

@@ -48,6 +48,7 @@ def pieces(classifier: HuggingFaceClassifier) -> Text:
     return one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["mask", "pad"])
 @MODELS
 def test_windows_are_replaced_one_at_a_time_and_tokens_get_the_mean_of_theirs(kind, b, baseline):
@@ -77,6 +78,7 @@ def test_padding_inside_a_roberta_text_would_shift_positions_if_it_were_left_to_
     assert classifier.logits([ids])[0, 1] == pytest.approx(slow_logit(classifier, ids, 1), abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [1, 2, 3, 8])
 @MODELS
 def test_captum_slides_the_same_windows(kind, b, window):
@@ -121,6 +123,7 @@ def test_what_is_left_out_is_replaced_by_the_baseline(explainer, baseline):
         np.testing.assert_allclose(answers(model, chosen(one, 2)).scores, expected, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("explainer", OF_LOGITS, ids=NAMES)
 @MODELS
 def test_contrastive_is_the_difference_from_the_runner_up(kind, b, explainer):

@@ -37,6 +37,7 @@ def some_keep(one, seed=0):
     return keep | one.special
 
 
+@pytest.mark.slow
 @EVERY_OPERATOR
 @pytest.mark.parametrize("b", [None, 1.5])
 @pytest.mark.parametrize("kind", KINDS)
@@ -138,6 +139,7 @@ def test_the_operator_is_part_of_a_metrics_identity():
     assert spec.build("metric", "deletion(operator=delete)").short == "deletion(operator=delete)"
 
 
+@pytest.mark.slow
 @EVERY_OPERATOR
 @EVERY_METRIC
 def test_metrics_keep_their_contract_under_every_operator(metric, operator):

@@ -57,6 +57,7 @@ def slow_steps(chance, ranked):
     return 100 * sum(steps) / len(steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_curves_agree_with_slow_versions(operator):
     classifier = tiny_classifier("bert", classes=3, dtype=torch.float64)
@@ -86,6 +87,7 @@ def test_decision_flip_agrees_with_a_slow_version(operator, seed):
         assert (found.value, found.parts) == (pytest.approx(expected), (flips,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_correlations_agree_with_scipy(operator):
     classifier = tiny_classifier("bert", classes=3, dtype=torch.float64)
@@ -191,6 +193,7 @@ def test_what_perfect_and_wrong_scores_come_to():
         assert answers(PLANTED, metric()(PLANTED_TEXT, planted(5))).value == pytest.approx(worst, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_what_random_orders_come_to():
     """Over all 720 orders; the planted word is among the first k of 6 in k/6 of them."""
     there, gone = SIGMOID[4], SIGMOID[-4]

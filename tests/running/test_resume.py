@@ -133,6 +133,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_runs_killed_at_ten_moments_end_with_the_records_of_an_undisturbed_run(tmp_path):
     grid = {
@@ -197,6 +198,7 @@ def test_other_parameters_are_another_result(tmp_path):
     assert set(records(tmp_path)["explainer"]) == {"random(seed=0)", "random(seed=1)"}
 
 
+@pytest.mark.slow
 def test_a_larger_limit_contains_the_texts_of_a_smaller(tmp_path):
     faithbench.run(plan(limit=5), tmp_path / "run", device="cpu")
     before = records(tmp_path / "run")
@@ -219,6 +221,7 @@ def other_weights(folder: Path) -> None:
     network.save_pretrained(folder)
 
 
+@pytest.mark.slow
 def test_other_weights_in_the_same_folder_are_another_model(tmp_path):
     model = tmp_path / "model"
     shutil.copytree(checkpoint(), model)
@@ -233,6 +236,7 @@ def test_other_weights_in_the_same_folder_are_another_model(tmp_path):
     assert_same(after[old].reset_index(drop=True), before)
 
 
+@pytest.mark.slow
 def test_the_table_of_a_run_with_two_states_of_a_model_shows_both(tmp_path):
     model = tmp_path / "model"
     shutil.copytree(checkpoint(), model)
