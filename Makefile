@@ -1,19 +1,24 @@
 # make demo   environment, install, and the main job on the embedded default
-# make test   environment, install, and all tests
+# make test   environment, install, and all tests, with a floor under what they cover
+# make quick  the tests that are fast, of every room: about a minute
 # make lint   what has to pass besides
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PARALLEL := -n 2 --dist loadfile
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-lowest lint clean
+.PHONY: demo test quick test-lowest lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/faithbench run
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL) --cov
+
+quick: $(VENV)/.installed-test
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 # with the oldest versions that are allowed, in an environment of its own
 test-lowest:
@@ -43,4 +48,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest dist build runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lowest dist build runs .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

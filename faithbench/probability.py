@@ -22,7 +22,7 @@ def probabilities(
 def log_probabilities(
     logits: Float[np.ndarray, "*rows outputs"], link: Link = "softmax"
 ) -> Float[np.ndarray, "*rows outputs"]:
-    """Their natural logarithms, finite however small they are.
+    """Their natural logarithms, finite however small they are; NaN where logits are.
 
     Raises:
         ValueError: values have none.
@@ -32,5 +32,6 @@ def log_probabilities(
     logits = logits.astype(np.float64)
     if link == "sigmoid":
         return -np.logaddexp(0, -logits)
-    found: Float[np.ndarray, "*rows outputs"] = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        found: Float[np.ndarray, "*rows outputs"] = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     return found

@@ -48,8 +48,8 @@ def expected_reciprocal_rank(scores: Float[np.ndarray, "n"], relevant: Bool[np.n
 
 
 def spearman(one: Float[np.ndarray, "n"], other: Float[np.ndarray, "n"]) -> float:
-    """Spearman's rank correlation, equal values at their mean rank; NaN if either is constant."""
-    if np.isnan(one).any() or np.isnan(other).any():
+    """Spearman's rank correlation, equal values at their mean rank; NaN if either is constant or empty."""
+    if not len(one) or np.isnan(one).any() or np.isnan(other).any():
         return math.nan
     a, b = (ranks - ranks.mean() for ranks in (mean_ranks(one), mean_ranks(other)))
     norm = math.sqrt((a @ a) * (b @ b))

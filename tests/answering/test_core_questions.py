@@ -52,6 +52,7 @@ def random_keep(one: Text, rows: int = 4) -> np.ndarray:
     return keep
 
 
+@pytest.mark.slow
 @MODELS
 def test_hidden_tokens_are_seen_by_none_and_keep_their_places(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
@@ -127,6 +128,7 @@ def test_what_cannot_be_read_is_refused_where_it_is_asked(fill):
         Logits(t, keep, fill)
 
 
+@pytest.mark.slow
 @MODELS
 def test_logits_at_embeddings_are_those_of_the_slow_model(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)

@@ -65,6 +65,7 @@ def random_points(classifier: HuggingFaceClassifier, lengths: Sequence[int]) -> 
     return found
 
 
+@pytest.mark.slow
 @MODELS
 @pytest.mark.parametrize("under", ["", FROZEN], ids=["plain", "frozen"])
 def test_gradients_at_points_are_those_of_the_slow_model_alone_and_padded(kind, b, under):

@@ -407,6 +407,7 @@ def test_padding_gets_exactly_nothing(kind, b):
     assert (gradient[0, : len(padded)] != 0).any(-1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("b", [None, 1.5, 2.5])
 @EVERY_KIND
 def test_a_text_has_the_same_scores_whatever_its_batch(kind, b):

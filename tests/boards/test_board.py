@@ -213,6 +213,7 @@ def test_an_older_manifest_is_filled_in_from_what_was_measured(board: Path, caps
     assert problems(capsys, board) == [f"{board}: metric evidence of plan.toml is measured on none of its data sets"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("older", [False, True])
 def test_only_what_fits_the_data_is_missed(older: bool, tmp_path: Path, capsys):
     """Documents are judged by the model's own backbone and only for metrics of segments; rationales are not planted."""
@@ -306,6 +307,7 @@ def test_a_component_that_is_not_installed_is_named(name: str, reason: str, boar
     assert any(line.startswith(start) for line in problems(capsys, board))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["dataset", "model"])
 def test_weights_and_data_that_the_manifest_does_not_name_are_found(what: str, board: Path, capsys):
     change(board, lambda frame: frame.assign(**{f"{what}_fingerprint": "forged"}))
@@ -317,6 +319,7 @@ def test_weights_and_data_that_the_manifest_does_not_name_are_found(what: str, b
     assert any("manifest.json does not name it" in line for line in problems(capsys, board))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "changes", "told"),
     [
@@ -469,6 +472,7 @@ def test_without_any_board_there_is_nothing_to_do(command: str, tmp_path: Path, 
     assert_refused(call(capsys, "board", command), "no board below", str(tmp_path / "leaderboards"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LEADERBOARDS.is_dir(), reason="the leaderboards are not beside the tests")
 def test_the_boards_of_this_repository_are_as_their_records_say(tmp_path: Path, monkeypatch, capsys):
     use_cache(monkeypatch, tmp_path)

@@ -46,6 +46,7 @@ def assert_known(command: str) -> None:
     assert {word for word in words if word.startswith("-")} <= options, command
 
 
+@pytest.mark.slow
 def test_every_command_is_one_of_the_command_line():
     assert len(commands()) >= 4
     for command in commands():

@@ -33,6 +33,7 @@ def run(tmp_path: Path) -> Path:
     return run_of(tmp_path / "run", records)
 
 
+@pytest.mark.slow
 def test_the_evidence_is_that_of_other_libraries(run: Path):
     found = faithbench.comparison("occlusion", "saliency", [run], test="wilcoxon").table().set_index("metric")
     gaps = BETTER - BASE
@@ -113,6 +114,7 @@ def test_names_are_those_of_the_table_or_unique_beginnings(run: Path, tmp_path: 
     assert faithbench.comparison("saliency", "occlusion(", [run, more]).a == "saliency"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("a", "b", "options", "message"),
     [

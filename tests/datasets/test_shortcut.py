@@ -200,6 +200,7 @@ def run(out: Path, dataset: str, **options) -> tuple[dict, str]:
     return entry, console.file.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_model_trained_on_the_shortcut_relies_on_it(tmp_path, monkeypatch):
     entry, words = run(tmp_path / "run", f"shortcut(dataset='{BASE}')")
     assert entry["checks"][WITH] >= 90

@@ -107,6 +107,7 @@ def test_documents_are_built_once_and_the_bcos_model_of_the_backbone_reads_the_s
     )
 
 
+@pytest.mark.slow
 def test_documents_of_a_judge_that_was_trained_anew_are_built_anew(models, widths, tmp_path):
     run(tmp_path / "run")
     (path,) = models.glob("derived/*/test.json")

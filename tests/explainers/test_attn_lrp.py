@@ -77,6 +77,7 @@ class LxtTransformer(SlowTransformer):
         return self.functions.layer_norm_grad_fn.apply(states, gain, bias, 1e-12, EPS)
 
 
+@pytest.mark.slow
 @MODELS
 def test_relevances_are_those_of_the_authors_package(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)

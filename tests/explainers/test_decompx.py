@@ -125,6 +125,7 @@ def own_logits(classifier: HuggingFaceClassifier, one: Text) -> np.ndarray:
         return classifier.model(input_ids=torch.from_numpy(one.ids)[None]).logits[0].double().numpy()
 
 
+@pytest.mark.slow
 @ALL_KINDS
 @pytest.mark.parametrize("b", [None, 1.5])
 @PRECISIONS
@@ -157,6 +158,7 @@ def test_activations_are_lines_through_the_origin(activation):
     np.testing.assert_allclose(table(classifier, one), expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 @ALL_KINDS
 @pytest.mark.parametrize(("b", "qkv"), [(1.0, False), (1.5, False), (1.5, True), (2.5, False)])
 def test_bcos_models_have_their_own_explanation(kind, b, qkv):
@@ -170,6 +172,7 @@ def test_bcos_models_have_their_own_explanation(kind, b, qkv):
             assert abs(found.notes["completeness_gap"]) < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("b", [None, 1.5])
 @SPLITS
 def test_chunks_change_nothing(b, bias_split):
@@ -311,11 +314,12 @@ def test_attention_implementations_make_no_difference():
     np.testing.assert_array_equal(table(classifier, one), found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "b", "contrastive"), MODELS)
 def test_contract_holds(kind, b, contrastive):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     component = DecompX(contrastive=contrastive)
-    check_explainer(component, classifier, random_texts(classifier))
+    check_explainer(component, classifier, random_texts(classifier, (5, 1, 3)))
 
 
 def test_a_model_that_is_not_of_hugging_face_is_refused():

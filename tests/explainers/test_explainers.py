@@ -26,6 +26,7 @@ from slow_transformer import (
 from torch import Tensor
 
 
+@pytest.mark.slow
 @MODELS
 @PRECISIONS
 def test_slow_transformer_is_the_model(kind, b, dtype):
@@ -86,6 +87,7 @@ def test_attention_refuses_a_variant_by_name_and_value():
         Attention("grad")
 
 
+@pytest.mark.slow
 @MODELS
 @PRECISIONS
 def test_saliency_is_the_l1_norm_of_the_gradient(kind, b, dtype):
@@ -133,6 +135,7 @@ def test_occlusion_is_the_fall_of_the_logit_one_masked_text_at_a_time(kind, b, d
         assert np.abs(found - expected).max() <= TOLERANCE[dtype] * np.abs(full)
 
 
+@pytest.mark.slow
 @PRECISIONS
 @pytest.mark.parametrize("b", [1.0, 1.25, 1.5, 2.0])
 @pytest.mark.parametrize("kind", KINDS)

@@ -111,6 +111,7 @@ def test_quadrature_of_two_steps_has_the_nodes_of_the_textbook():
     np.testing.assert_allclose(weights, [0.5, 0.5], rtol=1e-14)
 
 
+@pytest.mark.slow
 @MODELS
 @BASELINES
 def test_integrated_gradients_are_captums(kind, b, baseline):
@@ -125,6 +126,7 @@ def test_integrated_gradients_are_captums(kind, b, baseline):
         assert found.notes["completeness_gap"] == pytest.approx(there - start - expected.sum(), abs=1e-10)
 
 
+@pytest.mark.slow
 @MODELS
 def test_integrated_gradients_are_captums_in_float32(kind, b):
     classifier = tiny_classifier(kind, b, classes=3)
@@ -133,6 +135,7 @@ def test_integrated_gradients_are_captums_in_float32(kind, b):
         assert_close(answers(classifier, IntegratedGradients()(one, target)).scores, expected, 1e-5)
 
 
+@pytest.mark.slow
 @SMOOTH
 @BASELINES
 def test_integrated_gradients_of_a_conventional_model_sum_to_the_difference(kind, baseline):
@@ -154,6 +157,7 @@ def test_integrated_gradients_ask_for_all_points_at_once():
     assert sorted(type(question).__name__ for question in questions) == ["Embeddings", "Gradients", "Logits"]
 
 
+@pytest.mark.slow
 @MODELS
 @BASELINES
 def test_sequential_steps_are_captums_on_one_token_at_a_time(kind, b, baseline):
@@ -170,6 +174,7 @@ def test_sequential_steps_are_captums_on_one_token_at_a_time(kind, b, baseline):
         assert norms.notes["completeness_gap"] == sums.notes["completeness_gap"]
 
 
+@pytest.mark.slow
 @MODELS
 @BASELINES
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)], ids=str)
@@ -181,6 +186,7 @@ def test_exact_sequential_scores_leave_one_embedding_out(kind, b, baseline, dtyp
         assert np.abs(expected[[0, -1]]).min() > 0  # special tokens have scores
 
 
+@pytest.mark.slow
 @SMOOTH
 @pytest.mark.parametrize(("b", "steps", "tolerance"), [(None, 50, 1e-9), (1.0, 50, 1e-9), (1.5, 200, 1e-3)])
 def test_steps_come_to_the_exact_sequential_scores(kind, b, steps, tolerance):
@@ -243,10 +249,10 @@ def test_baseline_of_padding_does_not_shift_positions():
 @pytest.mark.parametrize(
     ("build", "complaint"),
     [
-        (lambda: IntegratedGradients(0), "n_steps=0 is not allowed; it must be from 1 to 1,000"),
+        (lambda: IntegratedGradients(0), "n_steps=0 is not allowed; it must be a whole number from 1 to 1,000"),
         (lambda: IntegratedGradients(1001), "n_steps=1001 is not allowed"),
         (lambda: IntegratedGradients(baseline="zero"), "baseline='zero' is not allowed; use mask or pad"),
-        (lambda: SIG(-1), "n_steps=-1 is not allowed; it must be from 0 to 1,000"),
+        (lambda: SIG(-1), "n_steps=-1 is not allowed; it must be a whole number from 0 to 1,000"),
         (lambda: SIG(baseline="zero"), "baseline='zero' is not allowed; use mask or pad"),
         (lambda: SIG(50, aggregation="mean"), "aggregation='mean' is not allowed; use sum or l2"),
         (lambda: SIG(aggregation="l2"), "aggregation='l2' needs n_steps"),
@@ -260,6 +266,7 @@ def test_parameters_are_refused_by_name_and_value(build, complaint):
 CONTRASTIVE = [InputXGradient, Bcos, IntegratedGradients, SIG]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "b"), [("bert", None), ("distilbert", 1.5)])
 @pytest.mark.parametrize("explainer", CONTRASTIVE, ids=lambda explainer: explainer.__name__)
 def test_contrast_is_the_difference_between_target_and_best_other_class(explainer, kind, b):

@@ -76,6 +76,7 @@ def lime_coefficients(
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_features", [3, 6, 7, 50])
 @pytest.mark.parametrize("selection", SELECTIONS)
 def test_the_lime_package_finds_the_same_coefficients(selection, num_features):
@@ -93,6 +94,7 @@ def test_the_lime_package_finds_the_same_coefficients(selection, num_features):
         assert (scores[one.special] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [5.0, 25.0, 100.0])
 @pytest.mark.parametrize(
     ("selection", "num_features"),
@@ -108,6 +110,7 @@ def test_the_lime_package_agrees_on_any_values_and_kernel_width(selection, num_f
         np.testing.assert_allclose(explainer.coefficients(masks, p[:, 1]), expected, rtol=0, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_lime_packages_own_sampling_comes_to_the_same_within_noise():
     lime_text = pytest.importorskip("lime.lime_text")
     classifier = tiny_classifier("bert", dtype=torch.float64)

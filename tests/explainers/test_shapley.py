@@ -91,6 +91,7 @@ def numbered(n: int, name: str = "text") -> Text:
     return text(range(1, n + 3), name=name)
 
 
+@pytest.mark.slow
 @MODELS
 def test_kernel_shap_of_all_coalitions_is_exact(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
@@ -102,6 +103,7 @@ def test_kernel_shap_of_all_coalitions_is_exact(kind, b):
             assert found.scores[one.special].tolist() == [0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 @MODELS
 def test_shap_sampl_is_within_its_standard_errors_and_efficient(kind, b, protocol):
@@ -120,6 +122,7 @@ def test_shap_sampl_is_within_its_standard_errors_and_efficient(kind, b, protoco
             assert (errors[one.special] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("antithetic", [False, True])
 def test_standard_errors_are_honest_and_the_mean_over_seeds_is_exact(antithetic):
     classifier = tiny_classifier("bert", dtype=torch.float64)
@@ -137,6 +140,7 @@ def test_standard_errors_are_honest_and_the_mean_over_seeds_is_exact(antithetic)
     np.testing.assert_allclose(np.sqrt((errors**2).mean(axis=0)), scores.std(axis=0, ddof=1), rtol=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("antithetic", [False, True])
 def test_captum_walking_the_same_permutations_gives_the_same_mean_and_standard_errors(antithetic, monkeypatch):
     classifier = tiny_classifier("roberta", 1.5, dtype=torch.float64)
@@ -155,6 +159,7 @@ def test_captum_walking_the_same_permutations_gives_the_same_mean_and_standard_e
         np.testing.assert_allclose(found.standard_errors[one.content], errors, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_captum_on_all_orders_and_on_many_agrees():
     classifier = tiny_classifier("distilbert", dtype=torch.float64)
     (one,) = random_texts(classifier, (5,), seed=1)
@@ -172,6 +177,7 @@ def test_captum_on_all_orders_and_on_many_agrees():
     np.testing.assert_allclose(kernel, regressed, rtol=0, atol=0.05 * np.abs(kernel).max())
 
 
+@pytest.mark.slow
 def test_the_shap_packages_exact_explainer_agrees():
     shap = pytest.importorskip("shap")
     classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
@@ -270,6 +276,7 @@ def test_the_result_is_the_same_whatever_the_batch(explainer):
             np.testing.assert_allclose(found[one.id].scores, alone, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3, 40])
 @pytest.mark.parametrize(
     "explainer",
@@ -303,6 +310,7 @@ def shapley_kernel(n: int) -> dict[bytes, float]:
     return {coalition: weight / sum(kernel.values()) for coalition, weight in kernel.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_samples", [10, 50])
 @pytest.mark.parametrize("paired", [True, False])
 def test_weights_of_coalitions_are_the_shapley_kernel_in_expectation(paired, n_samples):

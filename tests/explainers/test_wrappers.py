@@ -139,6 +139,7 @@ class Watched:
         return self.inner.logits(rows)
 
 
+@pytest.mark.slow
 @MODELS
 @pytest.mark.parametrize(("theirs", "ours", "bound"), SAME, ids=lambda value: getattr(value, "method", ""))
 def test_captum_gives_what_our_own_explainer_gives(kind, b, theirs, ours, bound):
@@ -165,6 +166,7 @@ def test_parameters_reach_captums_constructor_and_its_method():
     assert largest(slope - answers(classifier, IntegratedGradients(n_steps=1)(one, 1)).scores) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("described", "bound"),
     [
@@ -221,6 +223,7 @@ def test_captums_lime_counts_tokens_and_not_their_ids():
     assert largest(found) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selection", ["none", "auto", "forward_selection", "highest_weights", "lasso_path"])
 def test_lime_package_is_the_ridge_regression_of_what_the_model_was_asked(selection):
     explained = explainer("lime num_samples=300", feature_selection=selection, num_features=3, kernel_width=10.0)
@@ -251,6 +254,7 @@ def test_lime_package_agrees_with_our_lime_on_other_masks():
     assert 0 < largest(theirs - ours) < 0.05 * largest(ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("described", SEEDED)
 def test_scores_depend_on_no_global_generator_and_leave_all_as_they_were(described):
     classifier, (one, _, other) = tiny()
@@ -270,6 +274,7 @@ def over_embeddings(described):
     return "GradientShap" in described or "IntegratedGradients" in described
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("described", [*SEEDED, *FIXED])
 def test_wrapped_explainers_keep_the_contract(described):
     classifier, texts = tiny((4, 1))

@@ -132,6 +132,7 @@ def bcos(folder: Path, rows: list[dict]) -> Path:
     return folder / "a.json"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "write", [plain, bare, content, eraser, thermostat, thermostat_parquet, bcos], ids=lambda write: write.__name__
 )
@@ -202,6 +203,7 @@ def test_importing_twice_changes_nothing_and_other_scores_are_another_explainer(
     assert set(json.loads((folder / "manifest.json").read_text())["imported"]) == names
 
 
+@pytest.mark.slow
 def test_an_import_leaves_what_the_run_had(original, tmp_path):
     run(tmp_path / "run", "random", metrics=("entropy",))
     found = faithbench.import_attributions(

@@ -62,6 +62,7 @@ def random_scores(text: Text, seed: int = 0, target: int = 1) -> Attribution:
     return attribution(text, np.random.default_rng(seed).integers(-2, 3, len(text)), target)
 
 
+@pytest.mark.slow
 @PROTOCOLS
 @pytest.mark.parametrize("b", [None, 1.5])
 @pytest.mark.parametrize("kind", KINDS)

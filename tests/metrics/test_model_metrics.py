@@ -80,6 +80,7 @@ def aligned(classifier, one, percentile):
     return answers(classifier, Alignment(percentile)(one, attribution(one, np.zeros(len(one)))))
 
 
+@pytest.mark.slow
 @MODELS
 def test_alignment_is_a_percentile_of_cosines_by_hand(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
@@ -91,6 +92,7 @@ def test_alignment_is_a_percentile_of_cosines_by_hand(kind, b):
         assert expected[0] != pytest.approx(expected[1], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_projections_count_where_they_are_bcos(kind):
     network = convert(tiny_network(kind), 1.5, qkv=True)
@@ -162,11 +164,12 @@ def test_all_percentiles_of_all_explainers_cost_one_look():
     assert found[10, 0].value.value < found[50, 0].value.value < found[90, 0].value.value
 
 
+@pytest.mark.slow
 @MODELS
 def test_model_metrics_keep_the_contract(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     for metric in (Alignment(90), PositiveRate(), PositiveRate(0, "tale"), SpecialShare()):
-        assert check_metric(metric, classifier, random_texts(classifier)) is None
+        assert check_metric(metric, classifier, random_texts(classifier, (5, 1, 3))) is None
 
 
 def test_a_look_that_fails_leaves_no_hook(monkeypatch):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import LinearModel, answers, attribution, random_texts, text, tiny_classifier
+from builders import LinearModel, all_answers, answers, attribution, random_texts, text, tiny_classifier
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.deletion import Deletion
 from faithbench_metrics.insertion import Insertion
@@ -35,9 +35,10 @@ WORST = attribution(ONE, [9, *(-weight for weight in WEIGHTS), 9], 1)
 
 
 def values(metric, orders, model=MODEL, one=ONE):
-    return [answers(model, metric(one, order)).value for order in orders]
+    return [found.value for found in all_answers(model, [metric(one, order) for order in orders], 9999)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*DELETION_METRICS, "loo_correlation"])
 def test_on_a_linear_model_the_best_order_of_all_is_100_and_chance_is_0(name):
     metric, inner = Normalised(name, randoms=500), spec.build("metric", name).object
@@ -54,17 +55,20 @@ def test_on_a_linear_model_the_best_order_of_all_is_100_and_chance_is_0(name):
     assert wrong.value < 0
 
 
+@pytest.mark.slow
 def test_random_orders_are_0_on_average():
     """Over all orders the mean of the metric is the floor, up to the error of the random orders."""
-    found = [answers(MODEL, Normalised("deletion", randoms=400)(ONE, order), 9999) for order in all_orders(ONE, 1)[::7]]
+    metric = Normalised("deletion", randoms=400)
+    found = all_answers(MODEL, [metric(ONE, order) for order in all_orders(ONE, 1)[::17]], 9999)
     assert len({each.weight for each in found}) == 1
-    every = values(Deletion(), all_orders(ONE, 1)[::7])
+    every = values(Deletion(), all_orders(ONE, 1)[::17])
     floor, best = found[0].parts[1:]
     assert floor == pytest.approx(np.mean(values(Deletion(), all_orders(ONE, 1))), abs=1)
     assert [each.value for each in found] == pytest.approx([100 * (v - floor) / (best - floor) for v in every])
     assert np.mean([each.value for each in found]) == pytest.approx(0, abs=15)
 
 
+@pytest.mark.slow
 @EVERY
 def test_the_contract_holds(name):
     classifier = tiny_classifier("bert", 1.5, classes=3, dtype=torch.float64)
@@ -96,6 +100,7 @@ def slow_greedy(content, cost, width):
     return order
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [2, 6])
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_candidates_agree_with_slow_greedy_search(operator, width):
@@ -155,6 +160,7 @@ def test_narrow_search_keeps_within_its_rows_and_is_almost_as_good():
     assert areas[0] == pytest.approx(areas[1], abs=0.15 * (floor - areas[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("inner", "remove"), [("deletion", True), ("comprehensiveness(operator=delete)", True)])
 def test_best_is_no_worse_than_any_order_tried(inner, remove):
     classifier = tiny_classifier("bert", classes=3, dtype=torch.float64)

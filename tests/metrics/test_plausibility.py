@@ -60,6 +60,7 @@ def test_ties_count_by_the_mean_over_all_orders(seed):
     assert expected_reciprocal_rank(scores, relevant) == pytest.approx(mean, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "e"), [(1, 1), (5, 1), (5, 2), (9, 9), (40, 3)])
 def test_constant_scores_have_the_chance_level_of_random_ones(n, e):
     one, draws = marked(n, range(1, e + 1)), np.random.default_rng(0)

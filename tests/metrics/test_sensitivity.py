@@ -60,6 +60,7 @@ def noisy(noises: Tensor, given: Tensor | tuple[Tensor, ...]) -> Tensor:
     return (given[0] if isinstance(given, tuple) else given) + noises
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "b"), [("bert", None), ("bert", 1.5), ("distilbert", None), ("roberta", 2.0)])
 def test_sensitivity_agrees_with_captum(kind, b):
     classifier = tiny_classifier(kind, b, dtype=torch.float64)
@@ -120,6 +121,7 @@ def test_sensitivity_without_scores_is_undefined():
         assert math.isnan(answers(LinearModel.random(), Sensitivity()(one, attribution(one, scores))).value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cascade", [True, False])
 @pytest.mark.parametrize("absolute", [True, False])
 @pytest.mark.parametrize(("kind", "b"), [("bert", 1.5), ("distilbert", None), ("roberta", None)])
@@ -187,6 +189,7 @@ def test_randomisation_of_one_token_or_constant_scores_is_undefined():
     assert (found.weight, len(found.parts)) == (0, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [Sensitivity(2), Randomisation(), Randomisation(cascade=False)], ids=repr)
 @pytest.mark.parametrize(("kind", "b"), [("bert", 1.5), ("roberta", None)])
 def test_both_keep_the_contract_and_run_only_on_request(metric, kind, b):

@@ -72,6 +72,7 @@ def fail(classifier: Any, text: Text) -> None:
     raise KeyError("in the midst")
 
 
+@pytest.mark.slow
 @MODELS
 def test_questions_under_noise_are_those_at_the_noisy_embeddings(kind, b):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
@@ -122,6 +123,7 @@ def parts_of(classifier: HuggingFaceClassifier) -> list[list[str]]:
     return [[n for n in names if not any(n in part for part in inside)], *inside]
 
 
+@pytest.mark.slow
 @MODELS
 @pytest.mark.parametrize("cascade", [True, False])
 def test_random_weights_are_in_the_parts_named_and_answers_are_those_of_such_a_model(kind, b, cascade):
@@ -176,6 +178,7 @@ def test_a_part_draws_the_same_weights_alone_and_in_a_cascade():
     assert all(torch.equal(cascade[name], alone[name]) for name in parts_of(classifier)[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("b", [None, 1.5])
 def test_weights_that_come_to_lie_where_others_lay_are_not_taken_for_them(b):
     classifier = tiny_classifier("bert", b, dtype=torch.float64)

@@ -174,6 +174,7 @@ def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
             faithbench.paper_figure([layers, twice], "figure13")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_drawn_the_same_every_time(run: Path, tmp_path: Path, name: str):
     found = faithbench.paper_figure([run], name)
@@ -241,6 +242,7 @@ def test_mistakes_are_said_in_a_sentence(run: Path, tmp_path: Path, monkeypatch:
         found.plot(tmp_path / "map.svg")
 
 
+@pytest.mark.slow
 def test_the_command_draws(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     ended = call(capsys, "figure", run, "--like", "figure5", "--out", tmp_path / "f.svg")
     assert (ended.status, ended.out) == (0, "")

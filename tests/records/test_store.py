@@ -289,6 +289,7 @@ def test_temporary_files_of_a_killed_writer_are_ignored(tmp_path):
     assert store.manifest() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_kill_in_the_midst_of_writing_leaves_nothing_half_written(tmp_path):
     args = [sys.executable, "-c", WRITERS, str(tmp_path), json.dumps(attribution())]
@@ -314,6 +315,7 @@ def test_two_stores_write_to_one_folder(tmp_path):
     assert contents(tmp_path).set_index("unit")["value"]["both"] == 3
 
 
+@pytest.mark.slow
 def test_stores_that_compact_while_others_read_and_write_do_not_disturb_each_other(tmp_path):
     def work(name: str) -> None:
         try:
@@ -344,6 +346,7 @@ def test_small_files_are_replaced_whole(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attributions", "manifest.json", "records"]
 
 
+@pytest.mark.slow
 def test_workers_that_change_the_manifest_take_turns(tmp_path):
     script = (
         "import sys; from pathlib import Path; from faithbench.records.store import Store\n"

@@ -78,6 +78,7 @@ def test_a_model_in_memory_without_its_tokenizer_is_a_mistake():
         faithbench.attribute(tiny_network("bert"), TEXTS)
 
 
+@pytest.mark.slow
 def test_real_weights_convert_and_explain_themselves_exactly():
     folder = minilm()
     torch.manual_seed(0)

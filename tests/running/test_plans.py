@@ -99,6 +99,7 @@ def test_runs_of_a_board_share_a_folder_and_other_plans_have_their_own():
     assert run_folder(Path("x/paper/table2.toml")) == Path("runs/paper-table2")
 
 
+@pytest.mark.slow
 def test_all_plans_of_a_folder_are_run_into_one(tmp_path, monkeypatch, capsys):
     use_cache(monkeypatch, trained_cache())
     monkeypatch.chdir(tmp_path)

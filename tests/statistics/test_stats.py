@@ -188,6 +188,7 @@ def test_equal_columns_do_not_differ():
     assert math.isnan(wilcoxon(np.zeros(0)))
 
 
+@pytest.mark.slow
 def test_holm_is_statsmodels_and_leaves_out_what_is_missing():
     p = np.array([0.01, 0.04, NAN, 0.03, 0.005, 0.04, 0.9])
     known = ~np.isnan(p)

@@ -1,6 +1,6 @@
 """What tests are made of: tiny transformers with random weights, texts, and a linear model with known answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -152,10 +152,18 @@ def points(rows: Sequence[np.ndarray], targets: Sequence[int]) -> list[Point]:
 
 def answers(model: Classifier, asking: Any, batch_tokens: int | None = None) -> Any:
     """What a component comes to when the engine answers its questions; raises what it raised, as a RuntimeError."""
-    (outcomes,) = Engine(model, batch_tokens).run([together({"it": ask(lambda: asking)})])
-    if outcomes["it"].error is not None:
-        raise RuntimeError(outcomes["it"].error)
-    return outcomes["it"].value
+    (answer,) = all_answers(model, [asking], batch_tokens)
+    return answer
+
+
+def all_answers(model: Classifier, askings: Iterable[Any], batch_tokens: int | None = None) -> list[Any]:
+    """The same of many that ask side by side: rows that several want are run once."""
+    cells = {i: ask(lambda asking=asking: asking) for i, asking in enumerate(askings)}
+    (outcomes,) = Engine(model, batch_tokens).run([together(cells)])
+    for outcome in outcomes.values():
+        if outcome.error is not None:
+            raise RuntimeError(outcome.error)
+    return [outcomes[i].value for i in cells]
 
 
 @dataclass(frozen=True)

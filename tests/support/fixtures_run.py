@@ -1,7 +1,7 @@
 """What tests of whole runs share: small data, models trained on it once, the command line, and made-up plugins."""
 
-import atexit
 import functools
+import os
 import shutil
 import sys
 import tempfile
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import faithbench
 from faithbench import cli
@@ -20,19 +21,22 @@ from faithbench.training.prepare import checkpoint_folder
 DATA = "planted(train=400, validation=100, test=40)"
 MODELS = ("conv-tiny", "bcos-tiny")
 TRAINING = faithbench.Training(epochs=2, lr=5e-3)
+SESSION = "FAITHBENCH_TESTS"  # variable that names a folder of this session, of all its workers
 VARIABLES = ("FAITHBENCH_CACHE", "FAITHBENCH_DATA", "FAITHBENCH_BACKBONES")
 
 
 @functools.cache
 def trained_cache() -> Path:
-    """A cache folder with `MODELS`, trained on `DATA`; made on first use, removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="faithbench-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with pytest.MonkeyPatch.context() as patch:
-        use_cache(patch, folder)
-        for model in MODELS:
-            faithbench.train(model, DATA, TRAINING, device="cpu")
-    return folder
+    """A cache folder with `MODELS`, trained on `DATA`: this process's copy of what is trained once a session."""
+    session = Path(os.environ[SESSION])
+    trained = session / "trained"
+    with FileLock(session / "lock"), pytest.MonkeyPatch.context() as patch:
+        if not trained.exists():
+            use_cache(patch, session / "training")
+            for model in MODELS:
+                faithbench.train(model, DATA, TRAINING, device="cpu")
+            (session / "training").rename(trained)
+    return Path(shutil.copytree(trained, tempfile.mkdtemp(dir=session), dirs_exist_ok=True))
 
 
 def use_cache(patch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -12,7 +12,7 @@ from builders import KINDS, answers, random_texts, tiny_network, tiny_tokenizer
 from checkpoints import assert_equal_weights, report
 from faithbench_explainers.bcos import Bcos as BcosExplainer
 from faithbench_explainers.decompx import DecompX
-from fixtures_run import DATA, checkpoint, use_cache
+from fixtures_run import checkpoint, use_cache
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
@@ -37,8 +37,10 @@ from faithbench.training.masked_modelling import IGNORED, masked_loss
 from faithbench.training.starts import Start, Work, start
 from faithbench.types import SPLITS
 
+pytestmark = pytest.mark.slow
 MASKED = {"bert": BertForMaskedLM, "distilbert": DistilBertForMaskedLM, "roberta": RobertaForMaskedLM}
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+DATA = "planted(train=96, validation=20, test=20)"
 SHORT = faithbench.Training(epochs=1, lr=1e-3)
 
 
@@ -233,7 +235,7 @@ def test_a_first_phase_that_was_killed_continues(first, tmp_path, monkeypatch):
 def test_a_finished_two_phase_training_tells_of_both_and_keeps_one_model():
     model = "bcos-minilm(start=task, start_epochs=1, epochs=2)"
     folder, told = faithbench.train(model, DATA, SHORT, device="cpu")
-    assert folder == checkpoint(model)
+    assert folder == checkpoint(model, DATA)
     assert (told["training"]["epochs"], told["start"]["training"]["epochs"]) == (2, 1)
     assert {"test", "best_step"} <= told.keys() & told["start"].keys()
     assert not (folder / starts.FOLDER).exists()
@@ -374,7 +376,7 @@ def test_rows_are_drawn_in_their_order_and_the_same_for_a_seed():
 def test_a_first_phase_with_other_settings_is_made_anew(first, tmp_path, monkeypatch):
     model = f"bcos-minilm(start={first}, start_epochs=1)"
     begun(model, tmp_path)
-    monkeypatch.setattr(f"{__name__}.SHORT", faithbench.Training(epochs=1, lr=1e-3, limit=32))
+    monkeypatch.setitem(globals(), "SHORT", faithbench.Training(epochs=1, lr=1e-3, limit=32))
     told = begun(model, tmp_path).about["start"]
     assert (told["training"]["limit"], told["texts"]["train"], told["steps"]) == (32, 32, 2)
     assert begun(model, tmp_path).about["start"] == told

@@ -158,6 +158,7 @@ def test_the_accuracy_of_the_loaded_checkpoint_is_that_of_the_report(model, spli
     assert report(checkpoint(model))[split]["accuracy"] == pytest.approx(100 * np.mean(logits.argmax(1) == labels))
 
 
+@pytest.mark.slow
 def test_the_state_of_best_validation_accuracy_is_kept(kept):
     evaluations = history(states(kept)[-1])
     measured = [entry["eval_accuracy"] for entry in evaluations]
@@ -170,6 +171,7 @@ def test_the_state_of_best_validation_accuracy_is_kept(kept):
     assert 100 * np.mean(logits.argmax(1) == labels) == pytest.approx(max(measured))
 
 
+@pytest.mark.slow
 def test_the_last_state_is_not_kept_where_an_earlier_was_better(tmp_path, monkeypatch):
     use_cache(monkeypatch, tmp_path)
     monkeypatch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)
@@ -184,6 +186,7 @@ def test_the_last_state_is_not_kept_where_an_earlier_was_better(tmp_path, monkey
     assert any(not torch.equal(last[name], final[name]) for name in final)
 
 
+@pytest.mark.slow
 def test_the_loss_that_is_trained_is_the_one_of_the_kind_of_model(kept):
     slow = slow_bce if is_bcos(load_model(str(kept), Setup()).classifier.model) else slow_cross_entropy
     (entry,) = (e for e in history(states(kept)[-1]) if e["step"] == report(kept)["best_step"])
@@ -236,6 +239,7 @@ def test_settings_must_be_positive(name, value):
         faithbench.Training(**{name: value})
 
 
+@pytest.mark.slow
 def test_fewer_texts_and_another_seed_make_another_model(tmp_path, monkeypatch):
     use_cache(monkeypatch, tmp_path)
     folder, told = faithbench.train("conv-tiny", DATA, faithbench.Training(epochs=1, limit=32), device="cpu", seed=3)
@@ -245,6 +249,7 @@ def test_fewer_texts_and_another_seed_make_another_model(tmp_path, monkeypatch):
     assert folder == checkpoint("conv-tiny(seed=3)") != checkpoint("conv-tiny")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_the_same_seed_gives_the_same_weights(model, tmp_path, monkeypatch):
     first = checkpoint(model)
@@ -255,6 +260,7 @@ def test_the_same_seed_gives_the_same_weights(model, tmp_path, monkeypatch):
     assert told["test"] == report(first)["test"]
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights_beside_the_first(tmp_path, monkeypatch):
     use_cache(monkeypatch, tmp_path)
     short = faithbench.Training(epochs=1, limit=32)
@@ -262,6 +268,7 @@ def test_another_seed_gives_other_weights_beside_the_first(tmp_path, monkeypatch
     assert not torch.equal(weights(one)["classifier.weight"], weights(two)["classifier.weight"])
 
 
+@pytest.mark.slow
 def test_a_training_killed_before_its_report_is_finished_by_the_next_start(tmp_path, monkeypatch):
     shutil.copytree(trained_cache(), tmp_path / "cache")
     use_cache(monkeypatch, tmp_path / "cache")
@@ -278,6 +285,7 @@ def cued(texts: int, flipped: bool) -> str:
     return "text,label\n" + "\n".join(rows) + "\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["other texts", "other place"])
 def test_a_checkpoint_is_not_taken_for_one_of_other_data_under_the_same_path(change, tmp_path, monkeypatch):
     use_cache(monkeypatch, tmp_path / "cache")
@@ -317,6 +325,7 @@ def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return request.param, *caches
 
 
+@pytest.mark.slow
 def test_a_killed_training_continues_and_ends_as_if_it_had_not_been_killed(killed, tmp_path, monkeypatch):
     model, cache, undisturbed = killed
     shutil.copytree(cache, tmp_path / "cache")
@@ -336,6 +345,7 @@ def test_a_killed_training_continues_and_ends_as_if_it_had_not_been_killed(kille
     assert told["test"] == report(checkpoint(model, LONG))["test"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [[], ["config.json"], ["config.json", "model.safetensors"]])
 def test_a_training_killed_while_it_wrote_a_state_continues_from_the_one_before(killed, left, tmp_path, monkeypatch):
     model, cache, undisturbed = killed

@@ -80,9 +80,10 @@ class Operator:
     def log_chances(
         self, text: Text, keep: Bool[np.ndarray, "variants tokens"]
     ) -> Asking[Float[np.ndarray, "variants classes"]]:
-        """Their natural logarithms, finite however small the probabilities."""
+        """Their natural logarithms, finite however small the probabilities; NaN where a model's logits are."""
         logs = log_probabilities((yield from self.logits(text, keep)), text.link)
-        mean: Float[np.ndarray, "variants classes"] = np.logaddexp.reduce(logs, axis=1) - math.log(logs.shape[1])
+        with np.errstate(invalid="ignore"):
+            mean: Float[np.ndarray, "variants classes"] = np.logaddexp.reduce(logs, axis=1) - math.log(logs.shape[1])
         return mean
 
 
