@@ -233,7 +233,7 @@ def meddle(model, deed):
     elif deed == "hook":
         model.bert.register_forward_hook(lambda *_: None)
     elif deed == "attention":
-        model.set_attn_implementation("eager")
+        model.config._attn_implementation = "eager"
     elif deed == "buffer":
         model.bert.embeddings.token_type_ids[0, -1] = 1
 

@@ -32,6 +32,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from faithbench.plan import Training
 from faithbench.training.quiet import quiet
+from faithbench.training.trainer import LengthGroupedTrainer
 from faithbench.types import Example
 
 REPORT = "training.json"
@@ -94,7 +95,7 @@ def fine_tune(
     limits = {name: training.limit if name == "train" else training.eval_limit for name in splits}
     data = {name: _tokenised(drawn(rows, limits[name], seed), tokenizer) for name, rows in splits.items()}
     work = work_folder(folder, training, seed)
-    trainer = Trainer(
+    trainer = LengthGroupedTrainer(
         model=model,
         args=arguments(work, training, seed, len(data["train"]), device, verbose, **BEST),
         train_dataset=data["train"],
@@ -178,7 +179,6 @@ def arguments(
         max_grad_norm=0.0,
         lr_scheduler_type="linear",
         warmup_steps=math.ceil(0.1 * steps * training.epochs),
-        train_sampling_strategy="group_by_length",
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,

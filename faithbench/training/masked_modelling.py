@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.plan import Training
 from faithbench.training.fine_tuning import REPORT, arguments, hardware, run_trainer, work_folder, write_last
 from faithbench.training.quiet import quiet
+from faithbench.training.trainer import LengthGroupedTrainer
 
 MASKED = 0.15
 IGNORED = -100  # label of positions that are not to be predicted
@@ -64,7 +65,7 @@ def pretrain(
     ]
     work = work_folder(folder, training, seed)
     torch.manual_seed(seed)
-    trainer = Trainer(
+    trainer = LengthGroupedTrainer(
         model=model,
         args=arguments(work, training, seed, len(rows), device, verbose),
         train_dataset=rows,

@@ -341,8 +341,7 @@ def test_scores_sum_to_the_logit_with_bcos_projections(kind):
 
 @EVERY_KIND
 def test_scores_sum_to_the_logit_with_eager_attention(kind):
-    classifier = tiny_classifier(kind, 1.5, dtype=torch.float64)
-    classifier.model.set_attn_implementation("eager")
+    classifier = tiny_classifier(kind, 1.5, dtype=torch.float64, attn_implementation="eager")
     assert max(completeness_gaps(classifier, [0, 1, 1, 0])) < 1e-9
 
 

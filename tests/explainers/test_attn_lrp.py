@@ -199,8 +199,7 @@ def test_contrast_is_the_difference_between_two_classes(kind, b):
     ids=["eager", "activation"],
 )
 def test_a_model_that_the_rules_do_not_know_is_refused_and_others_go_on(options, complaint):
-    classifier = tiny_classifier("bert", hidden_act=options.get("hidden_act", "gelu"))
-    classifier.model.set_attn_implementation(options.get("attn_implementation", "sdpa"))
+    classifier = tiny_classifier("bert", **options)
     (one,) = random_texts(classifier, (4,))
     askings = {"lrp": ask(AttnLRP(), one, 0), "product": ask(InputXGradient(), one, 0)}
     (outcomes,) = Engine(classifier).run([together(askings)])

@@ -65,8 +65,8 @@ def test_attention_is_what_transformers_shows():
     classifier = tiny_classifier("bert", 1.5)
     one = random_texts(classifier)[2]
     scores = answers(classifier, Attention()(one, 0)).scores
-    classifier.model.set_attn_implementation("eager")
-    shown = classifier.model(input_ids=torch.from_numpy(one.ids)[None], output_attentions=True).attentions
+    eager = tiny_classifier("bert", 1.5, attn_implementation="eager")
+    shown = eager.model(input_ids=torch.from_numpy(one.ids)[None], output_attentions=True).attentions
     assert_close(scores, torch.stack(shown).mean(dim=(0, 1, 2))[0].numpy(), torch.float32)
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import LENGTH, tiny_network, tiny_tokenizer
 from checkpoints import assert_equal_weights, report, weights
 from fixtures_run import DATA, MODELS, TRAINING, checkpoint, trained_cache, use_cache
 from rich.console import Console
 from sklearn.metrics import balanced_accuracy_score
-from transformers import EvalPrediction
+from transformers import DataCollatorWithPadding, EvalPrediction
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 import faithbench
@@ -25,8 +26,9 @@ from faithbench.bcos.modules import BcosLinear
 from faithbench.errors import UserError
 from faithbench.plugins.naming import build_dataset
 from faithbench.questions import Row
-from faithbench.training.fine_tuning import accuracies, bcos_loss, cross_entropy
+from faithbench.training.fine_tuning import accuracies, arguments, bcos_loss, cross_entropy
 from faithbench.training.prepare import Setup, load_model
+from faithbench.training.trainer import LengthGroupedTrainer
 
 STEEP = faithbench.Training(epochs=2, lr=2e-2)  # so steep that the accuracy comes and goes
 LONG = "planted(train=480, validation=40, test=40)"
@@ -115,6 +117,20 @@ def test_accuracies_equal_those_of_another_library():
     found = accuracies(EvalPrediction(predictions=logits, label_ids=labels))
     assert found["accuracy"] == pytest.approx(100 * np.mean(logits.argmax(1) == labels))
     assert found["balanced_accuracy"] == pytest.approx(100 * balanced_accuracy_score(labels, logits.argmax(1)))
+
+
+def test_batches_hold_every_text_once_beside_texts_of_similar_length(tmp_path):
+    lengths = np.random.default_rng(0).permutation(np.repeat(np.arange(1, LENGTH + 1), 5))
+    trainer = LengthGroupedTrainer(
+        model=tiny_network("bert"),
+        args=arguments(tmp_path, faithbench.Training(1, lr=1e-3, batch_size=4), 0, len(lengths), "cpu", verbose=False),
+        train_dataset=[{"input_ids": [1] * int(length), "label": 0} for length in lengths],
+        data_collator=DataCollatorWithPadding(tiny_tokenizer()),
+    )
+    batches = [batch["attention_mask"].sum(1).tolist() for batch in trainer.get_train_dataloader()]
+    assert sorted(np.concatenate(batches)) == sorted(lengths)
+    assert len({tuple(batch) for batch in batches}) > LENGTH / 2  # of several lengths, not in the order given
+    assert np.mean([max(batch) - min(batch) for batch in batches]) < LENGTH / 8  # in random batches, 3/5 of it
 
 
 @pytest.mark.parametrize("model", MODELS)
