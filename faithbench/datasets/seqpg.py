@@ -113,7 +113,7 @@ class SeqPG:
 
     def path(self, split: str) -> Path:
         """Where the documents are kept."""
-        resolved = replace(self, segment=self.tokens)
+        resolved = self if self.segment else replace(self, segment=self.tokens)
         identity = repr((REVISION, resolved, self.source.content))
         return cache_folder("derived", identity, f"seqpg-{self.source.label}", self.judge) / f"{split}.jsonl"
 
