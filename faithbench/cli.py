@@ -37,7 +37,9 @@ Lr = Annotated[float | None, typer.Option(help="Peak learning rate [default: 2e-
 
 @app.command("list")
 def list_components(
-    kind: Annotated[str | None, typer.Argument(help="dataset, model, explainer or metric; all if left out.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="dataset, model, explainer, metric or architecture; all if left out.")
+    ] = None,
 ) -> None:
     """Show what is installed, where it comes from, or why it is broken."""
     found = faithbench.components(kind)

@@ -1,9 +1,9 @@
 """What a component must offer, as protocols (nothing to inherit), and what it may say of itself: its traits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -17,8 +17,6 @@ if TYPE_CHECKING:  # torch takes a second to load, and these are descriptions
     import torch
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from faithbench.architectures import Architecture
 
 
 class Dataset(Protocol):
@@ -81,6 +79,53 @@ class Classifier(Protocol):
         """A hash of everything that its numbers depend on."""
 
 
+@dataclass(frozen=True)
+class LayerParts:
+    """Where the parts of an encoder's layer are, and the linear layers of its head: what DecompX goes through.
+
+    Module names: of `dense` and `out` in the model, of the others in a layer. `head_activation` is what stands between
+    them, `tanh` or `relu`.
+    """
+
+    query: str
+    key: str
+    value: str
+    mix: str
+    mix_norm: str
+    expand: str
+    activation: str
+    contract: str
+    norm: str
+    dense: str
+    head_activation: str
+    out: str
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What faithbench must know of a type of transformers' models that transformers does not say.
+
+    Args:
+        embeddings: name of the module whose output (after its LayerNorm) is the input that explanations speak of.
+        attention_inputs: regular expression for the names of the query, key and value projections.
+        layers: name of the list of encoder layers.
+        mixed: inside a layer, the first module that is called after the tokens have been mixed: from there on each
+            position is computed on its own.
+        positions_skip_padding: whether positions are counted from the ids, over those that are not padding.
+        straighten: takes the activation out of a classifier's head, in place: set where it is a module, replaced or
+            undone where it is hard-coded. None where there is none.
+        parts: of a layer and the head; None where DecompX cannot go.
+    """
+
+    embeddings: str
+    attention_inputs: str
+    layers: str
+    mixed: str
+    positions_skip_padding: bool = False
+    straighten: "Callable[[Any], None] | None" = None
+    parts: LayerParts | None = None
+
+
 class WhiteBox(Classifier, Protocol):
     """A classifier that lets components look inside: what variants, `Inside` and their like may rely on."""
 
@@ -88,7 +133,7 @@ class WhiteBox(Classifier, Protocol):
     tokenizer: "PreTrainedTokenizerBase"
     device: "torch.device"
     max_length: int  # tokens of the longest text
-    architecture: "Architecture"
+    architecture: Architecture
     embeddings: "nn.Module"  # what it gives, after its LayerNorm, is what explanations speak of
 
     def embedded(self, ids: "Tensor") -> "Tensor":

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import install_import_hook
 
 SESSION = "FAITHBENCH_TESTS"  # names the folder of tests/support/fixtures_run.py
-CHECKED = ["types", "questions", "models.frozen", "architectures", "bcos.convert"]
+CHECKED = ["types", "questions", "models.frozen", "architectures.finding", "bcos.convert"]
 
 torch.set_num_threads(1)
 install_import_hook([f"faithbench.{name}" for name in CHECKED], "shapes.checked")

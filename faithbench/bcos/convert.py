@@ -8,8 +8,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
-from faithbench.architectures import CONVERTIBLE, GATED, activation_of, architecture_of
-from faithbench.bcos.modules import BcosLinear, FirstTokenHead, SignJoin, SignSplit
+from faithbench.architectures.finding import CONVERTIBLE, GATED, activation_of, architecture_of
+from faithbench.architectures.heads import SignJoin, SignSplit
+from faithbench.bcos.modules import BcosLinear
 from faithbench.errors import UserError
 
 
@@ -37,8 +38,8 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: b
     if activation not in GATED:
         raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
     training, model = model.training, copy.deepcopy(model)
-    if not biases:
-        _straighten_head(model)
+    if not biases and model.get_output_embeddings() is None and architecture.straighten is not None:
+        architecture.straighten(model)  # the activation in a language model's head is g(x)·x and stays
     _untie(model)
     kept = (nn.Tanh, nn.ReLU) if biases else ()
     harmless = (nn.Dropout, nn.Identity, nn.CrossEntropyLoss, SignSplit, SignJoin, type(ACT2FN[activation]), *kept)
@@ -76,19 +77,3 @@ def _untie(model: Any) -> None:
         for module in model.modules():
             if any(child is decoder for child in module.children()) and "bias" in module._parameters:
                 module.register_parameter("bias", None)
-
-
-def _straighten_head(model: Any) -> None:
-    """Takes the activation out of the head: set where it is a module, replaced or undone where it is hard-coded.
-
-    That of a masked language model is g(x)·x and stays.
-    """
-    kind = model.config.model_type if model.get_output_embeddings() is None else ""
-    if kind == "bert":
-        model.bert.pooler.activation = nn.Identity()
-    elif kind == "roberta":
-        old = model.classifier
-        model.classifier = FirstTokenHead(old.dense, old.out_proj, old.dropout.p)
-    elif kind == "distilbert":
-        model.pre_classifier = nn.Sequential(model.pre_classifier, SignSplit())
-        model.classifier = nn.Sequential(SignJoin(), model.classifier)

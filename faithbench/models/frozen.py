@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
-from faithbench.architectures import GATED, activation_of
+from faithbench.architectures.finding import GATED, activation_of
 from faithbench.bcos.modules import dynamic_scale
 from faithbench.errors import QuestionError
 

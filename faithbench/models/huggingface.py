@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from faithbench.architectures import architecture_of
+from faithbench.architectures.finding import architecture_of
 from faithbench.errors import QuestionError, UserError
 from faithbench.models.frozen import CapturedAttention
 from faithbench.models.reading import read_text
@@ -30,7 +30,7 @@ class HuggingFaceClassifier:
     The model becomes the adapter's own: it is moved, put into eval mode, and its weights take no gradients any more.
 
     Args:
-        model: of an architecture that `faithbench.architectures` knows; put on `device` and into eval mode.
+        model: of an installed architecture (`faithbench list architecture`); put on `device` and into eval mode.
         tokenizer: a fast tokenizer with a mask token.
         device: where to run.
         dtype: of weights and activations.

@@ -15,6 +15,7 @@ GROUPS = {
     "model": "faithbench.models",
     "explainer": "faithbench.explainers",
     "metric": "faithbench.metrics",
+    "architecture": "faithbench.architectures",
 }
 
 

@@ -33,7 +33,7 @@ def read_traits(kind: str, component: object, who: str) -> Traits:
     Raises:
         UserError: one is not what it must be.
     """
-    told: dict[str, Any] = {name: read_trait(component, name, who) for name in OF[kind]}
+    told: dict[str, Any] = {name: read_trait(component, name, who) for name in OF.get(kind, ())}
     told |= {name: callable(getattr(component, name, None)) for name in METHODS.get(kind, ())}
     return Traits(**told)
 

@@ -12,8 +12,9 @@ from faithbench_explainers.bcos import Bcos
 from torch import Tensor, nn
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
+from faithbench.architectures.heads import SignJoin, SignSplit
 from faithbench.bcos.convert import convert
-from faithbench.bcos.modules import BcosLinear, SignJoin, SignSplit, dynamic_scale
+from faithbench.bcos.modules import BcosLinear, dynamic_scale
 from faithbench.errors import UserError
 from faithbench.models import frozen
 from faithbench.models.frozen import FrozenWeights

@@ -328,7 +328,7 @@ def test_a_model_that_is_not_of_hugging_face_is_refused():
 
 def test_an_unknown_architecture_is_refused_by_name():
     classifier = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(model_type="electra")))
-    with pytest.raises(QuestionError, match="knows the architectures bert, roberta, distilbert, not 'electra'"):
+    with pytest.raises(QuestionError, match="does not know the parts of the architecture 'electra'"):
         table(classifier, text([1, 5, 6, 1]))
 
 

@@ -1,4 +1,4 @@
-"""Where the parts of a Hugging Face sequence classifier are: BERT, RoBERTa and DistilBERT, conventional or B-cos."""
+"""The parts of a Hugging Face sequence classifier, conventional or B-cos, as DecompX goes through them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,67 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from faithbench.errors import QuestionError
+from faithbench.interfaces import Architecture, LayerParts
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish")  # f(0) = 0, and f(x)/x is bounded
 Function = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Names:
-    """Module names: of the layers and the head in a model, of the others in a layer."""
-
-    layers: str
-    query: str
-    key: str
-    value: str
-    mix: str
-    mix_norm: str
-    expand: str
-    activation: str
-    contract: str
-    norm: str
-    dense: str
-    head_activation: Function
-    out: str
-
-
-def _bert(layers: str, dense: str, out: str) -> Names:
-    return Names(
-        layers=layers,
-        query="attention.self.query",
-        key="attention.self.key",
-        value="attention.self.value",
-        mix="attention.output.dense",
-        mix_norm="attention.output.LayerNorm",
-        expand="intermediate.dense",
-        activation="intermediate.intermediate_act_fn",
-        contract="output.dense",
-        norm="output.LayerNorm",
-        dense=dense,
-        head_activation=torch.tanh,
-        out=out,
-    )
-
-
-NAMES = {
-    "bert": _bert("bert.encoder.layer", "bert.pooler.dense", "classifier"),
-    "roberta": _bert("roberta.encoder.layer", "classifier.dense", "classifier.out_proj"),
-    "distilbert": Names(
-        layers="distilbert.transformer.layer",
-        query="attention.q_lin",
-        key="attention.k_lin",
-        value="attention.v_lin",
-        mix="attention.out_lin",
-        mix_norm="sa_layer_norm",
-        expand="ffn.lin1",
-        activation="ffn.activation",
-        contract="ffn.lin2",
-        norm="output_layer_norm",
-        dense="pre_classifier",
-        head_activation=torch.relu,
-        out="classifier",
-    ),
-}
+HEAD_ACTIVATIONS: dict[str, Function] = {"tanh": torch.tanh, "relu": torch.relu}
 
 
 @dataclass(frozen=True)
@@ -108,34 +54,37 @@ def anatomy_of(classifier: Any) -> Anatomy:
     config = getattr(model, "config", None)
     if model is None or config is None:
         raise QuestionError(f"DecompX reads Hugging Face classifiers, and {type(classifier).__name__} is none")
-    if config.model_type not in NAMES:
-        raise QuestionError(f"DecompX knows the architectures {', '.join(NAMES)}, not {config.model_type!r}")
+    architecture: Architecture | None = getattr(classifier, "architecture", None)
+    if architecture is None or architecture.parts is None:
+        raise QuestionError(f"DecompX does not know the parts of the architecture {config.model_type!r}")
     activation = getattr(config, "hidden_act", None) or getattr(config, "activation", None)
     if activation not in ACTIVATIONS:
         raise QuestionError(f"DecompX knows the activations {', '.join(ACTIVATIONS)}, not {activation!r}")
-    names = NAMES[config.model_type]
+    parts = architecture.parts
     bcos = getattr(config, "bcos", None)
     straight = bcos is not None and not bcos.get("biases")  # a B-cos head without activation
     return Anatomy(
-        layers=tuple(_layer(layer, names, config.num_attention_heads) for layer in model.get_submodule(names.layers)),
-        dense=_linear(model, names.dense),
-        activation=nn.Identity() if straight else names.head_activation,
-        out=_linear(model, names.out),
+        layers=tuple(
+            _layer(layer, parts, config.num_attention_heads) for layer in model.get_submodule(architecture.layers)
+        ),
+        dense=_linear(model, parts.dense),
+        activation=nn.Identity() if straight else HEAD_ACTIVATIONS[parts.head_activation],
+        out=_linear(model, parts.out),
     )
 
 
-def _layer(layer: nn.Module, names: Names, heads: int) -> Layer:
+def _layer(layer: nn.Module, parts: LayerParts, heads: int) -> Layer:
     return Layer(
         heads=heads,
-        query=_linear(layer, names.query),
-        key=_linear(layer, names.key),
-        value=_linear(layer, names.value),
-        mix=_linear(layer, names.mix),
-        mix_norm=_only(nn.LayerNorm, layer, names.mix_norm),
-        expand=_linear(layer, names.expand),
-        activation=layer.get_submodule(names.activation),
-        contract=_linear(layer, names.contract),
-        norm=_only(nn.LayerNorm, layer, names.norm),
+        query=_linear(layer, parts.query),
+        key=_linear(layer, parts.key),
+        value=_linear(layer, parts.value),
+        mix=_linear(layer, parts.mix),
+        mix_norm=_only(nn.LayerNorm, layer, parts.mix_norm),
+        expand=_linear(layer, parts.expand),
+        activation=layer.get_submodule(parts.activation),
+        contract=_linear(layer, parts.contract),
+        norm=_only(nn.LayerNorm, layer, parts.norm),
     )
 
 
