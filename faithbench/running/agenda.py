@@ -81,20 +81,13 @@ def resolve_plan(plan: Plan) -> tuple[BlockPlan, ...]:
     selection = select_components(plan)
     named, models = [build_dataset(text) for text in plan.datasets], [refer(text) for text in plan.models]
     bases = {dataset.identity: trained_on(dataset) for dataset in named}
-    return tuple(
-        BlockPlan(
-            resolve(dataset, model),
-            bases[dataset.identity],
-            model,
-            selection,
-            plan.training,
-            plan.split,
-            plan.limit,
-            plan.dtype,
-        )
+    settings = (plan.training, plan.split, plan.limit, plan.dtype)
+    blocks = (
+        BlockPlan(resolve(dataset, model), bases[dataset.identity], model, selection, *settings)
         for dataset in named
         for model in models
     )
+    return tuple({(block.dataset.identity, block.model.identity): block for block in blocks}.values())
 
 
 def make_agenda(plans: Sequence[Plan], device: str | None = None, train: bool = True) -> Agenda:
