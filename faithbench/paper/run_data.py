@@ -70,18 +70,18 @@ class RunData:
             Claim(group, name, measure)
             for group in self.groups
             if self.is_model(group.model, model) and fits(group.dataset, dataset)
-            for name in group.seeds.block.explainers
+            for name in group.seeds.panel.explainers
             if explainer(name)
-            for measure in group.seeds.block.metrics
-            if same("metric", measure, metric) and holds(group.seeds.block, name, measure)
+            for measure in group.seeds.panel.metrics
+            if same("metric", measure, metric) and holds(group.seeds.panel, name, measure)
         ]
 
     def claimed(self, claim: Claim) -> pd.DataFrame:
         """The records that a claim is made of."""
         keys = {
-            (*(block.key[name] for name in PLACE), claim.explainer, claim.metric)
-            for block in claim.group.blocks
-            if holds(block, claim.explainer, claim.metric)
+            (*(panel.key[name] for name in PLACE), claim.explainer, claim.metric)
+            for panel in claim.group.panels
+            if holds(panel, claim.explainer, claim.metric)
         }
         return self.records[pd.MultiIndex.from_frame(self.records[CELL]).isin(keys)]
 
