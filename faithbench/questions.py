@@ -144,14 +144,14 @@ RANDOMISED = "faithbench.models.variants:Randomised"  # some of the model's part
 
 
 @dataclass(frozen=True, eq=False)
-class On:
+class OnVariant:
     """Another question, asked of a variant of the model."""
 
     variant: Variant
     question: "Logits | LogitsAt | Embeddings | Gradients | Attentions | Inside"
 
     def __post_init__(self) -> None:
-        if isinstance(self.question, On) or not isinstance(self.question, Question):
+        if isinstance(self.question, OnVariant) or not isinstance(self.question, Question):
             raise TypeError(f"{type(self.question).__name__} cannot be asked of a variant of the model.")
 
     @property
@@ -216,7 +216,7 @@ class Gradient:
     logit: float
 
 
-Question = Logits | LogitsAt | Embeddings | Gradients | Attentions | Inside | On
+Question = Logits | LogitsAt | Embeddings | Gradients | Attentions | Inside | OnVariant
 
 
 def _check_rows(name: str, rows: np.ndarray, text: Text, dimensions: int = 2) -> None:

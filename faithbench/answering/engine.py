@@ -23,7 +23,7 @@ from faithbench.questions import (
     Inside,
     Logits,
     LogitsAt,
-    On,
+    OnVariant,
     Point,
     Question,
     Row,
@@ -155,7 +155,7 @@ class Engine:
 
     def _answer(self, item: _Open[T], index: int) -> Answer:
         question = item.questions[index]
-        question = question.question if isinstance(question, On) else question
+        question = question.question if isinstance(question, OnVariant) else question
         found = [item.known[key] for key in item.keys[index]]
         values = [value for value, _ in found]
         refused = next((value for value in values if isinstance(value, QuestionError)), None)

@@ -12,7 +12,7 @@ from faithbench.questions import (
     Inside,
     Logits,
     LogitsAt,
-    On,
+    OnVariant,
     Point,
     Question,
     Row,
@@ -43,7 +43,7 @@ Rows = Iterable[tuple[tuple[Any, ...], Asked]]
 
 def rows_of(question: Question) -> tuple[Lane, Rows]:
     """The rows of a question, each with what tells it apart from others of its lane and text."""
-    if isinstance(question, On):
+    if isinstance(question, OnVariant):
         lane, rows = rows_of(question.question)
         return lane._replace(variant=question.variant), rows
     kind, text = type(question), question.text

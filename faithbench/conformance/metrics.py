@@ -23,7 +23,7 @@ from faithbench.conformance.answers import (
 )
 from faithbench.conformance.state import State, check_same, state
 from faithbench.conformance.told import traits_of
-from faithbench.conversations import Asking, Outcome, answering, ask, on
+from faithbench.conversations import Asking, Outcome, answering, ask, on_variant
 from faithbench.interfaces import Classifier, Metric, Traits
 from faithbench.questions import Explain, Gradient, Gradients
 from faithbench.types import Attribution, Measurement, Target, Text
@@ -252,7 +252,7 @@ def _explained(question: Explain) -> Asking[Attribution]:
         found: Gradient = yield Gradients(text, question.target)
         return Attribution(text.id, question.target, (found.embeddings * found.gradient).sum(axis=1, dtype=np.float64))
 
-    return (yield from on(question.variant, explained(question.text)))
+    return (yield from on_variant(question.variant, explained(question.text)))
 
 
 def _answered_by(method: Method) -> Callable[[Explain], Asking[Attribution]]:
