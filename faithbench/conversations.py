@@ -182,7 +182,7 @@ def on_variant(variant: Variant | None, asking: Asking[T]) -> Asking[T]:
     """Runs a component with all its questions asked of a variant of the model."""
     if variant is None:
         return asking
-    return relay(asking, lambda question: _handed_on(OnVariant(variant, question)))  # type: ignore[arg-type]  # OnVariant checks
+    return relay(asking, lambda question: _handed_on(OnVariant(variant, question)))  # type: ignore[arg-type]  # it checks
 
 
 def _handed_on(question: Question | Explain) -> Asking[Any]:

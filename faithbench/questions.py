@@ -110,18 +110,18 @@ class Attentions:
 
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """The way out, for what no other question can ask: a function looks into the model, one text at a time.
+    """White-box escape, for what no other question can ask: a function looks into the model, one text at a time.
 
     Answer: whatever the function gives. What it raises is raised in the component that asked.
 
     Args:
         text: which.
-        look: `"module:function"`, called with the classifier, the text and the arguments.
+        function: `"module:function"`, called with the classifier, the text and the arguments.
         arguments: plain values, by name.
     """
 
     text: Text
-    look: str
+    function: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 

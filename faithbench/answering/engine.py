@@ -252,7 +252,7 @@ class Engine:
             return [_checked(gradient, under) for gradient in self._gradients(rows, under)]
         if kind is Attentions:
             return self.model.attentions(rows)
-        return [self._look(question) for question in rows]
+        return [self._call(question) for question in rows]
 
     def _logits_at(self, rows: Sequence[Row]) -> Any:
         """Logits at embeddings, which not every classifier can read."""
@@ -271,10 +271,10 @@ class Engine:
                 raise
             raise QuestionError(f"gradients under {under} fail ({type(error).__name__}: {error})") from error
 
-    def _look(self, question: Inside) -> Any:
-        """Calls a function that looks into the model; whatever goes wrong there is its asker's affair."""
+    def _call(self, question: Inside) -> Any:
+        """White-box access: calls a function with the model. What it raises is raised in the component that asked."""
         try:
-            return resolve_name(question.look)(self.model, question.text, **question.arguments)
+            return resolve_name(question.function)(self.model, question.text, **question.arguments)
         except QuestionError as error:
             return error
         except MemoryError:

@@ -57,7 +57,9 @@ def rows_of(question: Question) -> tuple[Lane, Rows]:
     if isinstance(question, Gradients):
         return Lane(kind, question.under), [(_place(point), point) for point in _points(question)]
     if isinstance(question, Inside):
-        return Lane(kind, question.look), [((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)]
+        return Lane(kind, question.function), [
+            ((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)
+        ]
     whole = [((text.ids.tobytes(),), Row(text.ids, text.types))]
     return Lane(kind), _masked(question, None) if isinstance(question, Embeddings) else whole
 

@@ -278,7 +278,7 @@ def _no_looks() -> None:
     looks_taken.clear()
 
 
-def look(model: Any, one: Text, **arguments: Any) -> Any:
+def inspect_model(model: Any, one: Text, **arguments: Any) -> Any:
     """Looks into a model, or fails as it is told."""
     looks_taken.append((model, one.id, arguments))
     if arguments.get("fail") is not None:
@@ -287,7 +287,7 @@ def look(model: Any, one: Text, **arguments: Any) -> Any:
 
 
 def inside(one: Text = ONE, **arguments: Any) -> Inside:
-    return Inside(one, f"{HERE}:look", arguments)
+    return Inside(one, f"{HERE}:inspect_model", arguments)
 
 
 def test_a_look_is_given_the_classifier_the_text_and_the_arguments():
@@ -298,7 +298,9 @@ def test_a_look_is_given_the_classifier_the_text_and_the_arguments():
 
 
 def test_looks_are_taken_once_for_the_same_arguments_in_whatever_order():
-    found = run(Watched(), a=inside(depth=2, name="x"), b=Inside(ONE, f"{HERE}:look", {"name": "x", "depth": 2}))
+    found = run(
+        Watched(), a=inside(depth=2, name="x"), b=Inside(ONE, f"{HERE}:inspect_model", {"name": "x", "depth": 2})
+    )
     assert found["a"].value is found["b"].value
     run(Watched(), a=inside(), b=inside(depth=1), c=inside(depth="1"), d=inside(text([1, 5, 6, 8, 1], name="other")))
     assert len(looks_taken) == 1 + 4
