@@ -79,7 +79,7 @@ class Gradients:
     Args:
         text: which.
         target: whose value is meant: a logit, or by how much one exceeds another.
-        under: the rules of the backward pass: `"module:Class"` of a context manager such as `FROZEN`; "" for none.
+        rules: of the backward pass: `"module:Class"` of a context manager such as `FROZEN`; "" for none.
         share: points to take it at, token by token: fill's embedding + share · (text's embedding − fill's); each
             `share` in [0, 1]. None for the text itself.
         fill: id of the token that paths begin at; None for the mask token.
@@ -87,7 +87,7 @@ class Gradients:
 
     text: Text
     target: Target
-    under: str = ""
+    rules: str = ""
     share: Float[np.ndarray, "points tokens"] | None = None
     fill: int | None = None
 

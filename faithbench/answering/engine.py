@@ -216,12 +216,12 @@ class Engine:
         return batch
 
     def _ask(self, lane: Lane, rows: Sequence[Any]) -> Sequence[Any]:
-        kind, under, variant, _ = lane
+        kind, rules, variant, _ = lane
         if variant is None:
-            return self._ask_model(kind, under, rows, UserError if kind is Logits else QuestionError)
+            return self._ask_model(kind, rules, rows, UserError if kind is Logits else QuestionError)
         try:
             with self._variant(variant):
-                return self._ask_model(kind, under, rows, QuestionError)
+                return self._ask_model(kind, rules, rows, QuestionError)
         except (QuestionError, MemoryError):
             raise
         except Exception as error:
@@ -236,7 +236,7 @@ class Engine:
         return self._variants[variant]
 
     def _ask_model(
-        self, kind: type[Question], under: str, rows: Sequence[Any], refusal: type[Exception]
+        self, kind: type[Question], rules: str, rows: Sequence[Any], refusal: type[Exception]
     ) -> Sequence[Any]:
         if kind is Logits:
             logits = self.model.logits(rows)
@@ -249,7 +249,7 @@ class Engine:
         if kind is Embeddings:
             return self.model.embed(rows)
         if kind is Gradients:
-            return [_checked(gradient, under) for gradient in self._gradients(rows, under)]
+            return [_checked(gradient, rules) for gradient in self._gradients(rows, rules)]
         if kind is Attentions:
             return self.model.attentions(rows)
         return [self._call(question) for question in rows]
@@ -260,16 +260,16 @@ class Engine:
             raise QuestionError("the model cannot be given embeddings")
         return self.model.logits(rows)
 
-    def _gradients(self, points: Sequence[Point], under: str) -> Sequence[Any]:
-        """Gradients; rules that cannot be found or fail are the affair of whoever asked for them."""
+    def _gradients(self, points: Sequence[Point], rules: str) -> Sequence[Any]:
+        """Gradients; rules that cannot be found or fail are refused to the component that asked for them."""
         try:
-            return self.model.gradients(points, under)
+            return self.model.gradients(points, rules)
         except (QuestionError, MemoryError):
             raise
         except Exception as error:
-            if not under:
+            if not rules:
                 raise
-            raise QuestionError(f"gradients under {under} fail ({type(error).__name__}: {error})") from error
+            raise QuestionError(f"gradients under {rules} fail ({type(error).__name__}: {error})") from error
 
     def _call(self, question: Inside) -> Any:
         """White-box access: calls a function with the model. What it raises is raised in the component that asked."""
@@ -293,11 +293,11 @@ def _plain_logits(lane: Lane) -> bool:
     return lane.kind is Logits and lane.variant is None
 
 
-def _checked(gradient: Any, under: str) -> Any:
+def _checked(gradient: Any, rules: str) -> Any:
     if np.isfinite(gradient.gradient).all():
         return gradient
-    rules = f" under {under}" if under else ""
-    return QuestionError(f"the model gives gradients{rules} that are not finite numbers (NaN or infinity)")
+    where = f" under {rules}" if rules else ""
+    return QuestionError(f"the model gives gradients{where} that are not finite numbers (NaN or infinity)")
 
 
 def _check_finite(values: np.ndarray, what: str, refusal: type[Exception]) -> None:

@@ -55,7 +55,7 @@ def rows_of(question: Question) -> tuple[Lane, Rows]:
         rows = [((place.tobytes(),), Row(text.ids, text.types, place, outputs)) for place in question.embeddings]
         return Lane(kind, outputs=None if outputs is None else len(outputs)), rows
     if isinstance(question, Gradients):
-        return Lane(kind, question.under), [(_place(point), point) for point in _points(question)]
+        return Lane(kind, question.rules), [(_place(point), point) for point in _points(question)]
     if isinstance(question, Inside):
         return Lane(kind, question.function), [
             ((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)

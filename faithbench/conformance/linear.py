@@ -41,7 +41,7 @@ class LinearModel:
         """The weights."""
         return [WEIGHTS[row.ids][:, None] for row in rows]
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """The same everywhere, under any rules."""
         return [_gradient(point) for point in points]
 

@@ -103,10 +103,10 @@ class HuggingFaceClassifier:
             embedded = _numpy(self.embedded(self._padded([row.ids for row in rows]), **self._types(rows)))
         return [e[: len(row.ids)] for e, row in zip(embedded, rows, strict=True)]
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """Gradients at the output of the embedding module, under the rules of a mode."""
-        mode: Any = resolve_name(under) if under else nullcontext
-        if under:
+        mode: Any = resolve_name(rules) if rules else nullcontext
+        if rules:
             getattr(mode, "check", lambda model: None)(self.model)
         rows = [point.row for point in points]
         with torch.enable_grad(), _memory_errors():

@@ -34,7 +34,7 @@ def slow_place(classifier: HuggingFaceClassifier, point: Point) -> Tensor:
     return torch.stack([(1 - s) * b + s * e for s, e, b in zip(point.share.tolist(), own, fill, strict=True)])
 
 
-def slow_gradient(classifier: HuggingFaceClassifier, point: Point, under: str) -> Gradient:
+def slow_gradient(classifier: HuggingFaceClassifier, point: Point, rules: str) -> Gradient:
     """The gradient of the slow model there; frozen, it is the product of its matrices."""
     place = slow_place(classifier, point).requires_grad_()
     logits: State = SlowTransformer(classifier).forward(place)[0]
@@ -42,7 +42,7 @@ def slow_gradient(classifier: HuggingFaceClassifier, point: Point, under: str) -
         each[0, point.target.output] - (0 if point.target.against is None else each[0, point.target.against])
         for each in (logits.value, logits.slope)
     )
-    gradient = slope.reshape(place.shape) if under else torch.autograd.grad(value, place)[0]
+    gradient = slope.reshape(place.shape) if rules else torch.autograd.grad(value, place)[0]
     return Gradient(place.detach().numpy(), gradient.detach().numpy(), value.item())
 
 
@@ -67,14 +67,14 @@ def random_points(classifier: HuggingFaceClassifier, lengths: Sequence[int]) -> 
 
 @pytest.mark.slow
 @MODELS
-@pytest.mark.parametrize("under", ["", FROZEN], ids=["plain", "frozen"])
-def test_gradients_at_points_are_those_of_the_slow_model_alone_and_padded(kind, b, under):
+@pytest.mark.parametrize("rules", ["", FROZEN], ids=["plain", "frozen"])
+def test_gradients_at_points_are_those_of_the_slow_model_alone_and_padded(kind, b, rules):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     points = random_points(classifier, (5, 2, 9))
-    for point, padded in zip(points, classifier.gradients(points, under), strict=True):
-        expected = slow_gradient(classifier, point, under)
+    for point, padded in zip(points, classifier.gradients(points, rules), strict=True):
+        expected = slow_gradient(classifier, point, rules)
         scale = np.abs(expected.gradient).max()
-        for found in (padded, *classifier.gradients([point], under)):
+        for found in (padded, *classifier.gradients([point], rules)):
             np.testing.assert_allclose(found.embeddings, expected.embeddings, rtol=0, atol=1e-12)
             np.testing.assert_allclose(found.gradient, expected.gradient, rtol=0, atol=1e-10 * scale)
             assert found.logit == pytest.approx(expected.logit, abs=1e-10)
@@ -150,9 +150,9 @@ class Watched:
         self.note(rows, [row.ids for row in rows])
         return self.model.embed(rows)
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         self.note(points, [point.row.ids for point in points])
-        found = self.model.gradients(points, under)
+        found = self.model.gradients(points, rules)
         bad = [replace(each, gradient=each.gradient * np.inf) for each in found]
         return [bad[i] if point.target == self.poison else found[i] for i, point in enumerate(points)]
 
@@ -220,8 +220,8 @@ def test_a_text_and_a_single_point_are_answered_in_the_form_they_were_asked():
 def test_rules_targets_rivals_and_fills_tell_points_apart():
     model, share = Watched(), np.full((1, 5), 0.5)
     questions = [
-        *(Gradients(ONE, 0), Gradients(ONE, 1), Gradients(ONE, Target(0, 1)), Gradients(ONE, 0, under=FROZEN)),
-        *(Gradients(ONE, 0, share=share), Gradients(ONE, 0, share=share, fill=3), Gradients(ONE, 0, under=ATTN_LRP)),
+        *(Gradients(ONE, 0), Gradients(ONE, 1), Gradients(ONE, Target(0, 1)), Gradients(ONE, 0, rules=FROZEN)),
+        *(Gradients(ONE, 0, share=share), Gradients(ONE, 0, share=share, fill=3), Gradients(ONE, 0, rules=ATTN_LRP)),
     ]
     run(model, **{str(i): question for i, question in enumerate(questions * 2)})
     assert len(model.given) == len(questions)
@@ -244,7 +244,7 @@ def test_points_that_do_not_fit_into_memory_are_asked_in_smaller_batches():
 def test_gradients_that_are_not_finite_fail_only_those_who_asked_for_them():
     model = Watched(poison=1)
     share = np.random.default_rng(0).random((4, 5))
-    found = run(model, bad=Gradients(ONE, 1, share=share), frozen=Gradients(ONE, 1, under=FROZEN), good=PLAIN)
+    found = run(model, bad=Gradients(ONE, 1, share=share), frozen=Gradients(ONE, 1, rules=FROZEN), good=PLAIN)
     assert "gradients that are not finite" in found["bad"].error
     assert FROZEN in found["frozen"].error
     assert found["good"].error is None

@@ -80,7 +80,7 @@ def test_questions_under_noise_are_those_at_the_noisy_embeddings(kind, b):
     texts = random_texts(classifier, (5, 1, 9))
     slow = SlowTransformer(classifier)
     for t in texts:
-        asked = (Embeddings(t, full(t)), Logits(t, full(t)), Gradients(t, 1), Gradients(t, 1, under=FROZEN))
+        asked = (Embeddings(t, full(t)), Logits(t, full(t)), Gradients(t, 1), Gradients(t, 1, rules=FROZEN))
         for model in (classifier, Crowded(classifier, texts)):
             found = [answers(model, one(OnVariant(noise(), each))) for each in asked]
             place = torch.from_numpy(found[0][0])
@@ -146,9 +146,9 @@ def test_random_weights_are_in_the_parts_named_and_answers_are_those_of_such_a_m
             for question in (Logits(t, full(t)), Embeddings(t, full(t)), Attentions(t)):
                 found = answers(Crowded(classifier, texts), one(OnVariant(variant, question)))
                 np.testing.assert_allclose(found, answers(other, one(question)), **EXACT)
-            found = answers(classifier, one(OnVariant(variant, Gradients(t, 2, under=FROZEN))))
+            found = answers(classifier, one(OnVariant(variant, Gradients(t, 2, rules=FROZEN))))
             np.testing.assert_allclose(
-                found.gradient, answers(other, one(Gradients(t, 2, under=FROZEN))).gradient, **EXACT
+                found.gradient, answers(other, one(Gradients(t, 2, rules=FROZEN))).gradient, **EXACT
             )
     assert state_of(classifier) == before
 
@@ -201,7 +201,7 @@ def test_the_model_is_as_before_when_something_fails_in_the_midst(variant):
     classifier = tiny_classifier("bert", 1.5)
     before, (t,) = state_of(classifier), random_texts(classifier, (4,))
     logits = classifier.logits([Row(t.ids)])
-    for question in (Inside(t, f"{HERE}:fail"), Gradients(t, 0, under="json:NoRules"), Inside(t, "no.such:look")):
+    for question in (Inside(t, f"{HERE}:fail"), Gradients(t, 0, rules="json:NoRules"), Inside(t, "no.such:look")):
         (found,) = Engine(classifier).run([together({0: one(OnVariant(variant, question))})])
         assert found[0].error.startswith("QuestionError: ")
         assert state_of(classifier) == before

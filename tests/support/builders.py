@@ -220,7 +220,7 @@ class LinearModel:
     def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "tokens d"]]:
         return [self.table[row.ids] for row in rows]
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         return [self.gradient(point) for point in points]
 
     def gradient(self, point: Point) -> Gradient:
