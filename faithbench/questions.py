@@ -74,27 +74,27 @@ class Embeddings:
 class Gradients:
     """Gradient of the target's value with respect to the embeddings of the text, after the embedding LayerNorm.
 
-    Answer: `Gradient`; with `share` a list of them, one for each point.
+    Answer: `Gradient`; with `interpolation` a list of them, one for each point.
 
     Args:
         text: which.
         target: whose value is meant: a logit, or by how much one exceeds another.
         rules: of the backward pass: `"module:Class"` of a context manager such as `FROZEN`; "" for none.
-        share: points to take it at, token by token: fill's embedding + share · (text's embedding − fill's); each
-            `share` in [0, 1]. None for the text itself.
+        interpolation: points to take it at, token by token: fill's embedding + t · (text's embedding − fill's); each
+            t in [0, 1]. None for the text itself.
         fill: id of the token that paths begin at; None for the mask token.
     """
 
     text: Text
     target: Target
     rules: str = ""
-    share: Float[np.ndarray, "points tokens"] | None = None
+    interpolation: Float[np.ndarray, "points tokens"] | None = None
     fill: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", Target.of(self.target))
-        if self.share is not None:
-            _check_rows("share", self.share, self.text)
+        if self.interpolation is not None:
+            _check_rows("interpolation", self.interpolation, self.text)
 
 
 FROZEN = "faithbench.models.frozen:FrozenWeights"  # the model's dynamic weights are constants (arXiv 2502.12992)
@@ -197,13 +197,13 @@ class Point(NamedTuple):
     Args:
         row: the text.
         target: whose value is meant.
-        share: where between the fill's embedding and its own each token is; None for the text itself.
+        interpolation: where between the fill's embedding and its own each token is; None for the text itself.
         fill: id of the token that paths begin at.
     """
 
     row: Row
     target: Target
-    share: Float[np.ndarray, "tokens"] | None = None
+    interpolation: Float[np.ndarray, "tokens"] | None = None
     fill: int = 0
 
 

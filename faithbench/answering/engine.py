@@ -164,7 +164,7 @@ class Engine:
         elif isinstance(question, (Logits, LogitsAt, Embeddings)):
             value = np.stack(values)
         else:
-            value = values if isinstance(question, Gradients) and question.share is not None else values[0]
+            value = values if isinstance(question, Gradients) and question.interpolation is not None else values[0]
         return Answer(value, rows=len(found), seconds=sum(seconds for _, seconds in found))
 
     def _answer_batch(self, active: Sequence[_Open[T]]) -> list[_Open[T]]:

@@ -52,10 +52,10 @@ def rows_of(question: Question) -> tuple[Lane, Rows]:
         return Lane(kind, outputs=None if outputs is None else len(outputs)), _masked(question, outputs)
     if isinstance(question, LogitsAt):
         outputs = text.outputs
-        rows = [((place.tobytes(),), Row(text.ids, text.types, place, outputs)) for place in question.embeddings]
+        rows = [((each.tobytes(),), Row(text.ids, text.types, each, outputs)) for each in question.embeddings]
         return Lane(kind, outputs=None if outputs is None else len(outputs)), rows
     if isinstance(question, Gradients):
-        return Lane(kind, question.rules), [(_place(point), point) for point in _points(question)]
+        return Lane(kind, question.rules), [(_point_key(point), point) for point in _points(question)]
     if isinstance(question, Inside):
         return Lane(kind, question.function), [
             ((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)
@@ -86,11 +86,11 @@ def _masked(question: Logits | Embeddings, outputs: tuple[int, ...] | None) -> R
 def _points(question: Gradients) -> list[Point]:
     text = question.text
     fill = text.mask_id if question.fill is None else question.fill
-    shares = [None] if question.share is None else list(question.share)
+    interpolations = [None] if question.interpolation is None else list(question.interpolation)
     row = Row(text.ids, text.types, None, text.outputs)
-    return [Point(row, question.target, share, fill) for share in shares]
+    return [Point(row, question.target, interpolation, fill) for interpolation in interpolations]
 
 
-def _place(point: Point) -> tuple[Any, ...]:
-    where = () if point.share is None else (point.share.tobytes(), point.fill)
+def _point_key(point: Point) -> tuple[Any, ...]:
+    where = () if point.interpolation is None else (point.interpolation.tobytes(), point.fill)
     return (point.target, point.row.ids.tobytes(), *where)

@@ -347,7 +347,7 @@ def test_explanations_that_are_asked_at_once_are_asked_at_once():
 
     def explained(question: Explain) -> Iterator[object]:
         first = yield Gradients(question.text, question.target)
-        second = yield Gradients(question.text, question.target, share=np.full((1, len(question.text)), 0.5))
+        second = yield Gradients(question.text, question.target, interpolation=np.full((1, len(question.text)), 0.5))
         return first.logit + second[0].logit
 
     def metric() -> Iterator[object]:
