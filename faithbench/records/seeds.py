@@ -34,7 +34,7 @@ def without_seed(model: str) -> str:
 
 
 def together(panels: Iterable[Panel]) -> list[Seeds]:
-    """Blocks of one data set whose models differ in their seed alone, each group as one."""
+    """Panels of one data set whose models differ in their seed alone, each group as one."""
     groups: dict[tuple[str, ...], list[Panel]] = {}
     for panel in panels:
         apart = {**panel.key, "model": without_seed(panel.key["model"]), "model_fingerprint": ""}
