@@ -20,7 +20,7 @@ from faithbench.conversations import answering, ask, gather, together
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
-from faithbench.questions import GONE, HIDDEN, Embeddings, Explain, Gradients, Logits, LogitsAt, Row, Variant
+from faithbench.questions import GONE, HIDDEN, Embeddings, Explain, Gradients, Logits, LogitsAt, OnVariant, Row, Variant
 from faithbench.records.store import Store
 from faithbench.types import Attribution, Text
 
