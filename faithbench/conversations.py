@@ -1,4 +1,4 @@
-"""Running components: one pump advances any number of generators and hands each the answers to its own questions.
+"""A scheduler of coroutines: one pump advances any number of components and hands each the answers to its questions.
 
 A component yields a question, a tuple of them, or `Each`; whoever answers sees the open questions of all components at
 once. What is refused is raised in the component that asked, and nowhere else.

@@ -1,4 +1,4 @@
-"""Answers the questions of many texts in bulk: no row twice, batches of like length, memory bounded.
+"""The batching engine: answers the questions of many texts in bulk; no row twice, like lengths, memory bounded.
 
 The idea is Haxl's (Marlow et al. 2014): components say what they need, one place decides how to fetch it.
 """

@@ -1,4 +1,4 @@
-"""The rows that a question comes to: what the classifier is given, and what tells one row from another."""
+"""Model rows and their keys: what the classifier is given for a question, and what tells one row from another."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from faithbench.questions import (
 
 
 class Lane(NamedTuple):
-    """What rows must have in common to share a batch.
+    """The batching key: what rows must have in common to share a batch.
 
     Args:
         kind: of the question.

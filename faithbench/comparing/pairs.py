@@ -1,4 +1,4 @@
-"""What two explainers, or two models, were both measured by, text by text; and what a name in a command means."""
+"""Paired measurements of two explainers, or two models, text by text; and what a name in a command means."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

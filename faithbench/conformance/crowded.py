@@ -1,4 +1,4 @@
-"""A classifier that answers every question in company, so that whatever depends on a batch comes to light."""
+"""A probe for batch effects: a classifier that answers every question in company, so that they come to light."""
 
 from collections.abc import Sequence
 from typing import Any
