@@ -242,10 +242,10 @@ class Metered:
         zeros = np.zeros((len(rows), self.classifier.classes))
         return self._answer("logits", len(rows), lambda: self.classifier.logits(rows), zeros)
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         zero = np.broadcast_to(np.float32(0), (len(points[0].ids), self.classifier.model.config.hidden_size))
         zeros = [Gradient(zero, zero, 0.0)] * len(points)  # all points are of the one text
-        return self._answer("gradients", len(points), lambda: self.classifier.gradients(points, under), zeros)
+        return self._answer("gradients", len(points), lambda: self.classifier.gradients(points, rules), zeros)
 
     def _answer(self, kind: str, count: int, real: Callable[[], Any], answer: Any) -> Any:
         meter, start = self.meters[kind], clocks()

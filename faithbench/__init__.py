@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from faithbench.errors import UserError
     from faithbench.importing.run import import_attributions
     from faithbench.paper.figures import paper_figure
-    from faithbench.paper.fill import check_likes, paper_table
+    from faithbench.paper.fill_table import check_likes, paper_table
     from faithbench.plan import Plan, Training, read_plan
     from faithbench.plugins.listing import components
     from faithbench.running.agenda import make_agenda as check_plans
@@ -60,7 +60,7 @@ _HOMES = {
     "build_boards": "faithbench.boards.publishing:build",
     "build_documents": "faithbench.documents.building:build_documents",
     "check_boards": "faithbench.boards.checking:check",
-    "check_likes": "faithbench.paper.fill:check_likes",
+    "check_likes": "faithbench.paper.fill_table:check_likes",
     "check_plans": "faithbench.running.agenda:make_agenda",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
@@ -68,7 +68,7 @@ _HOMES = {
     "import_attributions": "faithbench.importing.run:import_attributions",
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
     "paper_figure": "faithbench.paper.figures:paper_figure",
-    "paper_table": "faithbench.paper.fill:paper_table",
+    "paper_table": "faithbench.paper.fill_table:paper_table",
     "publish": "faithbench.boards.publishing:publish",
     "read_plan": "faithbench.plan:read_plan",
     "render": "faithbench.tables.table:render",

@@ -1,4 +1,4 @@
-"""Running components: one pump advances any number of generators and hands each the answers to its own questions.
+"""A scheduler of coroutines: one pump advances any number of components and hands each the answers to its questions.
 
 A component yields a question, a tuple of them, or `Each`; whoever answers sees the open questions of all components at
 once. What is refused is raised in the component that asked, and nowhere else.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from faithbench.questions import Explain, On, Question, Variant
+from faithbench.questions import Explain, OnVariant, Question, Variant
 from faithbench.types import Attribution
 
 T = TypeVar("T")
@@ -178,11 +178,11 @@ def answering(asking: Asking[T], explain: Callable[[Explain], Asking[Attribution
     return relay(asking, lambda question: explain(question) if isinstance(question, Explain) else _handed_on(question))
 
 
-def on(variant: Variant | None, asking: Asking[T]) -> Asking[T]:
+def on_variant(variant: Variant | None, asking: Asking[T]) -> Asking[T]:
     """Runs a component with all its questions asked of a variant of the model."""
     if variant is None:
         return asking
-    return relay(asking, lambda question: _handed_on(On(variant, question)))  # type: ignore[arg-type]  # On checks
+    return relay(asking, lambda question: _handed_on(OnVariant(variant, question)))  # type: ignore[arg-type]  # it checks
 
 
 def _handed_on(question: Question | Explain) -> Asking[Any]:

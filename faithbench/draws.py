@@ -1,4 +1,4 @@
-"""Chance that belongs to a text: the same draws whenever they are asked for, others for other texts."""
+"""Per-text seeded generator: the same draws whenever they are asked for, others for other texts."""
 
 import zlib
 

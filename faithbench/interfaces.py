@@ -69,7 +69,7 @@ class Classifier(Protocol):
     def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "_ d"]]:
         """What the embedding module gives."""
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """Gradients of one target a point at the embeddings, under rules (see `Gradients`)."""
 
     def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "layers heads _ _"]]:

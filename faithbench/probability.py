@@ -1,4 +1,4 @@
-"""From logits to what a model says, in double precision."""
+"""Link functions in double precision: from logits to what a model says."""
 
 import numpy as np
 from jaxtyping import Float

@@ -74,27 +74,27 @@ class Embeddings:
 class Gradients:
     """Gradient of the target's value with respect to the embeddings of the text, after the embedding LayerNorm.
 
-    Answer: `Gradient`; with `share` a list of them, one for each point.
+    Answer: `Gradient`; with `interpolation` a list of them, one for each point.
 
     Args:
         text: which.
         target: whose value is meant: a logit, or by how much one exceeds another.
-        under: the rules of the backward pass: `"module:Class"` of a context manager such as `FROZEN`; "" for none.
-        share: points to take it at, token by token: fill's embedding + share · (text's embedding − fill's); each
-            `share` in [0, 1]. None for the text itself.
+        rules: of the backward pass: `"module:Class"` of a context manager such as `FROZEN`; "" for none.
+        interpolation: points to take it at, token by token: fill's embedding + t · (text's embedding − fill's); each
+            t in [0, 1]. None for the text itself.
         fill: id of the token that paths begin at; None for the mask token.
     """
 
     text: Text
     target: Target
-    under: str = ""
-    share: Float[np.ndarray, "points tokens"] | None = None
+    rules: str = ""
+    interpolation: Float[np.ndarray, "points tokens"] | None = None
     fill: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", Target.of(self.target))
-        if self.share is not None:
-            _check_rows("share", self.share, self.text)
+        if self.interpolation is not None:
+            _check_rows("interpolation", self.interpolation, self.text)
 
 
 FROZEN = "faithbench.models.frozen:FrozenWeights"  # the model's dynamic weights are constants (arXiv 2502.12992)
@@ -110,18 +110,18 @@ class Attentions:
 
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """The way out, for what no other question can ask: a function looks into the model, one text at a time.
+    """White-box escape, for what no other question can ask: a function looks into the model, one text at a time.
 
     Answer: whatever the function gives. What it raises is raised in the component that asked.
 
     Args:
         text: which.
-        look: `"module:function"`, called with the classifier, the text and the arguments.
+        function: `"module:function"`, called with the classifier, the text and the arguments.
         arguments: plain values, by name.
     """
 
     text: Text
-    look: str
+    function: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -144,14 +144,14 @@ RANDOMISED = "faithbench.models.variants:Randomised"  # some of the model's part
 
 
 @dataclass(frozen=True, eq=False)
-class On:
+class OnVariant:
     """Another question, asked of a variant of the model."""
 
     variant: Variant
     question: "Logits | LogitsAt | Embeddings | Gradients | Attentions | Inside"
 
     def __post_init__(self) -> None:
-        if isinstance(self.question, On) or not isinstance(self.question, Question):
+        if isinstance(self.question, OnVariant) or not isinstance(self.question, Question):
             raise TypeError(f"{type(self.question).__name__} cannot be asked of a variant of the model.")
 
     @property
@@ -197,13 +197,13 @@ class Point(NamedTuple):
     Args:
         row: the text.
         target: whose value is meant.
-        share: where between the fill's embedding and its own each token is; None for the text itself.
+        interpolation: where between the fill's embedding and its own each token is; None for the text itself.
         fill: id of the token that paths begin at.
     """
 
     row: Row
     target: Target
-    share: Float[np.ndarray, "tokens"] | None = None
+    interpolation: Float[np.ndarray, "tokens"] | None = None
     fill: int = 0
 
 
@@ -216,7 +216,7 @@ class Gradient:
     logit: float
 
 
-Question = Logits | LogitsAt | Embeddings | Gradients | Attentions | Inside | On
+Question = Logits | LogitsAt | Embeddings | Gradients | Attentions | Inside | OnVariant
 
 
 def _check_rows(name: str, rows: np.ndarray, text: Text, dimensions: int = 2) -> None:

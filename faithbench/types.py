@@ -1,6 +1,7 @@
 """The data that flows through faithbench, frozen, in the order in which it comes to be."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -141,6 +142,13 @@ class Measurement:
     value: float
     parts: tuple[float, ...] = ()
     weight: float = 1.0
+
+    @classmethod
+    def mean_of(cls, terms: Sequence[float]) -> "Measurement":
+        """The mean, in percent, of the terms that are numbers; weighted by how many those are."""
+        defined = [term for term in terms if not math.isnan(term)]
+        value = 100 * math.fsum(defined) / len(defined) if defined else math.nan
+        return cls(value, tuple(terms), float(len(defined)))
 
 
 @dataclass(frozen=True)

@@ -22,5 +22,5 @@ class AttnLRP:
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         aim = yield from objective(text, target, self.contrastive)
-        answer: Gradient = yield Gradients(text, aim, under=ATTN_LRP)
+        answer: Gradient = yield Gradients(text, aim, rules=ATTN_LRP)
         return Attribution(text.id, target, (answer.embeddings * answer.gradient).sum(axis=-1))

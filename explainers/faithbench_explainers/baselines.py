@@ -1,4 +1,4 @@
-"""What stands where a token is taken away: the model's mask token or its padding token."""
+"""Baseline tokens: what stands where a token is taken away, the mask token or the padding token."""
 
 from faithbench.parameters import check_choice
 from faithbench.types import Text

@@ -28,7 +28,7 @@ class Bcos:
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         aim = yield from objective(text, target, self.contrastive)
-        answer: Gradient = yield Gradients(text, aim, under=FROZEN)
+        answer: Gradient = yield Gradients(text, aim, rules=FROZEN)
         products = answer.embeddings.astype(np.float64) * answer.gradient
         scores = products.sum(axis=-1)
         return Attribution(text.id, target, scores, notes={"completeness_gap": answer.logit - float(scores.sum())})

@@ -12,7 +12,7 @@ from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.bridges.library import attribution, check_installed, parse
 
 CHECK = "faithbench_explainers.bridges.captum:check_method"
-LOOK = "faithbench_explainers.bridges.captum:scores"
+FUNCTION = "faithbench_explainers.bridges.captum:scores"
 OVER = ("auto", "embeddings", "ids")
 
 
@@ -53,5 +53,5 @@ class Captum:
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         name, arguments = parse("method", self.method)
         asked: dict[str, Any] = {"method": name, "arguments": arguments, "over": self.over}
-        scores = yield Inside(text, LOOK, {**asked, "target": Target.of(target).output, "seed": self.seed})
+        scores = yield Inside(text, FUNCTION, {**asked, "target": Target.of(target).output, "seed": self.seed})
         return attribution(text, target, scores, f"captum's {name}")

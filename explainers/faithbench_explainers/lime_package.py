@@ -9,7 +9,7 @@ from faithbench.questions import Inside
 from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.bridges.library import attribution, check_installed
 
-LOOK = "faithbench_explainers.bridges.lime:scores"
+FUNCTION = "faithbench_explainers.bridges.lime:scores"
 SELECTIONS = ("auto", "forward_selection", "highest_weights", "lasso_path", "none")
 
 
@@ -46,5 +46,5 @@ class LimePackage:
         check_choice("feature_selection", self.feature_selection, SELECTIONS)
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
-        scores = yield Inside(text, LOOK, {**asdict(self), "target": Target.of(target).output})
+        scores = yield Inside(text, FUNCTION, {**asdict(self), "target": Target.of(target).output})
         return attribution(text, target, scores, "the package lime")

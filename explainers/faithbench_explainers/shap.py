@@ -12,7 +12,7 @@ from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.bridges.library import attribution, check_installed, parse
 
 CHECK = "faithbench_explainers.bridges.shap:check_explainer"
-LOOK = "faithbench_explainers.bridges.shap:scores"
+FUNCTION = "faithbench_explainers.bridges.shap:scores"
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,5 @@ class Shap:
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         name, arguments = parse("explainer", self.explainer)
         asked = {"explainer": name, "arguments": arguments, "target": Target.of(target).output, "seed": self.seed}
-        scores = yield Inside(text, LOOK, asked)
+        scores = yield Inside(text, FUNCTION, asked)
         return attribution(text, target, scores, f"shap's {name}")

@@ -1,4 +1,4 @@
-"""Answers the questions of many texts in bulk: no row twice, batches of like length, memory bounded.
+"""The batching engine: answers the questions of many texts in bulk; no row twice, like lengths, memory bounded.
 
 The idea is Haxl's (Marlow et al. 2014): components say what they need, one place decides how to fetch it.
 """
@@ -23,7 +23,7 @@ from faithbench.questions import (
     Inside,
     Logits,
     LogitsAt,
-    On,
+    OnVariant,
     Point,
     Question,
     Row,
@@ -155,7 +155,7 @@ class Engine:
 
     def _answer(self, item: _Open[T], index: int) -> Answer:
         question = item.questions[index]
-        question = question.question if isinstance(question, On) else question
+        question = question.question if isinstance(question, OnVariant) else question
         found = [item.known[key] for key in item.keys[index]]
         values = [value for value, _ in found]
         refused = next((value for value in values if isinstance(value, QuestionError)), None)
@@ -164,7 +164,7 @@ class Engine:
         elif isinstance(question, (Logits, LogitsAt, Embeddings)):
             value = np.stack(values)
         else:
-            value = values if isinstance(question, Gradients) and question.share is not None else values[0]
+            value = values if isinstance(question, Gradients) and question.interpolation is not None else values[0]
         return Answer(value, rows=len(found), seconds=sum(seconds for _, seconds in found))
 
     def _answer_batch(self, active: Sequence[_Open[T]]) -> list[_Open[T]]:
@@ -216,12 +216,12 @@ class Engine:
         return batch
 
     def _ask(self, lane: Lane, rows: Sequence[Any]) -> Sequence[Any]:
-        kind, under, variant, _ = lane
+        kind, rules, variant, _ = lane
         if variant is None:
-            return self._ask_model(kind, under, rows, UserError if kind is Logits else QuestionError)
+            return self._ask_model(kind, rules, rows, UserError if kind is Logits else QuestionError)
         try:
             with self._variant(variant):
-                return self._ask_model(kind, under, rows, QuestionError)
+                return self._ask_model(kind, rules, rows, QuestionError)
         except (QuestionError, MemoryError):
             raise
         except Exception as error:
@@ -236,7 +236,7 @@ class Engine:
         return self._variants[variant]
 
     def _ask_model(
-        self, kind: type[Question], under: str, rows: Sequence[Any], refusal: type[Exception]
+        self, kind: type[Question], rules: str, rows: Sequence[Any], refusal: type[Exception]
     ) -> Sequence[Any]:
         if kind is Logits:
             logits = self.model.logits(rows)
@@ -249,10 +249,10 @@ class Engine:
         if kind is Embeddings:
             return self.model.embed(rows)
         if kind is Gradients:
-            return [_checked(gradient, under) for gradient in self._gradients(rows, under)]
+            return [_checked(gradient, rules) for gradient in self._gradients(rows, rules)]
         if kind is Attentions:
             return self.model.attentions(rows)
-        return [self._look(question) for question in rows]
+        return [self._call(question) for question in rows]
 
     def _logits_at(self, rows: Sequence[Row]) -> Any:
         """Logits at embeddings, which not every classifier can read."""
@@ -260,21 +260,21 @@ class Engine:
             raise QuestionError("the model cannot be given embeddings")
         return self.model.logits(rows)
 
-    def _gradients(self, points: Sequence[Point], under: str) -> Sequence[Any]:
-        """Gradients; rules that cannot be found or fail are the affair of whoever asked for them."""
+    def _gradients(self, points: Sequence[Point], rules: str) -> Sequence[Any]:
+        """Gradients; rules that cannot be found or fail are refused to the component that asked for them."""
         try:
-            return self.model.gradients(points, under)
+            return self.model.gradients(points, rules)
         except (QuestionError, MemoryError):
             raise
         except Exception as error:
-            if not under:
+            if not rules:
                 raise
-            raise QuestionError(f"gradients under {under} fail ({type(error).__name__}: {error})") from error
+            raise QuestionError(f"gradients under {rules} fail ({type(error).__name__}: {error})") from error
 
-    def _look(self, question: Inside) -> Any:
-        """Calls a function that looks into the model; whatever goes wrong there is its asker's affair."""
+    def _call(self, question: Inside) -> Any:
+        """White-box access: calls a function with the model. What it raises is raised in the component that asked."""
         try:
-            return resolve_name(question.look)(self.model, question.text, **question.arguments)
+            return resolve_name(question.function)(self.model, question.text, **question.arguments)
         except QuestionError as error:
             return error
         except MemoryError:
@@ -293,11 +293,11 @@ def _plain_logits(lane: Lane) -> bool:
     return lane.kind is Logits and lane.variant is None
 
 
-def _checked(gradient: Any, under: str) -> Any:
+def _checked(gradient: Any, rules: str) -> Any:
     if np.isfinite(gradient.gradient).all():
         return gradient
-    rules = f" under {under}" if under else ""
-    return QuestionError(f"the model gives gradients{rules} that are not finite numbers (NaN or infinity)")
+    where = f" under {rules}" if rules else ""
+    return QuestionError(f"the model gives gradients{where} that are not finite numbers (NaN or infinity)")
 
 
 def _check_finite(values: np.ndarray, what: str, refusal: type[Exception]) -> None:

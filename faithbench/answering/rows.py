@@ -1,4 +1,4 @@
-"""The rows that a question comes to: what the classifier is given, and what tells one row from another."""
+"""Model rows and their keys: what the classifier is given for a question, and what tells one row from another."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from faithbench.questions import (
     Inside,
     Logits,
     LogitsAt,
-    On,
+    OnVariant,
     Point,
     Question,
     Row,
@@ -21,7 +21,7 @@ from faithbench.questions import (
 
 
 class Lane(NamedTuple):
-    """What rows must have in common to share a batch.
+    """The batching key: what rows must have in common to share a batch.
 
     Args:
         kind: of the question.
@@ -43,7 +43,7 @@ Rows = Iterable[tuple[tuple[Any, ...], Asked]]
 
 def rows_of(question: Question) -> tuple[Lane, Rows]:
     """The rows of a question, each with what tells it apart from others of its lane and text."""
-    if isinstance(question, On):
+    if isinstance(question, OnVariant):
         lane, rows = rows_of(question.question)
         return lane._replace(variant=question.variant), rows
     kind, text = type(question), question.text
@@ -52,12 +52,14 @@ def rows_of(question: Question) -> tuple[Lane, Rows]:
         return Lane(kind, outputs=None if outputs is None else len(outputs)), _masked(question, outputs)
     if isinstance(question, LogitsAt):
         outputs = text.outputs
-        rows = [((place.tobytes(),), Row(text.ids, text.types, place, outputs)) for place in question.embeddings]
+        rows = [((each.tobytes(),), Row(text.ids, text.types, each, outputs)) for each in question.embeddings]
         return Lane(kind, outputs=None if outputs is None else len(outputs)), rows
     if isinstance(question, Gradients):
-        return Lane(kind, question.under), [(_place(point), point) for point in _points(question)]
+        return Lane(kind, question.rules), [(_point_key(point), point) for point in _points(question)]
     if isinstance(question, Inside):
-        return Lane(kind, question.look), [((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)]
+        return Lane(kind, question.function), [
+            ((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)
+        ]
     whole = [((text.ids.tobytes(),), Row(text.ids, text.types))]
     return Lane(kind), _masked(question, None) if isinstance(question, Embeddings) else whole
 
@@ -84,11 +86,11 @@ def _masked(question: Logits | Embeddings, outputs: tuple[int, ...] | None) -> R
 def _points(question: Gradients) -> list[Point]:
     text = question.text
     fill = text.mask_id if question.fill is None else question.fill
-    shares = [None] if question.share is None else list(question.share)
+    interpolations = [None] if question.interpolation is None else list(question.interpolation)
     row = Row(text.ids, text.types, None, text.outputs)
-    return [Point(row, question.target, share, fill) for share in shares]
+    return [Point(row, question.target, interpolation, fill) for interpolation in interpolations]
 
 
-def _place(point: Point) -> tuple[Any, ...]:
-    where = () if point.share is None else (point.share.tobytes(), point.fill)
+def _point_key(point: Point) -> tuple[Any, ...]:
+    where = () if point.interpolation is None else (point.interpolation.tobytes(), point.fill)
     return (point.target, point.row.ids.tobytes(), *where)

@@ -15,7 +15,7 @@ from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read
 from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError
 from faithbench.files import slug, write_whole
-from faithbench.paper.fill import paper_table
+from faithbench.paper.fill_table import paper_table
 from faithbench.plan import PLANS, plan_files, read_plan
 from faithbench.records.results import installed, label, named, read
 from faithbench.records.store import ADDED, IDENTITY, Store

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from faithbench.ranks import tau_b
-from faithbench.records.results import Block, higher_is_better
+from faithbench.records.results import Panel, higher_is_better
 from faithbench.statistics.intervals import clean, resampled_means
 
 LEAST = 3  # explainers that a ranking needs
@@ -48,18 +48,18 @@ class Agreement:
     across: bool
 
 
-def standing_of(block: Block, draws: int, seed: int) -> Standing:
+def standing_of(panel: Panel, draws: int, seed: int) -> Standing:
     """The explainers by each metric that has a better and worse, and on so many resamples of the texts."""
-    kept = [i for i, metric in enumerate(block.metrics) if higher_is_better(metric) is not None]
-    signs = np.array([1.0 if higher_is_better(block.metrics[i]) else -1.0 for i in kept])
-    weights = np.where(_comparable(block.present), block.weights, 0.0)
-    values, weights = clean(block.values[:, :, kept], weights[:, :, kept])
-    n = len(block.texts)
+    kept = [i for i, metric in enumerate(panel.metrics) if higher_is_better(metric) is not None]
+    signs = np.array([1.0 if higher_is_better(panel.metrics[i]) else -1.0 for i in kept])
+    weights = np.where(_comparable(panel.present), panel.weights, 0.0)
+    values, weights = clean(panel.values[:, :, kept], weights[:, :, kept])
+    n = len(panel.texts)
     rows = np.concatenate([np.arange(n)[None], np.random.default_rng(seed).integers(0, n, (draws, n))])
     means = resampled_means(rows, values.reshape(n, -1), weights.reshape(n, -1))
-    scores = signs * means.reshape(len(rows), len(block.explainers), len(kept))
-    metrics = tuple(block.metrics[i] for i in kept)
-    return Standing(block.key["dataset"], block.key["model"], block.explainers, metrics, scores)
+    scores = signs * means.reshape(len(rows), len(panel.explainers), len(kept))
+    metrics = tuple(panel.metrics[i] for i in kept)
+    return Standing(panel.key["dataset"], panel.key["model"], panel.explainers, metrics, scores)
 
 
 def _comparable(present: Bool[np.ndarray, "texts explainers metrics"]) -> Bool[np.ndarray, "texts explainers metrics"]:

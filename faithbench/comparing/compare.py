@@ -11,7 +11,7 @@ import pandas as pd
 
 from faithbench.comparing.pairs import Pair, both, of_explainers, of_models, one
 from faithbench.errors import UserError
-from faithbench.records.results import blocks, higher_is_better, kind, label, read
+from faithbench.records.results import higher_is_better, kind, label, panels, read
 from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
 
 
@@ -157,16 +157,16 @@ def comparison(
         raise UserError(f"test {test!r} is not known; use {' or '.join(TESTS)}.")
     if not 0 < alpha < 1:
         raise UserError(f"alpha {alpha!r} is not allowed; it lies between 0 and 1.")
-    found = list(blocks(read(folders)))
-    names = {name: sorted({block.key[name] for block in found}) for name in ("dataset", "model")}
-    names["explainer"] = sorted({name for block in found for name in block.explainers})
-    names["metric"] = sorted({name for block in found for name in block.metrics})
+    found = list(panels(read(folders)))
+    names = {name: sorted({panel.key[name] for panel in found}) for name in ("dataset", "model")}
+    names["explainer"] = sorted({name for panel in found for name in panel.explainers})
+    names["metric"] = sorted({name for panel in found for name in panel.metrics})
     what, first, second = both(a, b, names)
     chosen = {one("metric", name, names["metric"]) for name in metrics} or set(names["metric"])
     for wanted, name in (("model", model), ("dataset", dataset)):
         if name is not None:
             only = one(wanted, name, names[wanted])
-            found = [block for block in found if block.key[wanted] == only]
+            found = [panel for panel in found if panel.key[wanted] == only]
     pairs = (of_explainers if what == "explainer" else of_models)(found, first, second)
     kept = [pair for pair in pairs if pair.metric in chosen]
     if not kept:

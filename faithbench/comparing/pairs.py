@@ -1,4 +1,4 @@
-"""What two explainers, or two models, were both measured by, text by text; and what a name in a command means."""
+"""Paired measurements of two explainers, or two models, text by text; and what a name in a command means."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.errors import UserError, unknown
-from faithbench.records.results import Block, label
+from faithbench.records.results import Panel, label
 
 
 @dataclass(frozen=True)
@@ -22,48 +22,48 @@ class Pair:
     weights: tuple[Float[np.ndarray, "texts"], Float[np.ndarray, "texts"]]
 
 
-def of_explainers(found: Sequence[Block], first: str, second: str) -> Iterator[Pair]:
+def of_explainers(found: Sequence[Panel], first: str, second: str) -> Iterator[Pair]:
     """Each metric by which two explainers were measured, on each data set and model."""
-    for block in found:
-        if not {first, second} <= set(block.explainers):
+    for panel in found:
+        if not {first, second} <= set(panel.explainers):
             continue
-        a, b = block.explainers.index(first), block.explainers.index(second)
-        for i, metric in enumerate(block.metrics):
-            seen = block.present[:, [a, b], i]
+        a, b = panel.explainers.index(first), panel.explainers.index(second)
+        for i, metric in enumerate(panel.metrics):
+            seen = panel.present[:, [a, b], i]
             if seen.any(axis=0).all():
                 rows = seen.any(axis=1)
-                values = block.values[rows, a, i], block.values[rows, b, i]
-                weights = block.weights[rows, a, i], block.weights[rows, b, i]
-                state = f"{block.key['dataset_fingerprint']} {block.key['model_fingerprint']}"
-                yield Pair(block.key["dataset"], block.key["model"], state, metric, values, weights)
+                values = panel.values[rows, a, i], panel.values[rows, b, i]
+                weights = panel.weights[rows, a, i], panel.weights[rows, b, i]
+                state = f"{panel.key['dataset_fingerprint']} {panel.key['model_fingerprint']}"
+                yield Pair(panel.key["dataset"], panel.key["model"], state, metric, values, weights)
 
 
-def of_models(found: Sequence[Block], first: str, second: str) -> Iterator[Pair]:
+def of_models(found: Sequence[Panel], first: str, second: str) -> Iterator[Pair]:
     """Each metric and explainer of which two models have values, on each data set with the same content.
 
     Raises:
         UserError: there are several trainings of one of the models, which its name does not tell apart.
     """
-    contents = sorted({(block.key["dataset"], block.key["dataset_fingerprint"]) for block in found})
+    contents = sorted({(panel.key["dataset"], panel.key["dataset_fingerprint"]) for panel in found})
     for dataset, content in contents:
         here = [b for b in found if (b.key["dataset"], b.key["dataset_fingerprint"]) == (dataset, content)]
-        sides = [[block for block in here if block.key["model"] == name] for name in (first, second)]
+        sides = [[panel for panel in here if panel.key["model"] == name] for name in (first, second)]
         for name, several in zip((first, second), sides, strict=True):
             if len(several) > 1:
-                weights = ", ".join(block.key["model_fingerprint"] for block in several)
+                weights = ", ".join(panel.key["model_fingerprint"] for panel in several)
                 raise UserError(f"the runs hold {len(several)} trainings of {name} on {dataset}: weights {weights}.")
         if all(sides):
             yield from _of_two(sides[0][0], sides[1][0], dataset, content)
 
 
-def _of_two(a: Block, b: Block, dataset: str, content: str) -> Iterator[Pair]:
+def _of_two(a: Panel, b: Panel, dataset: str, content: str) -> Iterator[Pair]:
     texts = sorted(set(a.texts) & set(b.texts))
     rows = np.searchsorted(a.texts, texts), np.searchsorted(b.texts, texts)
     for explainer in sorted(set(a.explainers) & set(b.explainers)):
         for metric in sorted(set(a.metrics) & set(b.metrics)):
             first, second = (
-                (rows[i], block.explainers.index(explainer), block.metrics.index(metric))
-                for i, block in enumerate((a, b))
+                (rows[i], panel.explainers.index(explainer), panel.metrics.index(metric))
+                for i, panel in enumerate((a, b))
             )
             seen = np.stack([a.present[first], b.present[second]], axis=1)
             if seen.any(axis=0).all():

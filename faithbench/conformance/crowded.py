@@ -1,4 +1,4 @@
-"""A classifier that answers every question in company, so that whatever depends on a batch comes to light."""
+"""A probe for batch effects: a classifier that answers every question in company, so that they come to light."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,11 +41,11 @@ class Crowded:
         """Embeddings, computed in company."""
         return self.inner.embed([*self.company, *rows])[len(self.company) :]
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """Gradients, computed in company."""
         outputs = points[0].row.outputs
         company = [Point(row._replace(outputs=outputs), Target(0)) for row in self.company]
-        return self.inner.gradients([*company, *points], under)[len(company) :]
+        return self.inner.gradients([*company, *points], rules)[len(company) :]
 
     def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities, computed in company."""

@@ -134,7 +134,7 @@ def leaves_all_as_found_explaining(trial: ExplainerTrial) -> None:
     check_same(trial.component, trial.before, state(trial.classifier, trial.texts))
 
 
-def keeps_its_word_on_classes(trial: ExplainerTrial) -> None:
+def trait_class_sensitive_holds(trial: ExplainerTrial) -> None:
     """Scores for two classes differ on some text; on none if the explainer says `class_sensitive = False`."""
     component = trial.component
     same = [alike(a, b) for a, b in zip(*(trial.scores(target) for target in TARGETS), strict=True)]
@@ -147,7 +147,7 @@ def keeps_its_word_on_classes(trial: ExplainerTrial) -> None:
         assert all(same), f"{component!r} says class_sensitive = False, but its scores depend on the class."
 
 
-def keeps_its_word_on_sums(trial: ExplainerTrial) -> None:
+def trait_sums_to_holds(trial: ExplainerTrial) -> None:
     """If the explainer says what its scores sum to (`sums_to`), they do, short of the note `completeness_gap`."""
     component, what = trial.component, trial.traits.sums_to
     if not what:
@@ -174,8 +174,8 @@ EXPLAINER_CLAUSES: tuple[Callable[[ExplainerTrial], None], ...] = (
     explains_alike_in_any_batch,
     explains_alike_again,
     leaves_all_as_found_explaining,
-    keeps_its_word_on_classes,
-    keeps_its_word_on_sums,
+    trait_class_sensitive_holds,
+    trait_sums_to_holds,
 )
 
 

@@ -41,7 +41,7 @@ class LinearModel:
         """The weights."""
         return [WEIGHTS[row.ids][:, None] for row in rows]
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """The same everywhere, under any rules."""
         return [_gradient(point) for point in points]
 
@@ -103,14 +103,14 @@ def document(name: str, tokens: Sequence[int], classes: tuple[int, int] = (0, 1)
 
 
 def _logits(row: Row) -> Float[np.ndarray, "outputs"]:
-    places = WEIGHTS[row.ids[row.ids != HIDDEN]] if row.embeddings is None else row.embeddings
-    logits: Float[np.ndarray, "outputs"] = SIGNS * places.sum()
+    embeddings = WEIGHTS[row.ids[row.ids != HIDDEN]] if row.embeddings is None else row.embeddings
+    logits: Float[np.ndarray, "outputs"] = SIGNS * embeddings.sum()
     return logits if row.outputs is None else logits[list(row.outputs)]
 
 
 def _gradient(point: Point) -> Gradient:
     own, base = WEIGHTS[point.row.ids], WEIGHTS[point.fill]
-    places = own if point.share is None else base + point.share * (own - base)
+    embeddings = own if point.interpolation is None else base + point.interpolation * (own - base)
     signs = SIGNS if point.row.outputs is None else SIGNS[list(point.row.outputs)]
     slope = float(point.target.value(signs))
-    return Gradient(places[:, None], np.full((len(places), 1), slope), float(slope * places.sum()))
+    return Gradient(embeddings[:, None], np.full((len(embeddings), 1), slope), float(slope * embeddings.sum()))

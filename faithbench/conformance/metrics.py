@@ -23,7 +23,7 @@ from faithbench.conformance.answers import (
 )
 from faithbench.conformance.state import State, check_same, state
 from faithbench.conformance.told import traits_of
-from faithbench.conversations import Asking, Outcome, answering, ask, on
+from faithbench.conversations import Asking, Outcome, answering, ask, on_variant
 from faithbench.interfaces import Classifier, Metric, Traits
 from faithbench.questions import Explain, Gradient, Gradients
 from faithbench.types import Attribution, Measurement, Target, Text
@@ -162,7 +162,7 @@ def leaves_all_as_found_measuring(trial: MetricTrial) -> None:
     check_same(trial.component, trial.before, trial.state())
 
 
-def keeps_its_word_on_order(trial: MetricTrial) -> None:
+def trait_by_order_holds(trial: MetricTrial) -> None:
     """If the metric says `by_order`, changes of scores that keep their order change nothing."""
     for name in MONOTONE if trial.traits.by_order else ():
         for text in trial.texts:
@@ -173,7 +173,7 @@ def keeps_its_word_on_order(trial: MetricTrial) -> None:
             )
 
 
-def keeps_its_word_on_range(trial: MetricTrial) -> None:
+def trait_range_holds(trial: MetricTrial) -> None:
     """No value is outside the `range` that the metric gives."""
     if trial.traits.range is None:
         return
@@ -184,7 +184,7 @@ def keeps_its_word_on_range(trial: MetricTrial) -> None:
         assert inside, f"{trial.component!r} says range = ({low}, {high}), but gives text {name!r} {found.value!r}."
 
 
-def keeps_its_word_on_needs(trial: MetricTrial) -> None:
+def trait_needs_holds(trial: MetricTrial) -> None:
     """The metric uses nothing that a text may lack but what it `needs`, and cannot do without that."""
     component, needs = trial.component, trial.traits.needs
     others = [name for name in OPTIONAL if name not in needs]
@@ -200,7 +200,7 @@ def keeps_its_word_on_needs(trial: MetricTrial) -> None:
             assert not runs, f"{component!r} says that it needs {need}, but measures text {name!r} without it."
 
 
-def keeps_its_word_on_direction(trial: MetricTrial) -> None:
+def trait_direction_holds(trial: MetricTrial) -> None:
     """On a linear model a perfect explanation measures at least as well as random ones, unless that is `unproven`."""
     component, traits = trial.component, trial.traits
     if not traits.direction or traits.kind not in PROVABLE or traits.unproven:
@@ -219,10 +219,10 @@ METRIC_CLAUSES: tuple[Callable[[MetricTrial], None], ...] = (
     measures_alike_in_any_batch,
     measures_alike_again,
     leaves_all_as_found_measuring,
-    keeps_its_word_on_order,
-    keeps_its_word_on_range,
-    keeps_its_word_on_needs,
-    keeps_its_word_on_direction,
+    trait_by_order_holds,
+    trait_range_holds,
+    trait_needs_holds,
+    trait_direction_holds,
 )
 
 
@@ -252,7 +252,7 @@ def _explained(question: Explain) -> Asking[Attribution]:
         found: Gradient = yield Gradients(text, question.target)
         return Attribution(text.id, question.target, (found.embeddings * found.gradient).sum(axis=1, dtype=np.float64))
 
-    return (yield from on(question.variant, explained(question.text)))
+    return (yield from on_variant(question.variant, explained(question.text)))
 
 
 def _answered_by(method: Method) -> Callable[[Explain], Asking[Attribution]]:

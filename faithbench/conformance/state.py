@@ -1,4 +1,4 @@
-"""All that a component must leave as it found it: the model, the texts and the attributions."""
+"""Snapshots of state: the model, the texts and the attributions, which a component must leave as it found them."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping

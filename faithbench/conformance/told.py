@@ -1,4 +1,4 @@
-"""What a component that is checked says of itself."""
+"""The traits that a component under check states."""
 
 from faithbench.errors import UserError
 from faithbench.interfaces import Explainer, Metric, Traits

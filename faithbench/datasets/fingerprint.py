@@ -1,4 +1,4 @@
-"""What tells data sets of one name apart."""
+"""A content hash of examples, which tells data sets of one name apart."""
 
 import hashlib
 from collections.abc import Sequence

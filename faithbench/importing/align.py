@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from faithbench.importing.sharing import filled, listed, shared
-from faithbench.importing.spelling import UNKNOWN, Spelling, folded, meeting, plain, spellings
+from faithbench.importing.score_transfer import fill_blanks, listed, transfer_scores
+from faithbench.importing.token_spelling import UNKNOWN, Spelling, common_ends, folded, plain, spellings
 from faithbench.tokens import Scores
 from faithbench.types import Text
 
@@ -101,8 +101,8 @@ def _matched(text: Text, own: Sequence[str], tokens: Sequence[str], scores: Scor
     for fold in (folded,) if any(sides) else (plain, folded):
         pairs = list(product(spellings(own, fold, mark), spellings(tokens, fold, mark)))
         for ours, theirs in pairs:
-            if ends := meeting(ours, theirs, text.truncated):
-                return filled(text, ends[0], shared(own, tokens, *ends, scores))
+            if ends := common_ends(ours, theirs, text.truncated):
+                return fill_blanks(text, ends[0], transfer_scores(own, tokens, *ends, scores))
     common = [_common(ours.letters, theirs.letters) for ours, theirs in pairs]
     best = int(np.argmax(common))
     boundaries = np.intersect1d(pairs[best][0].ends, pairs[best][1].ends)

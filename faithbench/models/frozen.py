@@ -1,4 +1,4 @@
-"""Modes for looking inside a model without touching it: frozen dynamic weights, and captured attention.
+"""Modes, context managers that change or record a forward pass: frozen dynamic weights, and captured attention.
 
 A B-cos network computes y = W(x) x. Its explanation (arXiv 2502.12992, section 3) is the gradient with W held constant:
 attention probabilities, 1/std of the norms, activation gates and B-cos scales stay what they are, while values do not

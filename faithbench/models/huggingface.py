@@ -92,8 +92,8 @@ class HuggingFaceClassifier:
 
     def logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
         """Logits, of all outputs or those that the rows name; `HIDDEN` are tokens that nothing attends to."""
-        places = [row.embeddings for row in rows if row.embeddings is not None]
-        given = self.reading(self._stacked(places)) if places else nullcontext()
+        embeddings = [row.embeddings for row in rows if row.embeddings is not None]
+        given = self.reading(self._stacked(embeddings)) if embeddings else nullcontext()
         with torch.inference_mode(), _memory_errors(), self._only_position_read(), given:
             return _numpy(self._forward(rows))
 
@@ -103,14 +103,14 @@ class HuggingFaceClassifier:
             embedded = _numpy(self.embedded(self._padded([row.ids for row in rows]), **self._types(rows)))
         return [e[: len(row.ids)] for e, row in zip(embedded, rows, strict=True)]
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """Gradients at the output of the embedding module, under the rules of a mode."""
-        mode: Any = resolve_name(under) if under else nullcontext
-        if under:
+        mode: Any = resolve_name(rules) if rules else nullcontext
+        if rules:
             getattr(mode, "check", lambda model: None)(self.model)
         rows = [point.row for point in points]
         with torch.enable_grad(), _memory_errors():
-            leaf = self._place(points).requires_grad_()
+            leaf = self._embeddings_at(points).requires_grad_()
             with self.reading(leaf), self._only_position_read(), mode():
                 logits = self._forward(rows)
             chosen = (logits * _signs(points, logits.shape[-1]).to(logits)).sum(-1)
@@ -154,31 +154,31 @@ class HuggingFaceClassifier:
         finally:
             handle.remove()
 
-    def _place(self, points: Sequence[Point]) -> Float[Tensor, "points tokens d"]:
-        """Where the points are: fill + share · (text − fill)."""
+    def _embeddings_at(self, points: Sequence[Point]) -> Float[Tensor, "points tokens d"]:
+        """Embeddings at the points: fill + interpolation · (text − fill)."""
         rows = [point.row for point in points]
         ids, types = self._padded([row.ids for row in rows]), self._types(rows)
         with torch.no_grad():
             own = self.embedded(ids, **types)
-            if all(point.share is None for point in points):
+            if all(point.interpolation is None for point in points):
                 return own.detach()
             fills = torch.tensor([point.fill for point in points], device=self.device)
             base = self.embedded(fills[:, None].expand_as(ids).contiguous(), **types)
-            share = torch.ones(ids.shape, dtype=own.dtype)
-            for row, point in zip(share, points, strict=True):
-                if point.share is not None:
-                    row[: len(point.share)] = torch.from_numpy(point.share)
-            return base + share.to(self.device)[..., None] * (own - base)
+            weights = torch.ones(ids.shape, dtype=own.dtype)
+            for row, point in zip(weights, points, strict=True):
+                if point.interpolation is not None:
+                    row[: len(point.interpolation)] = torch.from_numpy(point.interpolation)
+            return base + weights.to(self.device)[..., None] * (own - base)
 
     def _padded(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Int[Tensor, "rows longest"]:
         ids = _rectangle(rows)
         ids[ids == HIDDEN] = self.tokenizer.pad_token_id or 0
         return torch.from_numpy(ids).to(self.device)
 
-    def _stacked(self, places: Sequence[Float[np.ndarray, "_ d"]]) -> Float[Tensor, "rows longest d"]:
-        out = torch.zeros(len(places), max(map(len, places)), places[0].shape[1], dtype=self.model.dtype)
-        for row, place in zip(out, places, strict=True):
-            row[: len(place)] = torch.from_numpy(place)
+    def _stacked(self, embeddings: Sequence[Float[np.ndarray, "_ d"]]) -> Float[Tensor, "rows longest d"]:
+        out = torch.zeros(len(embeddings), max(map(len, embeddings)), embeddings[0].shape[1], dtype=self.model.dtype)
+        for row, own in zip(out, embeddings, strict=True):
+            row[: len(own)] = torch.from_numpy(own)
         return out.to(self.device)
 
     def _positions(self, ids: Int[Tensor, "rows tokens"]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""How a tokenizer reads an example: one text, or the segments of a document with separators between."""
+"""Tokenization of an example: one text, or the segments of a document with separators between."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -80,7 +80,7 @@ class Randomised:
 
 
 def count_parts(classifier: Any, text: object) -> int:
-    """How many parts `Randomised` can number; a look for `Inside`."""
+    """How many parts `Randomised` can number; a function for `Inside`."""
     return sum(1 for _ in _parts(classifier))
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import pandas as pd
 
 from faithbench.errors import UserError
-from faithbench.records.results import Block, blocks, label
+from faithbench.records.results import Panel, label, panels
 from faithbench.records.seeds import Seeds, together, without_seed
 from faithbench.statistics.intervals import Intervals, intervals
 
@@ -18,18 +18,18 @@ class Group:
 
     model: str
     dataset: str
-    blocks: tuple[Block, ...]
+    panels: tuple[Panel, ...]
 
     @cached_property
     def seeds(self) -> Seeds:
         """All of them as one."""
-        return together(self.blocks)[0]
+        return together(self.panels)[0]
 
     @cached_property
     def intervals(self) -> Intervals:
         """Of every explainer by every metric, flat."""
-        block = self.seeds.block
-        return intervals(block.values.reshape(len(block.texts), -1), block.weights.reshape(len(block.texts), -1))
+        panel = self.seeds.panel
+        return intervals(panel.values.reshape(len(panel.texts), -1), panel.weights.reshape(len(panel.texts), -1))
 
 
 @dataclass(frozen=True)
@@ -42,31 +42,31 @@ class Claim:
 
     @cached_property
     def place(self) -> tuple[int, int]:
-        """Explainer and metric as places in the group's block."""
-        block = self.group.seeds.block
-        return block.explainers.index(self.explainer), block.metrics.index(self.metric)
+        """Explainer and metric as places in the group's panel."""
+        panel = self.group.seeds.panel
+        return panel.explainers.index(self.explainer), panel.metrics.index(self.metric)
 
     @property
     def texts(self) -> int:
         """How many have a value."""
         explainer, metric = self.place
-        return int((self.group.seeds.block.weights[:, explainer, metric] > 0).sum())
+        return int((self.group.seeds.panel.weights[:, explainer, metric] > 0).sum())
 
 
 def groups(records: pd.DataFrame) -> tuple[Group, ...]:
     """The records, put together over seeds."""
-    found: dict[tuple[str, ...], list[Block]] = {}
-    for block in blocks(records):
-        place = without_seed(block.key["model"]), block.key["dataset"], block.key["dataset_fingerprint"]
-        found.setdefault(place, []).append(block)
+    found: dict[tuple[str, ...], list[Panel]] = {}
+    for panel in panels(records):
+        place = without_seed(panel.key["model"]), panel.key["dataset"], panel.key["dataset_fingerprint"]
+        found.setdefault(place, []).append(panel)
     return tuple(Group(model, dataset, tuple(each)) for (model, dataset, _), each in found.items())
 
 
-def holds(block: Block, explainer: str, metric: str) -> bool:
+def holds(panel: Panel, explainer: str, metric: str) -> bool:
     """Whether there are records of an explainer by a metric."""
-    if explainer not in block.explainers or metric not in block.metrics:
+    if explainer not in panel.explainers or metric not in panel.metrics:
         return False
-    return bool(block.present[:, block.explainers.index(explainer), block.metrics.index(metric)].any())
+    return bool(panel.present[:, panel.explainers.index(explainer), panel.metrics.index(metric)].any())
 
 
 def only(claims: Sequence[Claim]) -> Claim | None:
@@ -81,9 +81,9 @@ def only(claims: Sequence[Claim]) -> Claim | None:
         raise twice(*_told_apart(*claims[:2]))
     claim = claims[0]
     seen: dict[str, str] = {}
-    for block in claim.group.blocks:
-        if holds(block, claim.explainer, claim.metric):
-            model, weights = block.key["model"], block.key["model_fingerprint"]
+    for panel in claim.group.panels:
+        if holds(panel, claim.explainer, claim.metric):
+            model, weights = panel.key["model"], panel.key["model_fingerprint"]
             if seen.setdefault(model, weights) != weights:
                 name = f"{claim.metric} of {claim.explainer} on {model}"
                 raise twice(f"{name} (weights {seen[model]})", f"{name} (weights {weights})")
@@ -111,7 +111,7 @@ def _told_apart(one: Claim, other: Claim) -> tuple[str, str]:
     if names[0] == names[1]:
         names = [
             f"{each.metric} of {each.explainer} on {each.group.model}, {each.group.dataset} "
-            f"(content {each.group.blocks[0].key['dataset_fingerprint']})"
+            f"(content {each.group.panels[0].key['dataset_fingerprint']})"
             for each in (one, other)
         ]
     return names[0], names[1]

@@ -20,12 +20,12 @@ def alignments(run_data: RunData) -> PaperFigure:
     """Figure 13: `value`, a `percentile` of alignment in percent, by `layer` (from 1), `model` and `dataset`."""
     seen: dict[tuple[str, str, int], Claim] = {}
     for group in run_data.groups:
-        for metric in group.seeds.block.metrics:
+        for metric in group.seeds.panel.metrics:
             if same("metric", metric, ALIGNMENT, lambda key: key != "percentile"):
                 percentile: int = value_of("metric", metric, "percentile")
                 names = label("model", group.model), label("dataset", group.dataset), percentile
-                block = group.seeds.block
-                claims = [Claim(group, name, metric) for name in block.explainers if holds(block, name, metric)]
+                panel = group.seeds.panel
+                claims = [Claim(group, name, metric) for name in panel.explainers if holds(panel, name, metric)]
                 found = [*([seen[names]] if names in seen else []), *most_texts(claims)]
                 if claim := only(found):
                     seen[names] = claim
@@ -41,7 +41,7 @@ def alignments(run_data: RunData) -> PaperFigure:
 def _by_layer(records: pd.DataFrame, claim: Claim) -> Sequence[float]:
     """The mean parts over texts, then over trainings; empty if none were kept."""
     mine = records[(records["explainer"] == claim.explainer) & (records["metric"] == claim.metric)]
-    trained = [_parts(mine, block.key) for block in claim.group.blocks]
+    trained = [_parts(mine, panel.key) for panel in claim.group.panels]
     if len({len(parts) for each in trained for parts in each}) > 1:
         raise UserError(f"records of {claim.metric} on {claim.group.model} have different numbers of layers.")
     means = [np.nanmean(np.stack(each), axis=0) for each in trained if each]

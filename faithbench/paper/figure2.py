@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from faithbench.paper.backbone import split
+from faithbench.paper.choose_backbone import split
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.matching import source_of
 from faithbench.paper.run_data import RunData

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from faithbench.errors import UserError, unknown
-from faithbench.paper.backbone import choose_backbone
+from faithbench.paper.choose_backbone import choose_backbone
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.figure2 import accuracies
 from faithbench.paper.figure13 import ALIGNMENT, alignments
 from faithbench.paper.figures5_6 import RATE, SHARE, of_bias, over_b
-from faithbench.paper.fill import needed
+from faithbench.paper.fill_table import needed
 from faithbench.paper.layouts import COMP, ENTROPY
 from faithbench.paper.matching import is_named, same
 from faithbench.paper.run_data import RunData, run_data_of

@@ -1,4 +1,4 @@
-"""Is a component that stands in a record the one that is looked for? A parameter that is missing has its default."""
+"""Matching of specs: is a recorded component the one looked for? A parameter that is missing has its default."""
 
 import functools
 import inspect

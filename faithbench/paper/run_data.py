@@ -10,7 +10,7 @@ import pandas as pd
 
 from faithbench.paper.cell_records import Claim, Group, groups, holds, twice
 from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
-from faithbench.paper.trainings import Training, trainings
+from faithbench.paper.trainings import TrainedModel, trained_models
 from faithbench.records.results import CELL, PLACE, named, read
 from faithbench.records.store import IDENTITY, Store
 
@@ -25,7 +25,7 @@ class RunData:
     folders: tuple[Path, ...]
     records: pd.DataFrame
     outdated: pd.DataFrame
-    trainings: tuple[Training, ...]
+    trainings: tuple[TrainedModel, ...]
     backbone: str = ""
 
     @property
@@ -70,28 +70,28 @@ class RunData:
             Claim(group, name, measure)
             for group in self.groups
             if self.is_model(group.model, model) and fits(group.dataset, dataset)
-            for name in group.seeds.block.explainers
+            for name in group.seeds.panel.explainers
             if explainer(name)
-            for measure in group.seeds.block.metrics
-            if same("metric", measure, metric) and holds(group.seeds.block, name, measure)
+            for measure in group.seeds.panel.metrics
+            if same("metric", measure, metric) and holds(group.seeds.panel, name, measure)
         ]
 
     def claimed(self, claim: Claim) -> pd.DataFrame:
         """The records that a claim is made of."""
         keys = {
-            (*(block.key[name] for name in PLACE), claim.explainer, claim.metric)
-            for block in claim.group.blocks
-            if holds(block, claim.explainer, claim.metric)
+            (*(panel.key[name] for name in PLACE), claim.explainer, claim.metric)
+            for panel in claim.group.panels
+            if holds(panel, claim.explainer, claim.metric)
         }
         return self.records[pd.MultiIndex.from_frame(self.records[CELL]).isin(keys)]
 
-    def trained(self, model: str, dataset: str) -> list[Training]:
+    def trained(self, model: str, dataset: str) -> list[TrainedModel]:
         """The trainings of a model on a data set, one for each seed.
 
         Raises:
             UserError: there are two of one seed.
         """
-        found: dict[str, Training] = {}
+        found: dict[str, TrainedModel] = {}
         for training in self.trainings:
             if self.is_model(training.model, model) and is_dataset(source_of(training.dataset), dataset):
                 other = found.setdefault(training.model, training)
@@ -124,4 +124,4 @@ def run_data_of(folders: Sequence[Path | str]) -> RunData:
     paths = tuple(map(Path, folders))
     records = read(paths)
     current = named(records, paths)
-    return RunData(paths, records[current], records[~current], trainings(paths))
+    return RunData(paths, records[current], records[~current], trained_models(paths))

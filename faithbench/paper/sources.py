@@ -92,12 +92,12 @@ class Mean:
 def cell_of(claim: Claim, remarks: tuple[str, ...] = ()) -> Cell:
     """What a claim says."""
     seeds, found, (explainer, metric) = claim.group.seeds, claim.group.intervals, claim.place
-    flat, n = explainer * len(seeds.block.metrics) + metric, claim.texts
+    flat, n = explainer * len(seeds.panel.metrics) + metric, claim.texts
     if n == 0:
         return Cell(lack=f"{label('explainer', claim.explainer)} has no value on any text (failed or undefined)")
     trained = int(seeds.count[explainer, metric])
     return Cell(
-        float(seeds.block.means[explainer, metric]),
+        float(seeds.panel.means[explainer, metric]),
         float(found.low[flat]),
         float(found.high[flat]),
         n,

@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from faithbench import plan
 from faithbench.errors import UserError
 from faithbench.paper.matching import source_of, value_of
+from faithbench.plan import Training
 from faithbench.plugins.naming import build_dataset
 from faithbench.records.store import Store
 from faithbench.training.settings import LR, MLM_LR
 
-PUBLISHED = plan.Training(epochs=5)
+PUBLISHED = Training(epochs=5)
 WORDS = {"limit": "all texts", "eval_limit": "accuracies on all texts"}  # for None
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainedModel:
     """What is known of a model that was run on a data set."""
 
     model: str
@@ -35,12 +35,12 @@ class Training:
         return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
 
 
-def differing(training: Training) -> list[str]:
+def differing(model: TrainedModel) -> list[str]:
     """The settings that are not the paper's, with the paper's; epochs that a model's name gives are those of a row."""
-    rate = _rate(source_of(training.dataset))
-    named = ("epochs",) if value_of("model", training.model, "epochs") else ()
-    found = _apart(training.report, rate, named)
-    start = training.report.get("start")
+    rate = _rate(source_of(model.dataset))
+    named = ("epochs",) if value_of("model", model.model, "epochs") else ()
+    found = _apart(model.report, rate, named)
+    start = model.report.get("start")
     if isinstance(start, Mapping):
         mine = _apart(start, MLM_LR if start.get("start") == "mlm" else rate, ("epochs",))
         found += [f"{each} in the first phase" for each in mine]
@@ -68,13 +68,13 @@ def _apart(report: Mapping[str, Any], lr: float | None, named: Sequence[str]) ->
     ]
 
 
-def trainings(folders: Sequence[Path]) -> tuple[Training, ...]:
+def trained_models(folders: Sequence[Path]) -> tuple[TrainedModel, ...]:
     """Those of all runs, each once, with its report if one of them has it."""
     found = sorted(_read(folders), key=lambda each: bool(each.report))
     return tuple({(each.model, each.dataset, each.fingerprint): each for each in found}.values())
 
 
-def _read(folders: Sequence[Path]) -> Iterator[Training]:
+def _read(folders: Sequence[Path]) -> Iterator[TrainedModel]:
     for folder in folders:
         entries = Store(folder).manifest().get("models")
         for name, entry in entries.items() if isinstance(entries, Mapping) else ():
@@ -82,4 +82,4 @@ def _read(folders: Sequence[Path]) -> Iterator[Training]:
                 model, _, dataset = name.partition(" on ")
                 fingerprint, hardware = (str(entry.get(key, "")) for key in ("fingerprint", "hardware"))
                 report = entry.get("training")
-                yield Training(model, dataset, fingerprint, hardware, report if isinstance(report, Mapping) else {})
+                yield TrainedModel(model, dataset, fingerprint, hardware, report if isinstance(report, Mapping) else {})

@@ -1,4 +1,4 @@
-"""What a text names: a component's spec, a path, a checkpoint folder, a hub id. Nothing here needs torch."""
+"""Resolution of names: a text may name a component's spec, a path, a checkpoint folder, a hub id; without torch."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -27,7 +27,7 @@ KINDS = (TRUTH, FAITHFULNESS, "plausibility", "simplicity")
 
 
 @dataclass(frozen=True)
-class Block:
+class Panel:
     """The records of one model on one data set: what was measured on the same texts and can be paired.
 
     `values` are NaN where there is no value, `weights` 0. `present` marks the records, `failed` those with an error.
@@ -99,14 +99,14 @@ def named(frame: pd.DataFrame, folders: Sequence[Path | str], strictly: bool = F
     return found
 
 
-def blocks(frame: pd.DataFrame, by_class: bool = False) -> Iterator[Block]:
-    """The records as arrays, a block for each data set and model, with their fingerprints, in alphabetical order."""
+def panels(frame: pd.DataFrame, by_class: bool = False) -> Iterator[Panel]:
+    """The records as arrays, a panel for each data set and model, with their fingerprints, in alphabetical order."""
     columns = [*PLACE, "target"] if by_class else PLACE
     for key, group in frame.groupby(columns):
-        yield _block({name: str(part) for name, part in zip(columns, key, strict=True)}, group)
+        yield _panel({name: str(part) for name, part in zip(columns, key, strict=True)}, group)
 
 
-def _block(key: dict[str, str], group: pd.DataFrame) -> Block:
+def _panel(key: dict[str, str], group: pd.DataFrame) -> Panel:
     codes, names = [], []
     for column in (_units(group), group["explainer"], group["metric"]):
         found, known = pd.factorize(column, sort=True)
@@ -123,7 +123,7 @@ def _block(key: dict[str, str], group: pd.DataFrame) -> Block:
     values[place] = np.where(counted > 0, measured, np.nan)
     weights[place], present[place], failed[place] = counted, True, failures
     texts, explainers, metrics = names
-    return Block(key, texts, explainers, metrics, values, weights, present, failed)
+    return Panel(key, texts, explainers, metrics, values, weights, present, failed)
 
 
 def _units(group: pd.DataFrame) -> "pd.Series[str]":

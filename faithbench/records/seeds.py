@@ -8,18 +8,18 @@ from jaxtyping import Float, Int
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.records.results import Block
+from faithbench.records.results import Panel
 from faithbench.statistics.intervals import weighted_mean
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """One block for several trainings: a text's value is its mean over them.
+    """One panel for several trainings: a text's value is its mean over them.
 
     `count` trainings have a mean in a cell, and `deviation` is the standard deviation of these means (NaN for one).
     """
 
-    block: Block
+    panel: Panel
     count: Int[np.ndarray, "explainers metrics"]
     deviation: Float[np.ndarray, "explainers metrics"]
 
@@ -33,31 +33,31 @@ def without_seed(model: str) -> str:
     return model if args else spec.write(name, {key: value for key, value in kwargs.items() if key != "seed"})
 
 
-def together(blocks: Iterable[Block]) -> list[Seeds]:
-    """Blocks of one data set whose models differ in their seed alone, each group as one."""
-    groups: dict[tuple[str, ...], list[Block]] = {}
-    for block in blocks:
-        apart = {**block.key, "model": without_seed(block.key["model"]), "model_fingerprint": ""}
-        groups.setdefault(tuple(map(str, apart.values())), []).append(block)
+def together(panels: Iterable[Panel]) -> list[Seeds]:
+    """Panels of one data set whose models differ in their seed alone, each group as one."""
+    groups: dict[tuple[str, ...], list[Panel]] = {}
+    for panel in panels:
+        apart = {**panel.key, "model": without_seed(panel.key["model"]), "model_fingerprint": ""}
+        groups.setdefault(tuple(map(str, apart.values())), []).append(panel)
     return [_merged(group) for group in groups.values()]
 
 
-def _merged(group: Sequence[Block]) -> Seeds:
+def _merged(group: Sequence[Panel]) -> Seeds:
     texts, explainers, metrics = (
-        tuple(sorted({name for block in group for name in getattr(block, axis)}))
+        tuple(sorted({name for panel in group for name in getattr(panel, axis)}))
         for axis in ("texts", "explainers", "metrics")
     )
     shape = (len(group), len(texts), len(explainers), len(metrics))
     values, weights = np.full(shape, np.nan), np.zeros(shape)
     present, failed = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    for i, block in enumerate(group):
+    for i, panel in enumerate(group):
         place = np.ix_(
-            np.searchsorted(texts, block.texts),
-            np.searchsorted(explainers, block.explainers),
-            np.searchsorted(metrics, block.metrics),
+            np.searchsorted(texts, panel.texts),
+            np.searchsorted(explainers, panel.explainers),
+            np.searchsorted(metrics, panel.metrics),
         )
-        values[i][place], weights[i][place] = block.values, block.weights
-        present[i][place], failed[i][place] = block.present, block.failed
+        values[i][place], weights[i][place] = panel.values, panel.weights
+        present[i][place], failed[i][place] = panel.present, panel.failed
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.stack([weighted_mean(*pair) for pair in zip(values, weights, strict=True)])
         shares = np.where(weights > 0, weights / weights.sum(axis=1, keepdims=True), 0.0)  # each training counts alike
@@ -69,8 +69,8 @@ def _merged(group: Sequence[Block]) -> Seeds:
     key = {
         **group[0].key,
         "model": without_seed(group[0].key["model"]),
-        "model_fingerprint": "+".join(sorted({block.key["model_fingerprint"] for block in group})),
+        "model_fingerprint": "+".join(sorted({panel.key["model_fingerprint"] for panel in group})),
     }
     total, tried = shares.sum(axis=0), np.asarray(present.any(axis=0))
     lost = np.asarray(failed.any(axis=0)) & (total == 0)
-    return Seeds(Block(key, texts, explainers, metrics, mixed, total, tried, lost), count, deviation)
+    return Seeds(Panel(key, texts, explainers, metrics, mixed, total, tried, lost), count, deviation)

@@ -11,7 +11,7 @@ from faithbench.plugins.naming import ModelRef, build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
 from faithbench.running.grid import Selection, select_components, why_not
 from faithbench.training.prepare import Setup, best_device, check_model
-from faithbench.training.settings import complete_training, trained_on
+from faithbench.training.settings import complete_training, training_dataset
 
 Cell = tuple[str, str, str, str]  # identities of data set, model, explainer, metric
 
@@ -80,7 +80,7 @@ def resolve_plan(plan: Plan) -> tuple[BlockPlan, ...]:
     """
     selection = select_components(plan)
     named, models = [build_dataset(text) for text in plan.datasets], [refer(text) for text in plan.models]
-    bases = {dataset.identity: trained_on(dataset) for dataset in named}
+    bases = {dataset.identity: training_dataset(dataset) for dataset in named}
     settings = (plan.training, plan.split, plan.limit, plan.dtype)
     blocks = (
         BlockPlan(resolve(dataset, model), bases[dataset.identity], model, selection, *settings)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
 from faithbench.answering.explaining import explain
-from faithbench.conversations import Asking, Conversation, Outcome, alone, answering, ask, on, together
+from faithbench.conversations import Asking, Conversation, Outcome, alone, answering, ask, on_variant, together
 from faithbench.errors import QuestionError
 from faithbench.plugins.spec import Component
 from faithbench.questions import Explain
@@ -160,7 +160,7 @@ class Scoring:
             if question.variant is None and question.text is text and question.target == found.target:
                 return found
             try:
-                return (yield from on(question.variant, self._explain(name, question.text, question.target)))
+                return (yield from on_variant(question.variant, self._explain(name, question.text, question.target)))
             except Exception as error:
                 raise QuestionError(f"the explainer failed: {error}") from error
 

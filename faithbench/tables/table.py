@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from faithbench.records.results import CELL, Block, blocks, higher_is_better, kind, label, read
+from faithbench.records.results import CELL, Panel, higher_is_better, kind, label, panels, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import intervals
@@ -45,9 +45,9 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
 
 
 def _frame(records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFrame:
-    found = blocks(records, by_class)
+    found = panels(records, by_class)
     seeds = together(found) if over_seeds else None
-    parts = [_rows(each.block, each) for each in seeds] if seeds is not None else [_rows(block) for block in found]
+    parts = [_rows(each.panel, each) for each in seeds] if seeds is not None else [_rows(panel) for panel in found]
     frame = pd.DataFrame([row for part in parts for row in part])
     frame["rank_group"] = frame["rank_group"].astype("Int64")
     frame["tied_with_best"] = (frame["rank_group"] == 1).astype("boolean").mask(frame["rank_group"].isna())
@@ -56,25 +56,25 @@ def _frame(records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFr
     return frame.sort_values([*CELL, "target"] if by_class else CELL, ignore_index=True)
 
 
-def _rows(block: Block, seeds: Seeds | None = None) -> list[dict[str, Any]]:
-    """A row for each cell of the block that has records."""
-    places = np.argwhere(block.present.any(axis=0))  # explainer, metric
-    found = intervals(block.values[:, places[:, 0], places[:, 1]], block.weights[:, places[:, 0], places[:, 1]])
-    means, groups = block.means, ranking(block)
+def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, Any]]:
+    """A row for each cell of the panel that has records."""
+    places = np.argwhere(panel.present.any(axis=0))  # explainer, metric
+    found = intervals(panel.values[:, places[:, 0], places[:, 1]], panel.weights[:, places[:, 0], places[:, 1]])
+    means, groups = panel.means, ranking(panel)
     counts = {
-        "n": (block.weights > 0).sum(axis=0),
-        "failed": block.failed.sum(axis=0),
-        "records": block.present.sum(axis=0),
+        "n": (panel.weights > 0).sum(axis=0),
+        "failed": panel.failed.sum(axis=0),
+        "records": panel.present.sum(axis=0),
     }
     rows = []
     for i, (explainer, metric) in enumerate(places):
         n, failed, records = (int(count[explainer, metric]) for count in counts.values())
         group = int(groups[explainer, metric])
         row = {
-            **block.key,
-            "explainer": block.explainers[explainer],
-            "metric": block.metrics[metric],
-            "kind": kind(block.metrics[metric]),
+            **panel.key,
+            "explainer": panel.explainers[explainer],
+            "metric": panel.metrics[metric],
+            "kind": kind(panel.metrics[metric]),
             "mean": means[explainer, metric],
             "low": found.low[i],
             "high": found.high[i],
@@ -91,14 +91,14 @@ def _rows(block: Block, seeds: Seeds | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def ranking(block: Block) -> Int[np.ndarray, "explainers metrics"]:
+def ranking(panel: Panel) -> Int[np.ndarray, "explainers metrics"]:
     """Each explainer's rank group by each metric, from 1; 0 where there is none.
 
     All pairs of a metric's explainers are tested and corrected together: the best is chosen by the same data, and tests
     against it alone would find differences too often. Means that look alike in a table are tied.
     """
-    signs = {metric: direction(name) for metric, name in enumerate(block.metrics) if direction(name)}
-    means, columns = block.means, len(block.metrics)
+    signs = {metric: direction(name) for metric, name in enumerate(panel.metrics) if direction(name)}
+    means, columns = panel.means, len(panel.metrics)
     groups = np.zeros(means.shape, dtype=np.int64)
     pairs = {
         metric: np.array(list(combinations(np.flatnonzero(np.isfinite(means[:, metric])), 2)), dtype=np.int64)
@@ -107,15 +107,15 @@ def ranking(block: Block) -> Int[np.ndarray, "explainers metrics"]:
     flat = [each.reshape(-1, 2) * columns + metric for metric, each in pairs.items()]
     most = max((len(each) for each in flat), default=0)
     flips = max(FLIPS, 40 * most - 1)  # enough for the smallest possible p to stay significant when corrected
-    asked, n = np.concatenate([np.empty((0, 2), dtype=np.int64), *flat]), len(block.texts)
-    values, weights = block.values.reshape(n, -1), block.weights.reshape(n, -1)
+    asked, n = np.concatenate([np.empty((0, 2), dtype=np.int64), *flat]), len(panel.texts)
+    values, weights = panel.values.reshape(n, -1), panel.weights.reshape(n, -1)
     parts = np.array_split(asked, 1 + n * len(asked) // AT_ONCE)
     p = np.concatenate([flip_test(values, weights, part, flips) for part in parts])
     p[np.abs(np.diff(means.reshape(-1)[asked], axis=1)[:, 0]) < NEGLIGIBLE] = 1.0
     begin = 0
     for metric, sign in signs.items():
         count = len(pairs[metric])
-        found = corrected_pairs(p[begin : begin + count], pairs[metric].reshape(-1, 2), len(block.explainers))
+        found = corrected_pairs(p[begin : begin + count], pairs[metric].reshape(-1, 2), len(panel.explainers))
         groups[:, metric] = rank_groups(_scores(means[:, metric], sign), found, ALPHA)
         begin += count
     return groups

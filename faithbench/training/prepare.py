@@ -25,9 +25,9 @@ from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.checkpoint import load, load_conventional
 from faithbench.training.fine_tuning import fine_tune, report_of
+from faithbench.training.initial_models import FOLDER, TrainingJob, initial_model
 from faithbench.training.quiet import quiet
-from faithbench.training.settings import complete_training, trained_on
-from faithbench.training.starts import FOLDER, Work, start
+from faithbench.training.settings import complete_training, training_dataset
 from faithbench.types import SPLITS
 
 READY = 4  # models that are remembered within a run
@@ -100,7 +100,7 @@ def prepare(model: ModelRef | str, dataset: Component, setup: Setup) -> Prepared
     Raises:
         UserError: no such model, the hub cannot be reached, or the model is not one for this data set.
     """
-    model, base = _referred(model), trained_on(dataset)
+    model, base = _referred(model), training_dataset(dataset)
     if model.component is None:
         prepared = load_model(model, setup)
     elif zoo := zoo_model(model):
@@ -129,7 +129,7 @@ class Workshop:
     def prepare(self, model: ModelRef, dataset: Component, dtype: str | None = None) -> Prepared:
         """As `prepare`, in the set-up's precision or another; the last `READY` models are remembered."""
         setup = self.setup if dtype is None else replace(self.setup, dtype=dtype)
-        key = (model.identity, trained_on(dataset).identity, setup.dtype)
+        key = (model.identity, training_dataset(dataset).identity, setup.dtype)
         if key not in self._ready:
             if len(self._ready) == READY:
                 del self._ready[next(iter(self._ready))]
@@ -159,7 +159,7 @@ def check_model(model: ModelRef, dataset: Component, setup: Setup) -> None:
         UserError: the model would have to be trained although `setup.train` is False, or was trained otherwise.
     """
     if zoo := zoo_model(model):
-        _finished(zoo, trained_on(dataset), setup)
+        _finished(zoo, training_dataset(dataset), setup)
 
 
 def _referred(model: ModelRef | str) -> ModelRef:
@@ -209,7 +209,7 @@ def train(
     if zoo is None:
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
     setup = Setup(best_device(device), training=training, console=console)
-    checkpoint = trained(zoo, trained_on(build_dataset(dataset)), setup)
+    checkpoint = trained(zoo, training_dataset(build_dataset(dataset)), setup)
     return checkpoint.folder, checkpoint.report
 
 
@@ -233,7 +233,7 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
         f"{training.batch_size}, learning rate {training.lr:g}, on {setup.device}; kept in {folder}"
     )
     verbose = setup.console is not None
-    begun = start(zoo, Work(dataset, splits, folder, training, setup.device, verbose))
+    begun = initial_model(zoo, TrainingJob(dataset, splits, folder, training, setup.device, verbose))
     about = {"model": model.identity, "dataset": dataset.identity, **begun.about}
     network, tokenizer = begun.network, begun.tokenizer
     fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, begun.loss, verbose)

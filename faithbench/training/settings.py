@@ -27,7 +27,7 @@ def complete_training(model: Component, dataset: Component, asked: Training) -> 
     )
 
 
-def trained_on(dataset: Component) -> Component:
+def training_dataset(dataset: Component) -> Component:
     """The data set that models for a data set are trained on: itself, but for one that is made of another's texts."""
     base = dataset.traits.base
     return dataset if base is None else build_dataset(base)

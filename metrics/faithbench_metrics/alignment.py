@@ -24,7 +24,7 @@ class Alignment:
     output and feed-forward, not query, key and value. Each pair of a token and an output unit counts once. Between two
     values a percentile is interpolated linearly, as numpy does.
 
-    All percentiles and explainers of a text are answered by one look, which costs two to three forward passes.
+    All percentiles and explainers of a text are answered by one `Inside`, which costs two to three forward passes.
 
     Args:
         percentile: which, a whole number from 0 (the least) over 50 (the median) to 100 (the greatest).

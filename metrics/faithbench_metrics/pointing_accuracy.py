@@ -13,7 +13,6 @@ from jaxtyping import Float, Int
 from faithbench.conversations import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.seqpg import explained_segments, segments_of
-from faithbench_metrics.terms import mean_of_defined
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class PointingAccuracy:
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         explained = yield from explained_segments(text)
         segments = segments_of(text)
-        return mean_of_defined([hit(each.scores, segments, index) for index, each in enumerate(explained)])
+        return Measurement.mean_of([hit(each.scores, segments, index) for index, each in enumerate(explained)])
 
 
 def hit(scores: Float[np.ndarray, "tokens"], segments: Int[np.ndarray, "tokens"], index: int) -> float:

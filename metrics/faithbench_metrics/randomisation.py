@@ -10,7 +10,6 @@ from faithbench.parameters import check_seed
 from faithbench.questions import RANDOMISED, Explain, Inside, Variant
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.ranking import spearman
-from faithbench_metrics.terms import mean_of_defined
 
 COUNT = "faithbench.models.variants:count_parts"
 
@@ -52,7 +51,7 @@ class Randomisation:
             changed = Variant(RANDOMISED, (("part", stage), ("cascade", self.cascade), ("seed", self.seed)))
             other: Attribution = yield Explain(text, attribution.target, changed)
             found.append(spearman(own, self._ranked(text, other)))
-        return mean_of_defined(found)
+        return Measurement.mean_of(found)
 
     def _ranked(self, text: Text, attribution: Attribution) -> np.ndarray:
         scores = attribution.scores[text.content].astype(np.float64)

@@ -11,7 +11,6 @@ from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.questions import Explain
 from faithbench.types import Attribution, Measurement, Target, Text
-from faithbench_metrics.terms import mean_of_defined
 
 PROTOCOLS = ("strict", "paper")
 
@@ -46,7 +45,7 @@ class SeqPG:
         explained = yield from explained_segments(text)
         segments = equal_parts(text) if paper else segments_of(text)
         shares = [positive_share(each.scores, segments, index) for index, each in enumerate(explained)]
-        return mean_of_defined([0.0 if paper and math.isnan(share) else share for share in shares])
+        return Measurement.mean_of([0.0 if paper and math.isnan(share) else share for share in shares])
 
 
 def segments_of(text: Text) -> Int[np.ndarray, "tokens"]:

@@ -20,7 +20,7 @@ from faithbench.conversations import answering, ask, gather, together
 from faithbench.errors import QuestionError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
-from faithbench.questions import GONE, HIDDEN, Embeddings, Explain, Gradients, Logits, LogitsAt, On, Row, Variant
+from faithbench.questions import GONE, HIDDEN, Embeddings, Explain, Gradients, Logits, LogitsAt, OnVariant, Row, Variant
 from faithbench.records.store import Store
 from faithbench.types import Attribution, Text
 
@@ -347,7 +347,7 @@ def test_explanations_that_are_asked_at_once_are_asked_at_once():
 
     def explained(question: Explain) -> Iterator[object]:
         first = yield Gradients(question.text, question.target)
-        second = yield Gradients(question.text, question.target, share=np.full((1, len(question.text)), 0.5))
+        second = yield Gradients(question.text, question.target, interpolation=np.full((1, len(question.text)), 0.5))
         return first.logit + second[0].logit
 
     def metric() -> Iterator[object]:
@@ -371,4 +371,4 @@ def test_explanations_that_are_asked_at_once_are_asked_at_once():
 
 def test_an_explanation_cannot_be_asked_of_a_variant():
     with pytest.raises(TypeError, match=r"cannot be asked of a variant|parameter .question."):
-        On(Variant("module:Class"), Explain(ONE, 0))
+        OnVariant(Variant("module:Class"), Explain(ONE, 0))

@@ -38,9 +38,9 @@ class Watched:
         self._note(rows)
         return self.model.embed(rows)
 
-    def gradients(self, points: Sequence[Point], under: str) -> list:
+    def gradients(self, points: Sequence[Point], rules: str) -> list:
         self._note([point.row for point in points])
-        return self.model.gradients(points, under)
+        return self.model.gradients(points, rules)
 
     def attentions(self, rows: Sequence[Row]) -> list[np.ndarray]:
         self._note(rows)
@@ -99,7 +99,7 @@ def test_gradients_for_two_classes_and_both_kinds_are_different_rows():
     (t,) = texts_of([8])
 
     def curious(t: Text) -> Iterator[object]:
-        return (yield Gradients(t, 0), Gradients(t, 1), Gradients(t, 1, under=FROZEN), Gradients(t, 0), Attentions(t))
+        return (yield Gradients(t, 0), Gradients(t, 1), Gradients(t, 1, rules=FROZEN), Gradients(t, 0), Attentions(t))
 
     engine = Engine(model)
     (outcomes,) = engine.run([together({"it": ask(curious, t)})])
@@ -208,12 +208,12 @@ def test_attention_and_gradients_of_a_transformer_do_not_depend_on_padding(monke
 
 
 def _both(t: Text) -> Iterator[object]:
-    return (yield Attentions(t), Gradients(t, 1, under=FROZEN))
+    return (yield Attentions(t), Gradients(t, 1, rules=FROZEN))
 
 
 def test_a_single_gradient_that_does_not_fit_fails_only_its_asker():
     class Tight(Watched):
-        def gradients(self, points: Sequence[Point], under: str) -> list:
+        def gradients(self, points: Sequence[Point], rules: str) -> list:
             raise MemoryError
 
     short = text([1, 2, 3, 1])
@@ -231,7 +231,7 @@ def one(question: object) -> Iterator[object]:
 def test_rules_that_fail_fail_only_their_asker(rules):
     classifier = tiny_classifier("bert")
     (t,) = random_texts(classifier, (4,))
-    bad, good = ask(lambda: one(Gradients(t, 0, under=rules))), ask(lambda: one(Gradients(t, 0)))
+    bad, good = ask(lambda: one(Gradients(t, 0, rules=rules))), ask(lambda: one(Gradients(t, 0)))
     (outcomes,) = Engine(classifier).run([together({"bad": bad, "good": good})])
     assert outcomes["bad"].error.startswith("QuestionError: ")
     assert rules in outcomes["bad"].error

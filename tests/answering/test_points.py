@@ -24,26 +24,26 @@ MODELS = pytest.mark.parametrize(("kind", "b"), [(kind, b) for kind in KINDS for
 HERE = __name__
 
 
-def slow_place(classifier: HuggingFaceClassifier, point: Point) -> Tensor:
+def slow_embeddings(classifier: HuggingFaceClassifier, point: Point) -> Tensor:
     """Where a point is: token by token between the embeddings of two texts, positions counted from the left."""
     slow = SlowTransformer(classifier)
     here = text(point.row.ids)
     own, fill = (slow.embeddings(each) for each in (here, replace(here, ids=np.full(len(here), point.fill))))
-    if point.share is None:
+    if point.interpolation is None:
         return own
-    return torch.stack([(1 - s) * b + s * e for s, e, b in zip(point.share.tolist(), own, fill, strict=True)])
+    return torch.stack([(1 - s) * b + s * e for s, e, b in zip(point.interpolation.tolist(), own, fill, strict=True)])
 
 
-def slow_gradient(classifier: HuggingFaceClassifier, point: Point, under: str) -> Gradient:
+def slow_gradient(classifier: HuggingFaceClassifier, point: Point, rules: str) -> Gradient:
     """The gradient of the slow model there; frozen, it is the product of its matrices."""
-    place = slow_place(classifier, point).requires_grad_()
-    logits: State = SlowTransformer(classifier).forward(place)[0]
+    embeddings = slow_embeddings(classifier, point).requires_grad_()
+    logits: State = SlowTransformer(classifier).forward(embeddings)[0]
     value, slope = (
         each[0, point.target.output] - (0 if point.target.against is None else each[0, point.target.against])
         for each in (logits.value, logits.slope)
     )
-    gradient = slope.reshape(place.shape) if under else torch.autograd.grad(value, place)[0]
-    return Gradient(place.detach().numpy(), gradient.detach().numpy(), value.item())
+    gradient = slope.reshape(embeddings.shape) if rules else torch.autograd.grad(value, embeddings)[0]
+    return Gradient(embeddings.detach().numpy(), gradient.detach().numpy(), value.item())
 
 
 def random_points(classifier: HuggingFaceClassifier, lengths: Sequence[int]) -> list[Point]:
@@ -52,29 +52,29 @@ def random_points(classifier: HuggingFaceClassifier, lengths: Sequence[int]) -> 
     fills = (classifier.tokenizer.mask_token_id, classifier.tokenizer.pad_token_id)
     found = []
     for i, one in enumerate(random_texts(classifier, lengths)):
-        shares = (None, np.full(len(one), 0.3), draws.random(len(one)), np.zeros(len(one)))
+        interpolations = (None, np.full(len(one), 0.3), draws.random(len(one)), np.zeros(len(one)))
         found += [
             Point(
                 Row(one.ids),
                 Target((i + j) % 3, None if j % 2 else (i + j + 1) % 3),
-                share,
+                weights,
                 fills[(i + j // 2) % 2],
             )
-            for j, share in enumerate(shares)
+            for j, weights in enumerate(interpolations)
         ]
     return found
 
 
 @pytest.mark.slow
 @MODELS
-@pytest.mark.parametrize("under", ["", FROZEN], ids=["plain", "frozen"])
-def test_gradients_at_points_are_those_of_the_slow_model_alone_and_padded(kind, b, under):
+@pytest.mark.parametrize("rules", ["", FROZEN], ids=["plain", "frozen"])
+def test_gradients_at_points_are_those_of_the_slow_model_alone_and_padded(kind, b, rules):
     classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
     points = random_points(classifier, (5, 2, 9))
-    for point, padded in zip(points, classifier.gradients(points, under), strict=True):
-        expected = slow_gradient(classifier, point, under)
+    for point, padded in zip(points, classifier.gradients(points, rules), strict=True):
+        expected = slow_gradient(classifier, point, rules)
         scale = np.abs(expected.gradient).max()
-        for found in (padded, *classifier.gradients([point], under)):
+        for found in (padded, *classifier.gradients([point], rules)):
             np.testing.assert_allclose(found.embeddings, expected.embeddings, rtol=0, atol=1e-12)
             np.testing.assert_allclose(found.gradient, expected.gradient, rtol=0, atol=1e-10 * scale)
             assert found.logit == pytest.approx(expected.logit, abs=1e-10)
@@ -150,9 +150,9 @@ class Watched:
         self.note(rows, [row.ids for row in rows])
         return self.model.embed(rows)
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         self.note(points, [point.row.ids for point in points])
-        found = self.model.gradients(points, under)
+        found = self.model.gradients(points, rules)
         bad = [replace(each, gradient=each.gradient * np.inf) for each in found]
         return [bad[i] if point.target == self.poison else found[i] for i, point in enumerate(points)]
 
@@ -196,14 +196,14 @@ def test_embeddings_are_answered_for_each_variant_and_equal_rows_run_once():
 
 def test_points_are_answered_as_a_list_in_order_and_equal_ones_run_once():
     model = Watched()
-    share = np.array([[0.5] * 5, [0, 0.1, 0.2, 0.3, 0.4], [0.5] * 5, [0] * 5, [1] * 5], dtype=float)
+    weights = np.array([[0.5] * 5, [0, 0.1, 0.2, 0.3, 0.4], [0.5] * 5, [0] * 5, [1] * 5], dtype=float)
     found = run(
-        model, path=Gradients(ONE, Target(2, 0), "", share), fill=Gradients(ONE, Target(2, 0), "", share[:1], 9)
+        model, path=Gradients(ONE, Target(2, 0), "", weights), fill=Gradients(ONE, Target(2, 0), "", weights[:1], 9)
     )
     values = found["path"].value
     assert isinstance(values, list)
     assert values[0] is values[2]
-    for row, each in zip(share, values, strict=True):
+    for row, each in zip(weights, values, strict=True):
         expected = model.model.gradient(Point(Row(ONE.ids), Target(2, 0), row, 0)).embeddings
         np.testing.assert_array_equal(each.embeddings, expected)
     (filled,) = found["fill"].value
@@ -212,16 +212,20 @@ def test_points_are_answered_as_a_list_in_order_and_equal_ones_run_once():
 
 
 def test_a_text_and_a_single_point_are_answered_in_the_form_they_were_asked():
-    found = run(Watched(), here=Gradients(ONE, 1), point=Gradients(ONE, 1, share=np.ones((1, 5))))
+    found = run(Watched(), here=Gradients(ONE, 1), point=Gradients(ONE, 1, interpolation=np.ones((1, 5))))
     assert isinstance(found["here"].value, Gradient)
     np.testing.assert_allclose(found["point"].value[0].gradient, found["here"].value.gradient)
 
 
 def test_rules_targets_rivals_and_fills_tell_points_apart():
-    model, share = Watched(), np.full((1, 5), 0.5)
+    model, weights = Watched(), np.full((1, 5), 0.5)
     questions = [
-        *(Gradients(ONE, 0), Gradients(ONE, 1), Gradients(ONE, Target(0, 1)), Gradients(ONE, 0, under=FROZEN)),
-        *(Gradients(ONE, 0, share=share), Gradients(ONE, 0, share=share, fill=3), Gradients(ONE, 0, under=ATTN_LRP)),
+        *(Gradients(ONE, 0), Gradients(ONE, 1), Gradients(ONE, Target(0, 1)), Gradients(ONE, 0, rules=FROZEN)),
+        *(
+            Gradients(ONE, 0, interpolation=weights),
+            Gradients(ONE, 0, interpolation=weights, fill=3),
+            Gradients(ONE, 0, rules=ATTN_LRP),
+        ),
     ]
     run(model, **{str(i): question for i, question in enumerate(questions * 2)})
     assert len(model.given) == len(questions)
@@ -229,31 +233,33 @@ def test_rules_targets_rivals_and_fills_tell_points_apart():
 
 def test_cost_of_gradients_bounds_their_batches():
     model = Watched(batch_tokens=100, gradient_cost=4)
-    share = np.random.default_rng(0).random((23, 5))
-    run(model, path=Gradients(ONE, 0, share=share), here=Embeddings(ONE, ~PLAIN.keep))
+    weights = np.random.default_rng(0).random((23, 5))
+    run(model, path=Gradients(ONE, 0, interpolation=weights), here=Embeddings(ONE, ~PLAIN.keep))
     assert sorted(map(len, model.batches)) == [1, 3, 5, 5, 5, 5]  # 100 tokens / 4 / 5 of a text
 
 
 def test_points_that_do_not_fit_into_memory_are_asked_in_smaller_batches():
     model = Watched(batch_tokens=400, memory=30)
-    found = run(model, path=Gradients(ONE, 0, share=np.random.default_rng(0).random((23, 5))))
+    found = run(model, path=Gradients(ONE, 0, interpolation=np.random.default_rng(0).random((23, 5))))
     assert len(found["path"].value) == len(model.given) == 23
     assert max(map(len, model.batches)) <= 6
 
 
 def test_gradients_that_are_not_finite_fail_only_those_who_asked_for_them():
     model = Watched(poison=1)
-    share = np.random.default_rng(0).random((4, 5))
-    found = run(model, bad=Gradients(ONE, 1, share=share), frozen=Gradients(ONE, 1, under=FROZEN), good=PLAIN)
+    weights = np.random.default_rng(0).random((4, 5))
+    found = run(model, bad=Gradients(ONE, 1, interpolation=weights), frozen=Gradients(ONE, 1, rules=FROZEN), good=PLAIN)
     assert "gradients that are not finite" in found["bad"].error
     assert FROZEN in found["frozen"].error
     assert found["good"].error is None
-    assert run(model, good=Gradients(ONE, 0, share=share))["good"].error is None
+    assert run(model, good=Gradients(ONE, 0, interpolation=weights))["good"].error is None
 
 
 @pytest.mark.parametrize(("target", "against"), [(3, None), (-1, None), (0, 3), (0, -1)])
 def test_a_class_that_the_model_lacks_is_answered_in_one_sentence(target, against):
-    found = run(Watched(), wrong=Gradients(ONE, Target(target, against)), path=Gradients(ONE, 0, share=np.ones((2, 5))))
+    found = run(
+        Watched(), wrong=Gradients(ONE, Target(target, against)), path=Gradients(ONE, 0, interpolation=np.ones((2, 5)))
+    )
     wrong = target if against is None else against
     assert found["wrong"].error == f"QuestionError: target {wrong} is not one of 3 classes"
     assert found["path"].error is None
@@ -266,8 +272,8 @@ def test_rows_that_do_not_fit_the_text_are_refused_when_they_are_asked(shape):
         Logits(ONE, np.ones(shape, dtype=bool))
     with pytest.raises(ValueError, match=f"keep {complaint}"):
         Embeddings(ONE, np.ones(shape, dtype=bool))
-    with pytest.raises(ValueError, match=f"share {complaint}"):
-        Gradients(ONE, 0, share=np.ones(shape))
+    with pytest.raises(ValueError, match=f"interpolation {complaint}"):
+        Gradients(ONE, 0, interpolation=np.ones(shape))
 
 
 looks_taken: list[tuple[Any, str, dict[str, Any]]] = []
@@ -278,7 +284,7 @@ def _no_looks() -> None:
     looks_taken.clear()
 
 
-def look(model: Any, one: Text, **arguments: Any) -> Any:
+def inspect_model(model: Any, one: Text, **arguments: Any) -> Any:
     """Looks into a model, or fails as it is told."""
     looks_taken.append((model, one.id, arguments))
     if arguments.get("fail") is not None:
@@ -287,7 +293,7 @@ def look(model: Any, one: Text, **arguments: Any) -> Any:
 
 
 def inside(one: Text = ONE, **arguments: Any) -> Inside:
-    return Inside(one, f"{HERE}:look", arguments)
+    return Inside(one, f"{HERE}:inspect_model", arguments)
 
 
 def test_a_look_is_given_the_classifier_the_text_and_the_arguments():
@@ -298,7 +304,9 @@ def test_a_look_is_given_the_classifier_the_text_and_the_arguments():
 
 
 def test_looks_are_taken_once_for_the_same_arguments_in_whatever_order():
-    found = run(Watched(), a=inside(depth=2, name="x"), b=Inside(ONE, f"{HERE}:look", {"name": "x", "depth": 2}))
+    found = run(
+        Watched(), a=inside(depth=2, name="x"), b=Inside(ONE, f"{HERE}:inspect_model", {"name": "x", "depth": 2})
+    )
     assert found["a"].value is found["b"].value
     run(Watched(), a=inside(), b=inside(depth=1), c=inside(depth="1"), d=inside(text([1, 5, 6, 8, 1], name="other")))
     assert len(looks_taken) == 1 + 4
@@ -320,7 +328,7 @@ def test_looks_are_taken_one_text_at_a_time_and_each_text_gets_its_own():
         (inside(fail="memory"), "QuestionError: a text of 5 tokens does not fit into memory"),
         (Inside(ONE, f"{HERE}:no_such_look"), f"QuestionError: AttributeError: module {HERE!r} has no attribute"),
         (Inside(ONE, "no_such_module:look"), "QuestionError: ModuleNotFoundError: No module named 'no_such_module'"),
-        (Inside(ONE, f"{HERE}:slow_place", {"x": 1}), "QuestionError: TypeError: slow_place() got"),
+        (Inside(ONE, f"{HERE}:slow_embeddings", {"x": 1}), "QuestionError: TypeError: slow_embeddings() got"),
     ],
     ids=["raises", "refuses", "memory", "name", "module", "arguments"],
 )

@@ -16,7 +16,7 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import build
 from faithbench.probability import log_probabilities, probabilities
 from faithbench.questions import GONE, Embeddings, Gradients, Logits, LogitsAt, Row
-from faithbench.records.results import blocks
+from faithbench.records.results import panels
 from faithbench.records.store import Store
 from faithbench.running.scoring import Scoring
 from faithbench.tasks import Classification, MultiLabel, Regression
@@ -180,7 +180,7 @@ def test_every_target_of_a_text_is_explained_measured_and_stored_and_done_once(t
     for (_, _), cell in records.groupby(["explainer", "metric"]):
         assert set(zip(cell["unit"], cell["target"], strict=True)) == expected
     assert set(zip(attributions["text_id"], attributions["target"], strict=True)) == expected
-    (panel,) = blocks(records.assign(dataset_fingerprint="d"))
+    (panel,) = panels(records.assign(dataset_fingerprint="d"))
     assert len(panel.texts) == len(expected)
     again = scored(model, store).run(texts)
     assert (again.done, again.before) == (0, 8)

@@ -17,7 +17,8 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.zoo import conventional
 from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import build
-from faithbench.training.prepare import checkpoint_folder, trained_on
+from faithbench.training.prepare import checkpoint_folder
+from faithbench.training.settings import training_dataset
 from faithbench.types import Example
 
 
@@ -157,8 +158,8 @@ def test_models_are_those_of_the_data_set_that_the_texts_are_from():
     model = build("model", "conv-tiny")
     for base in ("planted", "shortcut", "shortcut(dataset=hatexplain)"):
         derived = build_dataset(f"seqpg(dataset='{base}', segment=12)")
-        assert trained_on(derived).identity == build_dataset(base).identity
-        assert checkpoint_folder(model, trained_on(derived)) == checkpoint_folder(model, build_dataset(base))
+        assert training_dataset(derived).identity == build_dataset(base).identity
+        assert checkpoint_folder(model, training_dataset(derived)) == checkpoint_folder(model, build_dataset(base))
 
 
 def test_positions_of_segments_are_balanced():

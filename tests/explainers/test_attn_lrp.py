@@ -175,8 +175,8 @@ def test_values_are_the_models_own_and_the_model_is_left_as_found(kind, b):
         assert np.abs(answers(classifier, AttnLRP()(one, 2)).scores - scores).max() > 1e-3
 
 
-def asks(one: Text, under: str) -> Iterator[object]:
-    return (yield Gradients(one, 2, under=under))
+def asks(one: Text, rules: str) -> Iterator[object]:
+    return (yield Gradients(one, 2, rules=rules))
 
 
 @pytest.mark.parametrize(("kind", "b"), [("bert", None), ("distilbert", 1.5)])

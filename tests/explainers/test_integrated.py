@@ -152,7 +152,7 @@ def test_integrated_gradients_of_a_conventional_model_sum_to_the_difference(kind
 def test_integrated_gradients_ask_for_all_points_at_once():
     one = text([1, 5, 6, 7, 1])
     questions = next(IntegratedGradients(n_steps=7)(one, 0))
-    points = [question.share.shape for question in questions if isinstance(question, Gradients)]
+    points = [question.interpolation.shape for question in questions if isinstance(question, Gradients)]
     assert points == [(7, 5)]
     assert sorted(type(question).__name__ for question in questions) == ["Embeddings", "Gradients", "Logits"]
 

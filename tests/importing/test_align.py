@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
 from faithbench.importing.align import align, align_ids, check_same
-from faithbench.importing.spelling import BYTES
+from faithbench.importing.token_spelling import BYTES
 from faithbench.tokens import spread
 from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Text

@@ -23,7 +23,7 @@ from scipy import stats
 from torch import Tensor
 
 from faithbench.conformance import check_metric
-from faithbench.conversations import Asking, answering, ask, on
+from faithbench.conversations import Asking, answering, ask, on_variant
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.variants import Noise, Randomised
 from faithbench.questions import Explain
@@ -34,7 +34,7 @@ def explained(classifier: object, metric: object, explainer: object, one: Text, 
     """A metric of an explainer, as a run does it."""
 
     def explain(question: Explain) -> Asking[Attribution]:
-        return on(question.variant, ask(explainer, question.text, question.target))
+        return on_variant(question.variant, ask(explainer, question.text, question.target))
 
     given = answers(classifier, ask(explainer, one, target))
     return answers(classifier, answering(ask(metric, one, given), explain))

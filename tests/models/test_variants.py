@@ -14,7 +14,7 @@ from slow_transformer import MODELS, SlowTransformer
 from faithbench.answering import engine as engine_module
 from faithbench.answering.engine import Engine
 from faithbench.conformance import Crowded
-from faithbench.conversations import on, together
+from faithbench.conversations import on_variant, together
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.variants import Noise, Randomised
 from faithbench.questions import (
@@ -27,7 +27,7 @@ from faithbench.questions import (
     Inside,
     Logits,
     LogitsAt,
-    On,
+    OnVariant,
     Question,
     Row,
     Variant,
@@ -80,9 +80,9 @@ def test_questions_under_noise_are_those_at_the_noisy_embeddings(kind, b):
     texts = random_texts(classifier, (5, 1, 9))
     slow = SlowTransformer(classifier)
     for t in texts:
-        asked = (Embeddings(t, full(t)), Logits(t, full(t)), Gradients(t, 1), Gradients(t, 1, under=FROZEN))
+        asked = (Embeddings(t, full(t)), Logits(t, full(t)), Gradients(t, 1), Gradients(t, 1, rules=FROZEN))
         for model in (classifier, Crowded(classifier, texts)):
-            found = [answers(model, one(On(noise(), each))) for each in asked]
+            found = [answers(model, one(OnVariant(noise(), each))) for each in asked]
             place = torch.from_numpy(found[0][0])
             state, _ = slow.forward(place)
             np.testing.assert_allclose(found[1][0], state.value[0], **EXACT)
@@ -102,7 +102,9 @@ def test_noise_is_uniform_and_the_same_at_each_place_of_every_text():
     texts = random_texts(classifier, (30, 12))
 
     def moved(t: Text, variant: Variant) -> np.ndarray:
-        return answers(classifier, one(On(variant, Embeddings(t, full(t)))))[0] - classifier.embed([Row(t.ids)])[0]
+        return (
+            answers(classifier, one(OnVariant(variant, Embeddings(t, full(t)))))[0] - classifier.embed([Row(t.ids)])[0]
+        )
 
     long, short = (moved(t, noise(radius=2.0)) for t in texts)
     np.testing.assert_allclose(short, long[: len(short)], **EXACT)
@@ -136,17 +138,17 @@ def test_random_weights_are_in_the_parts_named_and_answers_are_those_of_such_a_m
     assert all(parts)
     for part in range(count):
         variant = randomised(part, cascade)
-        drawn = answers(classifier, one(On(variant, Inside(texts[0], f"{HERE}:weights"))))
+        drawn = answers(classifier, one(OnVariant(variant, Inside(texts[0], f"{HERE}:weights"))))
         changed = {name for name, tensor in drawn.items() if not torch.equal(tensor, own[name])}
         assert changed == {name for names in parts[0 if cascade else part : part + 1] for name in names}
         other = with_weights(classifier, drawn)
         for t in texts:
             for question in (Logits(t, full(t)), Embeddings(t, full(t)), Attentions(t)):
-                found = answers(Crowded(classifier, texts), one(On(variant, question)))
+                found = answers(Crowded(classifier, texts), one(OnVariant(variant, question)))
                 np.testing.assert_allclose(found, answers(other, one(question)), **EXACT)
-            found = answers(classifier, one(On(variant, Gradients(t, 2, under=FROZEN))))
+            found = answers(classifier, one(OnVariant(variant, Gradients(t, 2, rules=FROZEN))))
             np.testing.assert_allclose(
-                found.gradient, answers(other, one(Gradients(t, 2, under=FROZEN))).gradient, **EXACT
+                found.gradient, answers(other, one(Gradients(t, 2, rules=FROZEN))).gradient, **EXACT
             )
     assert state_of(classifier) == before
 
@@ -156,7 +158,8 @@ def test_random_weights_have_the_mean_and_spread_of_the_models_own():
     own = weights(classifier, None)
     (t,) = random_texts(classifier, (3,))
     drawn, same, other = (
-        answers(classifier, one(On(randomised(3, seed=seed), Inside(t, f"{HERE}:weights")))) for seed in (0, 0, 1)
+        answers(classifier, one(OnVariant(randomised(3, seed=seed), Inside(t, f"{HERE}:weights"))))
+        for seed in (0, 0, 1)
     )
     for name, tensor in drawn.items():
         assert torch.equal(tensor, same[name])
@@ -173,7 +176,7 @@ def test_a_part_draws_the_same_weights_alone_and_in_a_cascade():
     classifier = tiny_classifier("roberta")
     (t,) = random_texts(classifier, (3,))
     cascade, alone = (
-        answers(classifier, one(On(randomised(2, c), Inside(t, f"{HERE}:weights")))) for c in (True, False)
+        answers(classifier, one(OnVariant(randomised(2, c), Inside(t, f"{HERE}:weights")))) for c in (True, False)
     )
     assert all(torch.equal(cascade[name], alone[name]) for name in parts_of(classifier)[2])
 
@@ -198,8 +201,8 @@ def test_the_model_is_as_before_when_something_fails_in_the_midst(variant):
     classifier = tiny_classifier("bert", 1.5)
     before, (t,) = state_of(classifier), random_texts(classifier, (4,))
     logits = classifier.logits([Row(t.ids)])
-    for question in (Inside(t, f"{HERE}:fail"), Gradients(t, 0, under="json:NoRules"), Inside(t, "no.such:look")):
-        (found,) = Engine(classifier).run([together({0: one(On(variant, question))})])
+    for question in (Inside(t, f"{HERE}:fail"), Gradients(t, 0, rules="json:NoRules"), Inside(t, "no.such:look")):
+        (found,) = Engine(classifier).run([together({0: one(OnVariant(variant, question))})])
         assert found[0].error.startswith("QuestionError: ")
         assert state_of(classifier) == before
     context = {NOISE: Noise, RANDOMISED: Randomised}[variant.change](classifier, **dict(variant.arguments))
@@ -268,8 +271,8 @@ def test_a_variant_that_fails_fails_only_its_asker(bad):
     classifier = tiny_classifier("bert")
     before, (t,) = state_of(classifier), random_texts(classifier, (4,))
     askings = {
-        "bad": one(On(bad, Logits(t, full(t)))),
-        "good": one(On(noise(), Logits(t, full(t)))),
+        "bad": one(OnVariant(bad, Logits(t, full(t)))),
+        "good": one(OnVariant(noise(), Logits(t, full(t)))),
         "plain": one(Logits(t, full(t))),
     }
     (found,) = Engine(classifier).run([together(askings)])
@@ -281,7 +284,7 @@ def test_a_variant_that_fails_fails_only_its_asker(bad):
 
 def test_a_model_without_parts_refuses_variants_and_answers_the_rest():
     model, t = LinearModel.random(), text([1, 3, 1])
-    askings = {v.change: one(On(v, Logits(t, full(t)))) for v in (noise(), randomised(0))}
+    askings = {v.change: one(OnVariant(v, Logits(t, full(t)))) for v in (noise(), randomised(0))}
     (found,) = Engine(model).run([together({**askings, "plain": one(Logits(t, full(t)))})])
     assert [found[v].error.startswith("QuestionError: ") for v in (NOISE, RANDOMISED)] == [True, True]
     np.testing.assert_allclose(found["plain"].value, model.logits([Row(t.ids)]))
@@ -296,7 +299,7 @@ def all_variants(classifier: Any) -> list[list[np.ndarray]]:
 
     def curious(t: Text) -> Iterator[object]:
         asked = (Logits(t, full(t)), Gradients(t, 1), LogitsAt(t, np.ones((1, len(t), 16))))
-        return (yield tuple(each if v is None else On(v, each) for v in VARIANTS for each in asked))
+        return (yield tuple(each if v is None else OnVariant(v, each) for v in VARIANTS for each in asked))
 
     found = Engine(classifier).run([together({0: curious(t)}) for t in texts])
     values = [outcome[0].value for outcome in found]
@@ -308,7 +311,7 @@ def one_by_one(classifier: Any) -> list[list[np.ndarray]]:
     found = []
     for t in random_texts(classifier, (5, 4, 5)):
         asked = (Logits(t, full(t)), Gradients(t, 1), LogitsAt(t, np.ones((1, len(t), 16))))
-        values = [answers(classifier, on(v, one(each))) for v in VARIANTS for each in asked]
+        values = [answers(classifier, on_variant(v, one(each))) for v in VARIANTS for each in asked]
         found.append([v if isinstance(v, np.ndarray) else v.gradient for v in values])
     return found
 
@@ -346,5 +349,5 @@ def test_more_variants_than_are_kept_ready_are_all_answered(monkeypatch):
     classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
     assert max(differences(all_variants(classifier), one_by_one(classifier))) < 1e-10
     engine, (t,) = Engine(classifier), random_texts(classifier, (5,))
-    assert list(engine.run([together({v: on(v, one(Logits(t, full(t)))) for v in VARIANTS})]))
+    assert list(engine.run([together({v: on_variant(v, one(Logits(t, full(t)))) for v in VARIANTS})]))
     assert len(engine._variants) == 2

@@ -22,7 +22,7 @@ from faithbench.paper.matching import is_named
 from faithbench.paper.published import FOLDERS, published
 from faithbench.paper.sources import Cell
 from faithbench.paper.table import holds_paper
-from faithbench.paper.trainings import Training, differing
+from faithbench.paper.trainings import TrainedModel, differing
 from faithbench.plugins.spec import build, parse
 from faithbench.records.store import Store
 from faithbench.tables.latex import escape
@@ -437,7 +437,7 @@ def test_trainings_that_are_not_the_papers_are_told(tmp_path: Path):
 
     def trained(dataset: str, model: str = BCOS, **more: object) -> list[str]:
         about = accuracy(80, training=usual | more.pop("training", {}), **more)  # type: ignore[arg-type]
-        return differing(Training(model, dataset, "m", "a CPU", about))
+        return differing(TrainedModel(model, dataset, "m", "a CPU", about))
 
     assert trained(HATEXPLAIN) == trained(DOCUMENTS) == trained("ag_news", training={"lr": 3e-5}) == []
     assert trained("ag_news") == ["lr=2e-05 (the paper: 3e-05)"]

@@ -213,26 +213,26 @@ class LinearModel:
         return np.stack([self._logits(row) for row in rows])
 
     def _logits(self, row: Row) -> Float[np.ndarray, "outputs"]:
-        place = self.table[row.ids[row.ids != HIDDEN]] if row.embeddings is None else row.embeddings
-        logits = place.sum(axis=0) @ self.weights + self.bias
+        embeddings = self.table[row.ids[row.ids != HIDDEN]] if row.embeddings is None else row.embeddings
+        logits = embeddings.sum(axis=0) @ self.weights + self.bias
         return logits if row.outputs is None else logits[list(row.outputs)]
 
     def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "tokens d"]]:
         return [self.table[row.ids] for row in rows]
 
-    def gradients(self, points: Sequence[Point], under: str) -> list[Gradient]:
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         return [self.gradient(point) for point in points]
 
     def gradient(self, point: Point) -> Gradient:
         ids, target = point.row.ids, point.target
         outputs = list(range(self.classes) if point.row.outputs is None else point.row.outputs)
         own, base = self.table[ids], self.table[point.fill]
-        place = own if point.share is None else base + point.share[:, None] * (own - base)
-        values = (place.sum(axis=0) @ self.weights + self.bias)[outputs]
+        embeddings = own if point.interpolation is None else base + point.interpolation[:, None] * (own - base)
+        values = (embeddings.sum(axis=0) @ self.weights + self.bias)[outputs]
         slope, value = self.weights[:, outputs[target.output]], values[target.output]
         if target.against is not None:
             slope, value = slope - self.weights[:, outputs[target.against]], value - values[target.against]
-        return Gradient(place, np.tile(slope, (len(place), 1)), float(value))
+        return Gradient(embeddings, np.tile(slope, (len(embeddings), 1)), float(value))
 
     def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "1 1 tokens tokens"]]:
         return [np.full((1, 1, len(row.ids), len(row.ids)), 1 / len(row.ids)) for row in rows]

@@ -30,11 +30,11 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
 from faithbench.questions import Row
-from faithbench.training import prepare, starts
+from faithbench.training import initial_models, prepare
 from faithbench.training.checkpoint import load
 from faithbench.training.fine_tuning import drawn
+from faithbench.training.initial_models import InitialModel, TrainingJob, initial_model
 from faithbench.training.masked_modelling import IGNORED, masked_loss
-from faithbench.training.starts import Start, Work, start
 from faithbench.types import SPLITS
 
 pytestmark = pytest.mark.slow
@@ -65,12 +65,12 @@ def _backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAITHBENCH_BACKBONES", str(tmp_path / "backbones"))
 
 
-def begun(model: str, folder: Path) -> Start:
+def begun(model: str, folder: Path) -> InitialModel:
     """A model of the zoo as fine-tuning on `DATA` would begin with it."""
     dataset = build_dataset(DATA)
     splits = {split: dataset.object.load(split) for split in SPLITS}
     zoo = spec.build("model", model).object
-    return start(zoo, Work(dataset, splits, folder, SHORT, "cpu", verbose=False))
+    return initial_model(zoo, TrainingJob(dataset, splits, folder, SHORT, "cpu", verbose=False))
 
 
 def encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -159,12 +159,12 @@ def test_from_scratch_begins_with_random_weights_that_the_seed_draws(tmp_path):
 
 def test_task_then_bcos_converts_the_fine_tuned_conventional_model(tmp_path):
     found = begun("bcos-minilm(start=task, start_epochs=2, epochs=1)", tmp_path)
-    first = load_file(tmp_path / starts.FOLDER / "model.safetensors")
+    first = load_file(tmp_path / initial_models.FOLDER / "model.safetensors")
     assert found.network.config.bcos == {"b": 1.5, "qkv": False}
     assert torch.equal(found.network.classifier.weight, first["classifier.weight"])
     assert same(found.network.state_dict(), first)
     assert not same(encoder(first), encoder(masked_network("bert").state_dict()))
-    assert getattr(load(tmp_path / starts.FOLDER).config, "bcos", None) is None
+    assert getattr(load(tmp_path / initial_models.FOLDER).config, "bcos", None) is None
     told = found.about["start"]
     assert (told["training"]["epochs"], told["steps"]) == (2, 2 * math.ceil(told["texts"]["train"] / 16))
     assert 0 < told["best_step"] <= told["steps"]
@@ -172,7 +172,7 @@ def test_task_then_bcos_converts_the_fine_tuned_conventional_model(tmp_path):
 
 def test_bcos_then_task_takes_over_the_encoder_of_the_converted_masked_language_model(tmp_path):
     found = begun("bcos-minilm(start=mlm, start_epochs=2, epochs=1, b=2.0)", tmp_path)
-    first = load_file(tmp_path / starts.FOLDER / "model.safetensors")
+    first = load_file(tmp_path / initial_models.FOLDER / "model.safetensors")
     assert same(encoder(found.network.state_dict()), encoder(first))
     assert not same(encoder(first), encoder(masked_network("bert").state_dict()))
     assert (found.network.config.bcos["b"], found.loss) == (2.0, "bce")
@@ -185,7 +185,7 @@ def test_bcos_then_task_takes_over_the_encoder_of_the_converted_masked_language_
 
 
 def test_masked_language_modelling_learns(tmp_path, monkeypatch):
-    monkeypatch.setattr(starts, "MLM_LR", 3e-3)
+    monkeypatch.setattr(initial_models, "MLM_LR", 3e-3)
     told = begun("bcos-minilm(start=mlm, start_epochs=8)", tmp_path).about["start"]
     assert told["losses"][-1] < 0.7 * told["losses"][0]
 
@@ -202,7 +202,7 @@ def test_a_first_phase_that_is_finished_is_not_repeated(first, tmp_path, monkeyp
     model = f"bcos-minilm(start={first}, start_epochs=1)"
     one = begun(model, tmp_path)
     for name in ("fine_tune", "pretrain"):
-        monkeypatch.setattr(starts, name, lambda *args, **kwargs: pytest.fail("trained again"))
+        monkeypatch.setattr(initial_models, name, lambda *args, **kwargs: pytest.fail("trained again"))
     two = begun(model, tmp_path)
     assert same(one.network.state_dict(), two.network.state_dict())
     assert one.about == two.about
@@ -215,10 +215,11 @@ def test_a_first_phase_that_was_killed_continues(first, tmp_path, monkeypatch):
         patch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)
         whole = begun(model, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    (tmp_path / "killed" / starts.FOLDER / "training.json").unlink()
-    (tmp_path / "killed" / starts.FOLDER / "model.safetensors").unlink()
+    (tmp_path / "killed" / initial_models.FOLDER / "training.json").unlink()
+    (tmp_path / "killed" / initial_models.FOLDER / "model.safetensors").unlink()
     saved = sorted(
-        (tmp_path / "killed" / starts.FOLDER).glob("trainer*/checkpoint-*"), key=lambda path: int(path.name[11:])
+        (tmp_path / "killed" / initial_models.FOLDER).glob("trainer*/checkpoint-*"),
+        key=lambda path: int(path.name[11:]),
     )
     assert len(saved) > 1
     shutil.rmtree(saved[-1])
@@ -238,7 +239,7 @@ def test_a_finished_two_phase_training_tells_of_both_and_keeps_one_model():
     assert folder == checkpoint(model, DATA)
     assert (told["training"]["epochs"], told["start"]["training"]["epochs"]) == (2, 1)
     assert {"test", "best_step"} <= told.keys() & told["start"].keys()
-    assert not (folder / starts.FOLDER).exists()
+    assert not (folder / initial_models.FOLDER).exists()
 
 
 def test_the_epochs_of_the_name_count_not_those_of_the_plan():
@@ -257,7 +258,7 @@ def test_the_loss_of_the_name_is_trained(loss, wanted, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "fine_tune", lambda *args: asked.append(args[8]))
     faithbench.train(f"bcos-minilm(loss={loss})", DATA, SHORT, device="cpu")
     assert asked == [loss]
-    assert starts.fine_tune.__globals__["LOSSES"][loss].__name__ == wanted
+    assert initial_models.fine_tune.__globals__["LOSSES"][loss].__name__ == wanted
 
 
 def test_another_loss_gives_another_model():

@@ -1,4 +1,4 @@
-"""Where `captum(…)` meets the model: captum's class, the function it is given, and what it gives."""
+"""Adapter of `captum(…)`: captum's class, the function it is given, and what it gives."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

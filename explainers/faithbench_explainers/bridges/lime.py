@@ -1,4 +1,4 @@
-"""Where `lime_package` meets the model: a text of numbered words, and what the package makes of it."""
+"""Adapter of `lime_package`: a text of numbered words, and what the package makes of it."""
 
 from collections.abc import Sequence
 from typing import Any

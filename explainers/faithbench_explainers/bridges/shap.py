@@ -1,4 +1,4 @@
-"""Where `shap(…)` meets the model: shap's explainer, the function and the masker it is given, and what it gives."""
+"""Adapter of `shap(…)`: shap's explainer, the function and the masker it is given, and what it gives."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What fine-tuning begins with: the set-ups of arXiv 2502.12992, Table 3 (see `Bcos` for their names)."""
+"""Models as fine-tuning finds them: converted, from scratch, pre-trained (arXiv 2502.12992, Table 3; see `Bcos`)."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ FOLDER = "start"  # of the first phase, inside the checkpoint's; gone when the c
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialModel:
     """A model to be fine-tuned, its tokenizer, the loss, and the report of a first phase if there was one."""
 
     network: PreTrainedModel
@@ -36,7 +36,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Work:
+class TrainingJob:
     """What there is to train on and how; `training` has its epochs and rate."""
 
     dataset: Component
@@ -47,32 +47,32 @@ class Work:
     verbose: bool
 
 
-def start(zoo: Conventional | Bcos, work: Work) -> Start:
+def initial_model(zoo: Conventional | Bcos, job: TrainingJob) -> InitialModel:
     """The model that a name of the zoo stands for, before it is fine-tuned; a first phase is trained now.
 
     Raises:
         UserError: backbone or data cannot be had.
     """
-    network, tokenizer = _backbone(zoo, work)
+    network, tokenizer = _backbone(zoo, job)
     if isinstance(zoo, Conventional):
-        return Start(network, tokenizer)
+        return InitialModel(network, tokenizer)
     if zoo.start == "scratch":
         torch.manual_seed(zoo.seed)
         network = type(network)(network.config)
     if zoo.start == "task":
-        report = _task(zoo, work, network, tokenizer)
-        network = load_conventional(str(work.folder / FOLDER))
-        return Start(_converted(network, zoo), tokenizer, zoo.loss, {"start": report})
+        report = _task(zoo, job, network, tokenizer)
+        network = load_conventional(str(job.folder / FOLDER))
+        return InitialModel(_converted(network, zoo), tokenizer, zoo.loss, {"start": report})
     network = _converted(network, zoo)
     if zoo.start == "mlm":
-        report = _masked(zoo, work)
+        report = _masked(zoo, job)
         prefix = network.base_model_prefix + "."
-        weights = load_file(work.folder / FOLDER / WEIGHTS)
+        weights = load_file(job.folder / FOLDER / WEIGHTS)
         encoder = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
         found = network.base_model.load_state_dict(encoder, strict=False)
         assert all(name.startswith("pooler.") for name in found.missing_keys), found.missing_keys
-        return Start(network, tokenizer, zoo.loss, {"start": report})
-    return Start(network, tokenizer, zoo.loss)
+        return InitialModel(network, tokenizer, zoo.loss, {"start": report})
+    return InitialModel(network, tokenizer, zoo.loss)
 
 
 def _finished(folder: Path, training: Training, about: Mapping[str, Any]) -> bool:
@@ -86,8 +86,10 @@ def _finished(folder: Path, training: Training, about: Mapping[str, Any]) -> boo
     return same
 
 
-def _backbone(zoo: Conventional | Bcos, work: Work, **head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    classes, texts = len(work.dataset.object.class_names), [row.text for row in work.splits["train"]]
+def _backbone(
+    zoo: Conventional | Bcos, job: TrainingJob, **head: Any
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    classes, texts = len(job.dataset.object.class_names), [row.text for row in job.splits["train"]]
     return load_backbone(zoo.backbone, classes, zoo.seed, texts, **head)
 
 
@@ -95,25 +97,25 @@ def _converted(network: PreTrainedModel, zoo: Bcos) -> PreTrainedModel:
     return convert(network, zoo.b, zoo.qkv, zoo.biases)
 
 
-def _task(zoo: Bcos, work: Work, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mapping[str, Any]:
+def _task(
+    zoo: Bcos, job: TrainingJob, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Mapping[str, Any]:
     """Fine-tunes the conventional model."""
-    folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs)
+    folder, training = job.folder / FOLDER, replace(job.training, epochs=zoo.start_epochs)
     about = {"start": zoo.start}
     if not _finished(folder, training, about):
-        fine_tune(network, tokenizer, work.splits, folder, training, zoo.seed, work.device, about, "ce", work.verbose)
+        fine_tune(network, tokenizer, job.splits, folder, training, zoo.seed, job.device, about, "ce", job.verbose)
     return report_of(folder) or {}
 
 
-def _masked(zoo: Bcos, work: Work) -> Mapping[str, Any]:
+def _masked(zoo: Bcos, job: TrainingJob) -> Mapping[str, Any]:
     """Trains the converted model to tell what was masked."""
-    folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs, lr=MLM_LR)
-    source = build_dataset(zoo.mlm_data) if zoo.mlm_data else work.dataset
+    folder, training = job.folder / FOLDER, replace(job.training, epochs=zoo.start_epochs, lr=MLM_LR)
+    source = build_dataset(zoo.mlm_data) if zoo.mlm_data else job.dataset
     about = {"start": zoo.start, "dataset": source.identity}
     if not _finished(folder, training, about):
         rows = source.object.load("train")
-        network, tokenizer = _backbone(zoo, work, head=AutoModelForMaskedLM)
+        network, tokenizer = _backbone(zoo, job, head=AutoModelForMaskedLM)
         texts = [row.text for row in drawn(rows, training.limit, zoo.seed)]
-        pretrain(
-            _converted(network, zoo), tokenizer, texts, folder, training, zoo.seed, work.device, about, work.verbose
-        )
+        pretrain(_converted(network, zoo), tokenizer, texts, folder, training, zoo.seed, job.device, about, job.verbose)
     return report_of(folder) or {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from faithbench.paper.backbone import check_models, choose_backbone, split
+from faithbench.paper.choose_backbone import check_models, choose_backbone, split
 from faithbench.paper.layouts import Layout, layout_of
 from faithbench.paper.matching import is_dataset, same, source_of
 from faithbench.paper.run_data import RunData, run_data_of

@@ -1,4 +1,4 @@
-"""What tokens spell, letter by letter, whichever tokenizer cut them, and where they meet another tokenizer's tokens."""
+"""What tokens spell, letter by letter, whichever tokenizer cut them, and where two tokenizations have boundaries."""
 
 import codecs
 import unicodedata
@@ -61,7 +61,7 @@ def spellings(tokens: Sequence[str], fold: Fold, mark: str = "") -> Iterator[Spe
         yield Spelling("".join(folded), ends, unknown)
 
 
-def meeting(own: Spelling, other: Spelling, cut: bool) -> tuple[Ends, Ends] | None:
+def common_ends(own: Spelling, other: Spelling, cut: bool) -> tuple[Ends, Ends] | None:
     """Where in one common spelling the tokens of both sides end; None if they spell different things.
 
     Where one side has unknown tokens, these stand for what the other has between the tokens that are known.
@@ -72,14 +72,14 @@ def meeting(own: Spelling, other: Spelling, cut: bool) -> tuple[Ends, Ends] | No
         cut: whether the other may go on where the model's ends.
     """
     if own.unknown.any() and not other.unknown.any():
-        return _joined(stretched(own, other, cut), other.ends)
+        return _joined(wildcard_ends(own, other, cut), other.ends)
     if other.unknown.any() and not own.unknown.any() and not cut:
-        return _joined(own.ends, stretched(other, own, False))
+        return _joined(own.ends, wildcard_ends(other, own, False))
     same = other.letters == own.letters or (cut and other.letters.startswith(own.letters))
     return (own.ends, other.ends) if same and own.ends.any() and not own.unknown.any() else None
 
 
-def stretched(pattern: Spelling, whole: Spelling, cut: bool) -> Ends | None:
+def wildcard_ends(pattern: Spelling, whole: Spelling, cut: bool) -> Ends | None:
     """Where in `whole` the tokens of `pattern` end, if its unknown tokens stand for a letter or more each.
 
     Args:
@@ -97,10 +97,10 @@ def stretched(pattern: Spelling, whole: Spelling, cut: bool) -> Ends | None:
         place = at if known == first else _place(whole, letters, least, last == count and not cut)
         if place is None or place < least or not whole.letters.startswith(letters, place):
             return None
-        shared = _divided(whole.ends, at, place, known - first)
-        if shared is None or (cut and known == count and known > first + 1):  # how far each goes, nobody can tell
+        divided = _divided(whole.ends, at, place, known - first)
+        if divided is None or (cut and known == count and known > first + 1):  # how far each goes, nobody can tell
             return None
-        ends[first:known] = shared
+        ends[first:known] = divided
         ends[known:last] = place + inside
         at, first = place + len(letters), last
     return ends if cut or at == len(whole.letters) else None
