@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from builders import KINDS, LinearModel, answers, random_texts, text, tiny_classifier
+from builders import KINDS, LinearModel, answers, random_texts, shared_classifier, text, tiny_classifier
 from captum import attr
 from faithbench_explainers.attention import Attention, rollout
 from faithbench_explainers.bcos import Bcos
@@ -30,7 +30,7 @@ from torch import Tensor
 @MODELS
 @PRECISIONS
 def test_slow_transformer_is_the_model(kind, b, dtype):
-    classifier = tiny_classifier(kind, b, dtype=dtype)
+    classifier = shared_classifier(kind, b, dtype=dtype)
     for one in random_texts(classifier):
         slow = SlowTransformer(classifier)
         logits, _ = slow.forward(slow.embeddings(one))
@@ -40,7 +40,7 @@ def test_slow_transformer_is_the_model(kind, b, dtype):
 @MODELS
 @PRECISIONS
 def test_attention_is_the_mean_attention_of_the_first_token(kind, b, dtype):
-    classifier = tiny_classifier(kind, b, dtype=dtype)
+    classifier = shared_classifier(kind, b, dtype=dtype)
     for one in random_texts(classifier):
         slow = SlowTransformer(classifier)
         _, layers = slow.forward(slow.embeddings(one))
@@ -51,7 +51,7 @@ def test_attention_is_the_mean_attention_of_the_first_token(kind, b, dtype):
 @MODELS
 @PRECISIONS
 def test_attention_rollout_multiplies_layers_with_residuals(kind, b, dtype):
-    classifier = tiny_classifier(kind, b, dtype=dtype)
+    classifier = shared_classifier(kind, b, dtype=dtype)
     for one in random_texts(classifier):
         slow = SlowTransformer(classifier)
         _, layers = slow.forward(slow.embeddings(one))
@@ -91,7 +91,7 @@ def test_attention_refuses_a_variant_by_name_and_value():
 @MODELS
 @PRECISIONS
 def test_saliency_is_the_l1_norm_of_the_gradient(kind, b, dtype):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=dtype)
+    classifier = shared_classifier(kind, b, classes=3, dtype=dtype)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         _, gradient = slow_gradient(classifier, one, target)
         assert_close(answers(classifier, Saliency()(one, target)).scores, np.abs(gradient).sum(-1), dtype)
@@ -100,7 +100,7 @@ def test_saliency_is_the_l1_norm_of_the_gradient(kind, b, dtype):
 @MODELS
 @PRECISIONS
 def test_input_x_gradient_is_the_product_with_nothing_frozen(kind, b, dtype):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=dtype)
+    classifier = shared_classifier(kind, b, classes=3, dtype=dtype)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         embeddings, gradient = slow_gradient(classifier, one, target)
         products = embeddings * gradient
@@ -110,7 +110,7 @@ def test_input_x_gradient_is_the_product_with_nothing_frozen(kind, b, dtype):
 
 
 def test_gradient_agrees_with_finite_differences():
-    classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
+    classifier = shared_classifier("bert", 1.5, dtype=torch.float64)
     one = random_texts(classifier)[0]
     forward, point = torch_logits_from_embeddings(classifier, one.ids), torch_embeddings(classifier, one.ids)
     step = 1e-6
@@ -123,7 +123,7 @@ def test_gradient_agrees_with_finite_differences():
 @MODELS
 @PRECISIONS
 def test_occlusion_is_the_fall_of_the_logit_one_masked_text_at_a_time(kind, b, dtype):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=dtype)
+    classifier = shared_classifier(kind, b, classes=3, dtype=dtype)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         full, expected = slow_logits(classifier, one.ids)[target], np.zeros(len(one))
         for position in range(1, len(one) - 1):
@@ -140,7 +140,7 @@ def test_occlusion_is_the_fall_of_the_logit_one_masked_text_at_a_time(kind, b, d
 @pytest.mark.parametrize("b", [1.0, 1.25, 1.5, 2.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_bcos_explanation_is_the_product_of_the_dynamic_matrices(kind, b, dtype):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=dtype)
+    classifier = shared_classifier(kind, b, classes=3, dtype=dtype)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         slow = SlowTransformer(classifier)
         embeddings = slow.embeddings(one)
@@ -155,7 +155,7 @@ def test_bcos_explanation_is_the_product_of_the_dynamic_matrices(kind, b, dtype)
 @PRECISIONS
 @pytest.mark.parametrize("kind", KINDS)
 def test_bcos_extraction_from_a_conventional_model_keeps_biases_and_head(kind, dtype):
-    classifier = tiny_classifier(kind, None, classes=3, dtype=dtype)
+    classifier = shared_classifier(kind, None, classes=3, dtype=dtype)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         slow = SlowTransformer(classifier)
         embeddings = slow.embeddings(one)
@@ -169,7 +169,7 @@ def test_bcos_extraction_from_a_conventional_model_keeps_biases_and_head(kind, d
 
 @pytest.mark.parametrize("b", [None, 1.5])
 def test_captum_agrees_on_saliency_and_input_x_gradient(b):
-    classifier = tiny_classifier("roberta", b, dtype=torch.float64)
+    classifier = shared_classifier("roberta", b, dtype=torch.float64)
     for one in random_texts(classifier):
         forward = torch_logits_from_embeddings(classifier, one.ids)
         point = torch_embeddings(classifier, one.ids).requires_grad_()
@@ -181,7 +181,7 @@ def test_captum_agrees_on_saliency_and_input_x_gradient(b):
 
 @pytest.mark.parametrize("b", [None, 1.5])
 def test_captum_agrees_on_occlusion(b):
-    classifier = tiny_classifier("distilbert", b, dtype=torch.float64)
+    classifier = shared_classifier("distilbert", b, dtype=torch.float64)
 
     def forward(ids: Tensor) -> Tensor:
         return classifier.model(input_ids=ids).logits

@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 import pytest
 import torch
-from builders import KINDS, LinearModel, answers, random_texts, text, tiny_classifier
+from builders import KINDS, LinearModel, answers, random_texts, shared_classifier, text
 from captum import attr
 from faithbench_explainers.bcos import Bcos
 from faithbench_explainers.input_x_gradient import InputXGradient
@@ -115,7 +115,7 @@ def test_quadrature_of_two_steps_has_the_nodes_of_the_textbook():
 @MODELS
 @BASELINES
 def test_integrated_gradients_are_captums(kind, b, baseline):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=3, dtype=torch.float64)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         read, own, base = path(classifier, one, baseline)
         expected = captums(read, own, base, target, 50).sum(-1)
@@ -129,7 +129,7 @@ def test_integrated_gradients_are_captums(kind, b, baseline):
 @pytest.mark.slow
 @MODELS
 def test_integrated_gradients_are_captums_in_float32(kind, b):
-    classifier = tiny_classifier(kind, b, classes=3)
+    classifier = shared_classifier(kind, b, classes=3)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         expected = captums(*path(classifier, one, "mask"), target, 50).sum(-1)
         assert_close(answers(classifier, IntegratedGradients()(one, target)).scores, expected, 1e-5)
@@ -139,7 +139,7 @@ def test_integrated_gradients_are_captums_in_float32(kind, b):
 @SMOOTH
 @BASELINES
 def test_integrated_gradients_of_a_conventional_model_sum_to_the_difference(kind, baseline):
-    classifier = tiny_classifier(kind, dtype=torch.float64)
+    classifier = shared_classifier(kind, dtype=torch.float64)
     for one in random_texts(classifier):
         found = answers(classifier, IntegratedGradients(baseline=baseline)(one, 1))
         assert abs(found.notes["completeness_gap"]) < 1e-10
@@ -161,7 +161,7 @@ def test_integrated_gradients_ask_for_all_points_at_once():
 @MODELS
 @BASELINES
 def test_sequential_steps_are_captums_on_one_token_at_a_time(kind, b, baseline):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=3, dtype=torch.float64)
     for target, one in enumerate(random_texts(classifier, (3, 1))):
         read, own, base = path(classifier, one, baseline)
         vectors = captums_one_by_one(read, own, base, target, 50)
@@ -179,7 +179,7 @@ def test_sequential_steps_are_captums_on_one_token_at_a_time(kind, b, baseline):
 @BASELINES
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)], ids=str)
 def test_exact_sequential_scores_leave_one_embedding_out(kind, b, baseline, dtype, tolerance):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=dtype)
+    classifier = shared_classifier(kind, b, classes=3, dtype=dtype)
     for target, one in enumerate(random_texts(classifier, (4, 1, 9))):
         expected = falls(*path(classifier, one, baseline), target)
         assert_close(answers(classifier, SIG(baseline=baseline)(one, target)).scores, expected, tolerance)
@@ -190,7 +190,7 @@ def test_exact_sequential_scores_leave_one_embedding_out(kind, b, baseline, dtyp
 @SMOOTH
 @pytest.mark.parametrize(("b", "steps", "tolerance"), [(None, 50, 1e-9), (1.0, 50, 1e-9), (1.5, 200, 1e-3)])
 def test_steps_come_to_the_exact_sequential_scores(kind, b, steps, tolerance):
-    classifier = tiny_classifier(kind, b, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, dtype=torch.float64)
     (one,) = random_texts(classifier, (4,))
     exact = answers(classifier, SIG()(one, 1)).scores
     found = answers(classifier, SIG(steps)(one, 1))
@@ -228,7 +228,7 @@ def test_sequential_l2_of_a_linear_model_is_the_norm_of_the_products():
 
 
 def test_baseline_of_padding_does_not_shift_positions():
-    classifier = tiny_classifier("roberta", dtype=torch.float64)
+    classifier = shared_classifier("roberta", dtype=torch.float64)
     (one,) = random_texts(classifier, (5,))
     pad = classifier.tokenizer.pad_token_id
     places = torch.arange(pad + 1, pad + 1 + len(one))[None]
@@ -270,7 +270,7 @@ CONTRASTIVE = [InputXGradient, Bcos, IntegratedGradients, SIG]
 @pytest.mark.parametrize(("kind", "b"), [("bert", None), ("distilbert", 1.5)])
 @pytest.mark.parametrize("explainer", CONTRASTIVE, ids=lambda explainer: explainer.__name__)
 def test_contrast_is_the_difference_between_target_and_best_other_class(explainer, kind, b):
-    classifier = tiny_classifier(kind, b, classes=4, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=4, dtype=torch.float64)
     steps = {"n_steps": 5} if explainer in (IntegratedGradients, SIG) else {}
     (one,) = random_texts(classifier, (3,))
     ranking = np.argsort(-classifier.logits([Row(one.ids)])[0])
@@ -286,7 +286,7 @@ def test_contrast_is_the_difference_between_target_and_best_other_class(explaine
 
 @MODELS
 def test_contrast_of_exact_sequential_scores_and_saliency(kind, b):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=3, dtype=torch.float64)
     (one,) = random_texts(classifier, (5,))
     target, rival = (int(c) for c in np.argsort(-classifier.logits([Row(one.ids)])[0])[[2, 0]])
     own, other = (answers(classifier, SIG()(one, c)).scores for c in (target, rival))

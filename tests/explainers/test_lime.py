@@ -8,7 +8,7 @@ from math import exp, log, sqrt
 import numpy as np
 import pytest
 import torch
-from builders import LinearModel, answers, random_texts, text, tiny_classifier
+from builders import LinearModel, answers, random_texts, shared_classifier, text
 from faithbench_explainers.lime import LIME, kernel, probabilities
 from faithbench_explainers.ridge import best_features, largest_weights, ridge
 from scipy import special, stats
@@ -82,7 +82,7 @@ def lime_coefficients(
 def test_the_lime_package_finds_the_same_coefficients(selection, num_features):
     explainer = LIME(n_samples=120, feature_selection=selection, num_features=num_features)
     for kind, b, n in (("bert", None, 9), ("roberta", 1.5, 12), ("distilbert", None, 1)):
-        classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
+        classifier = shared_classifier(kind, b, classes=3, dtype=torch.float64)
         (one,) = random_texts(classifier, (n,), seed=n)
         logits = masked_logits(classifier, one)
         masks, scores = conversation(explainer, one, logits, target=2)
@@ -113,7 +113,7 @@ def test_the_lime_package_agrees_on_any_values_and_kernel_width(selection, num_f
 @pytest.mark.slow
 def test_the_lime_packages_own_sampling_comes_to_the_same_within_noise():
     lime_text = pytest.importorskip("lime.lime_text")
-    classifier = tiny_classifier("bert", dtype=torch.float64)
+    classifier = shared_classifier("bert", dtype=torch.float64)
     (one,) = random_texts(classifier, (7,), seed=3)
 
     def classify(texts: list[str]) -> np.ndarray:
@@ -236,7 +236,7 @@ def test_it_explains_the_softmax_probability():
     logits = np.array([[1.0, 2.0, -3.0], [1000.0, 1000.0, -1000.0]])
     np.testing.assert_allclose(probabilities(logits), special.softmax(logits, axis=1), rtol=1e-14)
     assert probabilities(logits.astype(np.float32)).dtype == np.float64
-    classifier = tiny_classifier("roberta", 1.5, classes=3, dtype=torch.float64)
+    classifier = shared_classifier("roberta", 1.5, classes=3, dtype=torch.float64)
     (one,) = random_texts(classifier, (6,))
     scores = [answers(classifier, LIME(n_samples=100)(one, target)).scores for target in range(3)]
     np.testing.assert_allclose(sum(scores), 0, atol=1e-12)  # as do changes of probabilities

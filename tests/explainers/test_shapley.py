@@ -8,7 +8,7 @@ from math import comb, factorial
 import numpy as np
 import pytest
 import torch
-from builders import KINDS, LinearModel, answers, random_texts, text, tiny_classifier
+from builders import KINDS, LinearModel, answers, random_texts, shared_classifier, text
 from captum import attr
 from faithbench_explainers.kernel_shap import KernelShap
 from faithbench_explainers.shap_sampl import ShapSampl
@@ -94,7 +94,7 @@ def numbered(n: int, name: str = "text") -> Text:
 @pytest.mark.slow
 @MODELS
 def test_kernel_shap_of_all_coalitions_is_exact(kind, b):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=3, dtype=torch.float64)
     for target, one in enumerate(random_texts(classifier, (6, 1, 2), seed=3)):
         expected = exact(classifier, one, target, one.content)
         for explainer in (KernelShap(n_samples=62), KernelShap(paired=False, seed=9)):
@@ -107,7 +107,7 @@ def test_kernel_shap_of_all_coalitions_is_exact(kind, b):
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 @MODELS
 def test_shap_sampl_is_within_its_standard_errors_and_efficient(kind, b, protocol):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=3, dtype=torch.float64)
     for target, one in enumerate(random_texts(classifier, (6, 3), seed=4)):
         players = one.content if protocol == "strict" else np.arange(len(one))
         expected = exact(classifier, one, target, players)
@@ -125,7 +125,7 @@ def test_shap_sampl_is_within_its_standard_errors_and_efficient(kind, b, protoco
 @pytest.mark.slow
 @pytest.mark.parametrize("antithetic", [False, True])
 def test_standard_errors_are_honest_and_the_mean_over_seeds_is_exact(antithetic):
-    classifier = tiny_classifier("bert", dtype=torch.float64)
+    classifier = shared_classifier("bert", dtype=torch.float64)
     (one,) = random_texts(classifier, (6,), seed=5)
     expected, runs = exact(classifier, one, 1, one.content)[one.content], 200
     explainer = ShapSampl(n_permutations=60, antithetic=antithetic)
@@ -143,7 +143,7 @@ def test_standard_errors_are_honest_and_the_mean_over_seeds_is_exact(antithetic)
 @pytest.mark.slow
 @pytest.mark.parametrize("antithetic", [False, True])
 def test_captum_walking_the_same_permutations_gives_the_same_mean_and_standard_errors(antithetic, monkeypatch):
-    classifier = tiny_classifier("roberta", 1.5, dtype=torch.float64)
+    classifier = shared_classifier("roberta", 1.5, dtype=torch.float64)
     explainer = ShapSampl(n_permutations=8, antithetic=antithetic)
     monkeypatch.setattr(torch, "float", torch.float64)  # captum sums in torch.float
     for one in random_texts(classifier, (6, 1, 9)):
@@ -161,7 +161,7 @@ def test_captum_walking_the_same_permutations_gives_the_same_mean_and_standard_e
 
 @pytest.mark.slow
 def test_captum_on_all_orders_and_on_many_agrees():
-    classifier = tiny_classifier("distilbert", dtype=torch.float64)
+    classifier = shared_classifier("distilbert", dtype=torch.float64)
     (one,) = random_texts(classifier, (5,), seed=1)
     content, forward = torch.from_numpy(one.ids[one.content])[None], forward_of(classifier, one)
     asked = {"baselines": one.mask_id, "target": 0, "perturbations_per_eval": 5}
@@ -180,7 +180,7 @@ def test_captum_on_all_orders_and_on_many_agrees():
 @pytest.mark.slow
 def test_the_shap_packages_exact_explainer_agrees():
     shap = pytest.importorskip("shap")
-    classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
+    classifier = shared_classifier("bert", 1.5, dtype=torch.float64)
     (one,) = random_texts(classifier, (6,), seed=2)
     forward, content = forward_of(classifier, one), one.ids[one.content]
     explainer = shap.explainers.Exact(
@@ -241,7 +241,7 @@ def test_antithetic_orders_come_in_reversed_pairs_and_are_exact_on_a_game_of_pai
 
 @BOTH
 def test_a_text_of_one_token_gets_the_whole_change(explainer):
-    classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
+    classifier = shared_classifier("bert", 1.5, dtype=torch.float64)
     (one,) = random_texts(classifier, (1,))
     found = answers(classifier, explainer(one, 1))
     np.testing.assert_allclose(found.scores, exact(classifier, one, 1, one.content), atol=1e-12)
@@ -266,7 +266,7 @@ def test_a_masked_token_is_worth_nothing_and_equal_tokens_of_a_bag_the_same(expl
 
 @BOTH
 def test_the_result_is_the_same_whatever_the_batch(explainer):
-    classifier = tiny_classifier("roberta", dtype=torch.float64)
+    classifier = shared_classifier("roberta", dtype=torch.float64)
     texts = random_texts(classifier, (6, 1, 9, 7, 8))
     for batch_tokens in (100, 4096):
         outcomes = Engine(classifier, batch_tokens).run(together({t.id: ask(explainer, t, 1)}) for t in texts)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import KINDS, LinearModel, answers, random_texts, text, tiny_classifier
+from builders import KINDS, LinearModel, answers, random_texts, shared_classifier, text
 from captum import attr
 from faithbench_explainers.callable import Callable
 from faithbench_explainers.kernel_shap import KernelShap
@@ -52,7 +52,7 @@ def pieces(classifier: HuggingFaceClassifier) -> Text:
 @pytest.mark.parametrize("baseline", ["mask", "pad"])
 @MODELS
 def test_windows_are_replaced_one_at_a_time_and_tokens_get_the_mean_of_theirs(kind, b, baseline):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=3, dtype=torch.float64)
     fill = classifier.tokenizer.mask_token_id if baseline == "mask" else classifier.tokenizer.pad_token_id
     for window in (1, 3):
         for target, one in enumerate(random_texts(classifier, (7, 3, 2))):
@@ -68,7 +68,7 @@ def test_windows_are_replaced_one_at_a_time_and_tokens_get_the_mean_of_theirs(ki
 
 
 def test_padding_inside_a_roberta_text_would_shift_positions_if_it_were_left_to_transformers():
-    classifier = tiny_classifier("roberta", dtype=torch.float64)
+    classifier = shared_classifier("roberta", dtype=torch.float64)
     (one,) = random_texts(classifier, (6,))
     ids = one.ids.copy()
     ids[2] = classifier.tokenizer.pad_token_id
@@ -82,7 +82,7 @@ def test_padding_inside_a_roberta_text_would_shift_positions_if_it_were_left_to_
 @pytest.mark.parametrize("window", [1, 2, 3, 8])
 @MODELS
 def test_captum_slides_the_same_windows(kind, b, window):
-    classifier = tiny_classifier(kind, b, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, dtype=torch.float64)
     for one in random_texts(classifier, (8, 9)):
 
         def forward(content: Tensor, one: Text = one) -> Tensor:
@@ -97,7 +97,7 @@ def test_captum_slides_the_same_windows(kind, b, window):
 
 
 def test_a_window_larger_than_the_text_takes_all_of_it_at_once():
-    classifier = tiny_classifier("bert", dtype=torch.float64)
+    classifier = shared_classifier("bert", dtype=torch.float64)
     for one in random_texts(classifier, (1, 4)):
         keep = next(Occlusion(window=9)(one, 1)).keep
         assert keep.sum(axis=1).tolist() == [len(one), 2]
@@ -127,7 +127,7 @@ def test_what_is_left_out_is_replaced_by_the_baseline(explainer, baseline):
 @pytest.mark.parametrize("explainer", OF_LOGITS, ids=NAMES)
 @MODELS
 def test_contrastive_is_the_difference_from_the_runner_up(kind, b, explainer):
-    classifier = tiny_classifier(kind, b, classes=4, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=4, dtype=torch.float64)
     for one in random_texts(classifier, (8, 1, 5)):
         single = [answers(classifier, explainer(one, target)).scores for target in range(4)]
         order = np.argsort(classifier.logits([Row(one.ids)])[0])[::-1]
@@ -152,7 +152,7 @@ def test_contrastive_runs_no_more_rows(explainer):
 
 @pytest.mark.parametrize("inner", ["occlusion", "saliency", "bcos", "shap_sampl(n_permutations=4)"])
 def test_a_words_score_is_the_sum_over_its_pieces(inner):
-    classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
+    classifier = shared_classifier("bert", 1.5, dtype=torch.float64)
     one = pieces(classifier)
     of_pieces = answers(classifier, spec.build("explainer", inner).object(one, 1))
     of_words = answers(classifier, Words(inner)(one, 1))
@@ -231,7 +231,7 @@ def called(name: str) -> Callable:
 
 
 def test_a_functions_scores_are_of_tokens_of_content_or_of_words():
-    classifier = tiny_classifier("bert")
+    classifier = shared_classifier("bert")
     (plain,) = random_texts(classifier, (5,))
     assert called("per_token")(plain, 1).scores.tolist() == list(range(7))
     assert called("told")(plain, 1).scores.tolist() == [0, 1, 1, 1, 1, 1, 0]
@@ -243,14 +243,14 @@ def test_a_functions_scores_are_of_tokens_of_content_or_of_words():
 
 
 def test_a_function_is_told_the_class_if_it_has_a_parameter_for_it():
-    (one,) = random_texts(tiny_classifier("bert", classes=3), (4,))
+    (one,) = random_texts(shared_classifier("bert", classes=3), (4,))
     assert [called("told")(one, target).scores.max() for target in range(3)] == [0, 1, 2]
     assert [called(name).class_sensitive for name in ("told", "per_word")] == [True, False]
 
 
 @pytest.mark.parametrize(("name", "sensitive"), [("untold", False), ("teller", True)])
 def test_only_a_parameter_counts_in_a_function_or_an_object_that_can_be_called(name, sensitive):
-    (one,) = random_texts(tiny_classifier("bert"), (4,))
+    (one,) = random_texts(shared_classifier("bert"), (4,))
     assert called(name).class_sensitive is sensitive
     assert np.isfinite(called(name)(one, 1).scores).all()
 
@@ -265,7 +265,7 @@ def test_only_a_parameter_counts_in_a_function_or_an_object_that_can_be_called(n
 )
 def test_a_function_that_gives_the_wrong_number_of_scores_fails_with_the_numbers(name, complaint):
     with pytest.raises(ValueError, match=complaint):
-        called(name)(pieces(tiny_classifier("bert")), 0)
+        called(name)(pieces(shared_classifier("bert")), 0)
 
 
 @pytest.mark.parametrize(

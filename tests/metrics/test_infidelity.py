@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import LinearModel, answers, attribution, random_texts, text, tiny_classifier
+from builders import LinearModel, answers, attribution, random_texts, shared_classifier, text
 from captum.metrics import infidelity
 from faithbench_metrics.infidelity import Infidelity
 from faithbench_metrics.monotonicity import Monotonicity
@@ -27,7 +27,7 @@ def scored(one, seed=0, target=1):
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_infidelity_agrees_with_a_slow_version(operator):
-    classifier = tiny_classifier("bert", classes=3, dtype=torch.float64)
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
     for target, one in enumerate(random_texts(classifier, (7, 3))):
         explained, metric = scored(one, target=target), Infidelity(n_samples=6, scaled=False, operator=operator)
         full = slow_logits(classifier, one, [], operator)[:, target].mean()
@@ -45,7 +45,7 @@ def test_infidelity_agrees_with_a_slow_version(operator):
 @pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize("seed", range(5))
 def test_infidelity_agrees_with_captum_on_the_same_masks(seed, scaled):
-    classifier = tiny_classifier("bert", classes=3, dtype=torch.float64, seed=seed)
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64, seed=seed)
     one = random_texts(classifier, (8,), seed)[0]
     metric = Infidelity(n_samples=40, scaled=scaled)
     masks = torch.from_numpy(metric.subsets(one)).double()
@@ -159,7 +159,7 @@ def slow_soft(classifier, one, explained, draws, remove):
 
 @pytest.mark.parametrize("metric", SOFT)
 def test_soft_metrics_agree_with_a_slow_version(metric):
-    classifier, defined = tiny_classifier("bert", classes=3, dtype=torch.float64), 0
+    classifier, defined = shared_classifier("bert", classes=3, dtype=torch.float64), 0
     for one in random_texts(classifier, (6, 4)):
         for target in range(3):
             explained = scored(one, target=target)
@@ -201,7 +201,7 @@ def test_soft_metrics_are_undefined_where_erasing_everything_loses_nothing(metri
 
 @pytest.mark.parametrize("metric", SOFT)
 def test_soft_metrics_use_their_seed_and_draws(metric):
-    classifier = tiny_classifier("bert", dtype=torch.float64)
+    classifier = shared_classifier("bert", dtype=torch.float64)
     one = random_texts(classifier, (9,))[0]
     values = {answers(classifier, metric(seed=seed)(one, scored(one))).parts[0] for seed in range(3)}
     assert len(values) == 3

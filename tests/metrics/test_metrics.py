@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from builders import KINDS, LinearModel, answers, attribution, random_texts, text, tiny_classifier
+from builders import KINDS, LinearModel, answers, attribution, random_texts, shared_classifier, text
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.entropy import Entropy
 from faithbench_metrics.evidence import Evidence, average_precision
@@ -67,7 +67,7 @@ def random_scores(text: Text, seed: int = 0, target: int = 1) -> Attribution:
 @pytest.mark.parametrize("b", [None, 1.5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_erasure_agrees_with_one_text_at_a_time(kind, b, protocol):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=3, dtype=torch.float64)
     for target, one in enumerate(random_texts(classifier, (11, 1, 2))):
         explained = random_scores(one, target=target)
         for metric, remove in ((Comprehensiveness(protocol), True), (Sufficiency(protocol), False)):
@@ -78,7 +78,7 @@ def test_erasure_agrees_with_one_text_at_a_time(kind, b, protocol):
 
 
 def test_erasure_is_accurate_in_float32():
-    classifier = tiny_classifier("bert")
+    classifier = shared_classifier("bert")
     one = random_texts(classifier, (11,))[0]
     explained = random_scores(one)
     value, _ = slow_erasure(classifier, one, explained, "strict", remove=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import LinearModel, all_answers, answers, attribution, random_texts, text, tiny_classifier
+from builders import LinearModel, all_answers, answers, attribution, random_texts, shared_classifier, text
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.deletion import Deletion
 from faithbench_metrics.insertion import Insertion
@@ -71,7 +71,7 @@ def test_random_orders_are_0_on_average():
 @pytest.mark.slow
 @EVERY
 def test_the_contract_holds(name):
-    classifier = tiny_classifier("bert", 1.5, classes=3, dtype=torch.float64)
+    classifier = shared_classifier("bert", 1.5, classes=3, dtype=torch.float64)
     metric = Normalised(f"{name}(operator=sample)" if name == "deletion" else name, randoms=3)
     assert check_metric(metric, classifier, random_texts(classifier, (5, 1, 3))) is None
 
@@ -104,7 +104,7 @@ def slow_greedy(content, cost, width):
 @pytest.mark.parametrize("width", [2, 6])
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_candidates_agree_with_slow_greedy_search(operator, width):
-    classifier, done = tiny_classifier("bert", classes=3, dtype=torch.float64), 0
+    classifier, done = shared_classifier("bert", classes=3, dtype=torch.float64), 0
     for target, one in enumerate(random_texts(classifier, (6, 1, 6))):
         if len(set(one.ids[one.content])) < len(one.content):
             continue  # equal words may be equally good
@@ -123,7 +123,7 @@ def test_candidates_agree_with_slow_greedy_search(operator, width):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_beam_of_everything_finds_the_least_area_of_all_orders(seed):
-    classifier = tiny_classifier("bert", classes=3, dtype=torch.float64, seed=seed)
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64, seed=seed)
     one = random_texts(classifier, (4,), seed)[0]
     search = Search(Operator("mask"), beam=100, width=4)
     candidates = answers(classifier, search.candidates(one, 1))
@@ -144,7 +144,7 @@ def rank(order, one):
 
 
 def test_narrow_search_keeps_within_its_rows_and_is_almost_as_good():
-    classifier = tiny_classifier("bert", dtype=torch.float64)
+    classifier = shared_classifier("bert", dtype=torch.float64)
     one = random_texts(classifier, (30,))[0]
     engine = Engine(classifier, 2048)
     (outcomes,) = engine.run([together({"it": Search(Operator("mask"), 1, 3).candidates(one, 1)})])
@@ -163,7 +163,7 @@ def test_narrow_search_keeps_within_its_rows_and_is_almost_as_good():
 @pytest.mark.slow
 @pytest.mark.parametrize(("inner", "remove"), [("deletion", True), ("comprehensiveness(operator=delete)", True)])
 def test_best_is_no_worse_than_any_order_tried(inner, remove):
-    classifier = tiny_classifier("bert", classes=3, dtype=torch.float64)
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
     one = random_texts(classifier, (7,))[0]
     metric, component = Normalised(inner), spec.build("metric", inner).object
     draws = np.random.default_rng(0)
@@ -215,7 +215,7 @@ def test_undefined_where_the_model_gives_no_number():
 
 
 def test_orders_and_search_are_shared_between_explainers():
-    classifier = tiny_classifier("bert", dtype=torch.float64)
+    classifier = shared_classifier("bert", dtype=torch.float64)
     one = random_texts(classifier, (8,))[0]
     metric, engines = Normalised("deletion"), []
     for explainers in (1, 5):

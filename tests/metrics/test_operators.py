@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import KINDS, LinearModel, answers, attribution, random_texts, text, tiny_classifier
+from builders import KINDS, LinearModel, answers, attribution, random_texts, shared_classifier, text
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.decision_flip import DecisionFlip
 from faithbench_metrics.deletion import Deletion
@@ -42,7 +42,7 @@ def some_keep(one, seed=0):
 @pytest.mark.parametrize("b", [None, 1.5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_operator_agrees_with_the_torch_model(kind, b, operator):
-    classifier = tiny_classifier(kind, b, classes=3, dtype=torch.float64)
+    classifier = shared_classifier(kind, b, classes=3, dtype=torch.float64)
     for one in random_texts(classifier, (9, 1)):
         keep = some_keep(one)
         logits = answers(classifier, Operator(operator).logits(one, keep))
@@ -59,7 +59,7 @@ def test_operator_agrees_with_the_torch_model(kind, b, operator):
 @pytest.mark.parametrize("operator", ["pad", "attention", "delete", "sample"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_operators_differ_from_the_mask_token(kind, operator):
-    classifier = tiny_classifier(kind, dtype=torch.float64)
+    classifier = shared_classifier(kind, dtype=torch.float64)
     one = random_texts(classifier, (9,))[0]
     mine = answers(classifier, Operator(operator).chances(one, some_keep(one)))
     masked = answers(classifier, Operator("mask").chances(one, some_keep(one)))
@@ -143,12 +143,12 @@ def test_the_operator_is_part_of_a_metrics_identity():
 @EVERY_OPERATOR
 @EVERY_METRIC
 def test_metrics_keep_their_contract_under_every_operator(metric, operator):
-    classifier = tiny_classifier("roberta", 1.5, classes=3, dtype=torch.float64)
+    classifier = shared_classifier("roberta", 1.5, classes=3, dtype=torch.float64)
     assert check_metric(metric(operator=operator), classifier, random_texts(classifier, (5, 1, 3))) is None
 
 
 def test_metrics_and_explanations_of_a_text_share_their_rows():
-    classifier = tiny_classifier("bert", dtype=torch.float64)
+    classifier = shared_classifier("bert", dtype=torch.float64)
     one = random_texts(classifier, (8,))[0]
     order = attribution(one, np.arange(len(one)))
     engine = Engine(classifier)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import LinearModel, all_answers, answers, attribution, random_texts, text, tiny_classifier
+from builders import LinearModel, all_answers, answers, attribution, random_texts, shared_classifier, text
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.decision_flip import DecisionFlip
 from faithbench_metrics.deletion import Deletion
@@ -61,7 +61,7 @@ def slow_steps(chance, ranked):
 @pytest.mark.slow
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_curves_agree_with_slow_versions(operator):
-    classifier = tiny_classifier("bert", classes=3, dtype=torch.float64)
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
     slow = {LogOdds: slow_log_odds, Deletion: slow_deletion, Insertion: slow_insertion, Monotonicity: slow_steps}
     for target, one in enumerate(random_texts(classifier, (11, 1, 4))):
         explained = scored(one, target, target)
@@ -75,7 +75,7 @@ def test_curves_agree_with_slow_versions(operator):
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_decision_flip_agrees_with_a_slow_version(operator, seed):
-    classifier = tiny_classifier("bert", classes=3, dtype=torch.float64, seed=seed)
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64, seed=seed)
     for one in random_texts(classifier, (12, 1, 5), seed):
         target = int(slow_chances(classifier, one, [], operator).argmax())
         ranked = slow_ranking(one, scored(one, seed).scores)
@@ -90,8 +90,9 @@ def test_decision_flip_agrees_with_a_slow_version(operator, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
 def test_correlations_agree_with_scipy(operator):
-    classifier = tiny_classifier("bert", classes=3, dtype=torch.float64)
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
     for target, one in enumerate(random_texts(classifier, (11, 2, 6))):
         explained = scored(one, 5 + target, target)
         content = explained.scores[one.content]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from builders import attribution, random_texts, text, tiny_classifier
+from builders import attribution, random_texts, shared_classifier, text
 from faithbench_metrics.evidence import Evidence
 from faithbench_metrics.evidence_mrr import EvidenceMRR
 from faithbench_metrics.evidence_precision import EvidencePrecision
@@ -235,7 +235,7 @@ def test_one_token_and_scores_that_are_no_numbers(metric):
 @ALL
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_all_keep_the_contract(metric, kind):
-    classifier = tiny_classifier(kind, dtype=torch.float64)
+    classifier = shared_classifier(kind, dtype=torch.float64)
     assert check_metric(metric, classifier, random_texts(classifier, (6, 1, 3))) is None
 
 

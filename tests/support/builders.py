@@ -1,5 +1,6 @@
 """What tests are made of: tiny transformers with random weights, texts, and a linear model with known answers."""
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -83,6 +84,23 @@ def tiny_classifier(
     if bcos_b is not None:
         network = convert(network, bcos_b)
     return HuggingFaceClassifier(network, tiny_tokenizer(), dtype=dtype)
+
+
+def shared_classifier(kind: str, *args: Any, **options: Any) -> HuggingFaceClassifier:
+    """A `tiny_classifier`, made once: for tests that leave it as they found it, which is checked."""
+    classifier, before = _made_once(kind, *args, **options)
+    assert _state(classifier) == before, "an earlier test changed a classifier that is shared."
+    return classifier
+
+
+@functools.cache
+def _made_once(kind: str, *args: Any, **options: Any) -> tuple[HuggingFaceClassifier, tuple[str, ...]]:
+    classifier = tiny_classifier(kind, *args, **options)
+    return classifier, _state(classifier)
+
+
+def _state(classifier: HuggingFaceClassifier) -> tuple[str, ...]:
+    return classifier.fingerprint(), classifier.model.config._attn_implementation
 
 
 def random_texts(classifier: Classifier, lengths: Sequence[int] = (5, 1, 9, 3, 5), seed: int = 0) -> list[Text]:
