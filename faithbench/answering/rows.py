@@ -1,7 +1,7 @@
 """The rows that a question comes to: what the classifier is given, and what tells one row from another."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,9 +36,9 @@ class Lane(NamedTuple):
     outputs: int | None = None
 
 
-Key = tuple[Lane, tuple[Any, ...]]  # lane, and what tells its rows apart within a conversation
+Key = tuple[Lane, tuple[object, ...]]  # lane, and what tells its rows apart within a conversation
 Asked = Row | Point | Inside
-Rows = Iterable[tuple[tuple[Any, ...], Asked]]
+Rows = Iterable[tuple[tuple[object, ...], Asked]]
 
 
 def rows_of(question: Question) -> tuple[Lane, Rows]:
@@ -89,6 +89,6 @@ def _points(question: Gradients) -> list[Point]:
     return [Point(row, question.target, share, fill) for share in shares]
 
 
-def _place(point: Point) -> tuple[Any, ...]:
+def _place(point: Point) -> tuple[object, ...]:
     where = () if point.share is None else (point.share.tobytes(), point.fill)
     return (point.target, point.row.ids.tobytes(), *where)
