@@ -1,7 +1,6 @@
 """Hands scores over from one side's tokens to the other's, where both spell the same."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -68,7 +67,7 @@ def _solid(ends: Ends) -> Int[np.ndarray, "solid"]:
     return np.flatnonzero(np.diff(ends, prepend=0.0) > 0)
 
 
-def listed(tokens: Sequence[Any]) -> str:
+def listed(tokens: Sequence[object]) -> str:
     """Tokens as an error shows them."""
     shown = [repr(token) for token in tokens]
     return " ".join(each if len(each) <= LONGEST else f"{each[:LONGEST]}…" for each in shown)
