@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -32,7 +31,7 @@ class Start:
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     loss: str = "ce"
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def start(zoo: Conventional | Bcos, work: Work) -> Start:
     return Start(network, tokenizer, zoo.loss)
 
 
-def _finished(folder: Path, training: Training, about: Mapping[str, Any]) -> bool:
+def _finished(folder: Path, training: Training, about: Mapping[str, object]) -> bool:
     """Whether a first phase is there with just these settings; one with others is removed."""
     report = report_of(folder)
     if report is None:
@@ -86,7 +85,7 @@ def _finished(folder: Path, training: Training, about: Mapping[str, Any]) -> boo
     return same
 
 
-def _backbone(zoo: Conventional | Bcos, work: Work, **head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _backbone(zoo: Conventional | Bcos, work: Work, **head: object) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     classes, texts = len(work.dataset.object.class_names), [row.text for row in work.splits["train"]]
     return load_backbone(zoo.backbone, classes, zoo.seed, texts, **head)
 
@@ -95,7 +94,7 @@ def _converted(network: PreTrainedModel, zoo: Bcos) -> PreTrainedModel:
     return convert(network, zoo.b, zoo.qkv, zoo.biases)
 
 
-def _task(zoo: Bcos, work: Work, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mapping[str, Any]:
+def _task(zoo: Bcos, work: Work, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mapping[str, object]:
     """Fine-tunes the conventional model."""
     folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs)
     about = {"start": zoo.start}
@@ -104,7 +103,7 @@ def _task(zoo: Bcos, work: Work, network: PreTrainedModel, tokenizer: PreTrained
     return report_of(folder) or {}
 
 
-def _masked(zoo: Bcos, work: Work) -> Mapping[str, Any]:
+def _masked(zoo: Bcos, work: Work) -> Mapping[str, object]:
     """Trains the converted model to tell what was masked."""
     folder, training = work.folder / FOLDER, replace(work.training, epochs=zoo.start_epochs, lr=MLM_LR)
     source = build_dataset(zoo.mlm_data) if zoo.mlm_data else work.dataset
