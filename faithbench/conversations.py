@@ -28,7 +28,7 @@ Asking = Generator[Asked, Any, T]
 class Answer:
     """What the engine sends: the value that the component receives, or the error it gets raised; and what it cost."""
 
-    value: Any
+    value: object
     rows: int = 0
     seconds: float = 0.0
 
@@ -60,9 +60,9 @@ class _Running(Generic[T]):
     error: Exception | None = None
     rows: int = 0
     seconds: float = 0.0
-    _receive: Callable[[Sequence[Any]], Any] = field(default=lambda answers: None)
+    _receive: Callable[[Sequence[object]], object] = field(default=lambda answers: None)
 
-    def advance(self, answers: Sequence[Any] = ()) -> None:
+    def advance(self, answers: Sequence[object] = ()) -> None:
         """Hands over the answers to the open questions; then there are new ones, or it has ended.
 
         Of questions that were asked together, the first that was refused is raised in the component.
@@ -78,7 +78,7 @@ class _Running(Generic[T]):
             self.error = error
         self.seconds += time.perf_counter() - start
 
-    def _opened(self, asked: Asked) -> tuple[tuple[Question | Explain, ...], Callable[[Sequence[Any]], Any]]:
+    def _opened(self, asked: Asked) -> tuple[tuple[Question | Explain, ...], Callable[[Sequence[object]], object]]:
         questions = asked if isinstance(asked, tuple) else (asked,)
         if not questions or not all(isinstance(question, self.allowed) for question in questions):
             self.asking.close()
@@ -86,11 +86,11 @@ class _Running(Generic[T]):
         return questions, tuple if isinstance(asked, Each) else _many if isinstance(asked, tuple) else _first
 
 
-def _many(answers: Sequence[Any]) -> Any:
+def _many(answers: Sequence[object]) -> object:
     return next((answer for answer in answers if isinstance(answer, Exception)), tuple(answers))
 
 
-def _first(answers: Sequence[Any]) -> Any:
+def _first(answers: Sequence[object]) -> object:
     return answers[0]
 
 
@@ -119,7 +119,7 @@ def _inside(running: Sequence[_Running[T]]) -> Asking[None]:
         answers = [Answer(value) for value in (yield Each(questions))]
 
 
-def ask(component: Callable[..., Asking[T] | T], *args: Any) -> Asking[T]:
+def ask(component: Callable[..., Asking[T] | T], *args: object) -> Asking[T]:
     """Calls a component. One that has no questions may simply return its value instead of being a generator."""
     result = component(*args)
     if isinstance(result, Generator):
@@ -162,7 +162,7 @@ def gather(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
     return [_ended(one) for one in running]
 
 
-def relay(asking: Asking[T], answer: Callable[[Question | Explain], Asking[Any]]) -> Asking[T]:
+def relay(asking: Asking[T], answer: Callable[[Question | Explain], Asking[object]]) -> Asking[T]:
     """Runs a component whose questions go through somebody's hands, those of a round all at once."""
     one = _Running(asking)
     one.advance()
@@ -185,7 +185,7 @@ def on_variant(variant: Variant | None, asking: Asking[T]) -> Asking[T]:
     return relay(asking, lambda question: _handed_on(OnVariant(variant, question)))  # type: ignore[arg-type]  # it checks
 
 
-def _handed_on(question: Question | Explain) -> Asking[Any]:
+def _handed_on(question: Question | Explain) -> Asking[object]:
     return (yield question)
 
 

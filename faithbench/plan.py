@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from faithbench.errors import UserError, unknown
 from faithbench.types import SPLITS
@@ -50,7 +49,7 @@ class Training:
         if self.lr is not None and (type(self.lr) not in (int, float) or not 0 < self.lr < math.inf):
             raise UserError(f"lr={self.lr!r} is not allowed; it must be positive.")
 
-    def differences(self, other: "Training | Mapping[str, Any]") -> list[tuple[str, Any, Any]]:
+    def differences(self, other: "Training | Mapping[str, object]") -> list[tuple[str, object, object]]:
         """The settings that another training has otherwise: name, value here, value there.
 
         Of a report, what it does not name has its default.
@@ -104,7 +103,7 @@ class Plan:
                 raise UserError(f"{name}={value!r} is not allowed; use {' or '.join(filter(None, allowed))}.")
 
 
-def _check_count(name: str, value: Any) -> None:
+def _check_count(name: str, value: object) -> None:
     if value is not None and (type(value) is not int or value < 1):
         raise UserError(f"{name}={value!r} is not allowed; it must be positive and whole.")
 
@@ -147,7 +146,7 @@ def read_plan(path: Path, backbone: str | None = None) -> Plan:
         raise UserError(f"plan {path} has a value of the wrong type: {error}.") from error
 
 
-def _backbone(path: Path, data: dict[str, Any], wanted: str | None) -> str:
+def _backbone(path: Path, data: dict[str, object], wanted: str | None) -> str:
     """What stands for `{backbone}`; takes the key out."""
     usual = data.pop("backbone", None)
     chosen = usual if wanted is None else wanted
@@ -194,14 +193,14 @@ def write_plan(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check_keys(where: str, data: Mapping[str, Any], kind: type) -> None:
+def _check_keys(where: str, data: Mapping[str, object], kind: type) -> None:
     known = [f.name for f in fields(kind)]
     for key in data:
         if key not in known:
             raise unknown(f"key of plan {where}", key, known)
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str):

@@ -2,10 +2,10 @@
 
 import inspect
 from collections.abc import Callable as Function
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pkgutil import resolve_name
-from typing import Any
 
 import numpy as np
 
@@ -36,9 +36,9 @@ class Callable:
             raise ValueError(f"function={self.function!r} is not a function.")
 
     @cached_property
-    def called(self) -> Function[..., Any]:
+    def called(self) -> Function[..., Sequence[object]]:
         """The function itself."""
-        found: Function[..., Any] = resolve_name(self.function)
+        found: Function[..., Sequence[object]] = resolve_name(self.function)
         return found
 
     @property

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from faithbench.conversations import Asking
 from faithbench.parameters import check_choice, check_seed
@@ -52,6 +52,6 @@ class Captum:
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         name, arguments = parse("method", self.method)
-        asked: dict[str, Any] = {"method": name, "arguments": arguments, "over": self.over}
+        asked: dict[str, object] = {"method": name, "arguments": arguments, "over": self.over}
         scores = yield Inside(text, FUNCTION, {**asked, "target": Target.of(target).output, "seed": self.seed})
         return attribution(text, target, scores, f"captum's {name}")

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from faithbench.conversations import Asking, ask
 from faithbench.plugins import spec
@@ -56,7 +56,7 @@ class Words:
         )
 
 
-def by_word(text: Text, scores: Any) -> Any:
+def by_word(text: Text, scores: Float[np.ndarray, "tokens"]) -> Float[np.ndarray, "tokens"]:
     """Each piece's sum over its word; tokens that belong to no word keep their own."""
     inside = text.words >= 0
     sums = np.bincount(text.words[inside], weights=scores[inside], minlength=1)

@@ -5,12 +5,14 @@ The idea is Haxl's (Marlow et al. 2014): components say what they need, one plac
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from jaxtyping import Float
 
 from faithbench.answering.rows import Asked, Key, Lane, rows_of
 from faithbench.conversations import Answer, Conversation
@@ -19,6 +21,7 @@ from faithbench.interfaces import Classifier
 from faithbench.questions import (
     Attentions,
     Embeddings,
+    Gradient,
     Gradients,
     Inside,
     Logits,
@@ -70,7 +73,7 @@ class Engine:
         self.model = model
         self.batch_tokens = batch_tokens or model.batch_tokens
         self.counts = Counts()
-        self._variants: dict[Variant, Any] = {}
+        self._variants: dict[Variant, AbstractContextManager[object]] = {}
 
     def run(self, conversations: Iterable[Conversation[T]]) -> Iterator[T]:
         """The results of all conversations, each as soon as it is complete.
@@ -160,7 +163,7 @@ class Engine:
         values = [value for value, _ in found]
         refused = next((value for value in values if isinstance(value, QuestionError)), None)
         if refused is not None:
-            value: Any = refused
+            value: object = refused
         elif isinstance(question, (Logits, LogitsAt, Embeddings)):
             value = np.stack(values)
         else:
@@ -215,7 +218,7 @@ class Engine:
             longest, rows, tokens = width, rows + fit, tokens + fit * item.length
         return batch
 
-    def _ask(self, lane: Lane, rows: Sequence[Any]) -> Sequence[Any]:
+    def _ask(self, lane: Lane, rows: Sequence[Any]) -> Sequence[object]:
         kind, rules, variant, _ = lane
         if variant is None:
             return self._ask_model(kind, rules, rows, UserError if kind is Logits else QuestionError)
@@ -227,7 +230,7 @@ class Engine:
         except Exception as error:
             raise QuestionError(f"{variant.change} fails ({type(error).__name__}: {error})") from error
 
-    def _variant(self, variant: Variant) -> Any:
+    def _variant(self, variant: Variant) -> AbstractContextManager[object]:
         """A context in which the model is the variant."""
         if variant not in self._variants:
             if len(self._variants) == MAX_VARIANTS:
@@ -237,7 +240,7 @@ class Engine:
 
     def _ask_model(
         self, kind: type[Question], rules: str, rows: Sequence[Any], refusal: type[Exception]
-    ) -> Sequence[Any]:
+    ) -> Sequence[object]:
         if kind is Logits:
             logits = self.model.logits(rows)
             _check_finite(logits, "logits", refusal)
@@ -254,13 +257,13 @@ class Engine:
             return self.model.attentions(rows)
         return [self._call(question) for question in rows]
 
-    def _logits_at(self, rows: Sequence[Row]) -> Any:
+    def _logits_at(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
         """Logits at embeddings, which not every classifier can read."""
         if not self.model.reads_embeddings:
             raise QuestionError("the model cannot be given embeddings")
         return self.model.logits(rows)
 
-    def _gradients(self, points: Sequence[Point], rules: str) -> Sequence[Any]:
+    def _gradients(self, points: Sequence[Point], rules: str) -> Sequence[Gradient]:
         """Gradients; rules that cannot be found or fail are refused to the component that asked for them."""
         try:
             return self.model.gradients(points, rules)
@@ -271,7 +274,7 @@ class Engine:
                 raise
             raise QuestionError(f"gradients under {rules} fail ({type(error).__name__}: {error})") from error
 
-    def _call(self, question: Inside) -> Any:
+    def _call(self, question: Inside) -> object:
         """White-box access: calls a function with the model. What it raises is raised in the component that asked."""
         try:
             return resolve_name(question.function)(self.model, question.text, **question.arguments)
@@ -293,7 +296,7 @@ def _plain_logits(lane: Lane) -> bool:
     return lane.kind is Logits and lane.variant is None
 
 
-def _checked(gradient: Any, rules: str) -> Any:
+def _checked(gradient: Gradient, rules: str) -> Gradient | QuestionError:
     if np.isfinite(gradient.gradient).all():
         return gradient
     where = f" under {rules}" if rules else ""

@@ -1,7 +1,7 @@
 """Model rows and their keys: what the classifier is given for a question, and what tells one row from another."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,9 +36,9 @@ class Lane(NamedTuple):
     outputs: int | None = None
 
 
-Key = tuple[Lane, tuple[Any, ...]]  # lane, and what tells its rows apart within a conversation
+Key = tuple[Lane, tuple[object, ...]]  # lane, and what tells its rows apart within a conversation
 Asked = Row | Point | Inside
-Rows = Iterable[tuple[tuple[Any, ...], Asked]]
+Rows = Iterable[tuple[tuple[object, ...], Asked]]
 
 
 def rows_of(question: Question) -> tuple[Lane, Rows]:
@@ -91,6 +91,6 @@ def _points(question: Gradients) -> list[Point]:
     return [Point(row, question.target, interpolation, fill) for interpolation in interpolations]
 
 
-def _point_key(point: Point) -> tuple[Any, ...]:
+def _point_key(point: Point) -> tuple[object, ...]:
     where = () if point.interpolation is None else (point.interpolation.tobytes(), point.fill)
     return (point.target, point.row.ids.tobytes(), *where)

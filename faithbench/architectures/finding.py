@@ -28,5 +28,7 @@ def architecture_of(model: PreTrainedModel, heads: str | tuple[str, ...] = CLASS
             f"{type(model).__name__} (model type {name!r}) is not supported; "
             f"known are sequence classifiers of type {', '.join(known)}."
         )
-    architecture: Architecture = known[name].load()()
+    architecture = known[name].load()()
+    if not isinstance(architecture, Architecture):
+        raise UserError(f"architecture {name!r} of {known[name].origin} gives {architecture!r}, not an Architecture.")
     return architecture

@@ -2,7 +2,6 @@
 
 import copy
 import re
-from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -69,7 +68,7 @@ def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: floa
         raise UserError(f"module {name!r} ({type(module).__name__}) has no B-cos form.")
 
 
-def _untie(model: Any) -> None:
+def _untie(model: PreTrainedModel) -> None:
     """Takes the output bias of a masked language model's head, which some architectures keep beside the decoder."""
     decoder = model.get_output_embeddings()
     if decoder is not None:

@@ -123,7 +123,9 @@ def _settings(board: Board, blocks: Sequence[NamedBlock]) -> Iterator[str]:
         entry, where = board.entry("models", f"{named.model} on {dataset}"), _where(named)
         known = {"split": board.entry("datasets", dataset).get("split"), "dtype": entry.get("dtype")}
         asked = {"split": block.split, "dtype": block.dtype}
-        apart = [(key, there, asked[key]) for key, there in known.items() if there not in (None, asked[key])]
+        apart: list[tuple[str, object, object]] = [
+            (key, there, asked[key]) for key, there in known.items() if there not in (None, asked[key])
+        ]
         training = block.complete_training
         if entry and training:
             report = entry.get("training")

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +49,7 @@ class Comparison:
         """
         return pd.DataFrame([self._row(cell) for cell in self.cells])
 
-    def _row(self, cell: Compared) -> dict[str, Any]:
+    def _row(self, cell: Compared) -> dict[str, object]:
         pair, found = cell.pair, cell.found
         return {
             "dataset": pair.dataset,

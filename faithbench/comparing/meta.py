@@ -113,12 +113,12 @@ def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int
     )
 
 
-def _row(each: Agreement) -> dict[str, Any]:
+def _row(each: Agreement) -> dict[str, object]:
     names = {"metric_a": each.a, "metric_b": each.b, "kind_a": kind(each.a), "kind_b": kind(each.b)}
     return {**names, **_numbers(each), "places": each.places, "across": each.across}
 
 
-def _numbers(each: Agreement) -> dict[str, Any]:
+def _numbers(each: Agreement) -> dict[str, object]:
     """τ_b with its interval, and over how many explainers."""
     low, high = np.nanpercentile(each.taus[1:], [2.5, 97.5]) if np.isfinite(each.taus[1:]).any() else [np.nan] * 2
     return {"tau": float(each.taus[0]), "low": low, "high": high, "explainers": each.explainers}

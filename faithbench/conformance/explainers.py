@@ -118,7 +118,7 @@ def explains_alike_in_any_batch(trial: ExplainerTrial) -> None:
 
 def explains_alike_again(trial: ExplainerTrial) -> None:
     """A second run, in another order, gives the same scores; another seed, where there is one, gives others."""
-    component: Any = trial.component
+    component: object = trial.component
     for case, found in trial.alone.items():
         same = alike(found.scores, trial.again[case].scores)
         assert same, f"{component!r} gives text {case[0]!r} other scores when it is asked again."

@@ -164,7 +164,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _segments(
-    path: Path, index: int, value: Any, length: int, numbers: Mapping[str, int]
+    path: Path, index: int, value: object, length: int, numbers: Mapping[str, int]
 ) -> tuple[Segment, ...] | None:
     if value is None or value == "":
         return None

@@ -136,7 +136,7 @@ def build_documents(
 def _build(
     dataset: Component,
     split: str,
-    origin: Mapping[str, Any],
+    origin: Mapping[str, object],
     every: Sequence[Example],
     judge: Prepared,
     setup: Setup,

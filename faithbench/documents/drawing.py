@@ -1,7 +1,6 @@
 """Documents of different classes, drawn from judged texts."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ def draw(texts: Sequence[JudgedText], documents: int, segments: int, seed: int) 
     return drawn
 
 
-def document_row(name: str, parts: Sequence[JudgedText], class_names: Sequence[str]) -> dict[str, Any]:
+def document_row(name: str, parts: Sequence[JudgedText], class_names: Sequence[str]) -> dict[str, object]:
     """A document as a line of the file: `label` is the class of the first segment."""
     ends = np.cumsum([len(part.text) + 1 for part in parts]).tolist()  # a line break stands between
     return {

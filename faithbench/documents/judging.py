@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
 from faithbench.tasks import logits_of
 from faithbench.types import Example, Text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,13 @@ def judge_texts(
     return sorted(sure, key=lambda text: -text.confidence), losses
 
 
-def tokenizer_of(classifier: Classifier) -> Any:
+def tokenizer_of(classifier: Classifier) -> "PreTrainedTokenizerBase":
     """The tokenizer that texts can be cut with.
 
     Raises:
         UserError: the classifier has none.
     """
-    tokenizer = getattr(classifier, "tokenizer", None)
+    tokenizer: PreTrainedTokenizerBase | None = getattr(classifier, "tokenizer", None)
     if tokenizer is None:
         raise UserError("a judge needs a Hugging Face tokenizer that texts can be cut with; this model has none.")
     return tokenizer

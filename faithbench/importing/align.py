@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import product
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +16,8 @@ PADS = frozenset(("[PAD]", "<pad>"))
 SPECIAL = frozenset(("[CLS]", "[SEP]", "<s>", "</s>", "<bos>", "<eos>", "<|endoftext|>"))
 MARK = "\ufffc"  # a letter that no text has
 SHOWN = 3  # tokens of each side that an error shows
-Match = Callable[[Text, Sequence[Any], Sequence[Any], Scores], Scores]
+Token = TypeVar("Token", str, int)
+Match = Callable[[Text, Sequence[Token], Sequence[Token], Scores], Scores]
 
 
 def align(text: Text, tokens: Sequence[str], scores: Scores) -> Scores:
@@ -58,7 +59,12 @@ def check_same(given: str, own: str) -> None:
 
 
 def _placed(
-    text: Text, own: Sequence[Any], tokens: Sequence[Any], scores: Scores, pads: Collection[Any], match: Match
+    text: Text,
+    own: Sequence[Token],
+    tokens: Sequence[Token],
+    scores: Scores,
+    pads: Collection[Token],
+    match: Match[Token],
 ) -> Scores:
     """Scores of the content as `match` gives them, and of special tokens where both sides have the same."""
     if len(tokens) != len(scores):
@@ -85,7 +91,7 @@ def _placed(
     return out
 
 
-def _content(text: Text, own: Sequence[Any], tokens: Sequence[Any], scores: Scores, match: Match) -> Scores:
+def _content(text: Text, own: Sequence[Token], tokens: Sequence[Token], scores: Scores, match: Match[Token]) -> Scores:
     """Scores of the content tokens: those of the same tokens, else as `match` gives them."""
     mine = [own[i] for i in text.content]
     if mine == list(tokens[: len(mine)]) and (text.truncated or len(mine) == len(tokens)):
@@ -124,12 +130,12 @@ def _token_after(side: Spelling, place: float) -> int:
     return found
 
 
-def _common(one: Sequence[Any], other: Sequence[Any]) -> int:
+def _common(one: Sequence[object], other: Sequence[object]) -> int:
     """How far two sequences are the same."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def _difference(own: Sequence[Any], tokens: Sequence[Any], i: int, j: int) -> str:
+def _difference(own: Sequence[object], tokens: Sequence[object], i: int, j: int) -> str:
     """Where two sides part: at the model's token i and the other side's token j."""
     before = f"after {listed(tokens[max(0, j - SHOWN) : j])}" if j else "at the beginning"
     return (

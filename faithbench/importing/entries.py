@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from faithbench.errors import UserError, unknown
 from faithbench.importing.files import Fields, read_rows
@@ -49,7 +48,7 @@ def _is_document(rows: Rows) -> bool:
     return len(rows) == 1 and bool(rows[0][1]) and all(_is_method(value) for value in rows[0][1].values())
 
 
-def _is_method(value: Any) -> bool:
+def _is_method(value: object) -> bool:
     return (
         isinstance(value, list)
         and bool(value)

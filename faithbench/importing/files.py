@@ -45,7 +45,7 @@ def _json(path: Path) -> list[tuple[str, Any]]:
     return parsed
 
 
-def _parsed(where: str, text: str) -> Any:
+def _parsed(where: str, text: str) -> object:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

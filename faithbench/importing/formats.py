@@ -151,13 +151,13 @@ def _whole(where: str, row: Fields, key: str) -> int:
     return value
 
 
-def _strings(where: str, values: Any) -> tuple[str, ...]:
+def _strings(where: str, values: object) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise UserError(f"{where}: tokens must be a list of texts.")
     return tuple(values)
 
 
-def _numbers(where: str, name: str, values: Any) -> Float[np.ndarray, "_"]:
+def _numbers(where: str, name: str, values: object) -> Float[np.ndarray, "_"]:
     if not isinstance(values, list) or not values:
         raise UserError(f"{where}: {name} must be a list of numbers.")
     for i, value in enumerate(values, 1):
@@ -173,7 +173,7 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def _spans(where: str, spans: Any, tokens: int) -> Float[np.ndarray, "_"]:
+def _spans(where: str, spans: object, tokens: int) -> Float[np.ndarray, "_"]:
     """1 in the spans, 0 elsewhere."""
     scores = np.zeros(tokens)
     for span in spans if isinstance(spans, list) else [None]:

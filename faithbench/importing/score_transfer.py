@@ -1,7 +1,6 @@
 """Transfer of scores from one tokenization of a text to another, where both spell the same."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -68,7 +67,7 @@ def _spelling_positions(ends: Ends) -> Int[np.ndarray, "spelled"]:
     return np.flatnonzero(np.diff(ends, prepend=0.0) > 0)
 
 
-def listed(tokens: Sequence[Any]) -> str:
+def listed(tokens: Sequence[object]) -> str:
     """Tokens as an error shows them."""
     shown = [repr(token) for token in tokens]
     return " ".join(each if len(each) <= LONGEST else f"{each[:LONGEST]}…" for each in shown)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 from faithbench.errors import UserError
 from faithbench.types import Example
@@ -22,7 +21,7 @@ class Texts:
         self.examples, self.label = examples, label
         self.ids = {example.id: example for example in examples}
 
-    def named(self, where: str, name: Any) -> Example:
+    def named(self, where: str, name: object) -> Example:
         """The text of an id.
 
         Raises:

@@ -6,7 +6,7 @@ change. Both modes intercept torch functions inside a `with`, so the model itsel
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from faithbench.architectures.finding import GATED, activation_of
 from faithbench.bcos.modules import dynamic_scale
 from faithbench.errors import QuestionError
 
-Rules = Mapping[Callable[..., Any], Callable[..., Any]]
+Rules = Mapping[Callable[..., object], Callable[..., object]]
 
 
 class Intercept(TorchFunctionMode):
@@ -41,8 +41,12 @@ class Intercept(TorchFunctionMode):
             raise QuestionError(f"activation {activation!r} has no gate that can be frozen; known: {known}")
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         return self.rules.get(func, func)(*args, **(kwargs or {}))
 
 
@@ -90,7 +94,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: 
 
 
 def _layer_norm(
-    inputs: Tensor, shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    inputs: Tensor, shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
     dims = tuple(range(-len(shape), 0))
     centred = inputs - inputs.mean(dims, keepdim=True)  # the mean is linear: it keeps its gradient

@@ -1,10 +1,9 @@
 """The adapter: a Hugging Face sequence classifier as the engine sees it."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pkgutil import resolve_name
-from typing import Any
 
 import numpy as np
 import torch
@@ -105,7 +104,7 @@ class HuggingFaceClassifier:
 
     def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """Gradients at the output of the embedding module, under the rules of a mode."""
-        mode: Any = resolve_name(rules) if rules else nullcontext
+        mode: Callable[[], AbstractContextManager[object]] = resolve_name(rules) if rules else nullcontext
         if rules:
             getattr(mode, "check", lambda model: None)(self.model)
         rows = [point.row for point in points]

@@ -1,13 +1,14 @@
 """The model changed for the time of a question: noise at its embeddings, or random weights in some of its parts."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
+from torch.utils.hooks import RemovableHandle
 
 from faithbench.errors import QuestionError
+from faithbench.interfaces import WhiteBox
 
 
 class Noise:
@@ -19,13 +20,13 @@ class Noise:
         seed: draws it.
     """
 
-    def __init__(self, classifier: Any, radius: float, seed: int) -> None:
+    def __init__(self, classifier: WhiteBox, radius: float, seed: int) -> None:
         self.embeddings: nn.Module = classifier.embeddings
         width, dtype = int(classifier.model.config.hidden_size), classifier.model.dtype
         generator = torch.Generator().manual_seed(seed)
         noise = torch.rand(int(classifier.max_length), width, generator=generator, dtype=torch.float64)
         self.noise = ((2 * noise - 1) * radius).to(classifier.device, dtype)
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> None:
         self._handles.append(self.embeddings.register_forward_hook(self._add))
@@ -51,7 +52,7 @@ class Randomised:
         seed: draws the weights.
     """
 
-    def __init__(self, classifier: Any, part: int, cascade: bool, seed: int) -> None:
+    def __init__(self, classifier: WhiteBox, part: int, cascade: bool, seed: int) -> None:
         parts = list(_parts(classifier))
         if not 0 <= part < len(parts):
             raise QuestionError(f"part {part} is not one of the model's {len(parts)} parts")
@@ -79,12 +80,12 @@ class Randomised:
         self.drawn = exchanged
 
 
-def count_parts(classifier: Any, text: object) -> int:
+def count_parts(classifier: WhiteBox, text: object) -> int:
     """How many parts `Randomised` can number; a function for `Inside`."""
     return sum(1 for _ in _parts(classifier))
 
 
-def _parts(classifier: Any) -> Iterator[list[nn.Parameter]]:
+def _parts(classifier: WhiteBox) -> Iterator[list[nn.Parameter]]:
     """The parameters of head, layers from the last to the first, embeddings; each parameter once."""
     layers = classifier.model.get_submodule(classifier.architecture.layers)
     embedding = list(classifier.embeddings.parameters())

@@ -1,9 +1,8 @@
 """Figures of the paper, readable in black and white: hatches, lines and markers tell apart, not colours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -95,7 +94,7 @@ def _layers(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def _looks() -> Any:
+def _looks() -> Iterator[Mapping[str, object]]:
     """Lines that differ without colour: 4 × 8 × 3 before one comes again."""
     for line, marker, shade in zip(cycle(LINES), cycle(MARKERS), cycle(SHADES), strict=False):
         yield {"linestyle": line, "marker": marker, "color": shade, "markersize": 4}

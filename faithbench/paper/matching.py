@@ -36,7 +36,7 @@ def is_named(full: str, name: str) -> bool:
 
 
 def differences(
-    kind: str, name: str, given: Mapping[str, Any], told: Mapping[str, Any], keys: Keys = every
+    kind: str, name: str, given: Mapping[str, object], told: Mapping[str, object], keys: Keys = every
 ) -> list[str]:
     """The parameters in which two specs of one name differ."""
     defaults = _defaults(kind, name, tuple(sys.path))
@@ -81,7 +81,7 @@ def source_of(full: str) -> str:
 
 
 @functools.cache
-def _parsed(text: str) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
+def _parsed(text: str) -> tuple[str, Sequence[object], Mapping[str, object]]:
     """Name and parameters of a spec; no name if it is none, such as a folder or hub id. Tables ask often."""
     try:
         return spec.parse(text)
@@ -90,7 +90,7 @@ def _parsed(text: str) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
 
 
 @functools.cache
-def _defaults(kind: str, name: str, path: tuple[str, ...]) -> Mapping[str, Any]:
+def _defaults(kind: str, name: str, path: tuple[str, ...]) -> Mapping[str, object]:
     """Of a component, if it can be had from where packages are looked for."""
     try:
         signature = inspect.signature(finding.get(kind, name).load())

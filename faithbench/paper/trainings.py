@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from faithbench.errors import UserError
 from faithbench.paper.matching import source_of, value_of
@@ -25,11 +24,11 @@ class TrainedModel:
     dataset: str
     fingerprint: str
     hardware: str
-    report: Mapping[str, Any]
+    report: Mapping[str, object]
 
     def number(self, *keys: str) -> float:
         """A number in the report; NaN if it is not there."""
-        value: Any = self.report
+        value: object = self.report
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
         return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
@@ -55,7 +54,7 @@ def _rate(dataset: str) -> float | None:
         return None
 
 
-def _apart(report: Mapping[str, Any], lr: float | None, named: Sequence[str]) -> list[str]:
+def _apart(report: Mapping[str, object], lr: float | None, named: Sequence[str]) -> list[str]:
     """The settings of a phase that are not the published ones, but for those that are named."""
     published = replace(PUBLISHED, lr=lr)
     settings = report.get("training")

@@ -3,10 +3,9 @@
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
 
 from faithbench.errors import UserError, unknown
 
@@ -32,7 +31,7 @@ class Plugin:
         """The distributions that provide it, with their versions."""
         return ", ".join(f"{c.dist.name} {c.dist.version}" if c.dist else "unknown" for c in self.claims)
 
-    def load(self) -> Any:
+    def load(self) -> Callable[..., object]:
         """The factory: any callable whose parameters are the component's.
 
         Raises:

@@ -37,7 +37,7 @@ class Component:
         return str(getattr(self.object, "content", ""))
 
 
-def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> Component:
+def build(kind: str, text: str, overrides: Mapping[str, object] | None = None) -> Component:
     """The component that a spec text names; `overrides` set the parameters of those names where it has them.
 
     Raises:
@@ -68,7 +68,7 @@ def build(kind: str, text: str, overrides: Mapping[str, Any] | None = None) -> C
     )
 
 
-def parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
     """`lime(n_samples=500)` → ("lime", [], {"n_samples": 500}). No code is run.
 
     Bare words, with hyphens or without, are strings, and so are specs inside a spec, as in
@@ -92,13 +92,13 @@ def parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
         raise UserError(f"{text!r}: {inside!r} is not a list of key=value with plain values.") from error
 
 
-def write(name: str, parameters: Mapping[str, Any]) -> str:
+def write(name: str, parameters: Mapping[str, object]) -> str:
     """The text of a spec; bare words stay bare."""
     inside = ", ".join(f"{key}={_text(value)}" for key, value in parameters.items())
     return f"{name}({inside})" if inside else name
 
 
-def _label(name: str, told: Mapping[str, Any], signature: inspect.Signature) -> str:
+def _label(name: str, told: Mapping[str, object], signature: inspect.Signature) -> str:
     """The text of a spec for people: a component that is told another one first shows that one's label."""
     first = next(iter(signature.parameters), "")
     inner = told.get(first)
@@ -122,13 +122,13 @@ def _literal(node: ast.expr) -> Any:
     return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
 
 
-def _stated(component: Any, key: str, given: Any) -> Any:
+def _stated(component: object, key: str, given: object) -> object:
     """A parameter as the component states it itself, where it puts what it was given more exactly."""
     stated = getattr(component, key, given)
     return stated if type(stated) is type(given) else given
 
 
-def _added(factory: Callable[..., Any], who: str, defaults: Mapping[str, Any]) -> tuple[str, ...]:
+def _added(factory: Callable[..., object], who: str, defaults: Mapping[str, object]) -> tuple[str, ...]:
     """Parameters that the identity leaves out while they have their default."""
     added: tuple[str, ...] = read_trait(factory, "added", who)
     for name in added:
@@ -137,16 +137,16 @@ def _added(factory: Callable[..., Any], who: str, defaults: Mapping[str, Any]) -
     return added
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     bare = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z_0-9]*", value) and not keyword.iskeyword(value)
     return str(value) if bare else repr(value)
 
 
-def _defaults(signature: inspect.Signature) -> dict[str, Any]:
+def _defaults(signature: inspect.Signature) -> dict[str, object]:
     return {k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
 
 
-def _typed(text: str, key: str, value: Any, default: Any) -> Any:
+def _typed(text: str, key: str, value: object, default: object) -> object:
     """The value in the type of the default, if that is a plain one: 2 becomes 2.0 where the default is 1.5."""
     if isinstance(default, float) and type(value) is int:
         return float(value)
@@ -156,7 +156,7 @@ def _typed(text: str, key: str, value: Any, default: Any) -> Any:
     return value
 
 
-def _make(text: str, factory: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+def _make(text: str, factory: Callable[..., object], given: Mapping[str, object]) -> object:
     try:
         return factory(**given)
     except (TypeError, ValueError) as error:

@@ -77,7 +77,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._waiting: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in SCHEMAS}
+        self._waiting: dict[str, list[Mapping[str, object]]] = {kind: [] for kind in SCHEMAS}
         self._written = time.monotonic()
         self._made = False
 
@@ -129,7 +129,7 @@ class Store:
         except OSError as error:
             raise UserError(f"folder {self.folder} cannot be written: {error.strerror or error}.") from error
 
-    def add(self, attributions: Iterable[Mapping[str, Any]], records: Iterable[Record]) -> None:
+    def add(self, attributions: Iterable[Mapping[str, object]], records: Iterable[Record]) -> None:
         """Keeps entries; they are on disk a few seconds later, or after `flush`."""
         self._waiting["attributions"].extend(attributions)
         self._waiting["records"].extend(map(record_row, records))
@@ -183,7 +183,7 @@ class Store:
             raise UserError(f"folder {self.folder} cannot be written: {error}.") from error
 
 
-def record_row(record: Record) -> dict[str, Any]:
+def record_row(record: Record) -> dict[str, object]:
     """A record as its columns."""
     row = {field.name: getattr(record, field.name) for field in fields(record)}
     return row | {"target": record.target.output, "against": record.target.against}

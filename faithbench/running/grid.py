@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
@@ -128,7 +127,7 @@ def check_fit(selection: Selection, datasets: Sequence[tuple[Component, Collecti
             raise UserError(f"no metric {named} can be run on {dataset.identity}.")
 
 
-def _build(kind: str, texts: Sequence[str], common: Mapping[str, Any]) -> tuple[list[Component], list[str]]:
+def _build(kind: str, texts: Sequence[str], common: Mapping[str, object]) -> tuple[list[Component], list[str]]:
     """The components named, or all that run without being named; and why some of those cannot."""
     if texts:
         return [spec.build(kind, text, common) for text in texts], []

@@ -2,14 +2,13 @@
 
 import pkgutil
 from pathlib import Path
-from typing import Any
 
 from faithbench.errors import UserError
 
 ENDINGS = (".svg", ".png", ".pdf")
 
 
-def write_figure(drawer: str, path: Path | str, *data: Any) -> Path:
+def write_figure(drawer: str, path: Path | str, *data: object) -> Path:
     """Draws data into a file.
 
     Args:

@@ -8,7 +8,6 @@ count.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -23,7 +22,7 @@ USUAL = "1.1"  # versions of a record's explainer and metric
 IDENTITIES = ["dataset", "dataset_fingerprint", "model", "model_fingerprint", "explainer", "metric", "version"]
 DATA, MODELS = IDENTITIES[:2], ["dataset", "model", "model_fingerprint"]
 
-Manifest = Mapping[str, Any]
+Manifest = Mapping[str, object]
 
 
 def signature_of(entries: pd.DataFrame, folders: Sequence[Path | str]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +55,7 @@ def _frame(records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFr
     return frame.sort_values([*CELL, "target"] if by_class else CELL, ignore_index=True)
 
 
-def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, Any]]:
+def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
     """A row for each cell of the panel that has records."""
     places = np.argwhere(panel.present.any(axis=0))  # explainer, metric
     found = intervals(panel.values[:, places[:, 0], places[:, 1]], panel.weights[:, places[:, 0], places[:, 1]])
@@ -183,7 +182,7 @@ def models(folders: Sequence[Path | str]) -> pd.DataFrame:
     return pd.DataFrame(rows).drop_duplicates(ignore_index=True)
 
 
-def _checked(value: Any) -> Any:
+def _checked(value: object) -> object:
     return " / ".join(f"{each:.2f}" for each in value) if isinstance(value, Sequence) else value
 
 

@@ -1,7 +1,6 @@
 """Loading classifiers, B-cos or not, from a folder with `config.json` and safetensors, or from the hub."""
 
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
@@ -28,7 +27,7 @@ def load(folder: Path) -> PreTrainedModel:
     return model.eval()
 
 
-def load_conventional(source: str, **options: Any) -> PreTrainedModel:
+def load_conventional(source: str, **options: object) -> PreTrainedModel:
     """A classifier from a folder or hub id: safetensors only, no remote code, and all of its weights there.
 
     Raises:

@@ -29,6 +29,7 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import ModelOutput
 
 from faithbench.plan import Training
 from faithbench.training.quiet import quiet
@@ -40,13 +41,17 @@ EVALUATIONS_PER_EPOCH = 2
 BEST = {"eval_strategy": "steps", "load_best_model_at_end": True, "metric_for_best_model": "accuracy"}
 
 
-def bcos_loss(outputs: Any, labels: Int[Tensor, "batch"], num_items_in_batch: Any = None) -> Float[Tensor, ""]:
+def bcos_loss(
+    outputs: ModelOutput, labels: Int[Tensor, "batch"], num_items_in_batch: object = None
+) -> Float[Tensor, ""]:
     """Binary cross-entropy with logits on one-hot labels, mean over batch and classes."""
     targets = F.one_hot(labels, outputs.logits.shape[-1]).to(outputs.logits)
     return F.binary_cross_entropy_with_logits(outputs.logits, targets)
 
 
-def cross_entropy(outputs: Any, labels: Int[Tensor, "batch"], num_items_in_batch: Any = None) -> Float[Tensor, ""]:
+def cross_entropy(
+    outputs: ModelOutput, labels: Int[Tensor, "batch"], num_items_in_batch: object = None
+) -> Float[Tensor, ""]:
     """Cross-entropy, mean over the batch."""
     return F.cross_entropy(outputs.logits, labels)
 
@@ -70,7 +75,7 @@ def fine_tune(
     training: Training,
     seed: int,
     device: str,
-    about: Mapping[str, Any],
+    about: Mapping[str, object],
     loss: str = "ce",
     verbose: bool = True,
 ) -> Path:
@@ -162,7 +167,7 @@ def run_trainer(trainer: Trainer, work: Path, verbose: bool) -> None:
 
 
 def arguments(
-    folder: Path, training: Training, seed: int, texts: int, device: str, verbose: bool, **more: Any
+    folder: Path, training: Training, seed: int, texts: int, device: str, verbose: bool, **more: object
 ) -> TrainingArguments:
     """The paper's settings; the state is saved twice an epoch."""
     assert training.epochs is not None
@@ -211,7 +216,7 @@ def _last_state(folder: Path) -> str | None:
     return None
 
 
-def write_last(path: Path, report: Mapping[str, Any]) -> None:
+def write_last(path: Path, report: Mapping[str, object]) -> None:
     """A report, whole or not at all."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(report, indent=2) + "\n")

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -32,7 +31,7 @@ class InitialModel:
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     loss: str = "ce"
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def initial_model(zoo: Conventional | Bcos, job: TrainingJob) -> InitialModel:
     return InitialModel(network, tokenizer, zoo.loss)
 
 
-def _finished(folder: Path, training: Training, about: Mapping[str, Any]) -> bool:
+def _finished(folder: Path, training: Training, about: Mapping[str, object]) -> bool:
     """Whether a first phase is there with just these settings; one with others is removed."""
     report = report_of(folder)
     if report is None:
@@ -87,7 +86,7 @@ def _finished(folder: Path, training: Training, about: Mapping[str, Any]) -> boo
 
 
 def _backbone(
-    zoo: Conventional | Bcos, job: TrainingJob, **head: Any
+    zoo: Conventional | Bcos, job: TrainingJob, **head: object
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     classes, texts = len(job.dataset.object.class_names), [row.text for row in job.splits["train"]]
     return load_backbone(zoo.backbone, classes, zoo.seed, texts, **head)
@@ -99,7 +98,7 @@ def _converted(network: PreTrainedModel, zoo: Bcos) -> PreTrainedModel:
 
 def _task(
     zoo: Bcos, job: TrainingJob, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> Mapping[str, Any]:
+) -> Mapping[str, object]:
     """Fine-tunes the conventional model."""
     folder, training = job.folder / FOLDER, replace(job.training, epochs=zoo.start_epochs)
     about = {"start": zoo.start}
@@ -108,7 +107,7 @@ def _task(
     return report_of(folder) or {}
 
 
-def _masked(zoo: Bcos, job: TrainingJob) -> Mapping[str, Any]:
+def _masked(zoo: Bcos, job: TrainingJob) -> Mapping[str, object]:
     """Trains the converted model to tell what was masked."""
     folder, training = job.folder / FOLDER, replace(job.training, epochs=zoo.start_epochs, lr=MLM_LR)
     source = build_dataset(zoo.mlm_data) if zoo.mlm_data else job.dataset

@@ -4,13 +4,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
 
 from faithbench.plan import Training
 from faithbench.training.fine_tuning import REPORT, arguments, hardware, run_trainer, work_folder, write_last
@@ -21,7 +21,9 @@ MASKED = 0.15
 IGNORED = -100  # label of positions that are not to be predicted
 
 
-def masked_loss(outputs: Any, labels: Int[Tensor, "rows tokens"], num_items_in_batch: Any = None) -> Float[Tensor, ""]:
+def masked_loss(
+    outputs: ModelOutput, labels: Int[Tensor, "rows tokens"], num_items_in_batch: object = None
+) -> Float[Tensor, ""]:
     """Binary cross-entropy over the vocabulary at masked positions, mean over both."""
     chosen = labels != IGNORED
     if not chosen.any():
@@ -38,7 +40,7 @@ def pretrain(
     training: Training,
     seed: int,
     device: str,
-    about: Mapping[str, Any],
+    about: Mapping[str, object],
     verbose: bool = True,
 ) -> Path:
     """Trains a masked language model, 15 % of the tokens masked, and saves its last state; a killed one continues.

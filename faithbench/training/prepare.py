@@ -241,7 +241,7 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
     return Checkpoint(folder, report_of(folder) or {})
 
 
-def _say_settings(model: Component, dataset: Component, had: Mapping[str, Any], setup: Setup) -> None:
+def _say_settings(model: Component, dataset: Component, had: Mapping[str, object], setup: Setup) -> None:
     """Where no setting was asked for, a word on those of the checkpoint that are not the usual ones."""
     usual = complete_training(model, dataset, Training())
     apart = [f"{name}={there}" for name, _, there in usual.differences(had) if name in had]
@@ -250,7 +250,7 @@ def _say_settings(model: Component, dataset: Component, had: Mapping[str, Any], 
 
 
 def _check_settings(
-    model: Component, dataset: Component, folder: Path, had: Mapping[str, Any], asked: Training
+    model: Component, dataset: Component, folder: Path, had: Mapping[str, object], asked: Training
 ) -> None:
     """Where any setting was asked for, all must be those of the checkpoint; where none was, any checkpoint will do."""
     if asked == Training():

@@ -1,7 +1,5 @@
 """The trainer: transformers' own, with batches of texts of similar length."""
 
-from typing import Any
-
 from torch.utils.data import Sampler
 from transformers import Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -14,6 +12,6 @@ class LengthGroupedTrainer(Trainer):
     the sampler behind both is the same.
     """
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+    def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset
         return LengthGroupedSampler(self.args.train_batch_size, dataset=rows)

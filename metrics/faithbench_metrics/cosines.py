@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faithbench.errors import QuestionError
+from faithbench.interfaces import WhiteBox
 from faithbench.types import Text
 
 
-def percentiles(classifier: Any, text: Text) -> Float[np.ndarray, "layers 101"]:
+def percentiles(classifier: WhiteBox, text: Text) -> Float[np.ndarray, "layers 101"]:
     """The percentiles 0, 1, … 100 of |cos(x, w)| in each encoder layer; `Alignment` says of which x and w.
 
     Raises:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from faithbench.errors import QuestionError, unknown
+from faithbench.interfaces import Classifier, WhiteBox
 from faithbench.types import Text
 from faithbench_explainers.bridges.library import (
     check_call,
@@ -30,7 +32,7 @@ OURS = frozenset(  # of captum's parameters; what a user may not give
 )
 
 
-def check_method(method: str, arguments: Mapping[str, Any], over: str) -> None:
+def check_method(method: str, arguments: Mapping[str, object], over: str) -> None:
     """Raises a ValueError unless captum has such a method, which runs on one text with these arguments."""
     found = _class(method)
     check_call(f"captum's {method}", found, found.attribute, arguments, OURS)
@@ -41,7 +43,7 @@ def check_method(method: str, arguments: Mapping[str, Any], over: str) -> None:
 
 
 def scores(
-    classifier: Any, text: Text, method: str, arguments: Mapping[str, Any], over: str, target: int, seed: int
+    classifier: Classifier, text: Text, method: str, arguments: Mapping[str, object], over: str, target: int, seed: int
 ) -> Float[np.ndarray, "tokens"]:
     """What captum's method gives each token; 0 to those that are no players.
 
@@ -56,9 +58,10 @@ def scores(
             return _over_ids(classifier, text, found, arguments, target)
         if not hasattr(classifier, "reading"):
             raise QuestionError(f"captum's {method} runs over embeddings, which only a Hugging Face model offers")
+        white_box = cast(WhiteBox, classifier)
         if _differentiates(found):
-            return _over_all_embeddings(classifier, text, found, arguments, target)
-        return _over_embeddings(classifier, text, found, arguments, target)
+            return _over_all_embeddings(white_box, text, found, arguments, target)
+        return _over_embeddings(white_box, text, found, arguments, target)
 
 
 def _class(method: str) -> Any:
@@ -73,7 +76,7 @@ def _class(method: str) -> Any:
     return fit[method]
 
 
-def _is_attribution(found: Any, attr: Any) -> bool:
+def _is_attribution(found: object, attr: ModuleType) -> bool:
     """Whether it is a class of scores, and not one that others derive from."""
     general = (attr.Attribution, attr.GradientAttribution, attr.PerturbationAttribution)
     return isinstance(found, type) and issubclass(found, general) and found not in general
@@ -107,7 +110,7 @@ def _seeded(seed: int, text: Text, device: torch.device) -> Iterator[None]:
 
 
 def _over_ids(
-    classifier: Any, text: Text, found: Any, arguments: Mapping[str, Any], target: int
+    classifier: Classifier, text: Text, found: Any, arguments: Mapping[str, object], target: int
 ) -> Float[np.ndarray, "tokens"]:
     """Of a perturbation method on which content tokens are there: ones and zeros."""
 
@@ -121,7 +124,7 @@ def _over_ids(
 
 
 def _over_all_embeddings(
-    classifier: Any, text: Text, found: Any, arguments: Mapping[str, Any], target: int
+    classifier: WhiteBox, text: Text, found: Any, arguments: Mapping[str, object], target: int
 ) -> Float[np.ndarray, "tokens"]:
     """Of a gradient method, special tokens included, summed over dimensions."""
     own, base = _ends(classifier, text)
@@ -132,7 +135,7 @@ def _over_all_embeddings(
 
 
 def _over_embeddings(
-    classifier: Any, text: Text, found: Any, arguments: Mapping[str, Any], target: int
+    classifier: WhiteBox, text: Text, found: Any, arguments: Mapping[str, object], target: int
 ) -> Float[np.ndarray, "tokens"]:
     """Of a perturbation method, in which all dimensions of a content token come and go together."""
     own, base = _ends(classifier, text)
@@ -156,7 +159,7 @@ def _attribute(
     found: Any,
     forward: Callable[[Tensor], Tensor],
     inputs: Float[Tensor, "1 *shape"],
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, object],
     rows: int,
     **ours: Any,
 ) -> Float[np.ndarray, "1 *shape"]:
@@ -174,14 +177,14 @@ def _attribute(
     return answer.detach().double().cpu().numpy()
 
 
-def _ends(classifier: Any, text: Text) -> tuple[Float[Tensor, "1 tokens d"], Float[Tensor, "1 tokens d"]]:
+def _ends(classifier: WhiteBox, text: Text) -> tuple[Float[Tensor, "1 tokens d"], Float[Tensor, "1 tokens d"]]:
     """The text's embeddings, and the mask token's at every position."""
     ids = _ids(classifier, text)
     with torch.no_grad():
         return classifier.embedded(ids).detach(), classifier.embedded(torch.full_like(ids, text.mask_id)).detach()
 
 
-def _reader(classifier: Any, text: Text) -> Callable[[Tensor], Tensor]:
+def _reader(classifier: WhiteBox, text: Text) -> Callable[[Tensor], Tensor]:
     """The model's logits as a function of embeddings."""
     ids = _ids(classifier, text)
 
@@ -193,5 +196,5 @@ def _reader(classifier: Any, text: Text) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def _ids(classifier: Any, text: Text) -> Int[Tensor, "1 tokens"]:
+def _ids(classifier: WhiteBox, text: Text) -> Int[Tensor, "1 tokens"]:
     return torch.from_numpy(text.ids)[None].to(classifier.device)

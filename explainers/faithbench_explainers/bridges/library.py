@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt32
 
 from faithbench.errors import QuestionError, UserError, unknown
+from faithbench.interfaces import Classifier
 from faithbench.plugins import spec
 from faithbench.questions import Row
 from faithbench.types import Attribution, Target, Text
@@ -26,7 +27,7 @@ def check_installed(explainer: str, package: str) -> None:
         raise ValueError(f"explainer {explainer} needs the package {package}: pip install 'faithbench[{package}]'")
 
 
-def library(explainer: str, module: str) -> Any:
+def library(explainer: str, module: str) -> ModuleType:
     """A module of a library that only some people have, imported now.
 
     Raises:
@@ -39,7 +40,7 @@ def library(explainer: str, module: str) -> Any:
         raise ValueError(f"explainer {explainer} cannot import {module} ({type(error).__name__}: {error}).") from error
 
 
-def parse(field: str, text: str) -> tuple[str, dict[str, Any]]:
+def parse(field: str, text: str) -> tuple[str, dict[str, object]]:
     """A class and its parameters, in the order of their names, from a text such as `Lime(n_samples=500)`.
 
     Raises:
@@ -54,19 +55,23 @@ def parse(field: str, text: str) -> tuple[str, dict[str, Any]]:
     return name, dict(sorted(named.items()))
 
 
-def parameters(function: Callable[..., Any]) -> dict[str, Any]:
+def parameters(function: Callable[..., object]) -> dict[str, object]:
     """The named parameters of a function, of a class (its constructor's) or of a method, with their defaults."""
     found = inspect.signature(function).parameters.values()
     return {each.name: each.default for each in found if each.kind in NAMED and each.name != "self"}
 
 
-def required(function: Callable[..., Any]) -> list[str]:
+def required(function: Callable[..., object]) -> list[str]:
     """The named parameters that have no default."""
     return [name for name, default in parameters(function).items() if default is inspect.Parameter.empty]
 
 
 def check_call(
-    whose: str, made: Callable[..., Any], called: Callable[..., Any], given: Collection[str], ours: Collection[str]
+    whose: str,
+    made: Callable[..., object],
+    called: Callable[..., object],
+    given: Collection[str],
+    ours: Collection[str],
 ) -> None:
     """Raises a ValueError unless a user may give these parameters to a class (`made`) or its method (`called`).
 
@@ -83,7 +88,9 @@ def check_call(
         raise ValueError(f"{whose} needs {' and '.join(missing)}.")
 
 
-def split(called: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split(
+    called: Callable[..., object], arguments: Mapping[str, object]
+) -> tuple[dict[str, object], dict[str, object]]:
     """The constructor's arguments, and those of the method."""
     method = parameters(called)
     return (
@@ -93,7 +100,7 @@ def split(called: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[dic
 
 
 def masked_logits(
-    classifier: Any, text: Text, present: Bool[np.ndarray, "variants content"]
+    classifier: Classifier, text: Text, present: Bool[np.ndarray, "variants content"]
 ) -> Float[np.ndarray, "variants classes"]:
     """Logits where absent content tokens are replaced by the mask token; in smaller batches if memory is short."""
     keep = np.ones((len(present), len(text)), dtype=bool)
@@ -119,7 +126,7 @@ def placed(text: Text, content: Float[np.ndarray, "content"]) -> Float[np.ndarra
     return scores
 
 
-def check_target(classifier: Any, target: int) -> None:
+def check_target(classifier: Classifier, target: int) -> None:
     """Raises a QuestionError for a class that the model has not."""
     if not 0 <= target < classifier.classes:
         raise QuestionError(f"target {target} is not one of {classifier.classes} classes")

@@ -1,11 +1,11 @@
 """Adapter of `lime_package`: a text of numbered words, and what the package makes of it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
 from faithbench.types import Text
 from faithbench_explainers.bridges.library import check_target, entropy, library, masked_logits, own_chance, placed
@@ -14,7 +14,7 @@ ABSENT = "absent"
 
 
 def scores(
-    classifier: Any,
+    classifier: Classifier,
     text: Text,
     num_samples: int,
     num_features: int,

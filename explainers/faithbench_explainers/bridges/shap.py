@@ -1,12 +1,13 @@
 """Adapter of `shap(…)`: shap's explainer, the function and the masker it is given, and what it gives."""
 
 from collections.abc import Mapping
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float
 
 from faithbench.errors import QuestionError, unknown
+from faithbench.interfaces import Classifier
 from faithbench.types import Text
 from faithbench_explainers.bridges.library import (
     check_call,
@@ -23,7 +24,7 @@ EXPLAINERS = ("Exact", "Partition", "Permutation")  # those made from a model an
 OURS = frozenset(("model", "masker", "seed", "outputs", "interactions", "silent"))
 
 
-def check_explainer(explainer: str, arguments: Mapping[str, Any]) -> None:
+def check_explainer(explainer: str, arguments: Mapping[str, object]) -> None:
     """Raises a ValueError unless shap has such an explainer, which takes these arguments."""
     if explainer not in EXPLAINERS:
         raise ValueError(str(unknown("explainer of shap over token masks", explainer, EXPLAINERS)))
@@ -32,7 +33,7 @@ def check_explainer(explainer: str, arguments: Mapping[str, Any]) -> None:
 
 
 def scores(
-    classifier: Any, text: Text, explainer: str, arguments: Mapping[str, Any], target: int, seed: int
+    classifier: Classifier, text: Text, explainer: str, arguments: Mapping[str, object], target: int, seed: int
 ) -> Float[np.ndarray, "tokens"]:
     """What shap's explainer gives each token; 0 to special tokens.
 
@@ -60,7 +61,7 @@ def scores(
     return placed(text, given)
 
 
-def _masker(shap: Any, explainer: str, players: int) -> Any:
+def _masker(shap: ModuleType, explainer: str, players: int) -> object:
     absent = np.zeros((1, players))
     if explainer == "Partition":
         return shap.maskers.Partition(absent, clustering=halves(players))

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from faithbench.errors import QuestionError
-from faithbench.interfaces import Architecture, LayerParts
+from faithbench.interfaces import Architecture, LayerParts, WhiteBox
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish")  # f(0) = 0, and f(x)/x is bounded
 Function = Callable[[Tensor], Tensor]
+M = TypeVar("M", bound=nn.Module)
 
 
 HEAD_ACTIVATIONS: dict[str, Function] = {"tanh": torch.tanh, "relu": torch.relu}
@@ -43,7 +44,7 @@ class Anatomy:
     out: nn.Linear
 
 
-def anatomy_of(classifier: Any) -> Anatomy:
+def anatomy_of(classifier: WhiteBox) -> Anatomy:
     """The parts of a classifier.
 
     Raises:
@@ -92,7 +93,7 @@ def _linear(parent: nn.Module, name: str) -> nn.Linear:
     return _only(nn.Linear, parent, name)
 
 
-def _only(kind: Any, parent: nn.Module, name: str) -> Any:
+def _only(kind: type[M], parent: nn.Module, name: str) -> M:
     """The module of a kind, which may be wrapped in others as long as it is the only one with weights."""
     module = parent.get_submodule(name)
     weighty = [one for one in module.modules() if next(one.parameters(recurse=False), None) is not None]

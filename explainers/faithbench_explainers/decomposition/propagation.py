@@ -8,7 +8,7 @@ attention goes through it some sources at a time, everything else some positions
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faithbench.interfaces import WhiteBox
 from faithbench.types import Text
 from faithbench_explainers.decomposition.anatomy import Function, Layer, anatomy_of
 
@@ -25,7 +26,7 @@ Split = Callable[[Parts, Float[Tensor, "*positions d"]], None]
 
 
 def table(
-    classifier: Any,
+    classifier: WhiteBox,
     text: Text,
     bias_split: str = "dot",
     value_bias: str = "attended_first",
@@ -137,7 +138,7 @@ class Fixed:
     @classmethod
     def at(cls, module: nn.Linear, inputs: Float[Tensor, "positions d"]) -> "Fixed":
         """The layer at these inputs; a B-cos layer, known by its unit weights, scales its outputs."""
-        unit_weight: Any = getattr(module, "unit_weight", None)
+        unit_weight: Callable[[], Tensor] | None = getattr(module, "unit_weight", None)
         if unit_weight is None:
             return cls(module.weight, None)
         outputs = module(inputs) if module.bias is None else module(inputs) - module.bias
