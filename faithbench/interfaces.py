@@ -1,9 +1,9 @@
 """What a component must offer, as protocols (nothing to inherit), and what it may say of itself: its traits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -112,8 +112,8 @@ class Architecture:
         mixed: inside a layer, the first module that is called after the tokens have been mixed: from there on each
             position is computed on its own.
         positions_skip_padding: whether positions are counted from the ids, over those that are not padding.
-        straighten: takes the activation out of a classifier's head, in place: set where it is a module, replaced or
-            undone where it is hard-coded. None where there is none.
+        straighten: `"module:function"` that takes the activation out of a classifier's head, in place: set where it is
+            a module, replaced or undone where it is hard-coded. "" where there is none.
         parts: of a layer and the head; None where DecompX cannot go.
     """
 
@@ -122,7 +122,7 @@ class Architecture:
     layers: str
     mixed: str
     positions_skip_padding: bool = False
-    straighten: "Callable[[Any], None] | None" = None
+    straighten: str = ""
     parts: LayerParts | None = None
 
 

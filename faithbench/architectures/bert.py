@@ -1,9 +1,5 @@
 """BERT (Devlin et al. 2018, arXiv 1810.04805), and what RoBERTa shares with it."""
 
-from typing import Any
-
-from torch import nn
-
 from faithbench.interfaces import Architecture, LayerParts
 
 
@@ -14,7 +10,7 @@ def bert() -> Architecture:
         attention_inputs=ATTENTION_INPUTS,
         layers="bert.encoder.layer",
         mixed="attention.output",
-        straighten=_straighten,
+        straighten="faithbench.architectures.heads:without_pooler_activation",
         parts=layer_parts("bert.pooler.dense", "classifier"),
     )
 
@@ -38,7 +34,3 @@ def layer_parts(dense: str, out: str) -> LayerParts:
         head_activation="tanh",
         out=out,
     )
-
-
-def _straighten(model: Any) -> None:
-    model.bert.pooler.activation = nn.Identity()

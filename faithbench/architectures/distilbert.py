@@ -1,10 +1,5 @@
 """DistilBERT (Sanh et al. 2019, arXiv 1910.01108)."""
 
-from typing import Any
-
-from torch import nn
-
-from faithbench.architectures.heads import SignJoin, SignSplit
 from faithbench.interfaces import Architecture, LayerParts
 
 
@@ -15,7 +10,7 @@ def distilbert() -> Architecture:
         attention_inputs=r"attention\.(q|k|v)_lin$",
         layers="distilbert.transformer.layer",
         mixed="sa_layer_norm",
-        straighten=_straighten,
+        straighten="faithbench.architectures.heads:signs_around_relu",
         parts=LayerParts(
             query="attention.q_lin",
             key="attention.k_lin",
@@ -31,9 +26,3 @@ def distilbert() -> Architecture:
             out="classifier",
         ),
     )
-
-
-def _straighten(model: Any) -> None:
-    """Nothing is lost in the ReLU where each number goes through it with both signs."""
-    model.pre_classifier = nn.Sequential(model.pre_classifier, SignSplit())
-    model.classifier = nn.Sequential(SignJoin(), model.classifier)

@@ -1,4 +1,6 @@
-"""Heads without the activation that a model hard-codes, which has no B-cos form."""
+"""Heads without their activation, which has no B-cos form: what `Architecture.straighten` names."""
+
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -30,3 +32,20 @@ class FirstTokenHead(nn.Module):
     def forward(self, features: Float[Tensor, "batch tokens d"]) -> Float[Tensor, "batch classes"]:
         logits: Tensor = self.out_proj(self.dropout(self.dense(self.dropout(features[:, 0]))))
         return logits
+
+
+def without_pooler_activation(model: Any) -> None:
+    """BERT's: the tanh of the pooler is a module."""
+    model.bert.pooler.activation = nn.Identity()
+
+
+def first_token_head(model: Any) -> None:
+    """RoBERTa's: tanh is called inside the head, which is replaced."""
+    old = model.classifier
+    model.classifier = FirstTokenHead(old.dense, old.out_proj, old.dropout.p)
+
+
+def signs_around_relu(model: Any) -> None:
+    """DistilBERT's: nothing is lost in the ReLU between where each number goes through it with both signs."""
+    model.pre_classifier = nn.Sequential(model.pre_classifier, SignSplit())
+    model.classifier = nn.Sequential(SignJoin(), model.classifier)

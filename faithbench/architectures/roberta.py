@@ -1,9 +1,6 @@
 """RoBERTa (Liu et al. 2019, arXiv 1907.11692)."""
 
-from typing import Any
-
 from faithbench.architectures.bert import ATTENTION_INPUTS, layer_parts
-from faithbench.architectures.heads import FirstTokenHead
 from faithbench.interfaces import Architecture
 
 
@@ -15,11 +12,6 @@ def roberta() -> Architecture:
         layers="roberta.encoder.layer",
         mixed="attention.output",
         positions_skip_padding=True,
-        straighten=_straighten,
+        straighten="faithbench.architectures.heads:first_token_head",
         parts=layer_parts("classifier.dense", "classifier.out_proj"),
     )
-
-
-def _straighten(model: Any) -> None:
-    old = model.classifier
-    model.classifier = FirstTokenHead(old.dense, old.out_proj, old.dropout.p)

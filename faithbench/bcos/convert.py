@@ -2,6 +2,7 @@
 
 import copy
 import re
+from pkgutil import resolve_name
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -37,8 +38,8 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: b
     if activation not in GATED:
         raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
     training, model = model.training, copy.deepcopy(model)
-    if not biases and model.get_output_embeddings() is None and architecture.straighten is not None:
-        architecture.straighten(model)  # the activation in a language model's head is g(x)·x and stays
+    if not biases and model.get_output_embeddings() is None and architecture.straighten:
+        resolve_name(architecture.straighten)(model)  # the activation in a language model's head is g(x)·x and stays
     _untie(model)
     kept = (nn.Tanh, nn.ReLU) if biases else ()
     harmless = (nn.Dropout, nn.Identity, nn.CrossEntropyLoss, SignSplit, SignJoin, type(ACT2FN[activation]), *kept)

@@ -19,7 +19,6 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import Row
 
 ELECTRA = """
-from torch import nn
 from faithbench.interfaces import Architecture
 
 def electra():
