@@ -133,14 +133,12 @@ class Engine:
     def _expand(self, item: _Open[T], question: Question) -> None:
         lane, rows = rows_of(question)
         item.length = len(question.text)
-        keys: list[Key] = []
-        for identity, row in rows:
-            key = (lane, identity)
-            keys.append(key)
-            if problem := self._problem(row):
-                item.known[key] = QuestionError(problem), 0.0
-            if key not in item.known:
-                item.todo.setdefault(lane, {})[key] = row
+        keyed = [((lane, identity), row) for identity, row in rows]
+        keys = [key for key, _ in keyed]
+        if problem := self._problem(keyed[0][1]):  # of one row of a question, so of all
+            item.known |= dict.fromkeys(keys, (QuestionError(problem), 0.0))
+        if new := {key: row for key, row in keyed if key not in item.known}:
+            item.todo.setdefault(lane, {}).update(new)
         item.keys.append(keys)
         self.counts.asked += len(keys)
 

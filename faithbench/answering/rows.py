@@ -71,16 +71,16 @@ def _named(question: Logits) -> tuple[int, ...] | None:
 
 
 def _masked(question: Logits | Embeddings, outputs: tuple[int, ...] | None) -> Rows:
-    text, fill = question.text, question.fill
+    text, fill, named = question.text, question.fill, () if outputs is None else (outputs,)
     if isinstance(fill, int) and fill == GONE:
         types = text.types
         rows = [Row(text.ids[keep], None if types is None else types[keep], None, outputs) for keep in question.keep]
         if types is not None:  # what is left of two variants may differ in these alone
-            return [((row.ids.tobytes(), outputs, row.types.tobytes()), row) for row in rows]  # type: ignore[union-attr]
+            return [((row.ids.tobytes(), row.types.tobytes(), *named), row) for row in rows]  # type: ignore[union-attr]
     else:
         ids = np.where(question.keep, text.ids, text.mask_id if fill is None else fill)
         rows = [Row(row, text.types, None, outputs) for row in ids]
-    return [((row.ids.tobytes(), outputs), row) for row in rows]
+    return [((row.ids.tobytes(), *named), row) for row in rows]
 
 
 def _points(question: Gradients) -> list[Point]:
