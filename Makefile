@@ -1,11 +1,12 @@
 # make demo   environment, install, and the main job on the embedded default
-# make test   environment, install, and all tests, with a floor under what they cover
+# make test   environment, install, and all tests; COVERAGE=--cov puts a floor under what they cover, as CI does
 # make quick  the tests that are fast, of every room: about a minute
 # make lint   what has to pass besides
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PARALLEL := -n 2 --dist loadfile
+COVERAGE ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
@@ -15,7 +16,7 @@ demo: $(VENV)/.installed
 	$(BIN)/faithbench run
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest $(PARALLEL) --cov
+	$(BIN)/pytest $(PARALLEL) $(COVERAGE)
 
 quick: $(VENV)/.installed-test
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
