@@ -1,5 +1,6 @@
 """What a component may ask a model. A component yields a question (or a tuple of them) and receives the answer(s)."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -34,6 +35,13 @@ class Logits:
 
     def __post_init__(self) -> None:
         _check_rows("keep", self.keep, self.text)
+        if self.outputs is not None:
+            object.__setattr__(self, "outputs", tuple(map(int, self.outputs)))
+            count = math.inf if self.text.outputs is None else len(self.text.outputs)
+            if not self.outputs or not all(0 <= output < count for output in self.outputs):
+                raise ValueError(
+                    f"outputs={self.outputs!r} is not allowed; they are numbered from 0 to {count} less 1."
+                )
         if isinstance(self.fill, np.ndarray):
             if self.fill.shape != self.keep.shape or (self.fill == GONE).any():
                 raise ValueError("fill needs an id, or HIDDEN, for each place of each variant.")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from faithbench.questions import (
     GONE,
@@ -51,16 +52,18 @@ def rows_of(question: Question) -> tuple[Lane, Rows]:
         outputs = _named(question)
         return Lane(kind, outputs=None if outputs is None else len(outputs)), _masked(question, outputs)
     if isinstance(question, LogitsAt):
-        outputs = text.outputs
-        rows = [((each.tobytes(),), Row(text.ids, text.types, each, outputs)) for each in question.embeddings]
+        outputs, marks = text.outputs, _marks(text.types, text.outputs)
+        rows = [((each.tobytes(), *marks), Row(text.ids, text.types, each, outputs)) for each in question.embeddings]
         return Lane(kind, outputs=None if outputs is None else len(outputs)), rows
     if isinstance(question, Gradients):
-        return Lane(kind, question.rules), [(_point_key(point), point) for point in _points(question)]
+        outputs = text.outputs
+        lane = Lane(kind, question.rules, outputs=None if outputs is None else len(outputs))
+        return lane, [(_point_key(point), point) for point in _points(question)]
     if isinstance(question, Inside):
         return Lane(kind, question.function), [
             ((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)
         ]
-    whole = [((text.ids.tobytes(),), Row(text.ids, text.types))]
+    whole = [((text.ids.tobytes(), *_marks(text.types)), Row(text.ids, text.types))]
     return Lane(kind), _masked(question, None) if isinstance(question, Embeddings) else whole
 
 
@@ -70,17 +73,19 @@ def _named(question: Logits) -> tuple[int, ...] | None:
     return every if wanted is None else wanted if every is None else tuple(every[output] for output in wanted)
 
 
+def _marks(types: Int[np.ndarray, "tokens"] | None, outputs: tuple[int, ...] | None = None) -> tuple[object, ...]:
+    """What tells rows of the same ids apart: named outputs and token types, where there are some."""
+    return (*(() if outputs is None else (outputs,)), *(() if types is None else (types.tobytes(),)))
+
+
 def _masked(question: Logits | Embeddings, outputs: tuple[int, ...] | None) -> Rows:
-    text, fill, named = question.text, question.fill, () if outputs is None else (outputs,)
+    text, fill = question.text, question.fill
     if isinstance(fill, int) and fill == GONE:
         types = text.types
         rows = [Row(text.ids[keep], None if types is None else types[keep], None, outputs) for keep in question.keep]
-        if types is not None:  # what is left of two variants may differ in these alone
-            return [((row.ids.tobytes(), row.types.tobytes(), *named), row) for row in rows]  # type: ignore[union-attr]
-    else:
-        ids = np.where(question.keep, text.ids, text.mask_id if fill is None else fill)
-        rows = [Row(row, text.types, None, outputs) for row in ids]
-    return [((row.ids.tobytes(), *named), row) for row in rows]
+        return [((row.ids.tobytes(), *_marks(row.types, outputs)), row) for row in rows]
+    ids, marks = np.where(question.keep, text.ids, text.mask_id if fill is None else fill), _marks(text.types, outputs)
+    return [((row.tobytes(), *marks), Row(row, text.types, None, outputs)) for row in ids]
 
 
 def _points(question: Gradients) -> list[Point]:
@@ -93,4 +98,4 @@ def _points(question: Gradients) -> list[Point]:
 
 def _point_key(point: Point) -> tuple[object, ...]:
     where = () if point.interpolation is None else (point.interpolation.tobytes(), point.fill)
-    return (point.target, point.row.ids.tobytes(), *where)
+    return (point.target, point.row.ids.tobytes(), *_marks(point.row.types, point.row.outputs), *where)

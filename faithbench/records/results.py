@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from faithbench.errors import UserError
 from faithbench.interfaces import Traits
 from faithbench.plugins import spec
-from faithbench.records.store import Store
+from faithbench.records.store import Store, joined
 from faithbench.statistics.intervals import clean, weighted_mean
 
 PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
@@ -54,7 +54,7 @@ def read(folders: Sequence[Path | str]) -> pd.DataFrame:
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
-    frame = _latest(pd.concat([_records(Path(folder)) for folder in folders], ignore_index=True))
+    frame = _latest(joined("records", [_records(Path(folder)) for folder in folders]))
     keys = [*CELL, *UNIT]
     twice = frame.duplicated(keys, keep=False)
     if not twice.any():

@@ -15,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -63,6 +64,7 @@ IDENTITY = {
     "attributions": [name for name, _ in _CELL] + ["version", "text_id", "target", "against"],
     "records": [name for name, _ in _CELL] + ["metric", "version", "unit", "target", "against"],
 }
+TARGET = ("target", "against")
 ADDED = ("against",)  # columns that older parts lack, and all is None
 RENAMED = {"records": {"text_id": "unit"}}  # columns of older parts
 FLUSH_SECONDS = 3.0
@@ -217,6 +219,23 @@ def _settled(kind: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """One entry for each identity: the last without an error, failing that the last."""
     if not frames:
         return SCHEMAS[kind].empty_table().to_pandas()
-    frame = pd.concat(frames, ignore_index=True)
+    frame = joined(kind, frames)
     order = frame["error"].isna().sort_values(kind="stable").index
     return frame.loc[order].drop_duplicates(IDENTITY[kind], keep="last").sort_index().reset_index(drop=True)
+
+
+def joined(kind: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The entries of several parts, in order, without failures that later parts have made good.
+
+    What failed may have been asked for another target than what worked later: a cell is measured again with all the
+    targets that it has then, and is written whole.
+    """
+    frame = pd.concat(frames, ignore_index=True)
+    failed = frame["error"].notna().to_numpy()
+    if not failed.any():
+        return frame
+    parts = np.repeat(np.arange(len(frames)), [len(each) for each in frames])
+    cells = frame.groupby([name for name in IDENTITY[kind] if name not in TARGET], dropna=False).ngroup().to_numpy()
+    last = np.full(cells.max() + 1, -1)
+    np.maximum.at(last, cells[~failed], parts[~failed])
+    return frame[~failed | (parts >= last[cells])].reset_index(drop=True)

@@ -67,7 +67,13 @@ class Agenda:
     blocks: tuple[tuple[BlockPlan, ...], ...]
 
     def of(self, plan: Plan) -> "Agenda":
-        """One plan's share."""
+        """One plan's share.
+
+        Raises:
+            UserError: the agenda was made of others.
+        """
+        if plan not in self.plans:
+            raise UserError("the agenda was made of other plans; leave it out, or make it of this one.")
         at = self.plans.index(plan)
         return Agenda((plan,), (self.blocks[at],))
 
@@ -92,6 +98,8 @@ def resolve_plan(plan: Plan) -> tuple[BlockPlan, ...]:
 
 def make_agenda(plans: Sequence[Plan], device: str | None = None, train: bool = True) -> Agenda:
     """Resolves the plans of one run and looks for mistakes, before any data are loaded.
+
+    Whether models are those of the tables that a plan is like, `faithbench.check_likes` says.
 
     Args:
         plans: which.

@@ -62,9 +62,12 @@ def run(
     store = Store(out or default_folder(plan)).open()
     try:
         stored = {kind: store.read(kind) for kind in ("attributions", "records")}
-        parts = []
+        parts, scored = [], set()
         for block in blocks:
             model = workshop.prepare(block.model, block.base)
+            if (block.dataset.identity, model.identity) in scored:  # two names of one model on the hub
+                continue
+            scored.add((block.dataset.identity, model.identity))
             scoring = Scoring(texts[block.dataset.identity], model, store, setup, **stored)
             parts.append(_score(plan, scoring))
     except UserError:

@@ -94,7 +94,7 @@ class Scoring:
                 for scored in engine.run(conversations):
                     self.store.add(scored.attributions, scored.records)
                     self._remember(scored.attributions)
-                    failed += sum(record.error is not None for record in scored.records)
+                    failed += len({(r.explainer, r.metric) for r in scored.records if r.error is not None})
                     tracker.done(work[scored.text_id], engine.counts.run)
             finally:
                 self.store.flush()

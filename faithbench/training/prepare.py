@@ -30,7 +30,7 @@ from faithbench.training.quiet import quiet
 from faithbench.training.settings import complete_training, training_dataset
 from faithbench.types import SPLITS
 
-READY = 4  # models that are remembered within a run
+READY = 2  # models that are remembered within a run: one that is measured, and one that judges
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,13 @@ class Workshop:
     def prepare(self, model: ModelRef, dataset: Component, dtype: str | None = None) -> Prepared:
         """As `prepare`, in the set-up's precision or another; the last `READY` models are remembered."""
         setup = self.setup if dtype is None else replace(self.setup, dtype=dtype)
-        key = (model.identity, training_dataset(dataset).identity, setup.dtype)
+        base = training_dataset(dataset)
+        key = (model.identity, base.identity if model.component else "", setup.dtype)
         if key not in self._ready:
             if len(self._ready) == READY:
                 del self._ready[next(iter(self._ready))]
-            self._ready[key] = prepare(model, dataset, setup)
+            self._ready[key] = prepare(model, base, setup)
+        _check_fits(model.text, self._ready[key], base)
         return self._ready[key]
 
 

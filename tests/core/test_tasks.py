@@ -193,3 +193,54 @@ def test_every_target_of_a_text_is_explained_measured_and_stored_and_done_once(t
     half.flush()
     assert scored(model, half).run(texts).done == 8  # of one target each cell had failed
     assert half.read("records")["error"].isna().all()
+
+
+def test_gradients_of_texts_with_other_outputs_share_no_batch_and_no_row():
+    classifier = tiny_classifier("bert", classes=5, dtype=torch.float64)
+    first, second = random_texts(classifier, (5, 5))
+    named = [replace(first, outputs=(3, 4)), replace(first, outputs=(1, 2, 3)), replace(second, outputs=(0, 2)), second]
+    every = {t.id: answers(classifier, one(Logits(t, np.ones((1, len(t)), dtype=bool))))[0] for t in (first, second)}
+    askings = {str(i): one(Gradients(t, Target(1))) for i, t in enumerate(named)}
+    (found,) = Engine(classifier).run([together(askings)])
+    for i, t in enumerate(named):
+        output = 1 if t.outputs is None else t.outputs[1]
+        np.testing.assert_allclose(found[str(i)].value.logit, every[t.id][output], rtol=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [(-1,), (2,), ()])
+def test_outputs_that_a_text_has_not_are_refused_when_they_are_asked(wrong):
+    with pytest.raises(ValueError, match=r"outputs=.* is not allowed"):
+        Logits(replace(TEXT, outputs=(1, 2)), WHOLE, outputs=wrong)
+
+
+def test_what_fails_is_counted_as_cells_whatever_its_targets(tmp_path):
+    class Failing:
+        def __call__(self, text, target):
+            raise RuntimeError("no")
+
+    class Broken(Grid):
+        explainers = (replace(Grid.explainers[0], object=Failing()),)
+
+    model = replace(MODEL, bias=MODEL.bias + 100, task=MultiLabel())  # all labels are given
+    done = Scoring(Broken(), Prepared(model, "m", "m", {}), Store(tmp_path).open(), Setup()).run([TEXT])
+    assert (done.done, done.failed) == (0, 2)
+    assert len(Store(tmp_path).read("records")) == 6
+
+
+def test_a_failure_for_another_target_is_made_good_by_what_worked_later(tmp_path):
+    store = Store(tmp_path).open()
+    scored(MODEL, store).run([TEXT])
+    records = store.read("records")
+    kept = [f.name for f in fields(Record) if f.name not in ("target", "parts", "error")]
+    other = (int(records["target"].iloc[0]) + 1) % 3
+    early = Store(tmp_path / "early").open()
+    for row in records.itertuples():
+        known = {name: getattr(row, name) for name in kept}
+        early.add([], [Record(**known, target=Target(other), parts=(), error="ValueError: no")])
+    early.flush()
+    assert scored(MODEL, early).run([TEXT]).done == 4
+    assert scored(MODEL, early).run([TEXT]).before == 4
+    early.compact()
+    assert scored(MODEL, early).run([TEXT]).before == 4
+    assert early.read("records")["error"].isna().all()
+    assert len(early.read("records")) == 4

@@ -101,3 +101,10 @@ def test_trainings_say_what_is_different():
     assert one.differences(Training(epochs=3, lr=1e-4, limit=5)) == [("limit", None, 5)]
     assert one.differences({"epochs": 2, "lr": 1e-4, "made up": 1}) == [("epochs", 3, 2)]
     assert one.differences({}) == [("epochs", 3, None), ("lr", 1e-4, None)]
+
+
+def test_an_agenda_of_other_plans_is_refused(tmp_path):
+    agenda = faithbench.check_plans([plan()], device="cpu")
+    with pytest.raises(UserError, match="agenda was made of other plans"):
+        faithbench.run(plan(limit=5), tmp_path / "run", device="cpu", agenda=agenda)
+    assert not (tmp_path / "run").exists()
