@@ -17,11 +17,6 @@ def check_whole(name: str, value: int, least: int, most: int) -> None:
         raise ValueError(f"{name}={value!r} is not allowed; it must be a whole number from {least:,} to {most:,}.")
 
 
-def check_count(name: str, value: int, most: int, least: int = 1) -> None:
-    """A number of samples or steps that makes sense."""
-    check_whole(name, value, least, most)
-
-
 def check_positive(name: str, value: float) -> None:
     """A number above 0."""
     if not value > 0:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from faithbench.conversations import Asking
-from faithbench.parameters import check_count
+from faithbench.parameters import check_whole
 from faithbench.questions import Embeddings, Gradient, Gradients, Logits
 from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
@@ -33,7 +33,7 @@ class IntegratedGradients:
     sums_to: ClassVar[str] = "tokens"
 
     def __post_init__(self) -> None:
-        check_count("n_steps", self.n_steps, 1000)
+        check_whole("n_steps", self.n_steps, 1, 1000)
         check_baseline(self.baseline)
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:

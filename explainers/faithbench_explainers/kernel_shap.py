@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from faithbench.conversations import Asking
 from faithbench.draws import generator
-from faithbench.parameters import check_count, check_seed
+from faithbench.parameters import check_seed, check_whole
 from faithbench.questions import Logits
 from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
@@ -46,7 +46,7 @@ class KernelShap:
     sums_to: ClassVar[str] = "content"
 
     def __post_init__(self) -> None:
-        check_count("n_samples", self.n_samples, 1_000_000, least=2)
+        check_whole("n_samples", self.n_samples, 2, 1_000_000)
         check_baseline(self.baseline)
         check_seed(self.seed)
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 
 from faithbench.conversations import Asking
 from faithbench.draws import generator
-from faithbench.parameters import check_choice, check_count, check_positive, check_seed
+from faithbench.parameters import check_choice, check_positive, check_seed, check_whole
 from faithbench.probability import probabilities
 from faithbench.questions import Logits
 from faithbench.types import Attribution, Target, Text
@@ -45,8 +45,8 @@ class LIME:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_count("n_samples", self.n_samples, 1_000_000)
-        check_count("num_features", self.num_features, 100_000)
+        check_whole("n_samples", self.n_samples, 1, 1_000_000)
+        check_whole("num_features", self.num_features, 1, 100_000)
         check_baseline(self.baseline)
         check_seed(self.seed)
         check_positive("kernel_width", self.kernel_width)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from faithbench.conversations import Asking
-from faithbench.parameters import check_choice, check_count, check_positive, check_seed
+from faithbench.parameters import check_choice, check_positive, check_seed, check_whole
 from faithbench.questions import Inside
 from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.bridges.library import attribution, check_installed
@@ -39,8 +39,8 @@ class LimePackage:
 
     def __post_init__(self) -> None:
         check_installed("lime_package", "lime")
-        check_count("num_samples", self.num_samples, 1_000_000, least=2)
-        check_count("num_features", self.num_features, 100_000)
+        check_whole("num_samples", self.num_samples, 2, 1_000_000)
+        check_whole("num_features", self.num_features, 1, 100_000)
         check_seed(self.seed)
         check_positive("kernel_width", self.kernel_width)
         check_choice("feature_selection", self.feature_selection, SELECTIONS)

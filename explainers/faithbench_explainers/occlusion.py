@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from faithbench.conversations import Asking
-from faithbench.parameters import check_count
+from faithbench.parameters import check_whole
 from faithbench.questions import Logits
 from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
@@ -31,7 +31,7 @@ class Occlusion:
     contrastive: bool = False
 
     def __post_init__(self) -> None:
-        check_count("window", self.window, 1000)
+        check_whole("window", self.window, 1, 1000)
         check_baseline(self.baseline)
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:

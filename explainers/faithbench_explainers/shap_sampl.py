@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from faithbench.conversations import Asking
 from faithbench.draws import generator
-from faithbench.parameters import check_choice, check_count, check_seed
+from faithbench.parameters import check_choice, check_seed, check_whole
 from faithbench.questions import Logits
 from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
@@ -40,7 +40,7 @@ class ShapSampl:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_count("n_permutations", self.n_permutations, 10_000)
+        check_whole("n_permutations", self.n_permutations, 1, 10_000)
         check_baseline(self.baseline)
         check_seed(self.seed)
         if self.antithetic and self.n_permutations % 2:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.conversations import Asking
-from faithbench.parameters import check_choice, check_count
+from faithbench.parameters import check_choice, check_whole
 from faithbench.questions import Embeddings, Gradient, Gradients, Logits
 from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
@@ -38,7 +38,7 @@ class SIG:
     contrastive: bool = False
 
     def __post_init__(self) -> None:
-        check_count("n_steps", self.n_steps, 1000, least=0)
+        check_whole("n_steps", self.n_steps, 0, 1000)
         check_baseline(self.baseline)
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
         if self.aggregation == "l2" and not self.n_steps:

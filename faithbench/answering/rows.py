@@ -50,21 +50,23 @@ def rows_of(question: Question) -> tuple[Lane, Rows]:
     kind, text = type(question), question.text
     if isinstance(question, Logits):
         outputs = _named(question)
-        return Lane(kind, outputs=None if outputs is None else len(outputs)), _masked(question, outputs)
+        return _lane(kind, outputs), _masked(question, outputs)
     if isinstance(question, LogitsAt):
-        outputs, marks = text.outputs, _marks(text.types, text.outputs)
-        rows = [((each.tobytes(), *marks), Row(text.ids, text.types, each, outputs)) for each in question.embeddings]
-        return Lane(kind, outputs=None if outputs is None else len(outputs)), rows
+        marks, row = _marks(text.types, text.outputs), Row(text.ids, text.types, None, text.outputs)
+        rows = [((each.tobytes(), *marks), row._replace(embeddings=each)) for each in question.embeddings]
+        return _lane(kind, text.outputs), rows
     if isinstance(question, Gradients):
-        outputs = text.outputs
-        lane = Lane(kind, question.rules, outputs=None if outputs is None else len(outputs))
-        return lane, [(_point_key(point), point) for point in _points(question)]
+        return _lane(kind, text.outputs, question.rules), [(_point_key(point), point) for point in _points(question)]
     if isinstance(question, Inside):
         return Lane(kind, question.function), [
             ((repr(sorted(question.arguments.items())), text.ids.tobytes()), question)
         ]
     whole = [((text.ids.tobytes(), *_marks(text.types)), Row(text.ids, text.types))]
     return Lane(kind), _masked(question, None) if isinstance(question, Embeddings) else whole
+
+
+def _lane(kind: type[Question], outputs: tuple[int, ...] | None, rules: str = "") -> Lane:
+    return Lane(kind, rules, outputs=None if outputs is None else len(outputs))
 
 
 def _named(question: Logits) -> tuple[int, ...] | None:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from faithbench.boards.folder import CELL, Board, Cell
+from faithbench.boards.folder import CELL, Board
 from faithbench.errors import UserError
 from faithbench.plugins.naming import ModelRef
 from faithbench.plugins.spec import Component
-from faithbench.running.agenda import BlockPlan, resolve_plan
+from faithbench.running.agenda import BlockPlan, Cell, resolve_plan
 from faithbench.running.grid import fields_present
 
 COMMIT = re.compile("[0-9a-f]{40}")

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faithbench.boards.cells import Asked, NamedBlock, read_asks
-from faithbench.boards.folder import CELL, HOME, Board, Cell, find, read_board, texts_of
+from faithbench.boards.folder import CELL, HOME, Board, find, read_board, texts_of
 from faithbench.boards.overview import overview
 from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import installed, label
+from faithbench.running.agenda import Cell
 
 LINES = 40  # of a difference that are shown
 Cells = Mapping[Cell, Asked]

@@ -12,10 +12,10 @@ from faithbench.errors import UserError
 from faithbench.plan import PLANS, Plan, plan_files, read_plan
 from faithbench.records.results import UNIT
 from faithbench.records.store import IDENTITY, Store, read_part
+from faithbench.running.agenda import Cell
 
 HOME = Path("leaderboards")
 CELL = ["dataset", "model", "explainer", "metric"]
-Cell = tuple[str, str, str, str]  # data set, model, explainer, metric, as in records
 VERSION = re.compile(r"\d+\.\d+")
 NAMED = {"datasets": ("label", "fingerprint"), "models": ("label", "fingerprint", "truncated_texts")}
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from faithbench.interfaces import Classifier
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
+from faithbench.training.fine_tuning import versions
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device, check_model
 from faithbench.types import Example
 
-PACKAGES = ("faithbench", "torch", "transformers", "numpy")
 FILTERS = {
     "texts": "texts",
     "short": "do not fill the segment",
@@ -154,7 +153,7 @@ def _build(
         "lost": asdict(losses),
         "usable": usable,
         **origin,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(),
     }
     told = ", ".join(Documents(made.path(split), len(drawn), provenance).counts)
     if len(drawn) < 2:

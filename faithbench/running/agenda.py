@@ -66,16 +66,15 @@ class Agenda:
     plans: tuple[Plan, ...]
     blocks: tuple[tuple[BlockPlan, ...], ...]
 
-    def of(self, plan: Plan) -> "Agenda":
-        """One plan's share.
+    def of(self, plan: Plan) -> tuple[BlockPlan, ...]:
+        """The blocks of one plan.
 
         Raises:
             UserError: the agenda was made of others.
         """
         if plan not in self.plans:
             raise UserError("the agenda was made of other plans; leave it out, or make it of this one.")
-        at = self.plans.index(plan)
-        return Agenda((plan,), (self.blocks[at],))
+        return self.blocks[self.plans.index(plan)]
 
 
 def resolve_plan(plan: Plan) -> tuple[BlockPlan, ...]:
@@ -125,11 +124,12 @@ def make_agenda(plans: Sequence[Plan], device: str | None = None, train: bool = 
 
 def _check_models(blocks: Sequence[BlockPlan], train: bool) -> None:
     """Models and judges are there, or may be trained."""
+    setup = Setup(training=blocks[0].training, train=train)  # of all blocks of a plan
     for block in blocks:
-        check_model(block.model, block.base, Setup(dtype=block.dtype, training=block.training, train=train))
-    documents = {block.dataset.identity: block for block in blocks if block.dataset.traits.for_model}
-    for block in documents.values():
-        check_judge(block.dataset, Setup(dtype=block.dtype, training=block.training, train=train))
+        check_model(block.model, block.base, setup)
+    for dataset in {block.dataset.identity: block.dataset for block in blocks}.values():
+        if dataset.traits.for_model:
+            check_judge(dataset, setup)
 
 
 def _check_same(block: BlockPlan, first: Training, asked: Training) -> None:

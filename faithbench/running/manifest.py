@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -10,9 +9,7 @@ import torch
 from faithbench.records.store import Store
 from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.running.scoring import Scoring
-from faithbench.training.fine_tuning import hardware
-
-PACKAGES = ("faithbench", "torch", "transformers", "numpy")
+from faithbench.training.fine_tuning import hardware, versions
 
 
 def ground_truth_checks(scoring: Scoring, manifest: Mapping[str, Any]) -> Mapping[str, float]:
@@ -62,7 +59,7 @@ def note(store: Store, scoring: Scoring, truncated: int, checks: Mapping[str, fl
     }
 
     def change(manifest: dict[str, Any]) -> None:
-        manifest["versions"] = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+        manifest["versions"] = versions() | {"python": platform.python_version()}
         manifest.setdefault("datasets", {})[texts.dataset.identity] = data
         manifest.setdefault("models", {})[_key(scoring)] = entry
 

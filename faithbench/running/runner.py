@@ -56,7 +56,7 @@ def run(
     """
     keep_freed_memory()
     setup = Setup(best_device(device), plan.dtype, plan.training, train, console)
-    blocks = (agenda or make_agenda([plan], device, train)).of(plan).blocks[0]
+    blocks = (agenda or make_agenda([plan], device, train)).of(plan)
     workshop = Workshop(setup)
     texts = _load(blocks, workshop)
     store = Store(out or default_folder(plan)).open()

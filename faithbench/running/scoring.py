@@ -68,9 +68,9 @@ class Scoring:
         self.identity = identity(texts.dataset, texts.fingerprint, model)
         self.explainers = {e.identity: e for e in texts.explainers}
         self.metrics = {m.identity: m for m in texts.metrics}
-        stored = self._own(store.read("attributions") if attributions is None else attributions)
+        stored, _ = self._own(store.read("attributions") if attributions is None else attributions)
         self.known = self._known_attributions(stored)
-        self.noted = {(row.explainer, row.text_id, row.target, row.against): _notes(row) for row in stored}
+        self.noted = {(row.explainer, row.text_id, row.target, row.against): _notes(row.notes) for row in stored}
         self.finished = self._finished_cells(store.read("records") if records is None else records)
 
     def run(self, texts: Sequence[Text]) -> Done:
@@ -106,8 +106,7 @@ class Scoring:
         """What explainers noted in this run, for the means."""
         for row in attributions:
             if row["error"] is None:
-                notes = json.loads(row["notes"] or "{}")
-                self.noted[row["explainer"], row["text_id"], row["target"], row["against"]] = notes
+                self.noted[row["explainer"], row["text_id"], row["target"], row["against"]] = _notes(row["notes"])
 
     def mean_notes(self) -> dict[str, dict[str, float]]:
         """What each explainer noted about itself, as means of absolute values over texts."""
@@ -198,7 +197,8 @@ class Scoring:
 
     def _finished_cells(self, records: pd.DataFrame) -> set[tuple[str, str, str]]:
         """Explainer, metric and unit of what has been measured, of every target that there was."""
-        return self._cells(self._own(records)) - self._cells(self._own(records, failed=True))
+        worked, failed = map(self._cells, self._own(records))
+        return worked - failed
 
     def _cells(self, rows: Sequence[Any]) -> set[tuple[str, str, str]]:
         return {
@@ -209,12 +209,13 @@ class Scoring:
             and row.version == self._version(row.explainer, row.metric)
         }
 
-    def _own(self, frame: pd.DataFrame, failed: bool = False) -> list[Any]:
-        """Entries of this model and data set that did not fail, or that did."""
-        own = frame["error"].notna() if failed else frame["error"].isna()
+    def _own(self, frame: pd.DataFrame) -> tuple[list[Any], list[Any]]:
+        """Entries of this model and data set: those that did not fail, and those that did."""
+        own = np.ones(len(frame), dtype=bool)
         for column, value in self.identity.items():
-            own &= frame[column] == value
-        return list(frame[own].itertuples())
+            own &= (frame[column] == value).to_numpy()
+        failed = frame["error"].notna().to_numpy()
+        return list(frame[own & ~failed].itertuples()), list(frame[own & failed].itertuples())
 
 
 def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:
@@ -248,8 +249,8 @@ def attribution_row(
     }
 
 
-def _notes(row: Any) -> dict[str, float]:
-    found: dict[str, float] = json.loads(row.notes) if isinstance(row.notes, str) else {}
+def _notes(stored: object) -> dict[str, float]:
+    found: dict[str, float] = json.loads(stored) if isinstance(stored, str) else {}
     return found
 
 
@@ -258,7 +259,7 @@ def stored_attribution(row: Any) -> Attribution:
     scores, errors = np.asarray(row.scores, dtype=np.float64), row.standard_errors
     target = Target(int(row.target), None if pd.isna(row.against) else int(row.against))
     given = None if errors is None or np.ndim(errors) == 0 else np.asarray(errors, dtype=np.float64)
-    return Attribution(row.text_id, target, scores, _notes(row), standard_errors=given)
+    return Attribution(row.text_id, target, scores, _notes(row.notes), standard_errors=given)
 
 
 def _listed(values: Float[np.ndarray, "tokens"] | None) -> list[float] | None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from faithbench.training.trainer import LengthGroupedTrainer
 from faithbench.types import Example
 
 REPORT = "training.json"
+PACKAGES = ("faithbench", "torch", "transformers", "numpy")
 EVALUATIONS_PER_EPOCH = 2
 BEST = {"eval_strategy": "steps", "load_best_model_at_end": True, "metric_for_best_model": "accuracy"}
 
@@ -144,6 +146,11 @@ def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that numbers depend on."""
+    return {name: version(name) for name in PACKAGES}
 
 
 def work_folder(folder: Path, training: Training, seed: int) -> Path:

@@ -100,19 +100,7 @@ def prepare(model: ModelRef | str, dataset: Component, setup: Setup) -> Prepared
     Raises:
         UserError: no such model, the hub cannot be reached, or the model is not one for this data set.
     """
-    model, base = _referred(model), training_dataset(dataset)
-    if model.component is None:
-        prepared = load_model(model, setup)
-    elif zoo := zoo_model(model):
-        checkpoint = trained(zoo, base, setup)
-        prepared = Prepared(
-            _from_folder(model.text, checkpoint.folder, setup), model.identity, model.label, checkpoint.report
-        )
-    else:
-        classifier = model.component.object.prepare(base.object, device=setup.device, dtype=setup.dtype)
-        prepared = Prepared(classifier, model.identity, model.label, {})
-    _check_fits(model.text, prepared, base)
-    return prepared
+    return Workshop(setup).prepare(_referred(model), dataset)
 
 
 class Workshop:
@@ -134,9 +122,21 @@ class Workshop:
         if key not in self._ready:
             if len(self._ready) == READY:
                 del self._ready[next(iter(self._ready))]
-            self._ready[key] = prepare(model, base, setup)
+            self._ready[key] = _made(model, base, setup)
         _check_fits(model.text, self._ready[key], base)
         return self._ready[key]
+
+
+def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
+    """The classifier, whether or not it fits the data set."""
+    if model.component is None:
+        return load_model(model, setup)
+    if zoo := zoo_model(model):
+        checkpoint = trained(zoo, base, setup)
+        classifier = _from_folder(model.text, checkpoint.folder, setup)
+        return Prepared(classifier, model.identity, model.label, checkpoint.report)
+    classifier = model.component.object.prepare(base.object, device=setup.device, dtype=setup.dtype)
+    return Prepared(classifier, model.identity, model.label, {})
 
 
 def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
