@@ -11,7 +11,7 @@ from jaxtyping import Float
 from faithbench.conversations import Asking
 from faithbench.questions import Gradient, Point, Row
 from faithbench.tasks import Task
-from faithbench.types import Attribution, Example, Measurement, Target, Text
+from faithbench.types import LINKS, Attribution, Example, Link, Measurement, Target, Text
 
 if TYPE_CHECKING:  # torch takes a second to load, and these are descriptions
     import torch
@@ -52,6 +52,7 @@ class Classifier(Protocol):
     """
 
     classes: int  # outputs, whatever they mean
+    class_names: tuple[str, ...]  # of the outputs, as the model's author gave them; empty where it has none
     batch_tokens: int  # how many tokens, padding included, a batch of `logits` should hold
     gradient_cost: int  # how many rows of `logits` a row of the other questions needs the memory of
     reads_embeddings: bool  # whether `logits` reads the embeddings of rows that have some
@@ -172,6 +173,8 @@ class Traits:
         by_order: metrics: the value depends on the order of the scores alone, so that `normalised(…)` can search for
             the best.
         keep_parts: metrics: a published board keeps the `parts` of their measurements too.
+        links: metrics: the kinds of models that they can measure, by the link from logits to what those say: "softmax",
+            "sigmoid" (labels), "identity" (a value). They are not run on others.
         unproven: metrics of faithfulness or ground truth: why it cannot be shown on a linear model that a perfect
             explanation measures at least as well as a random one. Where it is empty, the contract shows it.
         class_sensitive: explainers: False where scores do not depend on the class that is explained.
@@ -186,6 +189,8 @@ class Traits:
             for a model.
         without: data sets: whether they have the method `without(split)`, their texts without what was planted in
             them, to check that a model uses it.
+        skipped: data sets: whether they have the method `skipped(split) -> Sequence[Skipped]`, the rows of a split that
+            `load` leaves out because they cannot be used.
 
     One more of data sets, `content: str`, is a hash of what the spec does not pin. It may have to read files, and so is
     read only when it is asked for (`Component.content`).
@@ -200,6 +205,7 @@ class Traits:
     needs: tuple[str, ...] = ()
     by_order: bool = False
     keep_parts: bool = False
+    links: tuple[Link, ...] = LINKS
     unproven: str = ""
     class_sensitive: bool = True
     sums_to: str = ""
@@ -208,6 +214,7 @@ class Traits:
     only_for: str | None = None
     for_model: bool = False
     without: bool = False
+    skipped: bool = False
 
     @property
     def direction(self) -> int:

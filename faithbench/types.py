@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 SPLITS = ("train", "validation", "test")  # of every data set
 Link = Literal["softmax", "sigmoid", "identity"]  # from logits to what a model says: one class, labels, a value
+LINKS: tuple[Link, ...] = ("softmax", "sigmoid", "identity")
 Span = tuple[int, int]  # characters [start, end)
 Segment = tuple[int, int, int]  # characters [start, end), and the class that they were taken from
 
@@ -58,6 +59,11 @@ class Target:
 class Example:
     """One row of a data set, before any tokenizer has seen it.
 
+    `label` is the number of a class, in the order of the data set's class names; None where the row says none.
+    `labels` are those of a row that has several, or none of them; `value` is a label that is a number rather than a
+    class. `pair` is the second text of models that read two, such as a hypothesis; spans count its characters from
+    `len(text) + 1` on, as if a line break stood between.
+
     `evidence` marks the characters that are *known* to decide the label (planted data); `rationale` those that any, and
     `rationale_majority` those that most of the annotators marked as their reason. They are different things: an
     explanation can be faithful and disagree with people. `segments` are the parts of a document that was put together
@@ -66,11 +72,27 @@ class Example:
 
     id: str
     text: str
-    label: int
+    label: int | None
     evidence: tuple[Span, ...] | None = None
     rationale: tuple[Span, ...] | None = None
     rationale_majority: tuple[Span, ...] | None = None
     segments: tuple[Segment, ...] | None = None
+    pair: str | None = None
+    labels: tuple[int, ...] | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row of a data set that cannot be used, and why.
+
+    Args:
+        id: of the row.
+        reason: a sentence's end, such as "its text is empty".
+    """
+
+    id: str
+    reason: str
 
 
 @dataclass(frozen=True)

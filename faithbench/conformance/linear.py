@@ -24,6 +24,7 @@ class LinearModel:
     """The classifier; its embeddings have one dimension, the weight."""
 
     classes: int = 2
+    class_names: tuple[str, ...] = ()
     batch_tokens: int = 4096
     gradient_cost: int = 1
     reads_embeddings: bool = True

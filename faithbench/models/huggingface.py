@@ -1,6 +1,7 @@
 """The adapter: a Hugging Face sequence classifier as the engine sees it."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pkgutil import resolve_name
@@ -55,6 +56,7 @@ class HuggingFaceClassifier:
         self.embeddings = model.get_submodule(self.architecture.embeddings)
         self.mixed = model.get_submodule(self.architecture.layers)[-1].get_submodule(self.architecture.mixed)
         self.classes = int(model.config.num_labels)
+        self.class_names = _class_names(model)
         self.max_length = _max_length(model, tokenizer)
         cpu = self.device.type == "cpu"
         self.batch_tokens = CPU_TOKENS if cpu else GPU_TOKENS
@@ -265,6 +267,12 @@ def _rectangle(rows: Sequence[Int[np.ndarray, "_"]]) -> Int[np.ndarray, "rows lo
 def _numpy(tensor: Tensor) -> np.ndarray:
     tensor = tensor.detach()
     return (tensor if tensor.dtype == torch.float64 else tensor.float()).cpu().numpy()
+
+
+def _class_names(model: PreTrainedModel) -> tuple[str, ...]:
+    """The names in its configuration, unless they are those that transformers makes up."""
+    names = tuple(str(name) for _, name in sorted(model.config.id2label.items()))
+    return () if all(re.fullmatch(r"LABEL_\d+", name) for name in names) else names
 
 
 def _max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from faithbench.errors import UserError
 from faithbench.interfaces import Traits
-from faithbench.types import Text
+from faithbench.types import LINKS, Text
 
 FIELDS = frozenset(field.name for field in fields(Text))
 SUMS = ("", "logit", "content", "tokens")
@@ -16,9 +16,9 @@ OF = {
     "dataset": (*EVERY, "lr", "base", "only_for"),
     "model": EVERY,
     "explainer": (*EVERY, "class_sensitive", "sums_to"),
-    "metric": (*EVERY, "kind", "higher_is_better", "range", "needs", "by_order", "keep_parts", "unproven"),
+    "metric": (*EVERY, "kind", "higher_is_better", "range", "needs", "by_order", "keep_parts", "unproven", "links"),
 }
-METHODS = {"dataset": ("for_model", "without")}  # traits that are told by having a method of that name
+METHODS = {"dataset": ("for_model", "without", "skipped")}  # traits that are told by having a method of that name
 DEFAULTS = {field.name: field.default for field in fields(Traits)}
 
 
@@ -97,6 +97,10 @@ ALLOWED = {
     "keep_parts": _BOOL,
     "unproven": Allowed(lambda value: value == "" or _is_line(value), "a text on one line"),
     "class_sensitive": _BOOL,
+    "links": Allowed(
+        lambda value: isinstance(value, tuple) and bool(value) and set(LINKS).issuperset(value),
+        f"a tuple of some of {', '.join(map(repr, LINKS))}",
+    ),
     "sums_to": Allowed(lambda value: value in SUMS, f"one of {', '.join(map(repr, SUMS))}"),
     "lr": Allowed(lambda value: value is None or (_is_number(value) and value > 0), "a number above 0"),
     "base": Allowed(lambda value: value is None or _is_line(value), "the spec of a data set"),

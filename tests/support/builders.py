@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -217,6 +217,8 @@ class LinearModel:
         """A model with random embeddings, weights and bias."""
         g = np.random.default_rng(seed)
         return cls(g.normal(size=(d, classes)), g.normal(size=(vocabulary, d)), g.normal(size=classes))
+
+    class_names: ClassVar[tuple[str, ...]] = ()
 
     @property
     def classes(self) -> int:
