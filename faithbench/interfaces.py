@@ -1,6 +1,6 @@
 """What a component must offer, as protocols (nothing to inherit), and what it may say of itself: its traits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,7 @@ from faithbench.types import LINKS, Attribution, Example, Link, Measurement, Tar
 
 if TYPE_CHECKING:  # torch takes a second to load, and these are descriptions
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -55,7 +55,10 @@ class Classifier(Protocol):
     class_names: tuple[str, ...]  # of the outputs, as the model's author gave them; empty where it has none
     batch_tokens: int  # how many tokens, padding included, a batch of `logits` should hold
     gradient_cost: int  # how many rows of `logits` a row of the other questions needs the memory of
-    reads_embeddings: bool  # whether `logits` reads the embeddings of rows that have some
+
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether `logits` reads the embeddings of rows that have some."""
 
     @property
     def task(self) -> Task:
@@ -106,13 +109,19 @@ class LayerParts:
 class Architecture:
     """What faithbench must know of a type of transformers' models that transformers does not say.
 
+    Most of it can be read off a model (`faithbench.architectures.inspection`), and all of it is tried on the model when
+    it is loaded; a file of an architecture's own is for exceptions and for what cannot be seen.
+
     Args:
-        embeddings: name of the module whose output (after its LayerNorm) is the input that explanations speak of.
+        embeddings: name of the module that makes embeddings of ids, whose parameters are those of the embeddings.
         attention_inputs: regular expression for the names of the query, key and value projections.
-        layers: name of the list of encoder layers.
+        layers: name of the list of layers, the first of whose input explanations speak of; "" for none.
         mixed: inside a layer, the first module that is called after the tokens have been mixed: from there on each
-            position is computed on its own.
-        positions_skip_padding: whether positions are counted from the ids, over those that are not padding.
+            position is computed on its own. Of several names, the first that proves true.
+        positions_skip_padding: whether positions are counted from the ids, over those that are not padding; None to
+            try it.
+        tokens_first: whether the states that layers read are [tokens, rows, d].
+        reads_last: whether the head of a model that is no decoder reads the last position.
         straighten: `"module:function"` that takes the activation out of a classifier's head, in place: set where it is
             a module, replaced or undone where it is hard-coded. "" where there is none.
         parts: of a layer and the head; None where DecompX cannot go.
@@ -121,8 +130,10 @@ class Architecture:
     embeddings: str
     attention_inputs: str
     layers: str
-    mixed: str
-    positions_skip_padding: bool = False
+    mixed: str | tuple[str, ...] = ()
+    positions_skip_padding: bool | None = None
+    tokens_first: bool = False
+    reads_last: bool = False
     straighten: str = ""
     parts: LayerParts | None = None
 
@@ -135,13 +146,21 @@ class WhiteBox(Classifier, Protocol):
     device: "torch.device"
     max_length: int  # tokens of the longest text
     architecture: Architecture
-    embeddings: "nn.Module"  # what it gives, after its LayerNorm, is what explanations speak of
 
-    def embedded(self, ids: "Tensor") -> "Tensor":
-        """What the embedding module gives for token ids [rows, tokens]: [rows, tokens, d]."""
+    def inputs_of(self, text: Text) -> "tuple[Tensor, Tensor | None]":
+        """Token ids and, where there are some, token types of a text, each [1, tokens]."""
+
+    def forward(self, ids: "Tensor", types: "Tensor | None" = None) -> "Tensor":
+        """Logits [rows, outputs] of token ids [rows, tokens] without padding, and their token types."""
+
+    def embedded(self, ids: "Tensor", types: "Tensor | None" = None) -> "Tensor":
+        """The input of the first layer for token ids [rows, tokens]: [rows, tokens, d]."""
 
     def reading(self, embeddings: "Tensor") -> AbstractContextManager[None]:
-        """Within it, the model reads these embeddings [rows, tokens, d], whatever ids it is given."""
+        """Within it, the first layer reads these embeddings [rows, tokens, d], whatever ids the model is given."""
+
+    def changing(self, change: "Callable[[Tensor], Tensor]") -> AbstractContextManager[None]:
+        """Within it, the first layer reads what the function makes of the embeddings."""
 
 
 class Model(Protocol):

@@ -10,6 +10,7 @@ def bert() -> Architecture:
         attention_inputs=ATTENTION_INPUTS,
         layers="bert.encoder.layer",
         mixed="attention.output",
+        positions_skip_padding=False,
         straighten="faithbench.architectures.heads:without_pooler_activation",
         parts=layer_parts("bert.pooler.dense", "classifier"),
     )

@@ -10,6 +10,7 @@ def distilbert() -> Architecture:
         attention_inputs=r"attention\.(q|k|v)_lin$",
         layers="distilbert.transformer.layer",
         mixed="sa_layer_norm",
+        positions_skip_padding=False,
         straighten="faithbench.architectures.heads:signs_around_relu",
         parts=LayerParts(
             query="attention.q_lin",

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
-from faithbench.architectures.finding import CONVERTIBLE, GATED, activation_of, architecture_of
+from faithbench.architectures.finding import GATED, activation_of, architecture_of
 from faithbench.architectures.heads import SignJoin, SignSplit
 from faithbench.bcos.modules import BcosLinear
 from faithbench.errors import UserError
@@ -33,7 +33,7 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: b
         raise UserError(f"b={b!r} is not allowed; B-cos needs a number of at least 1.")
     if is_bcos(model):
         raise UserError(f"{type(model).__name__} is a B-cos model already.")
-    architecture = architecture_of(model, CONVERTIBLE)
+    architecture = architecture_of(model)
     activation = activation_of(model)
     if activation not in GATED:
         raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")

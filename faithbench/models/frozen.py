@@ -68,7 +68,7 @@ class CapturedAttention(Intercept):
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self.layers.append(attention_probabilities(query, key, *args, **kwargs))
-        return self.layers[-1] @ value
+        return self.layers[-1] @ _repeated(value, query, kwargs.get("enable_gqa", False))
 
 
 def attention_probabilities(
@@ -81,16 +81,26 @@ def attention_probabilities(
     enable_gqa: bool = False,
 ) -> Float[Tensor, "*batch queries keys"]:
     """The probabilities inside `scaled_dot_product_attention`, whose arguments these are (but for `value`)."""
-    if dropout_p or is_causal or enable_gqa:
-        raise NotImplementedError("explicit attention knows no dropout, causal mask or grouped queries")
+    if dropout_p:
+        raise NotImplementedError("explicit attention knows no dropout")
+    key = _repeated(key, query, enable_gqa)
     scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+    if is_causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(later, -math.inf)
     return scores.softmax(-1)
 
 
+def _repeated(states: Tensor, query: Tensor, grouped: bool) -> Tensor:
+    """Keys or values once for each head of the queries, of which groups share them."""
+    return states.repeat_interleave(query.shape[-3] // states.shape[-3], dim=-3) if grouped else states
+
+
 def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return attention_probabilities(query, key, *args, **kwargs).detach() @ value
+    probabilities = attention_probabilities(query, key, *args, **kwargs).detach()
+    return probabilities @ _repeated(value, query, kwargs.get("enable_gqa", False))
 
 
 def _layer_norm(

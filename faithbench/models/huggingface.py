@@ -1,23 +1,41 @@
-"""The adapter: a Hugging Face sequence classifier as the engine sees it."""
+"""The adapter: a Hugging Face sequence classifier as the engine sees it.
+
+How a model is read is found out when it is loaded (`faithbench.models.probes`); what it cannot do is refused by name.
+"""
 
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pkgutil import resolve_name
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.architectures.finding import architecture_of
+from faithbench.architectures.inspection import takes, token_head
 from faithbench.errors import QuestionError, UserError
+from faithbench.models.batches import (
+    by_length,
+    chosen_outputs,
+    last_visible,
+    memory_errors,
+    rectangle,
+    signs,
+    to_numpy,
+    types_below,
+)
 from faithbench.models.frozen import CapturedAttention
+from faithbench.models.heads import task_of
+from faithbench.models.probes import Abilities, probed
 from faithbench.models.reading import read_text
+from faithbench.models.vocabulary import blank_token, check_tokenizer, longest, padding_id
 from faithbench.questions import HIDDEN, Gradient, Point, Row
-from faithbench.tasks import CLASSIFICATION, Task
+from faithbench.tasks import Task
 from faithbench.types import Example, Text
 
 CPU_TOKENS, GPU_TOKENS = 1024, 65536
@@ -30,14 +48,18 @@ class HuggingFaceClassifier:
     The model becomes the adapter's own: it is moved, put into eval mode, and its weights take no gradients any more.
 
     Args:
-        model: of an installed architecture (`faithbench list architecture`); put on `device` and into eval mode.
-        tokenizer: a fast tokenizer with a mask token.
+        model: any whose output has `logits` [rows, outputs]; put on `device` and into eval mode.
+        tokenizer: a fast tokenizer of the same vocabulary.
         device: where to run.
         dtype: of weights and activations.
-        task: what its head says.
-    """
+        task: what its head says; None to go by `problem_type`.
+        problem_type: transformers' word for the task, where the model's configuration has none or a wrong one.
+        fill: what stands in the place of tokens that are taken away: `mask`, `unk`, `pad`, `eos`, `bos` or a token;
+            None for the mask token or, where there is none, the first of the others.
 
-    reads_embeddings = True
+    Raises:
+        UserError: model and tokenizer do not belong together, or the model is no sequence classifier.
+    """
 
     def __init__(
         self,
@@ -45,22 +67,39 @@ class HuggingFaceClassifier:
         tokenizer: PreTrainedTokenizerBase,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
-        task: Task = CLASSIFICATION,
+        task: Task | None = None,
+        problem_type: str | None = None,
+        fill: str | None = None,
     ) -> None:
-        if tokenizer.mask_token_id is None:
-            raise UserError("the tokenizer has no mask token; faithbench replaces tokens by it.")
+        check_tokenizer(model, tokenizer)
         self.model = model.to(device=torch.device(device), dtype=dtype).eval().requires_grad_(False)
-        self.tokenizer, self.task = tokenizer, task
-        self.device = torch.device(device)
+        self.tokenizer, self.device, self.dtype = tokenizer, torch.device(device), dtype
         self.architecture = architecture_of(model)
-        self.embeddings = model.get_submodule(self.architecture.embeddings)
-        self.mixed = model.get_submodule(self.architecture.layers)[-1].get_submodule(self.architecture.mixed)
         self.classes = int(model.config.num_labels)
         self.class_names = _class_names(model)
-        self.max_length = _max_length(model, tokenizer)
+        self.blank = blank_token(model, tokenizer, fill)
+        self.pad_id = padding_id(model, tokenizer, self.blank)
+        self.body = model.base_model
+        self.head = token_head(model)
+        self.typed = "token_type_ids" in tokenizer.model_input_names and takes(self.body, "token_type_ids")
+        self.uncached = {"use_cache": False} if takes(self.body, "use_cache") else {}
+        self.first_position: int | None = None
         cpu = self.device.type == "cpu"
         self.batch_tokens = CPU_TOKENS if cpu else GPU_TOKENS
         self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
+        self.can = Abilities()
+        self.can = probed(self)
+        self.max_length, self.notes = longest(model, tokenizer, self.first_position or 0)
+        if self.blank.note:
+            self.notes = (*self.notes, self.blank.note)
+        reads_last = self.head is not None or self.architecture.reads_last
+        kind = problem_type or getattr(model.config, "problem_type", None)
+        self.task = task or task_of(self.classes, kind, "last" if reads_last else "first")
+
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether `logits` reads the embeddings of rows that have some."""
+        return self.can.point is not None
 
     def encode(self, example: Example) -> Text:
         """The text as tokens, cut to the model's limit.
@@ -77,7 +116,7 @@ class HuggingFaceClassifier:
             special=read.special,
             words=read.words,
             tokens=read.tokens,
-            mask_id=self.tokenizer.mask_token_id,
+            mask_id=self.blank.id,
             label=example.label,
             evidence=read.marked(example.evidence),
             rationale=read.marked(example.rationale),
@@ -85,86 +124,175 @@ class HuggingFaceClassifier:
             segments=read.segments if example.segments else None,
             segment_classes=tuple(label for _, _, label in example.segments or ()),
             truncated=read.truncated,
-            source=example.text,
-            pad_id=self.tokenizer.pad_token_id or 0,
+            source=read.source,
+            pad_id=self.pad_id,
+            types=read.types if self.typed and read.types.any() else None,
             read=0 if self.task.read == "first" else len(read.ids) - 1,
             link=self.task.link,
         )
 
     def logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
-        """Logits, of all outputs or those that the rows name; `HIDDEN` are tokens that nothing attends to."""
+        """Logits, of all outputs or those that the rows name; `HIDDEN` are tokens that nothing attends to.
+
+        In place of rows, bare token ids are read as the tokenizer reads a text or pair of these ids.
+        """
+        rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
         embeddings = [row.embeddings for row in rows if row.embeddings is not None]
-        given = self.reading(self._stacked(embeddings)) if embeddings else nullcontext()
-        with torch.inference_mode(), _memory_errors(), self._only_position_read(), given:
-            return _numpy(self._forward(rows))
+        with torch.inference_mode(), memory_errors():
+            if self.can.pads:
+                return to_numpy(self._forward(rows, self._stacked(embeddings) if embeddings else None))
+            groups = by_length(rows)
+            answers = [
+                to_numpy(self._forward([rows[n] for n in group], self._stacked([embeddings[n] for n in group])))
+                if embeddings
+                else to_numpy(self._forward([rows[n] for n in group], None))
+                for group in groups
+            ]
+        logits: Float[np.ndarray, "rows outputs"] = np.concatenate(answers)[np.argsort(np.concatenate(groups))]
+        return logits
 
     def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "_ d"]]:
-        """What the embedding module gives, after its LayerNorm."""
-        with torch.inference_mode(), _memory_errors():
-            embedded = _numpy(self.embedded(self._padded([row.ids for row in rows]), **self._types(rows)))
-        return [e[: len(row.ids)] for e, row in zip(embedded, rows, strict=True)]
+        """What the first layer reads."""
+        self._need_point()
+        out: list[Any] = [None] * len(rows)
+        with torch.inference_mode(), memory_errors():
+            for numbers in self._groups(rows):
+                group = [rows[number] for number in numbers]
+                states = to_numpy(self.embedded(self._padded([row.ids for row in group]), self._types(group)))
+                for number, state in zip(numbers, states, strict=True):
+                    out[number] = state[: len(rows[number].ids)]
+        return out
 
     def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
-        """Gradients at the output of the embedding module, under the rules of a mode."""
+        """Gradients at what the first layer reads, under the rules of a mode."""
+        self._need_point()
         mode: Callable[[], AbstractContextManager[object]] = resolve_name(rules) if rules else nullcontext
         if rules:
             getattr(mode, "check", lambda model: None)(self.model)
-        rows = [point.row for point in points]
-        with torch.enable_grad(), _memory_errors():
-            leaf = self._embeddings_at(points).requires_grad_()
-            with self.reading(leaf), self._only_position_read(), mode():
-                logits = self._forward(rows)
-            chosen = (logits * _signs(points, logits.shape[-1]).to(logits)).sum(-1)
-            (gradient,) = torch.autograd.grad(chosen.sum(), leaf)
-            parts = _numpy(leaf), _numpy(gradient), _numpy(chosen)
-        found = zip(rows, *parts, strict=True)
-        return [Gradient(e[: len(row.ids)], g[: len(row.ids)], float(z)) for row, e, g, z in found]
+        out: list[Any] = [None] * len(points)
+        with torch.enable_grad(), memory_errors():
+            for numbers in self._groups([point.row for point in points]):
+                for number, gradient in zip(numbers, self._gradients([points[n] for n in numbers], mode), strict=True):
+                    out[number] = gradient
+        return out
 
     def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities of every layer and head."""
-        with torch.inference_mode(), _memory_errors():
-            with self._only_position_read(), CapturedAttention() as captured:
-                self._forward(rows)
-            if not captured.layers:
-                raise QuestionError(f"{type(self.model).__name__} shows no attention; load it with attention `sdpa`")
-            layers = _numpy(torch.stack(captured.layers, dim=1))
-        return [layer[..., : len(row.ids), : len(row.ids)] for row, layer in zip(rows, layers, strict=True)]
-
-    def fingerprint(self) -> str:
-        """A hash of weights, precision and conversion settings."""
-        digest = hashlib.sha256(repr(getattr(self.model.config, "bcos", None)).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()[:16]
-
-    def embedded(
-        self, ids: Int[Tensor, "rows tokens"], token_type_ids: Int[Tensor, "rows tokens"] | None = None
-    ) -> Float[Tensor, "rows tokens d"]:
-        """The embedding module's output, in which each token keeps its own position, whatever its id."""
-        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        out: Tensor = self.embeddings(input_ids=ids, **types, **self._positions(ids))
+        if not self.can.attention:
+            raise QuestionError(f"{type(self.model).__name__} shows no attention probabilities")
+        out: list[Any] = [None] * len(rows)
+        with torch.inference_mode(), memory_errors():
+            for numbers in self._groups(rows):
+                layers = to_numpy(self.attention_layers([rows[number] for number in numbers]))
+                for number, layer in zip(numbers, layers, strict=True):
+                    length = len(rows[number].ids)
+                    out[number] = layer[..., :length, :length]
         return out
 
-    @contextmanager
-    def reading(self, embeddings: Float[Tensor, "rows tokens d"]) -> Iterator[None]:
-        """Within it, the model reads these embeddings, whatever ids it is given."""
-        handle = self.embeddings.register_forward_hook(lambda module, args, output: embeddings)
-        try:
-            yield
-        finally:
-            handle.remove()
+    def fingerprint(self) -> str:
+        """A hash of weights, precision, conversion settings, and of how the model is read if not in the usual way."""
+        digest = hashlib.sha256(repr(getattr(self.model.config, "bcos", None)).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            _add(digest, name, tensor)
+        if not self.blank.is_mask:
+            digest.update(f"fill {self.blank.id}".encode())
+        told = task_of(self.classes, getattr(self.model.config, "problem_type", None), self.task.read)
+        if told.link != self.task.link:
+            digest.update(f"link {self.task.link}".encode())
+        return digest.hexdigest()[:16]
+
+    def inputs_of(self, text: Text) -> tuple[Int[Tensor, "1 tokens"], Int[Tensor, "1 tokens"] | None]:
+        """Token ids and, where there are some, token types of a text."""
+        ids, types, _ = self._batch([Row(text.ids, text.types)])
+        return ids, types
+
+    def forward(
+        self,
+        ids: Int[Tensor, "rows tokens"],
+        types: Int[Tensor, "rows tokens"] | None = None,
+        visible: Bool[Tensor, "rows tokens"] | None = None,
+    ) -> Float[Tensor, "rows outputs"]:
+        """Logits of ids below each other; of what is not visible nothing is read."""
+        inputs = self._inputs(ids, types, visible)
+        if self.head is None:
+            with self._cut(None):
+                logits: Tensor = self.model(**inputs).logits
+            return logits
+        rows = torch.arange(len(ids), device=ids.device)
+        read = torch.full_like(rows, ids.shape[1] - 1) if visible is None else last_visible(visible)
+        with self._cut(read):
+            states: Tensor = self.body(**inputs).last_hidden_state
+        out: Tensor = self.head(states[rows, read])
+        return out
+
+    def embedded(
+        self, ids: Int[Tensor, "rows tokens"], types: Int[Tensor, "rows tokens"] | None = None
+    ) -> Float[Tensor, "rows tokens d"]:
+        """What the first layer reads, where each token keeps its own position, whatever its id."""
+        states = self._need_point().read(lambda: self.body(**self._inputs(ids, types, None)))
+        return states[:, : ids.shape[1]]
+
+    def reading(self, embeddings: Float[Tensor, "rows tokens d"]) -> AbstractContextManager[None]:
+        """Within it, the first layer reads these embeddings, whatever ids the model is given."""
+        return self.changing(lambda states: _onto(states, embeddings))
+
+    def changing(self, change: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+        """Within it, the first layer reads what the function makes of the embeddings."""
+        return self._need_point().changing(change)
+
+    def attention_layers(self, rows: Sequence[Row]) -> Float[Tensor, "rows layers heads tokens tokens"]:
+        """Attention probabilities, caught on their way or told by the model; for rows that can share a batch."""
+        if self.can.attention == "told":
+            ids, types, visible = self._batch(rows)
+            inputs = self._inputs(ids, types, visible)
+            return torch.stack(self.body(**inputs, output_attentions=True).attentions, dim=1)
+        with CapturedAttention() as captured:
+            self._forward(rows, None)
+        return torch.stack(captured.layers, dim=1)
+
+    def _need_point(self) -> Any:
+        if self.can.point is None:
+            raise QuestionError(
+                f"{type(self.model).__name__} has no place where embeddings can be read and replaced, "
+                "so that there are no gradients at them"
+            )
+        return self.can.point
+
+    def _row(self, ids: Int[np.ndarray, "_"]) -> Row:
+        """Bare ids with the types that a pair of them has: 1 from the second text on."""
+        ids = np.asarray(ids)
+        ends = np.flatnonzero(ids == self.tokenizer.sep_token_id)
+        if not self.typed or len(ends) < 2:
+            return Row(ids, None)
+        return Row(ids, (np.arange(len(ids)) > ends[0]).astype(np.int64))
+
+    def _groups(self, rows: Sequence[Row]) -> list[list[int]]:
+        """The numbers of rows that can share a batch."""
+        return [list(range(len(rows)))] if self.can.pads else by_length(rows)
+
+    def _gradients(self, points: Sequence[Point], mode: Callable[[], AbstractContextManager[object]]) -> list[Gradient]:
+        rows = [point.row for point in points]
+        leaf = self._embeddings_at(points).requires_grad_()
+        with self.reading(leaf), mode():
+            logits = self._forward(rows, None)
+        chosen = (logits * signs(points, logits.shape[-1]).to(logits)).sum(-1)
+        if not chosen.requires_grad:
+            raise QuestionError(f"{type(self.model).__name__} gives no gradients: its weights are quantised or frozen")
+        (gradient,) = torch.autograd.grad(chosen.sum(), leaf)
+        parts = to_numpy(leaf), to_numpy(gradient), to_numpy(chosen)
+        answers = zip(rows, *parts, strict=True)
+        return [Gradient(e[: len(row.ids)], g[: len(row.ids)], float(z)) for row, e, g, z in answers]
 
     def _embeddings_at(self, points: Sequence[Point]) -> Float[Tensor, "points tokens d"]:
         """Embeddings at the points: fill + interpolation · (text − fill)."""
         rows = [point.row for point in points]
         ids, types = self._padded([row.ids for row in rows]), self._types(rows)
         with torch.no_grad():
-            own = self.embedded(ids, **types)
+            own = self.embedded(ids, types)
             if all(point.interpolation is None for point in points):
-                return own.detach()
+                return own.detach().clone()
             fills = torch.tensor([point.fill for point in points], device=self.device)
-            base = self.embedded(fills[:, None].expand_as(ids).contiguous(), **types)
+            base = self.embedded(fills[:, None].expand_as(ids).contiguous(), types)
             weights = torch.ones(ids.shape, dtype=own.dtype)
             for row, point in zip(weights, points, strict=True):
                 if point.interpolation is not None:
@@ -172,111 +300,93 @@ class HuggingFaceClassifier:
             return base + weights.to(self.device)[..., None] * (own - base)
 
     def _padded(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Int[Tensor, "rows longest"]:
-        ids = _rectangle(rows)
-        ids[ids == HIDDEN] = self.tokenizer.pad_token_id or 0
+        ids = rectangle(rows)
+        ids[ids == HIDDEN] = self.pad_id
         return torch.from_numpy(ids).to(self.device)
 
     def _stacked(self, embeddings: Sequence[Float[np.ndarray, "_ d"]]) -> Float[Tensor, "rows longest d"]:
-        out = torch.zeros(len(embeddings), max(map(len, embeddings)), embeddings[0].shape[1], dtype=self.model.dtype)
+        out = torch.zeros(len(embeddings), max(map(len, embeddings)), embeddings[0].shape[1], dtype=self.dtype)
         for row, own in zip(out, embeddings, strict=True):
             row[: len(own)] = torch.from_numpy(own)
         return out.to(self.device)
 
-    def _positions(self, ids: Int[Tensor, "rows tokens"]) -> dict[str, Tensor]:
-        """Where transformers would take positions from the ids, in which padding has none: explicit ones."""
-        if not self.architecture.positions_skip_padding:
-            return {}
-        first = self.model.config.pad_token_id + 1
-        return {"position_ids": torch.arange(first, first + ids.shape[1], device=self.device).expand_as(ids)}
+    def _types(self, rows: Sequence[Row]) -> Int[Tensor, "rows longest"] | None:
+        types = types_below(rows)
+        return None if types is None else torch.from_numpy(types).to(self.device)
 
-    def _types(self, rows: Sequence[Row]) -> dict[str, Int[Tensor, "rows longest"]]:
-        """Token types, where rows have some; the model's default where none has."""
-        if all(row.types is None for row in rows):
-            return {}
-        types = np.zeros((len(rows), max(len(row.ids) for row in rows)), dtype=np.int64)
-        for own, row in zip(types, rows, strict=True):
-            if row.types is not None:
-                own[: len(row.ids)] = row.types
-        return {"token_type_ids": torch.from_numpy(types).to(self.device)}
+    def _inputs(self, ids: Tensor, types: Tensor | None, visible: Tensor | None) -> dict[str, Any]:
+        """What the model is called with; explicit positions where it would take them from the ids."""
+        inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": None if visible is None else visible.long()}
+        if types is not None and self.typed:
+            inputs["token_type_ids"] = types
+        if self.first_position is not None:
+            places = torch.arange(self.first_position, self.first_position + ids.shape[1], device=self.device)
+            inputs["position_ids"] = places.expand_as(ids)
+        return inputs | self.uncached
 
-    def _forward(self, rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:
-        ids = [row.ids for row in rows]
-        padded, there = self._padded(ids), _rectangle(ids) != HIDDEN
-        logits: Tensor = self.model(
-            input_ids=padded,
-            attention_mask=None if there.all() else torch.from_numpy(there).to(self.device, torch.long),
-            **self._types(rows),
-            **self._positions(padded),
-        ).logits
-        return _named(logits, rows)
+    def _batch(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Ids, types, and which places are visible (None: all)."""
+        ids = rectangle([row.ids for row in rows])
+        there = ids != HIDDEN
+        ids[~there] = self.pad_id
+        visible = None if there.all() else torch.from_numpy(there).to(self.device)
+        if not self.can.hides and any((row.ids == HIDDEN).any() for row in rows):
+            raise QuestionError(f"{type(self.model).__name__} cannot hide a token from its attention")
+        return torch.from_numpy(ids).to(self.device), self._types(rows), visible
+
+    def _forward(
+        self, rows: Sequence[Row], embeddings: Float[Tensor, "rows tokens d"] | None
+    ) -> Float[Tensor, "rows outputs"]:
+        ids, types, visible = self._batch(rows)
+        with nullcontext() if embeddings is None else self.reading(embeddings):
+            return chosen_outputs(self.forward(ids, types, visible), rows)
 
     @contextmanager
-    def _only_position_read(self) -> Iterator[None]:
+    def _cut(self, read: Int[Tensor, "rows"] | None) -> Iterator[None]:
         """In the last layer, computes only the position that the head reads once attention has mixed the tokens."""
+        if self.can.cut is None:
+            yield
+            return
 
-        def cut(module: object, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(state[:, :1] for state in states)
+        def cut(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            states = tuple(map(at_read, args))
+            return states, {name: at_read(value) for name, value in kwargs.items()}
 
-        handle = self.mixed.register_forward_pre_hook(cut) if self.task.read == "first" else None
+        def at_read(state: Any) -> Any:
+            if not isinstance(state, Tensor) or state.ndim < 3:
+                return state
+            return state[:, :1] if read is None else state[torch.arange(len(read), device=state.device), read][:, None]
+
+        handle = self.can.cut.register_forward_pre_hook(cut, with_kwargs=True)
         try:
             yield
         finally:
-            if handle is not None:
-                handle.remove()
+            handle.remove()
 
 
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Torch's ways to say that memory is full, as Python's."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise MemoryError(str(error)) from error
-    except RuntimeError as error:
-        if "not enough memory" in str(error):
-            raise MemoryError(str(error)) from error
-        raise
+def _onto(states: Tensor, embeddings: Tensor) -> Tensor:
+    """Embeddings in the place of others, which may be longer where a model pads by itself."""
+    if states.shape[1] == embeddings.shape[1]:
+        return embeddings
+    return torch.cat([embeddings, states[:, embeddings.shape[1] :]], dim=1)
 
 
-def _named(logits: Float[Tensor, "rows classes"], rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:
-    """Of each row the outputs that it names, if the rows name any: what leaves the device is no more."""
-    if rows[0].outputs is None:
-        return logits
-    return logits.gather(1, torch.tensor([row.outputs for row in rows], device=logits.device))
-
-
-def _signs(points: Sequence[Point], outputs: int) -> Float[Tensor, "points outputs"]:
-    """1 at the target, −1 at the output against."""
-    signs = torch.zeros(len(points), outputs)
-    for row, point in zip(signs, points, strict=True):
-        row[point.target.output] += 1
-        if point.target.against is not None:
-            row[point.target.against] -= 1
-    return signs
-
-
-def _rectangle(rows: Sequence[Int[np.ndarray, "_"]]) -> Int[np.ndarray, "rows longest"]:
-    """Rows of ids below each other; what is not there is hidden."""
-    ids = np.full((len(rows), max(map(len, rows))), HIDDEN)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-    return ids
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    tensor = tensor.detach()
-    return (tensor if tensor.dtype == torch.float64 else tensor.float()).cpu().numpy()
+def _add(digest: Any, name: str, value: object) -> None:
+    """Adds a weight to a hash; quantised ones with all that they are packed of."""
+    if isinstance(value, Tensor) and value.is_quantized:
+        digest.update(f"{name} {value.dtype} {value.qscheme()}".encode())
+        value = value.dequantize()
+    if isinstance(value, Tensor):
+        digest.update(f"{name} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    elif isinstance(value, (tuple, list)):
+        for number, part in enumerate(value):
+            _add(digest, f"{name}.{number}", part)
+    else:
+        digest.update(f"{name} {value!r}".encode())
 
 
 def _class_names(model: PreTrainedModel) -> tuple[str, ...]:
     """The names in its configuration, unless they are those that transformers makes up."""
     names = tuple(str(name) for _, name in sorted(model.config.id2label.items()))
     return () if all(re.fullmatch(r"LABEL_\d+", name) for name in names) else names
-
-
-def _max_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    positions = int(model.config.max_position_embeddings)
-    if architecture_of(model).positions_skip_padding:  # they begin after the padding index
-        positions -= model.config.pad_token_id + 1
-    return min(positions, tokenizer.model_max_length)

@@ -1,18 +1,19 @@
 """The model changed for the time of a question: noise at its embeddings, or random weights in some of its parts."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
-from torch.utils.hooks import RemovableHandle
 
 from faithbench.errors import QuestionError
 from faithbench.interfaces import WhiteBox
 
 
 class Noise:
-    """Within it, uniform noise is added to what the embedding module gives: the same at each place of every row.
+    """Within it, uniform noise is added to what the first layer reads: the same at each place of every row.
 
     Args:
         classifier: whose model is changed.
@@ -21,21 +22,22 @@ class Noise:
     """
 
     def __init__(self, classifier: WhiteBox, radius: float, seed: int) -> None:
-        self.embeddings: nn.Module = classifier.embeddings
+        self.classifier = classifier
         width, dtype = int(classifier.model.config.hidden_size), classifier.model.dtype
         generator = torch.Generator().manual_seed(seed)
         noise = torch.rand(int(classifier.max_length), width, generator=generator, dtype=torch.float64)
         self.noise = ((2 * noise - 1) * radius).to(classifier.device, dtype)
-        self._handles: list[RemovableHandle] = []
+        self._within: list[AbstractContextManager[None]] = []
 
     def __enter__(self) -> None:
-        self._handles.append(self.embeddings.register_forward_hook(self._add))
+        self._within.append(self.classifier.changing(self._add))
+        self._within[-1].__enter__()
 
-    def __exit__(self, *_: object) -> None:
-        self._handles.pop().remove()
+    def __exit__(self, *raised: Any) -> None:
+        self._within.pop().__exit__(*raised)
 
-    def _add(self, module: object, args: object, output: Tensor) -> Tensor:
-        return output + self.noise[: output.shape[1]]
+    def _add(self, states: Tensor) -> Tensor:
+        return states + self.noise[: states.shape[1]]
 
 
 class Randomised:
@@ -88,7 +90,7 @@ def count_parts(classifier: WhiteBox, text: object) -> int:
 def _parts(classifier: WhiteBox) -> Iterator[list[nn.Parameter]]:
     """The parameters of head, layers from the last to the first, embeddings; each parameter once."""
     layers = classifier.model.get_submodule(classifier.architecture.layers)
-    embedding = list(classifier.embeddings.parameters())
+    embedding = list(classifier.model.get_submodule(classifier.architecture.embeddings).parameters())
     inside = {id(parameter) for parameter in (*layers.parameters(), *embedding)}
     yield [parameter for parameter in classifier.model.parameters() if id(parameter) not in inside]
     for layer in reversed(layers):

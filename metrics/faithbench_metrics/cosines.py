@@ -25,11 +25,8 @@ def percentiles(classifier: WhiteBox, text: Text) -> Float[np.ndarray, "layers 1
     if architecture is None:
         raise QuestionError(f"alignment reads Hugging Face classifiers, and {type(classifier).__name__} is none")
     layers = list(classifier.model.get_submodule(architecture.layers))
-    ids = torch.from_numpy(text.ids)[None].to(classifier.device)
-    with torch.inference_mode():
-        embeddings = classifier.embedded(ids)
-        with classifier.reading(embeddings), measured(layers, architecture.attention_inputs) as found:
-            classifier.model(input_ids=ids)
+    with torch.inference_mode(), measured(layers, architecture.attention_inputs) as found:
+        classifier.forward(*classifier.inputs_of(text))
     return np.stack(found)
 
 

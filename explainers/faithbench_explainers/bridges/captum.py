@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from faithbench.errors import QuestionError, unknown
@@ -179,22 +179,20 @@ def _attribute(
 
 def _ends(classifier: WhiteBox, text: Text) -> tuple[Float[Tensor, "1 tokens d"], Float[Tensor, "1 tokens d"]]:
     """The text's embeddings, and the mask token's at every position."""
-    ids = _ids(classifier, text)
+    ids, types = classifier.inputs_of(text)
     with torch.no_grad():
-        return classifier.embedded(ids).detach(), classifier.embedded(torch.full_like(ids, text.mask_id)).detach()
+        blank = torch.full_like(ids, text.mask_id)
+        return classifier.embedded(ids, types).detach(), classifier.embedded(blank, types).detach()
 
 
 def _reader(classifier: WhiteBox, text: Text) -> Callable[[Tensor], Tensor]:
     """The model's logits as a function of embeddings."""
-    ids = _ids(classifier, text)
+    ids, types = classifier.inputs_of(text)
 
     def forward(embeddings: Float[Tensor, "variants tokens d"]) -> Float[Tensor, "variants classes"]:
         with classifier.reading(embeddings):
-            logits: Tensor = classifier.model(input_ids=ids.expand(len(embeddings), -1)).logits
-        return logits
+            rows = len(embeddings)
+            logits = classifier.forward(ids.expand(rows, -1), None if types is None else types.expand(rows, -1))
+        return logits if text.outputs is None else logits[:, list(text.outputs)]
 
     return forward
-
-
-def _ids(classifier: WhiteBox, text: Text) -> Int[Tensor, "1 tokens"]:
-    return torch.from_numpy(text.ids)[None].to(classifier.device)

@@ -47,7 +47,7 @@ def table(
     anatomy = anatomy_of(classifier)
     propagation = Propagation(SPLITS[bias_split], chunk)
     with torch.inference_mode():
-        state = _apart(classifier.embedded(torch.from_numpy(text.ids)[None].to(classifier.device))[0])
+        state = _apart(classifier.embedded(*classifier.inputs_of(text))[0])
         for number, layer in enumerate(anatomy.layers):
             attended = value_bias == "attended" or (value_bias == "attended_first" and number == 0)
             last = number == len(anatomy.layers) - 1

@@ -1,0 +1,82 @@
+"""Rows put below each other for a model, and errors of torch as Python's."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from faithbench.questions import HIDDEN, Point, Row
+
+
+def rectangle(rows: Sequence[Int[np.ndarray, "_"]]) -> Int[np.ndarray, "rows longest"]:
+    """Rows of ids below each other; what is not there is hidden."""
+    ids = np.full((len(rows), max(map(len, rows))), HIDDEN)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+    return ids
+
+
+def types_below(rows: Sequence[Row]) -> Int[np.ndarray, "rows longest"] | None:
+    """Token types below each other, 0 where a row has none; None where no row has some."""
+    if all(row.types is None for row in rows):
+        return None
+    types = np.zeros((len(rows), max(len(row.ids) for row in rows)), dtype=np.int64)
+    for own, row in zip(types, rows, strict=True):
+        if row.types is not None:
+            own[: len(row.ids)] = row.types
+    return types
+
+
+def last_visible(visible: Bool[Tensor, "rows tokens"]) -> Int[Tensor, "rows"]:
+    """The last place of each row that is not hidden; 0 where all are."""
+    places = torch.arange(visible.shape[1], device=visible.device)
+    last: Tensor = (visible * places).argmax(dim=1)
+    return last
+
+
+def by_length(rows: Sequence[Row]) -> list[list[int]]:
+    """The numbers of the rows, those of one length together."""
+    groups: dict[int, list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(len(row.ids), []).append(number)
+    return list(groups.values())
+
+
+def chosen_outputs(logits: Float[Tensor, "rows classes"], rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:
+    """Of each row the outputs that it names, if the rows name any: what leaves the device is no more."""
+    if rows[0].outputs is None:
+        return logits
+    return logits.gather(1, torch.tensor([row.outputs for row in rows], device=logits.device))
+
+
+def signs(points: Sequence[Point], outputs: int) -> Float[Tensor, "points outputs"]:
+    """1 at the target, −1 at the output against."""
+    chosen = torch.zeros(len(points), outputs)
+    for row, point in zip(chosen, points, strict=True):
+        row[point.target.output] += 1
+        if point.target.against is not None:
+            row[point.target.against] -= 1
+    return chosen
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """On the CPU, in float32 at least."""
+    tensor = tensor.detach()
+    return (tensor if tensor.dtype == torch.float64 else tensor.float()).cpu().numpy()
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Torch's ways to say that memory is full, as Python's."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise MemoryError(str(error)) from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
