@@ -47,8 +47,16 @@ class Losses:
 def judge_texts(
     classifier: Classifier, examples: Sequence[Example], segment: int, confidence: float
 ) -> tuple[list[JudgedText], Losses]:
-    """The texts that a judge is sure of, cut to `segment` tokens, surest first; and how many were lost where."""
+    """The texts that a judge is sure of, cut to `segment` tokens, surest first; and how many were lost where.
+
+    Raises:
+        UserError: the examples are pairs, or have no labels.
+    """
     tokenizer = tokenizer_of(classifier)
+    if any(example.pair is not None for example in examples):
+        raise UserError("documents are put together from single texts, and these are pairs; give data without pairs.")
+    if all(example.label is None for example in examples):
+        raise UserError("documents are put together from texts of known classes, and these have no labels.")
     options = {"truncation": True, "max_length": segment, "return_special_tokens_mask": True}
     encoded = tokenizer([example.text for example in examples], **options)
     full = [i for i, ids in enumerate(encoded["input_ids"]) if len(ids) == segment]
@@ -66,7 +74,7 @@ def judge_texts(
     ]
     found = dict(Engine(classifier).run(_judge(classifier.encode(example)) for example in same))
     right = [example for example in same if int(found[example.id].argmax()) == example.label]
-    judged = [JudgedText(e.id, e.text, e.label, float(found[e.id].max())) for e in right]
+    judged = [JudgedText(e.id, e.text, e.label, float(found[e.id].max())) for e in right if e.label is not None]
     sure = [text for text in judged if found[text.id].max() > confidence]
     losses = Losses(
         texts=len(examples),

@@ -65,11 +65,9 @@ def load_examples(dataset: Component, selection: Selection, split: str, limit: i
     """The examples of a data set, and those of the components that fit them.
 
     Raises:
-        UserError: the examples cannot be had, or have only one class.
+        UserError: the examples cannot be had.
     """
     every = list(dataset.object.load(split))
-    if len(dataset.object.class_names) < 2:
-        raise UserError(f"{dataset.identity} has only one class; at least two are needed.")
     order = np.random.default_rng(0).permutation(len(every))
     examples = tuple(every[i] for i in (sorted(order[:limit]) if limit else range(len(every))))
     offered = fields_present(dataset, every)
