@@ -46,7 +46,7 @@ def match_labels(
     numbers = _numbers(names)
     found = None
     if numbers is not None:
-        found = _leading(labels, numbers, own) or _numbered(labels, numbers, own, outputs)
+        found = _leading(labels, numbers, own) or _numbered(labels, numbers, outputs)
     elif not model_names and len(names) == outputs:
         order = ", ".join(f"{name} = {number}" for number, name in enumerate(names))
         said = f"the model names no classes, so those of the data are taken in their order: {order}"
@@ -141,22 +141,32 @@ def _leading(labels: Sequence[int], numbers: Sequence[int], own: Sequence[str]) 
     return Matching(found) if found is not None and set(ends) <= set(firsts) else None
 
 
-def _numbered(labels: Sequence[int], numbers: Sequence[int], own: Sequence[str], outputs: int) -> Matching | None:
-    """As the model's class numbers; else as many numbers as there are classes, in their order."""
-    least, most = min(numbers), max(numbers)  # both occur in some split
-    if least >= 0 and most < outputs:
-        return Matching({label: numbers[label] for label in labels})
-    there = sorted({least, most, *(numbers[label] for label in labels)})
-    if least >= 1 and most == outputs:
-        there = list(range(1, outputs + 1))
-    elif most - least + 1 == outputs:
-        there = list(range(least, most + 1))
-    if len(there) != outputs:
-        return None
+def _numbered(labels: Sequence[int], numbers: Sequence[int], outputs: int) -> Matching | None:
+    """As the model's class numbers; else as many numbers as there are classes, in their order.
+
+    The least and the greatest number of the data count as those that occur do: another split may hold them.
+    """
+    wanted = {label: numbers[label] for label in labels}
+    ends = {min(numbers), max(numbers)}
+    if all(0 <= number < outputs for number in ends):
+        return Matching(wanted)
+    there = _in_order(ends | set(wanted.values()), outputs) or _in_order(set(wanted.values()), outputs)
+    if there is None:
+        return Matching(wanted) if all(0 <= number < outputs for number in wanted.values()) else None
     in_a_row = outputs > 2 and there[-1] - there[0] + 1 == outputs
     words = f"{there[0]} to {there[-1]}" if in_a_row else listed([str(number) for number in there])
     said = f"labels {words} are read as the model's classes 0 to {outputs - 1}, in this order"
-    return Matching({label: there.index(numbers[label]) for label in labels}, said)
+    return Matching({label: there.index(number) for label, number in wanted.items()}, said)
+
+
+def _in_order(numbers: Collection[int], outputs: int) -> list[int] | None:
+    """The numbers that stand for the classes 0, 1, …: as many as those, whether or not all occur."""
+    least, most = min(numbers), max(numbers)
+    if least >= 1 and most == outputs:
+        return list(range(1, outputs + 1))
+    if most - least + 1 == outputs:
+        return list(range(least, most + 1))
+    return sorted(numbers) if len(numbers) == outputs else None
 
 
 def _mismatch(names: Sequence[str], model_names: Sequence[str], outputs: int) -> UserError:

@@ -88,8 +88,8 @@ def ensure(dataset: Component, split: str, workshop: Workshop) -> Documents:
 
 
 def build_documents(
-    dataset: str,
-    model: str,
+    dataset: Path | str,
+    model: Path | str,
     *,
     segment: int = 0,
     documents: int = 500,
@@ -121,6 +121,7 @@ def build_documents(
     Raises:
         UserError: a name or value is not allowed, too few texts are usable, or the file cannot be written.
     """
+    dataset, model = str(dataset), str(model)
     given = {"dataset": dataset, "segment": segment, "segments": segments, "documents": documents}
     given |= {"confidence": confidence, "seed": seed}
     setup = Setup(best_device(device), train=train, console=console)

@@ -12,6 +12,7 @@ from faithbench.documents.building import ensure
 from faithbench.errors import UserError
 from faithbench.files import slug
 from faithbench.models.zoo import zoo_model
+from faithbench.paths import as_path
 from faithbench.plan import Plan, write_plan
 from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
@@ -68,7 +69,7 @@ def run(
     workshop = Workshop(setup)
     texts = _load(blocks, workshop, strict)
     _check_links(blocks, texts, workshop)
-    store = Store(default_folder(plan) if out is None else Path(out)).open()
+    store = Store(default_folder(plan) if out is None else as_path("out", out)).open()
     try:
         stored = {kind: store.read(kind) for kind in ("attributions", "records")}
         parts, scored = [], set()

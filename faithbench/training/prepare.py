@@ -188,7 +188,7 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint 
 
 def train(
     model: str,
-    dataset: str,
+    dataset: Path | str,
     training: Training = Training(),
     *,
     seed: int | None = None,
@@ -217,7 +217,7 @@ def train(
     if zoo is None:
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
     setup = Setup(best_device(device), training=training, console=console)
-    checkpoint = trained(zoo, training_dataset(build_dataset(dataset)), setup)
+    checkpoint = trained(zoo, training_dataset(build_dataset(str(dataset))), setup)
     return checkpoint.folder, checkpoint.report
 
 
