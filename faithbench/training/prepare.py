@@ -57,6 +57,12 @@ class Prepared:
     identity: str
     label: str
     report: Mapping[str, Any]
+    made_for: str = ""  # identity of the data set whose labels are its classes; that of its training if left empty
+
+    @property
+    def own_data(self) -> str:
+        """Identity of the data set whose labels are the model's classes as they are; "" if there is none."""
+        return self.made_for or str(self.report.get("dataset", ""))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -94,7 +100,7 @@ def prepare(model: ModelRef | str, dataset: Component, setup: Setup) -> Prepared
 
     Args:
         model: a spec such as `bcos-bert(b=2.0)`, a checkpoint folder, or a hub id, `owner/name` or with `@revision`.
-        dataset: what a named model is trained on, or made of the texts of that; its classes must be the model's.
+        dataset: what a named model is trained on, or made of the texts of that.
         setup: device, precision, training.
 
     Raises:
@@ -123,7 +129,7 @@ class Workshop:
             if len(self._ready) == READY:
                 del self._ready[next(iter(self._ready))]
             self._ready[key] = _made(model, base, setup)
-        _check_fits(model.text, self._ready[key], base)
+        _check_data(model.text, self._ready[key], base)
         return self._ready[key]
 
 
@@ -136,7 +142,7 @@ def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
         classifier = _from_folder(model.text, checkpoint.folder, setup)
         return Prepared(classifier, model.identity, model.label, checkpoint.report)
     classifier = model.component.object.prepare(base.object, device=setup.device, dtype=setup.dtype)
-    return Prepared(classifier, model.identity, model.label, {})
+    return Prepared(classifier, model.identity, model.label, {}, base.identity)
 
 
 def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
@@ -182,7 +188,7 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint 
 
 def train(
     model: str,
-    dataset: str,
+    dataset: Path | str,
     training: Training = Training(),
     *,
     seed: int | None = None,
@@ -211,7 +217,7 @@ def train(
     if zoo is None:
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
     setup = Setup(best_device(device), training=training, console=console)
-    checkpoint = trained(zoo, training_dataset(build_dataset(dataset)), setup)
+    checkpoint = trained(zoo, training_dataset(build_dataset(str(dataset))), setup)
     return checkpoint.folder, checkpoint.report
 
 
@@ -297,17 +303,11 @@ def _from_hub(text: str, setup: Setup) -> Prepared:
     return Prepared(classifier, f"{repo}@{commit}" if commit else repo, repo, {})
 
 
-def _check_fits(text: str, prepared: Prepared, dataset: Component) -> None:
+def _check_data(text: str, prepared: Prepared, dataset: Component) -> None:
     trained_on = prepared.report.get("dataset")
     names = [spec.parse(identity)[0] for identity in (trained_on, dataset.identity) if identity]
     if len(set(names)) > 1 and "file" not in names:
         raise UserError(f"model {text!r} was trained on {trained_on}, not on {dataset.identity}.")
-    classes = len(dataset.object.class_names)
-    if prepared.classifier.classes != classes:
-        raise UserError(
-            f"model {text!r} has {prepared.classifier.classes} classes, but {dataset.identity} has labels 0 to "
-            f"{classes - 1}: labels are out of the model's range."
-        )
 
 
 def _first_line(error: Exception) -> str:
