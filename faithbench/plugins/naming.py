@@ -86,7 +86,8 @@ def is_path(text: str) -> bool:
 
 def is_named(text: str) -> bool:
     """Whether a text is a component's spec, rather than a folder or hub id."""
-    return "/" not in text and not is_folder(text)
+    written = "(" in text and spec.SHAPE.fullmatch(text) is not None
+    return ("/" not in text or written) and not is_folder(text)
 
 
 def exists(text: str) -> bool:
