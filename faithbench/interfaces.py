@@ -150,8 +150,13 @@ class WhiteBox(Classifier, Protocol):
     def inputs_of(self, text: Text) -> "tuple[Tensor, Tensor | None]":
         """Token ids and, where there are some, token types of a text, each [1, tokens]."""
 
-    def forward(self, ids: "Tensor", types: "Tensor | None" = None) -> "Tensor":
-        """Logits [rows, outputs] of token ids [rows, tokens] without padding, and their token types."""
+    def forward(
+        self, ids: "Tensor", types: "Tensor | None" = None, visible: "Tensor | None" = None, whole: bool = False
+    ) -> "Tensor":
+        """Logits [rows, outputs] of token ids [rows, tokens], their token types, and which of them are visible.
+
+        `whole` says that the last layer is to be computed at all positions.
+        """
 
     def embedded(self, ids: "Tensor", types: "Tensor | None" = None) -> "Tensor":
         """The input of the first layer for token ids [rows, tokens]: [rows, tokens, d]."""
