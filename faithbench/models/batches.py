@@ -55,7 +55,7 @@ def onto(states: Tensor, embeddings: Tensor) -> Tensor:
 
 @contextmanager
 def only_read(module: nn.Module | None, read: Int[Tensor, "rows"] | None) -> Iterator[None]:
-    """From a module of the last layer on, only the place that the head reads is computed: of each row one, or the first."""
+    """From a module of the last layer on, only the place that the head reads is computed: one a row, or the first."""
     if module is None:
         yield
         return
