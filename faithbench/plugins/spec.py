@@ -111,8 +111,10 @@ def _parameters(inside: str) -> tuple[list[object], dict[str, object]]:
 
 def _quoted(inside: str) -> str:
     """Parameters with quotes around bare values."""
-    pieces = []
-    for piece in PIECE.findall(inside):
+    pieces, found = [], PIECE.findall(inside)
+    if ",".join(found) != inside.rstrip().removesuffix(","):
+        return inside
+    for piece in found:
         key, equals, value = piece.partition("=") if KEY.match(piece) else ("", "", piece)
         value = TIGHT.sub(r"\1", value.strip())
         pieces.append(f"{key}{equals}{value!r}" if BARE.fullmatch(value) else piece)

@@ -285,7 +285,7 @@ def test_listed_components_say_what_they_are():
     rows = {(row.kind, row.name): row for row in faithbench.components()}
     assert rows["model", "conv-tiny"].signature == "seed=42"
     assert rows["model", "bcos-tiny"].signature.startswith("b=1.5, qkv=False, seed=42, loss=bce, ")
-    assert rows["dataset", "file"].signature == "path, text=text, label=label"
+    assert rows["dataset", "file"].signature == "path, text=text, label=label, pair=, delimiter=, encoding="
     assert rows["metric", "comprehensiveness"].summary.endswith(".")
     assert rows["explainer", "random"].origin.startswith("faithbench ")
 
