@@ -215,6 +215,8 @@ class Traits:
             them, to check that a model uses it.
         skipped: data sets: whether they have the method `skipped(split) -> Sequence[Skipped]`, the rows of a split that
             `load` leaves out because they cannot be used.
+        notes: data sets: whether they have the method `notes(split) -> Sequence[str]`, what had to be assumed to read a
+            split, each a line for the user.
 
     One more of data sets, `content: str`, is a hash of what the spec does not pin. It may have to read files, and so is
     read only when it is asked for (`Component.content`).
@@ -239,6 +241,7 @@ class Traits:
     for_model: bool = False
     without: bool = False
     skipped: bool = False
+    notes: bool = False
 
     @property
     def direction(self) -> int:
