@@ -222,7 +222,7 @@ class HuggingFaceClassifier:
         read = torch.full_like(rows, ids.shape[1] - 1) if visible is None else last_visible(visible)
         with self._cut(read):
             states: Tensor = self.body(**inputs).last_hidden_state
-        out: Tensor = self.head(states[rows, read])
+        out: Tensor = self.head(states[:, 0] if states.shape[1] == 1 else states[rows, read])
         return out
 
     def embedded(
