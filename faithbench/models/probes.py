@@ -212,13 +212,13 @@ class Probe:
         return width and self._near(logits, self.elsewhere)
 
     def _cut(self) -> nn.Module | None:
-        """The first candidate with which nothing changes."""
-        pads = self.classifier.can.pads
-        rows = self._batch() if pads else (self.other, None, None)
-        before = self.classifier.forward(*rows)
+        """The first candidate with which nothing changes, of a batch nor of a row of another length alone."""
+        short = (self._short(), None, None)
+        rows = (self._batch() if self.classifier.can.pads else (self.other, None, None), short)
+        before = [self.classifier.forward(*one) for one in rows]
         for module in _cuts(self.classifier):
             self.classifier.can = replace(self.classifier.can, cut=module)
-            if self._holds(lambda: self._near(self.classifier.forward(*rows), before)):
+            if self._holds(lambda: all(map(self._near, [self.classifier.forward(*one) for one in rows], before))):
                 return module
         return None
 

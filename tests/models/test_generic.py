@@ -1,4 +1,4 @@
-"""Models of transformers' many types, read as they are: what each can be asked, and its answers against transformers' own.
+"""Models of many types, read as they are: what each can be asked, and its answers against transformers' own.
 
 Independent paths: the model itself, one row at a time; its argument `inputs_embeds`; its argument `attention_mask`; its
 attention under `eager`; differences of logits.
@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from faithbench.answering.engine import Engine
 from faithbench.architectures import inspection
+from faithbench.conversations import ask, together
 from faithbench.errors import QuestionError
 from faithbench.models import frozen, huggingface, points, probes
 from faithbench.models.huggingface import HuggingFaceClassifier
@@ -65,7 +67,7 @@ VERDICTS = {
     "RemBert": TOLD,
     "Ernie": BERT,
     "BigBird": TOLD,
-    "Longformer": Verdict("attention.output", "", first_position=1),
+    "Longformer": Verdict("intermediate", "", first_position=1),
     "RoFormer": TOLD,
     "Esm": replace(BERT, first_position=1),
     "XLNet": Verdict("", "told", read="last", **ALONE),
@@ -213,8 +215,8 @@ def test_embeddings_are_what_the_first_layer_reads(kind: str):
 @kinds(lambda found: found.point is LayerInput)
 def test_embeddings_of_no_token_are_read_as_the_model_reads_inputs_embeds(kind: str):
     classifier = shared_generic(kind)
-    if not inspection.takes(classifier.body, "inputs_embeds"):
-        pytest.skip("takes no inputs_embeds")
+    if kind == "Longformer" or not inspection.takes(classifier.body, "inputs_embeds"):
+        pytest.skip("the type cannot be run with inputs_embeds alone")
     (row,) = rows_of(classifier, (6,))
     words = classifier.model.get_input_embeddings().weight
     vectors = words[: len(row)].mean() + words.std() * torch.randn(1, len(row), words.shape[1], dtype=torch.float64)
@@ -261,6 +263,7 @@ def test_what_cannot_be_hidden_is_refused_by_name(kind: str):
 def test_attention_is_what_the_model_tells_under_eager(kind: str):
     classifier, told = shared_generic(kind), network(kind, "eager")
     rows = rows_of(classifier, (5, 8))
+    own_logits(told, rows[0])  # BigBird changes its way of attention at its first short row
     for row, layers in zip(rows, classifier.attentions([Row(row) for row in rows]), strict=True):
         with torch.no_grad():
             expected = told(input_ids=torch.from_numpy(row)[None], output_attentions=True).attentions
@@ -300,9 +303,7 @@ def test_what_is_gone_from_a_pair_takes_its_token_types_along():
     found = answers(classifier, asked(Logits(text, keep, GONE)))
     for row, logits in zip(keep, found, strict=True):
         types = torch.from_numpy(text.types[row])[None]
-        np.testing.assert_allclose(
-            logits, own_logits(classifier.model, text.ids[row], token_type_ids=types), rtol=1e-9
-        )
+        np.testing.assert_allclose(logits, own_logits(classifier.model, text.ids[row], token_type_ids=types), rtol=1e-9)
 
 
 def asked(question: object) -> Iterator[object]:
@@ -349,7 +350,35 @@ def test_where_embeddings_cannot_be_replaced_nothing_is_asked_at_them(kind: str)
         classifier.gradients([Point(Row(text.ids), Target(0))], "")
     with pytest.raises(RuntimeError, match="cannot be given embeddings"):
         answers(classifier, asked(LogitsAt(text, np.zeros((1, len(text), 32)))))
-    assert np.isfinite(answers(classifier, asked(Logits(text, np.eye(len(text), dtype=bool), GONE)))).all()
+    keep = np.ones((3, len(text)), dtype=bool)
+    keep[1, 1:4] = keep[2, 2] = False
+    for fill in (None, GONE):
+        found = answers(classifier, asked(Logits(text, keep, fill)))
+        rows = [text.ids[k] if fill == GONE else np.where(k, text.ids, text.mask_id) for k in keep]
+        np.testing.assert_allclose(found, [own_logits(classifier.model, row) for row in rows], **CLOSE)
+
+
+@kinds(lambda found: found.point is None)
+def test_rows_with_other_counts_of_ends_are_asked_apart_and_those_without_are_refused_alone(kind: str):
+    classifier = shared_generic(kind)
+    one, two = (classifier.encode(Example("0", SENTENCES[0], None, pair=pair)) for pair in (None, SENTENCES[1]))
+    found = classifier.logits([Row(one.ids), Row(two.ids, two.types), Row(one.ids)])
+    for row, logits in zip((one, two, one), found, strict=True):
+        np.testing.assert_allclose(logits, own_logits(classifier.model, row.ids), **CLOSE)
+    with pytest.raises(QuestionError, match="reads the end of a text, and a row has none"):
+        classifier.logits([Row(one.ids[:-1])])
+
+
+def test_a_row_that_is_refused_does_not_spoil_the_others_of_its_batch():
+    classifier = shared_generic("FNet")
+    text = classifier.encode(Example("0", SENTENCES[0], None))
+    keep = np.ones((2, len(text)), dtype=bool)
+    keep[1, 2] = False
+    hidden, masked = (ask(lambda fill=fill: asked(Logits(text, keep, fill))) for fill in (HIDDEN, None))
+    (outcomes,) = Engine(classifier).run([together({"hidden": hidden, "masked": masked})])
+    assert "cannot hide a token" in outcomes["hidden"].error
+    expected = [own_logits(classifier.model, np.where(k, text.ids, text.mask_id)) for k in keep]
+    np.testing.assert_allclose(outcomes["masked"].value, expected, **CLOSE)
 
 
 def test_nothing_is_left_on_a_model():
@@ -409,7 +438,9 @@ class TestPlantedFaults:
     @pytest.mark.parametrize("kind", ["Bert", "ModernBert", "GPT2"])
     def test_a_cut_before_tokens_are_mixed(self, kind: str, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(
-            huggingface, "architecture_of", lambda model: replace(inspection.inspected(model), mixed=("attention", "attn"))
+            huggingface,
+            "architecture_of",
+            lambda model: replace(inspection.inspected(model), mixed=("attention", "attn")),
         )
         assert generic(kind).can.cut is None
 

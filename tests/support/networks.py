@@ -1,4 +1,4 @@
-"""Tiny random classifiers of many of transformers' types, and tokenizers in the manner of BERT's, RoBERTa's and GPT-2's."""
+"""Tiny random classifiers of many types, and tokenizers in the manner of BERT's, RoBERTa's and GPT-2's."""
 
 import functools
 from typing import Any
