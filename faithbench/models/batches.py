@@ -40,9 +40,14 @@ def last_visible(visible: Bool[Tensor, "rows tokens"]) -> Int[Tensor, "rows"]:
 
 def by_length(rows: Sequence[Row]) -> list[list[int]]:
     """The numbers of the rows, those of one length together."""
+    return alike([len(row.ids) for row in rows])
+
+
+def alike(marks: Sequence[int]) -> list[list[int]]:
+    """Places of a list, those of one mark together."""
     groups: dict[int, list[int]] = {}
-    for number, row in enumerate(rows):
-        groups.setdefault(len(row.ids), []).append(number)
+    for number, mark in enumerate(marks):
+        groups.setdefault(mark, []).append(number)
     return list(groups.values())
 
 

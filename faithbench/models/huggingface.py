@@ -20,6 +20,7 @@ from faithbench.architectures.finding import architecture_of
 from faithbench.architectures.inspection import takes, token_head
 from faithbench.errors import QuestionError, UserError
 from faithbench.models.batches import (
+    alike,
     by_length,
     chosen_outputs,
     last_visible,
@@ -77,6 +78,9 @@ class HuggingFaceClassifier:
         check_tokenizer(model, tokenizer)
         self.model = model.to(device=torch.device(device), dtype=dtype).eval().requires_grad_(False)
         self.tokenizer, self.device, self.dtype = tokenizer, torch.device(device), dtype
+        for name in ("bos_token_id", "eos_token_id", "sep_token_id"):  # Funnel lacks what transformers asks for
+            if not hasattr(model.config, name):
+                setattr(model.config, name, None)
         self.architecture = architecture_of(model)
         self.classes = int(model.config.num_labels)
         self.class_names = _class_names(model)
@@ -88,6 +92,7 @@ class HuggingFaceClassifier:
         self.typed = self.takes_types and "token_type_ids" in tokenizer.model_input_names
         self.uncached = {"use_cache": False} if self.head is not None and takes(self.body, "use_cache") else {}
         self.quantised = any("quantized" in type(module).__module__ for module in model.modules())
+        self.end_id = model.config.eos_token_id if getattr(model.config, "is_encoder_decoder", False) else None
         self.first_position: int | None = None
         cpu = self.device.type == "cpu"
         self.batch_tokens = CPU_TOKENS if cpu else GPU_TOKENS
@@ -144,9 +149,9 @@ class HuggingFaceClassifier:
         rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
         embeddings = [row.embeddings for row in rows if row.embeddings is not None]
         with torch.inference_mode(), memory_errors():
-            if self.can.pads:
+            groups = self._groups(rows)
+            if len(groups) == 1:
                 return to_numpy(self._forward(rows, self._stacked(embeddings) if embeddings else None))
-            groups = by_length(rows)
             answers = [
                 to_numpy(self._forward([rows[n] for n in group], self._stacked([embeddings[n] for n in group])))
                 if embeddings
@@ -237,7 +242,7 @@ class HuggingFaceClassifier:
         read = torch.full_like(rows, ids.shape[1] - 1) if visible is None else last_visible(visible)
         with only_read(cut, read):
             states: Tensor = self.body(**inputs).last_hidden_state
-        out: Tensor = self.head(states[rows, read])
+        out: Tensor = self.head(states[:, 0] if states.shape[1] == 1 else states[rows, read])
         return out
 
     def embedded(
@@ -283,7 +288,16 @@ class HuggingFaceClassifier:
 
     def _groups(self, rows: Sequence[Row]) -> list[list[int]]:
         """The numbers of rows that can share a batch."""
+        if self.end_id is not None:
+            return alike([self._ends(row.ids) for row in rows])
         return [list(range(len(rows)))] if self.can.pads else by_length(rows)
+
+    def _ends(self, ids: Int[np.ndarray, "_"]) -> int:
+        """How many ends of texts a row has; an encoder-decoder reads the last, of rows that have as many."""
+        count = int((ids == self.end_id).sum())
+        if not count:
+            raise QuestionError(f"{type(self.model).__name__} reads the end of a text, and a row has none")
+        return count
 
     def _gradients(self, points: Sequence[Point], mode: Callable[[], AbstractContextManager[object]]) -> list[Gradient]:
         rows = [point.row for point in points]
