@@ -41,6 +41,7 @@ from faithbench.types import Example, Text
 
 CPU_TOKENS, GPU_TOKENS = 1024, 65536
 CPU_GRADIENT_COST, GPU_GRADIENT_COST = 4, 16  # on a GPU so high that 512 tokens of a base model stay under 8 GB
+QUANTISED = "torch.ao.nn.quantized"  # package of modules that no gradient passes
 
 
 class HuggingFaceClassifier:
@@ -172,6 +173,8 @@ class HuggingFaceClassifier:
     def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """Gradients at what the first layer reads, under the rules of a mode."""
         self._need_point()
+        if any(type(module).__module__.startswith(QUANTISED) for module in self.model.modules()):
+            raise self._without_gradients("its weights are quantised")  # those that pass by them would be wrong
         mode: Callable[[], AbstractContextManager[object]] = resolve_name(rules) if rules else nullcontext
         if rules:
             getattr(mode, "check", lambda model: None)(self.model)
@@ -270,6 +273,9 @@ class HuggingFaceClassifier:
             )
         return self.can.point
 
+    def _without_gradients(self, reason: str) -> QuestionError:
+        return QuestionError(f"{type(self.model).__name__} gives no gradients: {reason}")
+
     def _need_frozen(self, mode: type[AbstractContextManager[object]] | None) -> None:
         """Refuses rules that would leave out parts of the model; tried once, where there are gradients."""
         if mode is None:
@@ -310,7 +316,7 @@ class HuggingFaceClassifier:
             logits = self._forward(rows, None)
         chosen = (logits * signs(points, logits.shape[-1]).to(logits)).sum(-1)
         if not chosen.requires_grad:
-            raise QuestionError(f"{type(self.model).__name__} gives no gradients: its weights are quantised or frozen")
+            raise self._without_gradients("nothing of it leads from embeddings to logits")
         (gradient,) = torch.autograd.grad(chosen.sum(), leaf)
         parts = to_numpy(leaf), to_numpy(gradient), to_numpy(chosen)
         answers = zip(rows, *parts, strict=True)
@@ -411,7 +417,7 @@ def _add(digest: Any, name: str, value: object) -> None:
         value = value.dequantize()
     if isinstance(value, Tensor):
         digest.update(f"{name} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     elif isinstance(value, (tuple, list)):
         for number, part in enumerate(value):
             _add(digest, f"{name}.{number}", part)

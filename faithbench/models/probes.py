@@ -75,7 +75,7 @@ def is_frozen(classifier: HuggingFaceClassifier, mode: Callable[[], AbstractCont
         if not first.requires_grad:
             return True
         (second,) = torch.autograd.grad(first.square().sum(), leaf, allow_unused=True)
-    return second is None or float(second.abs().max()) <= 1e-6 * float(first.square().sum())
+    return second is None or float(second.detach().abs().max()) <= 1e-6 * float(first.detach().square().sum())
 
 
 class Probe:
