@@ -60,7 +60,7 @@ def test_a_plugin_that_gives_no_architecture_is_refused_by_name(tmp_path: Path, 
     entries = {"architectures": {"electra": "electra_wrong:electra"}}
     files = {"electra_wrong": "def electra():\n    return 3\n"}
     monkeypatch.syspath_prepend(add_distribution(tmp_path / "site", "electra-wrong", entries, files))
-    with pytest.raises(UserError, match="architecture 'electra' of .* gives 3, not an Architecture"):
+    with pytest.raises(UserError, match=r"architecture 'electra' of .* gives 3, not an Architecture"):
         HuggingFaceClassifier(network(), tiny_tokenizer())
 
 

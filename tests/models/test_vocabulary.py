@@ -170,7 +170,7 @@ class TestQuantised:
 
     def test_it_has_no_gradients(self):
         with pytest.raises(
-            QuestionError, match="^BertForSequenceClassification gives no gradients: its weights are quant"
+            QuestionError, match=r"^BertForSequenceClassification gives no gradients: its weights are quant"
         ):
             self.quantised().gradients([Point(Row(np.array([2, 7, 9, 3])), Target(0))], "")
 
