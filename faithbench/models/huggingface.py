@@ -5,8 +5,8 @@ How a model is read is found out when it is loaded (`faithbench.models.probes`);
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pkgutil import resolve_name
 from typing import Any
 
@@ -25,12 +25,15 @@ from faithbench.models.batches import (
     chosen_outputs,
     last_visible,
     memory_errors,
+    only_read,
+    onto,
     rectangle,
     signs,
     to_numpy,
     types_below,
 )
 from faithbench.models.frozen import CapturedAttention
+from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
 from faithbench.models.probes import Abilities, is_frozen, probed
 from faithbench.models.reading import read_text
@@ -41,7 +44,6 @@ from faithbench.types import Example, Text
 
 CPU_TOKENS, GPU_TOKENS = 1024, 65536
 CPU_GRADIENT_COST, GPU_GRADIENT_COST = 4, 16  # on a GPU so high that 512 tokens of a base model stay under 8 GB
-QUANTISED = "torch.ao.nn.quantized"  # package of modules that no gradient passes
 
 
 class HuggingFaceClassifier:
@@ -86,8 +88,10 @@ class HuggingFaceClassifier:
         self.pad_id = padding_id(model, tokenizer, self.blank)
         self.body = model.base_model
         self.head = token_head(model)
-        self.typed = "token_type_ids" in tokenizer.model_input_names and takes(self.body, "token_type_ids")
-        self.uncached = {"use_cache": False} if takes(self.body, "use_cache") else {}
+        self.takes_types = takes(self.body, "token_type_ids")
+        self.typed = self.takes_types and "token_type_ids" in tokenizer.model_input_names
+        self.uncached = {"use_cache": False} if self.head is not None and takes(self.body, "use_cache") else {}
+        self.quantised = any("quantized" in type(module).__module__ for module in model.modules())
         self.end_id = model.config.eos_token_id if getattr(model.config, "is_encoder_decoder", False) else None
         self.first_position: int | None = None
         cpu = self.device.type == "cpu"
@@ -173,8 +177,8 @@ class HuggingFaceClassifier:
     def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """Gradients at what the first layer reads, under the rules of a mode."""
         self._need_point()
-        if any(type(module).__module__.startswith(QUANTISED) for module in self.model.modules()):
-            raise self._without_gradients("its weights are quantised")  # those that pass by them would be wrong
+        if self.quantised:
+            raise QuestionError(f"{type(self.model).__name__} has quantised weights, which let no gradient through")
         mode: Callable[[], AbstractContextManager[object]] = resolve_name(rules) if rules else nullcontext
         if rules:
             getattr(mode, "check", lambda model: None)(self.model)
@@ -203,7 +207,7 @@ class HuggingFaceClassifier:
         """A hash of weights, precision, conversion settings, and of how the model is read if not in the usual way."""
         digest = hashlib.sha256(repr(getattr(self.model.config, "bcos", None)).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
-            _add(digest, name, tensor)
+            add_weight(digest, name, tensor)
         if not self.blank.is_mask:
             digest.update(f"fill {self.blank.id}".encode())
         told = task_of(self.classes, getattr(self.model.config, "problem_type", None), self.task.read)
@@ -221,16 +225,24 @@ class HuggingFaceClassifier:
         ids: Int[Tensor, "rows tokens"],
         types: Int[Tensor, "rows tokens"] | None = None,
         visible: Bool[Tensor, "rows tokens"] | None = None,
+        whole: bool = False,
     ) -> Float[Tensor, "rows outputs"]:
-        """Logits of ids below each other; of what is not visible nothing is read."""
-        inputs = self._inputs(ids, types, visible)
+        """Logits of ids below each other; of what is not visible nothing is read.
+
+        Args:
+            ids: as many in each row.
+            types: token types.
+            visible: which of them; None for all.
+            whole: compute the last layer at all positions, not only at the one that the head reads.
+        """
+        inputs, cut = self._inputs(ids, types, visible), None if whole else self.can.cut
         if self.head is None:
-            with self._cut(None):
+            with only_read(cut, None):
                 logits: Tensor = self.model(**inputs).logits
             return logits
         rows = torch.arange(len(ids), device=ids.device)
         read = torch.full_like(rows, ids.shape[1] - 1) if visible is None else last_visible(visible)
-        with self._cut(read):
+        with only_read(cut, read):
             states: Tensor = self.body(**inputs).last_hidden_state
         out: Tensor = self.head(states[:, 0] if states.shape[1] == 1 else states[rows, read])
         return out
@@ -249,7 +261,7 @@ class HuggingFaceClassifier:
 
     def reading(self, embeddings: Float[Tensor, "rows tokens d"]) -> AbstractContextManager[None]:
         """Within it, the first layer reads these embeddings, whatever ids the model is given."""
-        return self.changing(lambda states: _onto(states, embeddings))
+        return self.changing(lambda states: onto(states, embeddings))
 
     def changing(self, change: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
         """Within it, the first layer reads what the function makes of the embeddings."""
@@ -273,9 +285,6 @@ class HuggingFaceClassifier:
             )
         return self.can.point
 
-    def _without_gradients(self, reason: str) -> QuestionError:
-        return QuestionError(f"{type(self.model).__name__} gives no gradients: {reason}")
-
     def _need_frozen(self, mode: type[AbstractContextManager[object]] | None) -> None:
         """Refuses rules that would leave out parts of the model; tried once, where there are gradients."""
         if mode is None:
@@ -284,8 +293,8 @@ class HuggingFaceClassifier:
             self._frozen[mode] = is_frozen(self, mode)
         if not self._frozen[mode]:
             raise QuestionError(
-                f"{type(self.model).__name__} has a part that {mode.__name__} cannot hold constant, such as a norm other "
-                "than LayerNorm or a product of two layers"
+                f"{type(self.model).__name__} has a part that {mode.__name__} cannot hold constant, such as a norm "
+                "other than LayerNorm or a product of two layers"
             )
 
     def _row(self, ids: Int[np.ndarray, "_"]) -> Row:
@@ -315,9 +324,9 @@ class HuggingFaceClassifier:
         with self.reading(leaf), mode():
             logits = self._forward(rows, None)
         chosen = (logits * signs(points, logits.shape[-1]).to(logits)).sum(-1)
-        if not chosen.requires_grad:
-            raise self._without_gradients("nothing of it leads from embeddings to logits")
-        (gradient,) = torch.autograd.grad(chosen.sum(), leaf)
+        gradient = torch.autograd.grad(chosen.sum(), leaf, allow_unused=True)[0] if chosen.requires_grad else None
+        if gradient is None:
+            raise QuestionError(f"{type(self.model).__name__} lets no gradient through to its embeddings")
         parts = to_numpy(leaf), to_numpy(gradient), to_numpy(chosen)
         answers = zip(rows, *parts, strict=True)
         return [Gradient(e[: len(row.ids)], g[: len(row.ids)], float(z)) for row, e, g, z in answers]
@@ -356,7 +365,7 @@ class HuggingFaceClassifier:
     def _inputs(self, ids: Tensor, types: Tensor | None, visible: Tensor | None) -> dict[str, Any]:
         """What the model is called with; explicit positions where it would take them from the ids."""
         inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": None if visible is None else visible.long()}
-        if types is not None and self.typed:
+        if types is not None and self.takes_types:
             inputs["token_type_ids"] = types
         if self.first_position is not None:
             places = torch.arange(self.first_position, self.first_position + ids.shape[1], device=self.device)
@@ -379,50 +388,6 @@ class HuggingFaceClassifier:
         ids, types, visible = self._batch(rows)
         with nullcontext() if embeddings is None else self.reading(embeddings):
             return chosen_outputs(self.forward(ids, types, visible), rows)
-
-    @contextmanager
-    def _cut(self, read: Int[Tensor, "rows"] | None) -> Iterator[None]:
-        """In the last layer, computes only the position that the head reads once attention has mixed the tokens."""
-        if self.can.cut is None:
-            yield
-            return
-
-        def cut(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            states = tuple(map(at_read, args))
-            return states, {name: at_read(value) for name, value in kwargs.items()}
-
-        def at_read(state: Any) -> Any:
-            if not isinstance(state, Tensor) or state.ndim < 3:
-                return state
-            return state[:, :1] if read is None else state[torch.arange(len(read), device=state.device), read][:, None]
-
-        handle = self.can.cut.register_forward_pre_hook(cut, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-
-def _onto(states: Tensor, embeddings: Tensor) -> Tensor:
-    """Embeddings in the place of others, which may be longer where a model pads by itself."""
-    if states.shape[1] == embeddings.shape[1]:
-        return embeddings
-    return torch.cat([embeddings, states[:, embeddings.shape[1] :]], dim=1)
-
-
-def _add(digest: Any, name: str, value: object) -> None:
-    """Adds a weight to a hash; quantised ones with all that they are packed of."""
-    if isinstance(value, Tensor) and value.is_quantized:
-        digest.update(f"{name} {value.dtype} {value.qscheme()}".encode())
-        value = value.dequantize()
-    if isinstance(value, Tensor):
-        digest.update(f"{name} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    elif isinstance(value, (tuple, list)):
-        for number, part in enumerate(value):
-            _add(digest, f"{name}.{number}", part)
-    else:
-        digest.update(f"{name} {value!r}".encode())
 
 
 def _class_names(model: PreTrainedModel) -> tuple[str, ...]:

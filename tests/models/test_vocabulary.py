@@ -169,13 +169,11 @@ class TestQuantised:
         assert other.fingerprint() != self.quantised().fingerprint()
 
     def test_it_has_no_gradients(self):
-        with pytest.raises(
-            QuestionError, match=r"^BertForSequenceClassification gives no gradients: its weights are quant"
-        ):
+        with pytest.raises(QuestionError, match="BertForSequenceClassification has quantised weights"):
             self.quantised().gradients([Point(Row(np.array([2, 7, 9, 3])), Target(0))], "")
 
     def test_nor_where_some_would_pass_by_the_quantised_weights(self):
         model = tiny_network("bert")
         torch.ao.quantization.quantize_dynamic(model.bert.encoder, {nn.Linear}, dtype=torch.qint8, inplace=True)
-        with pytest.raises(QuestionError, match="its weights are quantised"):
+        with pytest.raises(QuestionError, match="has quantised weights"):
             HuggingFaceClassifier(model, tiny_tokenizer()).gradients([Point(Row(np.array([2, 7, 3])), Target(0))], "")
