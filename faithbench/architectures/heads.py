@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faithbench.architectures.forms import same
+
 
 class SignSplit(nn.Module):
     """x ↦ (x, -x), so that a ReLU which a model hard-codes after it loses nothing; `SignJoin` undoes it exactly."""
@@ -23,7 +25,7 @@ class SignJoin(nn.Module):
 
 
 class FirstTokenHead(nn.Module):
-    """RoBERTa's classification head without its tanh: B-cos layers on the first token's state."""
+    """A classification head as RoBERTa's without its tanh: B-cos layers on the first token's state."""
 
     def __init__(self, dense: nn.Module, out_proj: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -43,6 +45,22 @@ def first_token_head(model: Any) -> None:
     """RoBERTa's: tanh is called inside the head, which is replaced."""
     old = model.classifier
     model.classifier = FirstTokenHead(old.dense, old.out_proj, old.dropout.p)
+
+
+def straightened(module: nn.Module) -> nn.Module | None:
+    """A part of a head without its tanh; None for what has none that can be seen.
+
+    Tanh is a module of its own, or it is called inside a head that computes as RoBERTa's, which is tried.
+    """
+    if isinstance(module, nn.Tanh):
+        return nn.Identity()
+    dense, out, dropout = (getattr(module, name, None) for name in ("dense", "out_proj", "dropout"))
+    if not (isinstance(dense, nn.Linear) and isinstance(out, nn.Linear)):
+        return None
+    inputs = torch.randn(1, 3, dense.in_features, generator=torch.Generator().manual_seed(0)).to(dense.weight)
+    if not same(module, lambda features: out(dense(features[:, 0]).tanh()), inputs):
+        return None
+    return FirstTokenHead(dense, out, dropout.p if isinstance(dropout, nn.Dropout) else 0.0)
 
 
 def signs_around_relu(model: Any) -> None:
