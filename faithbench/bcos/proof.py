@@ -93,7 +93,7 @@ def probe_row(model: PreTrainedModel) -> Int[Tensor, "1 tokens"]:
     spread = torch.linspace(0, rows - 1, TOKENS + len(special)).long().tolist()
     ids = [number for number in spread if number not in special][:TOKENS]
     end = settings.get("eos_token_id")
-    return torch.tensor([[*ids, end] if isinstance(end, int) else ids], device=model.device)
+    return torch.tensor([[*ids, end] if isinstance(end, int) and 0 <= end < rows else ids], device=model.device)
 
 
 def _twin(model: PreTrainedModel) -> PreTrainedModel:
