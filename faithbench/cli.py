@@ -98,6 +98,9 @@ def run(
     epochs: Epochs = None,
     lr: Lr = None,
     no_train: Annotated[bool, typer.Option("--no-train", help="Fail where a model would have to be trained.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at a row that cannot be used [default: skip].")
+    ] = False,
 ) -> None:
     """Score explainers on models; the same command again continues a run that was killed.
 
@@ -131,7 +134,9 @@ def run(
     faithbench.check_likes(chosen)
     agenda = faithbench.check_plans(chosen, device, train=not no_train)
     results = [
-        faithbench.run(each, folder, device=device, train=not no_train, console=err_console, agenda=agenda)
+        faithbench.run(
+            each, folder, device=device, train=not no_train, console=err_console, agenda=agenda, strict=strict
+        )
         for each in chosen
     ]
     failed = any(each.failed for each in results)

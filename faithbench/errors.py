@@ -8,6 +8,10 @@ class UserError(Exception):
     """A mistake in what the user asked for: names the thing, the value and what would be allowed."""
 
 
+class WrongTypeError(UserError, TypeError):
+    """An argument of the Python interface that is no such thing as belongs there."""
+
+
 class QuestionError(Exception):
     """A question that the model cannot answer. It reaches the component that asked, and fails that one alone."""
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from faithbench.errors import UserError, unknown
+from faithbench.paths import as_names, as_path
 from faithbench.types import SPLITS
 
 if sys.version_info >= (3, 11):
@@ -88,6 +89,8 @@ class Plan:
     like: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in LISTS:
+            object.__setattr__(self, name, as_names(name, getattr(self, name)))
         for name in ("datasets", "models"):
             if not getattr(self, name):
                 raise UserError(f"a plan needs {name}; it has none.")
@@ -108,7 +111,7 @@ def _check_count(name: str, value: object) -> None:
         raise UserError(f"{name}={value!r} is not allowed; it must be positive and whole.")
 
 
-def read_plan(path: Path, backbone: str | None = None) -> Plan:
+def read_plan(path: Path | str, backbone: str | None = None) -> Plan:
     """A plan from a TOML file.
 
     A file may leave the backbone open: `{backbone}` in its data sets and models, and a key `backbone` with the usual
@@ -121,6 +124,7 @@ def read_plan(path: Path, backbone: str | None = None) -> Plan:
     Raises:
         UserError: the file cannot be read, is not TOML, or has unknown or missing keys; or no backbone is open in it.
     """
+    path = as_path("path", path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

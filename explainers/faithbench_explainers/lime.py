@@ -19,13 +19,13 @@ SELECTIONS = ("none", "auto", "forward_selection", "highest_weights")
 
 @dataclass(frozen=True)
 class LIME:
-    """Coefficients of a weighted ridge regression (penalty 1, with intercept) of the target's softmax probability.
+    """Coefficients of a weighted ridge regression (penalty 1, with intercept) of the target's probability.
 
     Its samples are the text and `n_samples` masks of it: the number of replaced content tokens is uniform on 1 … n,
     their positions are random. The weight of a mask is sqrt(exp(−d²/width²)), d being 100 × its cosine distance from
     the text. The definition is LIT's; the `lime` package's differs in the number of samples (5,000, the text
     included) and in that it selects features: `lime(n_samples=4999, feature_selection=auto)`. Scores are changes of
-    probability, 0 for tokens that were not selected and for special tokens.
+    probability (of the value, where the model says one), 0 for tokens that were not selected and for special tokens.
 
     Args:
         n_samples: masks.

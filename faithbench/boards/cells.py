@@ -10,6 +10,7 @@ from faithbench.plugins.naming import ModelRef
 from faithbench.plugins.spec import Component
 from faithbench.running.agenda import BlockPlan, Cell, resolve_plan
 from faithbench.running.grid import fields_present
+from faithbench.types import Link
 
 COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -54,7 +55,7 @@ class Splits:
     """
 
     def __init__(self, board: Board) -> None:
-        self.known = board.manifest.get("datasets", {})
+        self.known, self.models = board.manifest.get("datasets", {}), board.manifest.get("models", {})
         self.most = board.records.groupby(CELL)["unit"].nunique().groupby("dataset").max().to_dict()
         self.measured = set(board.records[["dataset", "metric"]].itertuples(index=False, name=None))
 
@@ -62,6 +63,11 @@ class Splits:
         """How many texts there are to measure. At least 1 where nothing is known."""
         there = self.known.get(dataset, {}).get("split_texts") or limit or self.most.get(dataset) or 1
         return min(int(there), limit or int(there))
+
+    def link(self, dataset: str, model: str) -> Link:
+        """From the model's logits to what it says; by older manifests one class of several."""
+        found: Link = self.models.get(f"{model} on {dataset}", {}).get("link", "softmax")
+        return found
 
     def offers(self, dataset: Component, metrics: Iterable[Component]) -> frozenset[str]:
         """What metrics find in a data set: failing the manifest, what those that were measured there need."""
@@ -98,7 +104,8 @@ def read_asks(board: Board) -> Asks:
 def _cells(named: NamedBlock, splits: Splits) -> Iterator[tuple[Cell, int]]:
     block = named.block
     texts = splits.texts(block.dataset.identity, block.limit)
-    for cell in block.cells(splits.offers(block.dataset, block.selection.metrics), named.model):
+    link = splits.link(block.dataset.identity, named.model)
+    for cell in block.cells(splits.offers(block.dataset, block.selection.metrics), named.model, link):
         yield cell, texts
 
 

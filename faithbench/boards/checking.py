@@ -10,6 +10,7 @@ from faithbench.boards.folder import CELL, HOME, Board, find, read_board, texts_
 from faithbench.boards.overview import overview
 from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
 from faithbench.errors import UserError
+from faithbench.paths import as_paths
 from faithbench.plugins import spec
 from faithbench.records.results import installed, label
 from faithbench.running.agenda import Cell
@@ -33,7 +34,7 @@ class Checked:
     refused: bool = False
 
 
-def check(folders: Sequence[Path] = ()) -> list[Checked]:
+def check(folders: Sequence[Path | str] = ()) -> list[Checked]:
     """Checks the boards given, or all below `./leaderboards` with the overview.
 
     One that cannot be checked, because plan, manifest or records are missing or malformed, is refused, and the others
@@ -42,7 +43,7 @@ def check(folders: Sequence[Path] = ()) -> list[Checked]:
     Raises:
         UserError: there is none.
     """
-    boards, checked = [], []
+    boards, checked, folders = [], [], as_paths("folders", folders)
     for folder in find(folders):
         try:
             board = read_board(folder)

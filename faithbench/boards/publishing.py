@@ -16,6 +16,7 @@ from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError
 from faithbench.files import slug, write_whole
 from faithbench.paper.fill_table import paper_table
+from faithbench.paths import as_path, as_paths
 from faithbench.plan import PLANS, plan_files, read_plan
 from faithbench.records.results import installed, label, named, read
 from faithbench.records.store import ADDED, IDENTITY, Store
@@ -29,7 +30,7 @@ PAGE = "README.md"  # of the folder that boards are in: the overview
 LONGEST = 200  # characters of a file's name
 
 
-def publish(run: Path, board: Path) -> list[Path]:
+def publish(run: Path | str, board: Path | str) -> list[Path]:
     """Copies a finished run into a leaderboard folder and makes the tables; if anything is wrong, nothing changes.
 
     Only records of the weights and data that the manifest names are published, not those of an earlier training under
@@ -44,6 +45,7 @@ def publish(run: Path, board: Path) -> list[Path]:
         UserError: the run holds no records to publish or more texts than the board's plans ask for, the folder cannot
             be written, a file would exceed 1 MB, or the board 2 MB.
     """
+    run, board = as_path("run", run), as_path("board", board)
     if run.resolve() == board.resolve():
         raise UserError(f"{run} cannot be published into itself.")
     missing = [name for name in ("plan.toml", "manifest.json") if not (run / name).is_file()]
@@ -112,7 +114,7 @@ def _check_sizes(board: Path, made: dict[str, int]) -> None:
         raise UserError(f"{board} would have {total:,} bytes; a leaderboard stays under 2 MB.")
 
 
-def build(folders: Sequence[Path] = ()) -> list[Path]:
+def build(folders: Sequence[Path | str] = ()) -> list[Path]:
     """Makes the tables of the boards given, or of all below `./leaderboards`, from their records; and the overview.
 
     The overview is the README.md of the folder in which boards are. Where boards are given it is made again if it is
@@ -125,7 +127,7 @@ def build(folders: Sequence[Path] = ()) -> list[Path]:
         UserError: there is no board, one cannot be read, a file cannot be written, or a person wrote
             `leaderboards/README.md`.
     """
-    written = []
+    written, folders = [], as_paths("folders", folders)
     for board in map(read_board, find(folders)):
         for name, text in generated(board).items():
             Store(board.folder).write_text(name, text)

@@ -1,195 +1,128 @@
-"""Any CSV, JSON-lines or Parquet file with a text and a label column, or a folder of such files, one a split."""
+"""Any file with a text and a label column, or a folder of such files, one a split; docs/data.md says which."""
 
-import csv
 import hashlib
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from faithbench.datasets.sources import read_parquet
-from faithbench.errors import UserError, unknown
-from faithbench.types import SPLITS, Example, Segment, Span
+from faithbench.datasets.collection import Collection
+from faithbench.datasets.columns import LABEL, PAIR, TEXT, Columns
+from faithbench.datasets.reading import ENDINGS, read_table
+from faithbench.errors import UserError
+from faithbench.types import SPLITS, Example, Skipped
 
-ENDINGS = (".csv", ".jsonl", ".parquet")
-
-Fields = Mapping[str, Any]  # a row of a file
+STEMS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 @dataclass(frozen=True)
 class File:
     """A file (the test split) or a folder with `train`, `validation` and `test` files.
 
-    Labels are 0, 1, … or names, which are numbered in alphabetical order. Optional columns: `id`; `evidence`,
-    `rationale` and `rationale_majority`, each a list of [start, end] character spans; `segments`, a list of [start,
-    end, label], in order: the parts of a document put together from texts of known labels. In CSV lists are JSON.
+    CSV, TSV, JSON, JSON lines, Parquet or lines of text, compressed or not. Labels are whole numbers, true or false, or
+    names, which are numbered in alphabetical order; several of them in a list; values with fractions; or none. Optional
+    columns: `id`; `evidence`, `rationale` and `rationale_majority`, each a list of [start, end] character spans, and
+    the same for the second text with `pair_` before; `segments`, a list of [start, end, label], in order: the parts of
+    a document put together from texts of known labels. In CSV lists are JSON.
 
     Args:
         path: of the file or folder.
-        text: name of the text column.
-        label: name of the label column.
+        text: name of the text column; where there is no `text`, the usual names are looked for.
+        label: name of the label column, likewise; empty: texts are read without labels.
+        pair: name of the column of a second text, such as a hypothesis; empty: looked for with the text.
+        delimiter: of CSV and TSV; empty to tell it by the header.
+        encoding: of the characters, such as `latin-1`; empty: UTF-8, or what a byte order mark says.
     """
 
     path: str
-    text: str = "text"
-    label: str = "label"
+    text: str = TEXT
+    label: str = LABEL
+    pair: str = PAIR
+    delimiter: str = ""
+    encoding: str = ""
+    added: ClassVar[tuple[str, ...]] = ("pair", "delimiter", "encoding")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", os.fspath(self.path))
         try:
             found = Path(self.path).exists()
-        except OSError:  # a name that is too long, for instance
+        except (OSError, ValueError):  # a name that is too long, for instance
             found = False
         if not found:
             raise UserError(f"data file {self.path} does not exist.")
+
+    def __getstate__(self) -> dict[str, object]:
+        """Its parameters alone: what has been read stays here."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def content(self) -> str:
         """A hash of all bytes, so that a model trained on other content is not taken for one trained on this."""
         digest = hashlib.sha256()
         for split in SPLITS:
-            path = self._find(split)
+            path = self._files.get(split)
             digest.update(split.encode() + (path.read_bytes() if path else b""))
         return digest.hexdigest()
 
-    @cached_property
+    @property
     def class_names(self) -> tuple[str, ...]:
-        """The distinct labels, in order."""
-        files = [self._find(split) for split in SPLITS]
-        labels = {label for path in {f for f in files if f} for row in self._rows(path) for label in self._labels(row)}
-        if all(_is_number(label) for label in labels):
-            numbers = {int(float(label)) for label in labels}
-            if min(numbers) < 0:
-                raise UserError(f"{self.path}: label {min(numbers)} is out of range; labels begin at 0.")
-            if max(numbers) >= 1000:
-                raise UserError(f"{self.path}: label {max(numbers)} is out of range; labels are 0, 1, … or names.")
-            names = tuple(str(i) for i in range(max(numbers) + 1)) if len(numbers) > 1 else ("0",)
-        else:
-            names = tuple(sorted(str(label) for label in labels))
-        if len(names) < 2:
-            raise UserError(f"{self.path} has only one class in column {self.label!r}; at least two are needed.")
-        return names
-
-    def load(self, split: str) -> list[Example]:
-        """The rows of a split.
+        """A name for each class; none where there are no labels.
 
         Raises:
-            UserError: there is no such split or column, or a row is malformed.
+            UserError: the labels are values.
         """
-        path = self._find(split)
-        if path is None:
-            raise UserError(f"{self.path} has no {split} split; a folder with {split}{ENDINGS[0]} would have one.")
-        numbers = {name: i for i, name in enumerate(self.class_names)}
-        examples = [self._example(path, i, row, numbers) for i, row in enumerate(self._rows(path))]
-        twice = next((name for name, count in Counter(e.id for e in examples).items() if count > 1), None)
-        if twice is not None:
-            raise UserError(f"{path}: id {twice!r} occurs more than once.")
-        return examples
+        return self._collection.class_names
 
-    def _find(self, split: str) -> Path | None:
+    def load(self, split: str) -> list[Example]:
+        """The rows of a split that can be used.
+
+        Raises:
+            UserError: there is no such split or column, labels cannot be read, or no row can be used.
+        """
+        self._check(split)
+        return list(self._collection.split(split).examples)
+
+    def skipped(self, split: str) -> tuple[Skipped, ...]:
+        """The rows that `load` leaves out, and why."""
+        self._check(split)
+        return self._collection.split(split).skipped
+
+    def notes(self, split: str) -> tuple[str, ...]:
+        """What had to be assumed to read a split, each a line for the user."""
+        self._check(split)
+        return self._collection.split(split).notes
+
+    @cached_property
+    def _collection(self) -> Collection:
+        wanted = Columns(self.text, self.pair, self.label)
+        read = {path: read_table(path, self.delimiter, self.encoding, wanted.known) for path in self._files.values()}
+        return Collection({split: read[path] for split, path in self._files.items()}, wanted)
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """The file of each split that there is."""
         path = Path(self.path)
-        if path.is_dir():
-            return next((path / f"{split}{e}" for e in ENDINGS if (path / f"{split}{e}").is_file()), None)
-        return path if split == "test" else None
+        if not path.is_dir():
+            return {"test": path}
+        found = {split: split_file(path, stems) for split, stems in STEMS.items()}
+        return {split: file for split, file in found.items() if file is not None}
 
-    def _rows(self, path: Path) -> Sequence[Fields]:
-        rows = _read(path)
-        if not rows:
-            raise UserError(f"{path} has no rows.")
-        for i, row in enumerate(rows):
-            if not isinstance(row, dict):
-                raise UserError(f"{path}: row {i + 1} is not an object with columns.")
-            for column in (self.text, self.label):
-                if column not in row:
-                    raise unknown(f"column of {path} (row {i + 1})", column, [name for name in row if name])
-            if not isinstance(row[self.label], (str, int, float)) or row[self.label] == "":
-                raise UserError(f"{path}: row {i + 1} has label {row[self.label]!r}; a label is a number or a name.")
-        return rows
-
-    def _labels(self, row: Fields) -> list[Any]:
-        """The row's own label and those of its segments, as far as they can be read."""
-        segments = _listed(row.get("segments"))
-        inside = [part[2] for part in segments if isinstance(part, (list, tuple)) and len(part) == 3]
-        return [row[self.label], *(label for label in inside if isinstance(label, (str, int, float)))]
-
-    def _example(self, path: Path, index: int, row: Fields, numbers: dict[str, int]) -> Example:
-        text, label = row.get(self.text), row.get(self.label)
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(f"{path}: row {index + 1} has an empty text.")
-        name = _name(label)
-        return Example(
-            id=str(index if row.get("id") in (None, "") else row["id"]),
-            text=text,
-            label=numbers[name],
-            **{mark: _spans(path, index, row.get(mark)) for mark in ("evidence", "rationale", "rationale_majority")},
-            segments=_segments(path, index, row.get("segments"), len(text), numbers),
-        )
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        if path.suffix == ".parquet":
-            return read_parquet(path)
-        if path.suffix == ".csv":
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                return list(csv.DictReader(file))
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
-    raise UserError(f"{path}: {path.suffix or 'no ending'!r} is not a known kind of file; use {', '.join(ENDINGS)}.")
-
-
-def _name(label: Any) -> str:
-    """The label as class names have it."""
-    return str(int(float(label))) if label is not None and _is_number(label) else str(label)
-
-
-def _is_number(label: Any) -> bool:
-    try:
-        return float(label) == int(float(label))
-    except (TypeError, ValueError, OverflowError):
-        return False
-
-
-def _listed(value: Any) -> list[Any]:
-    """A list, perhaps written as JSON; nothing if it is neither."""
-    try:
-        found = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return []
-    return found if isinstance(found, list) else []
-
-
-def _segments(
-    path: Path, index: int, value: object, length: int, numbers: Mapping[str, int]
-) -> tuple[Segment, ...] | None:
-    if value is None or value == "":
-        return None
-    try:
-        parts = [(int(start), int(end), numbers[_name(label)]) for start, end, label in _listed(value)]
-    except (TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: row {index + 1} has segments that are not [[start, end, label], …].") from error
-    last = 0
-    for start, end, _ in parts:
-        if not last <= start < end <= length:
+    def _check(self, split: str) -> None:
+        if not self._files:
             raise UserError(
-                f"{path}: row {index + 1} has a segment [{start}, {end}] that is empty, begins before the last one's "
-                f"end, or is not within the text's {length} characters."
+                f"{self.path} has no {split} split: no file of it is named train, validation or test with one of the "
+                f"endings {', '.join(ENDINGS[:7])}; a folder as the hub has it is read by hub({self.path!r})."
             )
-        last = end
-    if len(parts) < 2:
-        raise UserError(f"{path}: row {index + 1} has {len(parts)} segments; a document has two or more.")
-    return tuple(parts)
+        if split not in self._files:
+            raise UserError(f"{self.path} has no {split} split; a folder with {split}{ENDINGS[0]} would have one.")
 
 
-def _spans(path: Path, index: int, value: Any) -> tuple[Span, ...] | None:
-    if value is None or value == "":
-        return None
-    try:
-        pairs = json.loads(value) if isinstance(value, str) else value
-        return tuple((int(start), int(end)) for start, end in pairs)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: row {index + 1} has spans that are not [[start, end], …].") from error
+def split_file(folder: Path, stems: tuple[str, ...]) -> Path | None:
+    """The file of a split: the first of its names, and of all endings, that is there."""
+    return next((f for stem in stems for e in ENDINGS if (f := folder / f"{stem}{e}").is_file()), None)

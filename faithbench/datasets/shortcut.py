@@ -150,6 +150,6 @@ def insert(text: str, words: Sequence[str], places: Sequence[int]) -> tuple[str,
     return "".join(pieces) + text[last:], tuple(spans)
 
 
-def _bare(example: Example, label: int, evidence: tuple[Span, ...] | None, text: str | None = None) -> Example:
+def _bare(example: Example, label: int | None, evidence: tuple[Span, ...] | None, text: str | None = None) -> Example:
     """An example with another label and evidence; other marks are of the old text and label, and go."""
-    return Example(example.id, example.text if text is None else text, label, evidence=evidence)
+    return Example(example.id, example.text if text is None else text, label, evidence=evidence, pair=example.pair)

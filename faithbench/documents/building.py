@@ -19,6 +19,7 @@ from faithbench.interfaces import Classifier
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
+from faithbench.training.encoding import matched
 from faithbench.training.fine_tuning import versions
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device, check_model
 from faithbench.types import Example
@@ -87,8 +88,8 @@ def ensure(dataset: Component, split: str, workshop: Workshop) -> Documents:
 
 
 def build_documents(
-    dataset: str,
-    model: str,
+    dataset: Path | str,
+    model: Path | str,
     *,
     segment: int = 0,
     documents: int = 500,
@@ -120,6 +121,7 @@ def build_documents(
     Raises:
         UserError: a name or value is not allowed, too few texts are usable, or the file cannot be written.
     """
+    dataset, model = str(dataset), str(model)
     given = {"dataset": dataset, "segment": segment, "segments": segments, "documents": documents}
     given |= {"confidence": confidence, "seed": seed}
     setup = Setup(best_device(device), train=train, console=console)
@@ -143,7 +145,10 @@ def _build(
     made: SeqPG = dataset.object
     setup.say(f"Building documents of {made.segments} texts: {len(every):,} are judged by {judge.label}.")
     _check_length(judge.classifier, made)
-    texts, losses = judge_texts(judge.classifier, every, made.segment, made.confidence)
+    matching = matched(judge, made.source, every)
+    if matching.said:
+        setup.say(f"{judge.label} on {made.source.label}: {matching.said}.")
+    texts, losses = judge_texts(judge.classifier, every, made.segment, made.confidence, matching.classes)
     drawn = draw(texts, made.documents, made.segments, made.seed)
     usable = {name: sum(text.label == i for text in texts) for i, name in enumerate(made.class_names)}
     provenance = {

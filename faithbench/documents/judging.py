@@ -1,6 +1,6 @@
 """Texts that a judge is sure of, cut to the length of a segment (arXiv 2502.12992)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
 from faithbench.tasks import logits_of
+from faithbench.training.encoding import readable
 from faithbench.types import Example, Text
 
 if TYPE_CHECKING:
@@ -45,10 +46,29 @@ class Losses:
 
 
 def judge_texts(
-    classifier: Classifier, examples: Sequence[Example], segment: int, confidence: float
+    classifier: Classifier,
+    examples: Sequence[Example],
+    segment: int,
+    confidence: float,
+    classes: Mapping[int, int] | None = None,
 ) -> tuple[list[JudgedText], Losses]:
-    """The texts that a judge is sure of, cut to `segment` tokens, surest first; and how many were lost where."""
+    """The texts that a judge is sure of, cut to `segment` tokens, surest first; and how many were lost where.
+
+    Args:
+        classifier: the judge.
+        examples: the texts; one whose class is not known counts as judged wrongly.
+        segment: tokens, special ones included.
+        confidence: that the judge must exceed.
+        classes: the judge's class for each label; None where labels are its classes.
+
+    Raises:
+        UserError: the examples are pairs, or have no labels.
+    """
     tokenizer = tokenizer_of(classifier)
+    if any(example.pair is not None for example in examples):
+        raise UserError("documents are put together from single texts, and these are pairs; give data without pairs.")
+    if all(example.label is None for example in examples):
+        raise UserError("documents are put together from texts of known classes, and these have no labels.")
     options = {"truncation": True, "max_length": segment, "return_special_tokens_mask": True}
     encoded = tokenizer([example.text for example in examples], **options)
     full = [i for i, ids in enumerate(encoded["input_ids"]) if len(ids) == segment]
@@ -64,9 +84,10 @@ def judge_texts(
         for i, text, ids in zip(full, cut, again, strict=True)
         if len(ids) == segment
     ]
-    found = dict(Engine(classifier).run(_judge(classifier.encode(example)) for example in same))
-    right = [example for example in same if int(found[example.id].argmax()) == example.label]
-    judged = [JudgedText(e.id, e.text, e.label, float(found[e.id].max())) for e in right]
+    found = dict(Engine(classifier).run(_judge(text) for text in readable(classifier, same)[0]))
+    asked = {example.id: _class_of(example, classes) for example in same}
+    right = [e for e in same if e.id in found and int(found[e.id].argmax()) == asked[e.id]]
+    judged = [JudgedText(e.id, e.text, e.label, float(found[e.id].max())) for e in right if e.label is not None]
     sure = [text for text in judged if found[text.id].max() > confidence]
     losses = Losses(
         texts=len(examples),
@@ -88,6 +109,11 @@ def tokenizer_of(classifier: Classifier) -> "PreTrainedTokenizerBase":
     if tokenizer is None:
         raise UserError("a judge needs a Hugging Face tokenizer that texts can be cut with; this model has none.")
     return tokenizer
+
+
+def _class_of(example: Example, classes: Mapping[int, int] | None) -> int | None:
+    """The judge's class for an example's label; None if it has none."""
+    return example.label if classes is None or example.label is None else classes[example.label]
 
 
 def _judge(text: Text) -> Conversation[tuple[str, np.ndarray]]:

@@ -18,6 +18,7 @@ from faithbench.importing.entries import read_entries
 from faithbench.importing.formats import Entry
 from faithbench.importing.texts import Texts
 from faithbench.interfaces import Classifier
+from faithbench.labels import class_number
 from faithbench.plan import Plan
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
@@ -25,8 +26,10 @@ from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
 from faithbench.running.runner import default_folder
 from faithbench.running.scoring import attribution_row, identity
+from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.tokens import Scores, spread
-from faithbench.training.prepare import Setup, best_device, prepare
+from faithbench.training.encoding import classes_by_name, readable
+from faithbench.training.prepare import Prepared, Setup, best_device, prepare
 from faithbench.types import Attribution, Target, Text
 
 
@@ -53,8 +56,8 @@ class Import:
 
 def import_attributions(
     file: Path | str,
-    model: str,
-    dataset: str,
+    model: Path | str,
+    dataset: Path | str,
     *,
     name: str,
     format: str | None = None,
@@ -86,6 +89,7 @@ def import_attributions(
         UserError: something in the file, the model or the data set is wrong, or the folder cannot be written. Nothing
             is written then.
     """
+    model, dataset = str(model), str(dataset)
     plan = Plan((dataset,), (model,), split=split, dtype=dtype)
     _imported(name, {})
     component = build_dataset(dataset)
@@ -94,7 +98,11 @@ def import_attributions(
     kind, entries, left_out = read_entries(Path(file), format, method, texts, skip_unknown)
     setup = Setup(best_device(device), dtype, train=False, console=console)
     prepared = prepare(model, component, setup)
-    found = aligned(entries, prepared.classifier, component.object.class_names)
+    named, said = classes_by_name(prepared, component, every)
+    if said:
+        setup.say(f"{prepared.label} on {component.label}: {said}.")
+    entries = _readable(entries, prepared, component, setup)
+    found = aligned(entries, prepared.classifier, named)
     explainer = _imported(name, found)
     own = identity(component, fingerprint(every), prepared)
     rows = [attribution_row(own, explainer, a.text_id, a.target, Outcome(a)) for a in found.values()]
@@ -105,13 +113,18 @@ def import_attributions(
     return Import(folder, explainer.identity, len(rows), len(every) - len(rows), left_out, command)
 
 
-def aligned(entries: Sequence[Entry], model: Classifier, class_names: Sequence[str]) -> dict[str, Attribution]:
+def aligned(entries: Sequence[Entry], model: Classifier, data_names: Mapping[str, int]) -> dict[str, Attribution]:
     """What entries say of the model's tokens, by text id; where they name no class, of the class that it predicts.
+
+    Args:
+        entries: of texts that the model can read.
+        model: whose classes numbers and names mean.
+        data_names: the model's class for names that the data set has for classes.
 
     Raises:
         UserError: scores or tokens do not fit the text, or there is no such class.
     """
-    targets = {entry.example.id: _target(entry, class_names) for entry in entries}
+    targets = {entry.example.id: _target(entry, model, data_names) for entry in entries}
     scores, undecided = {}, []
     for entry in entries:
         text = model.encode(entry.example)
@@ -135,15 +148,30 @@ def _scores(entry: Entry, text: Text) -> Scores:
         raise UserError(f"{entry.where}: text {text.id!r}: {error}.") from error
 
 
-def _target(entry: Entry, names: Sequence[str]) -> int | None:
-    target = entry.target
-    if target is None or (type(target) is int and 0 <= target < len(names)):
+def _target(entry: Entry, model: Classifier, data_names: Mapping[str, int]) -> int | None:
+    """The model's class that an entry names; a name is the model's own, or else one of the data's."""
+    target, names = entry.target, getattr(model, "class_names", ())
+    if target is None or (type(target) is int and 0 <= target < model.classes):
         return target
     if isinstance(target, str):
-        if target not in names:
-            raise UserError(f"{entry.where}: {unknown('class', target, names)}")
-        return names.index(target)
-    raise UserError(f"{entry.where}: target {target!r} is not one of the classes 0 to {len(names) - 1}.")
+        roads = (data_names.get(target), class_number(target, names, model.classes))
+        number = next((each for each in (roads[::-1] if names else roads) if each is not None), None)
+        if number is None:
+            raise UserError(f"{entry.where}: {unknown('class', target, names or data_names)}")
+        return number
+    raise UserError(f"{entry.where}: target {target!r} is not one of the classes 0 to {model.classes - 1}.")
+
+
+def _readable(entries: Sequence[Entry], model: Prepared, dataset: Component, setup: Setup) -> list[Entry]:
+    """The entries of texts that the model can read; which it cannot is said."""
+    texts, skipped = readable(model.classifier, [entry.example for entry in entries])
+    if skipped:
+        told = f"{model.label} on {dataset.label}: {left_out(skipped_entry(skipped, len(entries)))}"
+        if not texts:
+            raise UserError(told)
+        setup.say(told)
+    there = {text.id for text in texts}
+    return [entry for entry in entries if entry.example.id in there]
 
 
 def _predicted(text: Text) -> Conversation[tuple[str, int | None]]:

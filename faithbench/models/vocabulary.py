@@ -54,8 +54,8 @@ def check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) 
     beyond = [token for token, number in vocabulary.items() if number >= rows and number not in special]
     if beyond:
         raise UserError(
-            f"the tokenizer has {len(beyond)} tokens beyond the {rows} embeddings of the model ({min(beyond)!r}); take the "
-            "tokenizer that the model was trained with, or resize the model and train it."
+            f"the tokenizer has {len(beyond)} tokens beyond the model's {rows} embeddings, as {min(beyond)!r}; take "
+            "the tokenizer that the model was trained with, or resize the model and train it."
         )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from faithbench.paper.cell_records import Claim, Group, groups, holds, twice
 from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
 from faithbench.paper.trainings import TrainedModel, trained_models
+from faithbench.paths import as_paths
 from faithbench.records.results import CELL, PLACE, named, read
 from faithbench.records.store import IDENTITY, Store
 
@@ -121,7 +122,7 @@ def run_data_of(folders: Sequence[Path | str]) -> RunData:
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
-    paths = tuple(map(Path, folders))
+    paths = tuple(as_paths("folders", folders))
     records = read(paths)
     current = named(records, paths)
     return RunData(paths, records[current], records[~current], trained_models(paths))

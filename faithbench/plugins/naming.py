@@ -1,11 +1,18 @@
 """Resolution of names: a text may name a component's spec, a path, a checkpoint folder, a hub id; without torch."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from os import PathLike, fspath
 from pathlib import Path
 
-from faithbench.plugins import spec
+from faithbench.errors import UserError
+from faithbench.plugins import finding, spec
 from faithbench.plugins.spec import Component
 from faithbench.plugins.traits import read_traits
+
+HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
+FILE = re.compile(r"\.\w+$")
 
 
 @dataclass(frozen=True)
@@ -35,19 +42,60 @@ def refer(text: str) -> ModelRef:
     return ModelRef(text, spec.build("model", text) if is_named(text) else None)
 
 
-def build_dataset(text: str) -> Component:
-    """The data set of a spec such as `hatexplain(classes=3)`, or of a file or folder.
+def build_dataset(text: str | PathLike[str]) -> Component:
+    """The data set of a spec such as `hatexplain(classes=3)`, of a file or folder, or of the hub, as `owner/name`.
 
     Raises:
         UserError: there is none.
     """
-    is_path = "(" not in text and ("/" in text or Path(text).suffix != "")
-    return spec.build("dataset", spec.write("file", {"path": text}) if is_path else text)
+    return spec.build("dataset", dataset_spec(text))
+
+
+def dataset_spec(text: str | PathLike[str], columns: Mapping[str, str] | None = None) -> str:
+    """A data set's text as a spec: `file(…)` for a path, `hub(…)` for a hub id; what is one already stays.
+
+    Args:
+        text: whatever names a data set. A path that exists is a path, unless it is the name of a data set.
+        columns: parameters to be added, such as `text` and `label`.
+
+    Raises:
+        UserError: columns are given, and the text names neither a path nor a hub id.
+    """
+    text, chosen = fspath(text), dict(columns or {})
+    if is_path(text):
+        return spec.write("file", {"path": text, **chosen})
+    if hub_id := HUB_ID.fullmatch(text.strip()):
+        repo, revision = hub_id.groups()
+        return spec.write("hub", {"repo": repo, **({"revision": revision} if revision else {}), **chosen})
+    if chosen:
+        options = " and ".join(f"--{name}" for name in chosen)
+        raise UserError(
+            f"{options} name columns of a file or of a hub's data set, and {text!r} is neither; leave them out, or say "
+            "them in the spec, as in file(path=…, text=…)."
+        )
+    return text
+
+
+def is_path(text: str) -> bool:
+    """Whether a data set's text is a path: there is one, or it looks like nothing else."""
+    if exists(text):
+        return text not in finding.find("dataset")
+    named = "(" in text and spec.SHAPE.fullmatch(text) is not None
+    return not named and (FILE.search(text) is not None or ("/" in text and HUB_ID.fullmatch(text.strip()) is None))
 
 
 def is_named(text: str) -> bool:
     """Whether a text is a component's spec, rather than a folder or hub id."""
-    return "/" not in text and not is_folder(text)
+    written = "(" in text and spec.SHAPE.fullmatch(text) is not None
+    return ("/" not in text or written) and not is_folder(text)
+
+
+def exists(text: str) -> bool:
+    """Whether there is such a file or folder."""
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # a name that is too long, for instance
+        return False
 
 
 def is_folder(text: str) -> bool:

@@ -14,6 +14,14 @@ from faithbench.plugins import finding
 from faithbench.plugins.traits import read_trait, read_traits
 
 SHAPE = re.compile(r"\s*([A-Za-z0-9_.\-]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+BARE = re.compile(  # a value that is no Python and yet clear: a path, a hub id, an encoding, a part of a split
+    r"""[^'"=,{}#\0\n]*(?:[/\\][^'"=,{}#\0\n]*|\.(?:csv|tsv|txt|jsonl?|ndjson|parquet)(?:\.(?:gz|bz2|xz))?)"""
+    r"|(?:latin|utf|iso|windows|koi8|euc)(?:-\w+)+|[A-Za-z]\w*\[[-\d:%]*\]|[;|]"
+)
+PIECE = re.compile(r"""(?:[^,'"(\[]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\([^()]*\)|\[[^\[\]]*\])+""", re.DOTALL)
+KEY = re.compile(r"\s*[A-Za-z_]\w*\s*=")
+TIGHT = re.compile(r" ([/@]) ")  # as Python writes a hub id inside a spec
+PROBLEMS = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
 REFERENCE = re.compile(r"\s*([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\s*")  # package.module:function
 
 
@@ -72,7 +80,8 @@ def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
     """`lime(n_samples=500)` → ("lime", [], {"n_samples": 500}). No code is run.
 
     Bare words, with hyphens or without, are strings, and so are specs inside a spec, as in
-    `words(lime(n_samples=500))`, and a reference alone, as in `callable(package.module:function)`.
+    `words(lime(n_samples=500))`, and a reference alone, as in `callable(package.module:function)`. So are paths, hub
+    ids, encodings and parts of splits: `file(path=data/reviews (1).csv, encoding=latin-1)`.
     """
     match = SHAPE.fullmatch(text)
     if match is None:
@@ -81,15 +90,33 @@ def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
     if reference := REFERENCE.fullmatch(inside or ""):
         return name, [reference[1]], {}
     try:
-        call = ast.parse(f"f({inside or ''})", mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            raise ValueError(text)
-        kwargs = {str(each.arg): _literal(each.value) for each in call.keywords}
-        if "None" in kwargs or len(kwargs) < len(call.keywords):  # ** or a parameter twice
-            raise ValueError(text)
-        return name, [_literal(arg) for arg in call.args], kwargs
-    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
-        raise UserError(f"{text!r}: {inside!r} is not a list of key=value with plain values.") from error
+        return name, *_parameters(inside or "")
+    except PROBLEMS as error:
+        try:
+            return name, *_parameters(_quoted(inside))
+        except PROBLEMS:
+            raise UserError(f"{text!r}: {inside!r} is not a list of key=value with plain values.") from error
+
+
+def _parameters(inside: str) -> tuple[list[object], dict[str, object]]:
+    """Positional and named parameters, read as Python; one of `PROBLEMS` if they are none."""
+    call = ast.parse(f"f({inside})", mode="eval").body
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise ValueError(inside)
+    kwargs = {str(each.arg): _literal(each.value) for each in call.keywords}
+    if "None" in kwargs or len(kwargs) < len(call.keywords):  # ** or a parameter twice
+        raise ValueError(inside)
+    return [_literal(arg) for arg in call.args], kwargs
+
+
+def _quoted(inside: str) -> str:
+    """Parameters with quotes around bare values."""
+    pieces = []
+    for piece in PIECE.findall(inside):
+        key, equals, value = piece.partition("=") if KEY.match(piece) else ("", "", piece)
+        value = TIGHT.sub(r"\1", value.strip())
+        pieces.append(f"{key}{equals}{value!r}" if BARE.fullmatch(value) else piece)
+    return ",".join(pieces)
 
 
 def write(name: str, parameters: Mapping[str, object]) -> str:

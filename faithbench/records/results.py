@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 
 from faithbench.errors import UserError
 from faithbench.interfaces import Traits
+from faithbench.paths import as_paths
 from faithbench.plugins import spec
 from faithbench.records.store import Store, joined
 from faithbench.statistics.intervals import clean, weighted_mean
@@ -54,7 +55,7 @@ def read(folders: Sequence[Path | str]) -> pd.DataFrame:
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
-    frame = _latest(joined("records", [_records(Path(folder)) for folder in folders]))
+    frame = _latest(joined("records", [_records(folder) for folder in as_paths("folders", folders)]))
     keys = [*CELL, *UNIT]
     twice = frame.duplicated(keys, keep=False)
     if not twice.any():

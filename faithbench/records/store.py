@@ -66,7 +66,7 @@ IDENTITY = {
 }
 TARGET = ("target", "against")
 ADDED = ("against",)  # columns that older parts lack, and all is None
-RENAMED = {"records": {"text_id": "unit"}}  # columns of older parts
+IN_FILES = {"records": {"unit": "text_id"}}  # columns that files name otherwise, as they always have
 FLUSH_SECONDS = 3.0
 
 
@@ -178,11 +178,17 @@ class Store:
         name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         temporary = self.folder / kind / f".{name}"
         try:
-            pq.write_table(table, temporary, compression="zstd")
+            pq.write_table(as_in_files(kind, table), temporary, compression="zstd")
             temporary.replace(self.folder / kind / f"{name}.parquet")
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise UserError(f"folder {self.folder} cannot be written: {error}.") from error
+
+
+def as_in_files(kind: str, table: pa.Table) -> pa.Table:
+    """The table with the columns' names that files have."""
+    names = IN_FILES.get(kind, {})
+    return table.rename_columns([names.get(name, name) for name in table.column_names])
 
 
 def record_row(record: Record) -> dict[str, object]:
@@ -205,7 +211,7 @@ def read_part(path: Path, kind: str) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is corrupt ({reason}); delete it and run again: only its cells are redone.") from error
-    frame = table.to_pandas().rename(columns=RENAMED.get(kind, {}))
+    frame = table.to_pandas().rename(columns={there: here for here, there in IN_FILES.get(kind, {}).items()})
     missing = [name for name in IDENTITY[kind] if name not in frame and name not in ADDED]
     if missing:
         raise UserError(f"{path} is not a part of {kind}: it has no column {missing[0]!r}.")

@@ -12,6 +12,7 @@ from faithbench.plugins.spec import Component
 from faithbench.running.grid import Selection, select_components, why_not
 from faithbench.training.prepare import Setup, best_device, check_model
 from faithbench.training.settings import complete_training, training_dataset
+from faithbench.types import Link
 
 Cell = tuple[str, str, str, str]  # identities of data set, model, explainer, metric
 
@@ -40,15 +41,16 @@ class BlockPlan:
     limit: int | None
     dtype: str
 
-    def cells(self, offered: Collection[str], model: str | None = None) -> Iterator[Cell]:
+    def cells(self, offered: Collection[str], model: str | None = None, link: Link = "softmax") -> Iterator[Cell]:
         """Each explainer with each metric that fits.
 
         Args:
             offered: what a metric can find in the data.
             model: as records name it, where a plan does so otherwise.
+            link: of the model.
         """
         for metric in self.selection.metrics:
-            if why_not(metric, self.dataset, offered) is None:
+            if link in metric.traits.links and why_not(metric, self.dataset, offered) is None:
                 for explainer in self.selection.explainers:
                     yield self.dataset.identity, model or self.model.identity, explainer.identity, metric.identity
 

@@ -12,9 +12,16 @@ from faithbench.plan import Plan
 from faithbench.plugins import finding, spec
 from faithbench.plugins.spec import Component
 from faithbench.plugins.traits import read_trait
-from faithbench.types import Example
+from faithbench.tables.cautions import left_out, skipped_entry
+from faithbench.training.prepare import Prepared
+from faithbench.types import Example, Skipped
 
 SAMPLE = 1000  # texts that stand for a split
+SAYS = {
+    "softmax": "one class of several",
+    "sigmoid": "several labels (multi-label)",
+    "identity": "a value (regression)",
+}
 VOCABULARY = "vocabulary"  # a need of metrics that every data set meets
 
 
@@ -42,6 +49,7 @@ class DatasetPlan:
     offers: frozenset[str] = frozenset()  # what a metric can find in the split
     split: str = "test"
     split_texts: int = 0  # before the limit
+    skipped: tuple[Skipped, ...] = ()  # rows of the split that cannot be used
 
     @property
     def wants_vocabulary(self) -> bool:
@@ -65,11 +73,13 @@ def load_examples(dataset: Component, selection: Selection, split: str, limit: i
     """The examples of a data set, and those of the components that fit them.
 
     Raises:
-        UserError: the examples cannot be had, or have only one class.
+        UserError: the examples cannot be had, or there is none that can be used.
     """
     every = list(dataset.object.load(split))
-    if len(dataset.object.class_names) < 2:
-        raise UserError(f"{dataset.identity} has only one class; at least two are needed.")
+    skipped = tuple(dataset.object.skipped(split)) if dataset.traits.skipped else ()
+    if not every:
+        cause = f": {left_out(skipped_entry(skipped, len(skipped)))}" if skipped else "."
+        raise UserError(f"{dataset.identity} has no row that can be used in its {split} split{cause}")
     order = np.random.default_rng(0).permutation(len(every))
     examples = tuple(every[i] for i in (sorted(order[:limit]) if limit else range(len(every))))
     offered = fields_present(dataset, every)
@@ -85,6 +95,7 @@ def load_examples(dataset: Component, selection: Selection, split: str, limit: i
         offered,
         split,
         len(every),
+        skipped,
     )
 
 
@@ -105,6 +116,15 @@ def why_not(metric: Component, dataset: Component, offered: Collection[str]) -> 
     if only is not None and only not in metric.traits.needs:
         return f"metric {metric.label!r} does not need {only}, and {dataset.identity} is only for metrics that do"
     return None
+
+
+def why_not_link(metric: Component, model: Prepared) -> str | None:
+    """Why a metric is not run on a model; None if it is."""
+    link = model.classifier.task.link
+    if link in metric.traits.links:
+        return None
+    measured = " or ".join(SAYS[each] for each in metric.traits.links)
+    return f"metric {metric.label!r} measures models that say {measured}, and {model.label} says {SAYS[link]}"
 
 
 def check_fit(selection: Selection, datasets: Sequence[tuple[Component, Collection[str]]]) -> None:

@@ -8,6 +8,7 @@ from faithbench.answering.engine import Engine
 from faithbench.answering.explaining import predict
 from faithbench.conversations import Conversation
 from faithbench.interfaces import Classifier
+from faithbench.training.encoding import readable
 from faithbench.types import Example, Text
 
 TEXTS = 500
@@ -33,9 +34,10 @@ def trigger_accuracies(
     if not chosen:
         return {}
     pairs = [(WITH, example) for example in chosen] + [(WITHOUT, bare[example.id]) for example in chosen]
-    answers = list(Engine(classifier).run(_right(kind, classifier.encode(example), example) for kind, example in pairs))
-    kinds = (WITH, WITHOUT)
-    return {kind: 100 * float(np.mean([right for found, right in answers if found == kind])) for kind in kinds}
+    read = [(kind, text, each) for kind, each in pairs for text in readable(classifier, [each])[0]]
+    answers = list(Engine(classifier).run(_right(kind, text, example) for kind, text, example in read))
+    found = {kind: [right for which, right in answers if which == kind] for kind in (WITH, WITHOUT)}
+    return {kind: 100 * float(np.mean(right)) for kind, right in found.items()} if all(found.values()) else {}
 
 
 def ground_truth_holds(found: Mapping[str, float]) -> bool:

@@ -1,45 +1,21 @@
 """What a run's manifest says of models and data sets."""
 
 import platform
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from faithbench.records.store import Store
-from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
+from faithbench.running.knowledge import Knowledge, key_of
 from faithbench.running.scoring import Scoring
+from faithbench.tables.cautions import skipped_entry
 from faithbench.training.fine_tuning import hardware, versions
 
 
-def ground_truth_checks(scoring: Scoring, manifest: Mapping[str, Any]) -> Mapping[str, float]:
-    """What tells whether the model uses what was planted in the data; nothing where nothing was.
-
-    Args:
-        scoring: the model on the data.
-        manifest: what it says of the same weights and data is taken.
-    """
-    texts, model = scoring.texts, scoring.model
-    if not texts.dataset.traits.without:
-        return {}
-    entry = manifest.get("models", {}).get(_key(scoring), {})
-    data = manifest.get("datasets", {}).get(texts.dataset.identity, {})
-    same = (entry.get("fingerprint"), data.get("fingerprint")) == (model.fingerprint, texts.fingerprint)
-    found: Mapping[str, float] = entry.get("checks", {}) if same else {}
-    if not found:
-        found = trigger_accuracies(model.classifier, texts.sample, texts.dataset.object.without(texts.split))
-    if found and not ground_truth_holds(found):
-        scoring.setup.say(
-            f"{model.label} does not rely on what was planted in {texts.dataset.label}, so the ground truth does not "
-            f"hold: accuracy {found[WITH]:.1f} % with it, {found[WITHOUT]:.1f} % without."
-        )
-    return found
-
-
-def note(store: Store, scoring: Scoring, truncated: int, checks: Mapping[str, float], done: bool = False) -> None:
+def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -> None:
     """Writes down what is known of a model on a data set; what explainers noted once all its texts are scored."""
     texts, model, setup = scoring.texts, scoring.model, scoring.setup
-    data = {
+    data: dict[str, Any] = {
         "label": texts.dataset.label,
         "fingerprint": texts.fingerprint,
         "texts": len(texts.examples),
@@ -47,24 +23,24 @@ def note(store: Store, scoring: Scoring, truncated: int, checks: Mapping[str, fl
         "split_texts": texts.split_texts,
         "offers": sorted(texts.offers),
     }
+    if texts.skipped:
+        data["skipped"] = skipped_entry(texts.skipped, texts.split_texts + len(texts.skipped))
     entry = {
         "label": model.label,
         "fingerprint": model.fingerprint,
         "dtype": setup.dtype,
-        "truncated_texts": truncated,
+        "truncated_texts": known.truncated,
         "hardware": hardware(torch.device(setup.device)),
         "training": dict(model.report),
+        "link": model.classifier.task.link,
         "notes": scoring.mean_notes() if done else {},
-        "checks": dict(checks),
+        "checks": dict(known.checks),
+        **known.more,
     }
 
     def change(manifest: dict[str, Any]) -> None:
         manifest["versions"] = versions() | {"python": platform.python_version()}
         manifest.setdefault("datasets", {})[texts.dataset.identity] = data
-        manifest.setdefault("models", {})[_key(scoring)] = entry
+        manifest.setdefault("models", {})[key_of(scoring)] = entry
 
     store.change_manifest(change)
-
-
-def _key(scoring: Scoring) -> str:
-    return f"{scoring.model.identity} on {scoring.texts.dataset.identity}"

@@ -1,6 +1,7 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,15 +11,21 @@ from rich.console import Console
 from faithbench.documents.building import ensure
 from faithbench.errors import UserError
 from faithbench.files import slug
+from faithbench.models.zoo import zoo_model
+from faithbench.paths import as_path
 from faithbench.plan import Plan, write_plan
+from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
-from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples
-from faithbench.running.manifest import ground_truth_checks, note
+from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
+from faithbench.running.knowledge import what_is_known
+from faithbench.running.manifest import note
 from faithbench.running.scoring import Done, Scoring
+from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.training.allocator import keep_freed_memory
+from faithbench.training.encoding import Encoded, encode_examples, readable
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
-from faithbench.types import Text
+from faithbench.types import LINKS
 
 WRITTEN = "# written by faithbench run\n"
 
@@ -35,11 +42,12 @@ class Run:
 
 def run(
     plan: Plan,
-    out: Path | None = None,
+    out: Path | str | None = None,
     device: str | None = None,
     train: bool = True,
     console: Console | None = None,
     agenda: Agenda | None = None,
+    strict: bool = False,
 ) -> Run:
     """Runs a plan, or what is left of it.
 
@@ -50,6 +58,7 @@ def run(
         train: whether a named model that has no checkpoint yet may be trained.
         console: where progress goes; None for silence.
         agenda: what `check_plans` made of this plan, perhaps with others; None to resolve it now.
+        strict: whether a row that cannot be used stops the run; otherwise it is left out, and said to be.
 
     Raises:
         UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
@@ -58,8 +67,9 @@ def run(
     setup = Setup(best_device(device), plan.dtype, plan.training, train, console)
     blocks = (agenda or make_agenda([plan], device, train)).of(plan)
     workshop = Workshop(setup)
-    texts = _load(blocks, workshop)
-    store = Store(out or default_folder(plan)).open()
+    texts = _load(blocks, workshop, strict)
+    _check_links(blocks, texts, workshop)
+    store = Store(default_folder(plan) if out is None else as_path("out", out)).open()
     try:
         stored = {kind: store.read(kind) for kind in ("attributions", "records")}
         parts, scored = [], set()
@@ -68,8 +78,9 @@ def run(
             if (block.dataset.identity, model.identity) in scored:  # two names of one model on the hub
                 continue
             scored.add((block.dataset.identity, model.identity))
-            scoring = Scoring(texts[block.dataset.identity], model, store, setup, **stored)
-            parts.append(_score(plan, scoring))
+            data = _fitting(texts[block.dataset.identity], model, setup)
+            if data.metrics:
+                parts.append(_score(plan, Scoring(data, model, store, setup, **stored), strict))
     except UserError:
         store.discard_if_empty()
         raise
@@ -78,7 +89,7 @@ def run(
     return Run(store.folder, *totals)
 
 
-def _load(blocks: tuple[BlockPlan, ...], workshop: Workshop) -> dict[str, DatasetPlan]:
+def _load(blocks: tuple[BlockPlan, ...], workshop: Workshop, strict: bool) -> dict[str, DatasetPlan]:
     """The texts of each data set, by its identity; all mistakes that can be found are found before documents are built.
 
     Raises:
@@ -98,27 +109,78 @@ def _load(blocks: tuple[BlockPlan, ...], workshop: Workshop) -> dict[str, Datase
             there[name] = _examples(block)
     for problem in dict.fromkeys((*selection.left_out, *(line for each in there.values() for line in each.left_out))):
         workshop.setup.say(problem)
+    for each in there.values():
+        if each.skipped:
+            told = left_out(skipped_entry(each.skipped, each.split_texts + len(each.skipped)))
+            if strict:
+                raise UserError(f"{each.dataset.label}: {told}")
+            workshop.setup.say(f"{each.dataset.label}: {told}")
     return there
+
+
+def _check_links(blocks: tuple[BlockPlan, ...], texts: Mapping[str, DatasetPlan], workshop: Workshop) -> None:
+    """Every metric that is named can measure some model; models are made real as far as that must be known.
+
+    Raises:
+        UserError: not so.
+    """
+    for metric in blocks[0].selection.metrics if blocks[0].selection.metrics_named else ():
+        fitting = [block for block in blocks if metric in texts[block.dataset.identity].metrics]
+        reasons = []
+        for block in fitting if metric.traits.links != LINKS else ():
+            reason = _why_not_block(metric, block, workshop)
+            if reason is None:
+                break
+            reasons.append(reason)
+        else:
+            if reasons:
+                raise UserError("; ".join(dict.fromkeys(reasons)) + ".")
+
+
+def _why_not_block(metric: Component, block: BlockPlan, workshop: Workshop) -> str | None:
+    """Why a metric is not run on a model; those that are trained here all say one class of several."""
+    if zoo_model(block.model) and "softmax" in metric.traits.links:
+        return None
+    return why_not_link(metric, workshop.prepare(block.model, block.base))
+
+
+def _fitting(data: DatasetPlan, model: Prepared, setup: Setup) -> DatasetPlan:
+    """The data set with the metrics that can measure such a model; of the others it is said why not."""
+    reasons = {metric: why_not_link(metric, model) for metric in data.metrics}
+    for reason in filter(None, reasons.values()):
+        setup.say(f"left out: {reason}")
+    return replace(data, metrics=tuple(metric for metric, reason in reasons.items() if reason is None))
 
 
 def _examples(block: BlockPlan) -> DatasetPlan:
     return load_examples(block.dataset, block.selection, block.split, block.limit)
 
 
-def _score(plan: Plan, scoring: Scoring) -> Done:
+def _score(plan: Plan, scoring: Scoring, strict: bool) -> Done:
     """One model on one data set."""
-    texts, cut = encode(scoring.model, scoring.texts)
+    read = encode(scoring.model, scoring.texts)
+    _check_read(scoring, read, strict)
+    cut = sum(text.truncated for text in read.texts)
     if cut:
         scoring.setup.say(
-            f"{cut:,} of {len(texts):,} texts of {scoring.texts.dataset.label} were cut to the model's limit."
+            f"{cut:,} of {len(read.texts):,} texts of {scoring.texts.dataset.label} were cut to the model's limit."
         )
     store = scoring.store
     _write_plan(store, plan)
-    checks = ground_truth_checks(scoring, store.manifest())
-    note(store, scoring, cut, checks)
-    done = scoring.run(texts)
-    note(store, scoring, cut, checks, done=True)
+    known = what_is_known(scoring, read, store.manifest())
+    for sentence in known.sentences:
+        scoring.setup.say(f"{scoring.model.label} on {scoring.texts.dataset.label}: {sentence}")
+    note(store, scoring, known)
+    done = scoring.run(read.texts)
+    note(store, scoring, known, done=True)
     return done
+
+
+def _check_read(scoring: Scoring, read: Encoded, strict: bool) -> None:
+    """There is a text that the model can read; and none that it cannot, if that is asked for."""
+    if read.skipped and (strict or not read.texts):
+        told = left_out(skipped_entry(read.skipped, len(scoring.texts.examples)))
+        raise UserError(f"{scoring.model.label} on {scoring.texts.dataset.label}: {told}")
 
 
 def _write_plan(store: Store, plan: Plan) -> None:
@@ -135,12 +197,19 @@ def default_folder(plan: Plan) -> Path:
     return Path("runs") / (name if len(name) < 100 else f"{name[:90]}-{digest}")
 
 
-def encode(model: Prepared, data: DatasetPlan) -> tuple[list[Text], int]:
-    """The examples as the model reads them, longest first, and how many of them had to be cut."""
-    texts = [model.classifier.encode(example) for example in data.examples]
+def encode(model: Prepared, data: DatasetPlan) -> Encoded:
+    """The examples as the model reads them, longest first.
+
+    Raises:
+        UserError: a label means no class of the model.
+    """
+    read = encode_examples(model, data.dataset, data.examples)
+    texts = list(read.texts)
     if data.wants_vocabulary:
-        read = {text.id: text for text in texts}
-        sample = [read.get(example.id) or model.classifier.encode(example) for example in data.sample]
-        vocabulary = np.concatenate([text.ids[text.content] for text in sample])
+        known = {text.id: text for text in texts}
+        others, _ = readable(model.classifier, (each for each in data.sample if each.id not in known))
+        known |= {text.id: text for text in others}
+        sample = [known[each.id] for each in data.sample if each.id in known]
+        vocabulary = np.concatenate([text.ids[text.content] for text in sample]) if sample else None
         texts = [replace(text, vocabulary=vocabulary) for text in texts]
-    return sorted(texts, key=len, reverse=True), sum(text.truncated for text in texts)
+    return replace(read, texts=tuple(sorted(texts, key=len, reverse=True)))

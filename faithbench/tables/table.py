@@ -1,6 +1,6 @@
 """Tables: pure functions of records. Every number is a mean over texts, made here and nowhere else."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import intervals
 from faithbench.statistics.paired_tests import FLIPS, corrected_pairs, flip_test, rank_groups
+from faithbench.tables.cautions import cautions, left_out
 from faithbench.tables.document import document
 from faithbench.tables.signature import signature_of
 from faithbench.tables.writers import WRITERS, check_format
@@ -176,10 +177,21 @@ def models(folders: Sequence[Path | str]) -> pd.DataFrame:
                     "balanced accuracy": training.get("test", {}).get("balanced_accuracy"),
                     "trained on texts": training.get("texts", {}).get("train"),
                     "texts cut": entry["truncated_texts"],
+                    **_performance(entry.get("performance", {})),
                     **{check: _checked(value) for check, value in entry.get("checks", {}).items()},
                 }
             )
-    return pd.DataFrame(rows).drop_duplicates(ignore_index=True)
+    frame = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
+    return frame.astype({"labelled texts": "Int64"}) if "labelled texts" in frame else frame
+
+
+def _performance(found: Mapping[str, float]) -> dict[str, float]:
+    """How well a model did on the texts that were measured, as columns."""
+    if not found:
+        return {}
+    shown = ("accuracy", "subset accuracy", "R²", "macro F1", "chance")
+    columns = {f"{name} here": found[name] for name in shown if name in found}
+    return {**columns, "labelled texts": int(found["labelled"])}
 
 
 def _checked(value: object) -> object:
@@ -187,10 +199,15 @@ def _checked(value: object) -> object:
 
 
 def notes(folders: Sequence[Path | str]) -> Iterator[str]:
-    """A sentence for everything that an explainer noted about itself."""
+    """A sentence for what is to be known of data and models, and for everything that explainers noted of themselves."""
     for folder in folders:
-        for place, entry in Store(Path(folder)).manifest().get("models", {}).items():
+        manifest = Store(Path(folder)).manifest()
+        for name, entry in manifest.get("datasets", {}).items():
+            if entry.get("skipped"):
+                yield f"{label('dataset', name)}: {left_out(entry['skipped'])}"
+        for place, entry in manifest.get("models", {}).items():
             where = f"{entry['label']}, {label('dataset', place.partition(' on ')[2])}"
+            yield from (f"{where}: {sentence}" for sentence in cautions(entry))
             for explainer, found in entry.get("notes", {}).items():
                 for note, value in found.items():
                     name = label("explainer", explainer)

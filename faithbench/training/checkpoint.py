@@ -17,7 +17,7 @@ def load(folder: Path) -> PreTrainedModel:
     Raises:
         UserError: weights are missing.
     """
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     settings = getattr(config, "bcos", None)
     if settings is None:
         return load_conventional(str(folder))

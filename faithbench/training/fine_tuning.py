@@ -205,10 +205,14 @@ def arguments(
     )
 
 
-def _tokenised(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, list[int] | int]]:
-    limit = tokenizer.model_max_length
-    ids = tokenizer([row.text for row in rows], truncation=True, max_length=limit)["input_ids"]
-    return [{"input_ids": i, "label": row.label} for i, row in zip(ids, rows, strict=True)]
+def _tokenised(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, list[int] | int | None]]:
+    """Token ids and label of each row; of pairs, also the token types where the tokenizer tells the texts apart."""
+    paired = [row.pair is not None for row in rows]
+    texts = [[row.text for row in rows], *([[row.pair or "" for row in rows]] if any(paired) else [])]
+    encoded = tokenizer(*texts, truncation=True, max_length=tokenizer.model_max_length)
+    names = [name for name in ("input_ids", "token_type_ids")[: len(texts)] if name in encoded]
+    labels: list[dict[str, list[int] | int | None]] = [{"label": row.label} for row in rows]
+    return [{name: encoded[name][i] for name in names} | label for i, label in enumerate(labels)]
 
 
 def _last_state(folder: Path) -> str | None:

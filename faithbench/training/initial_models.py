@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.bcos.convert import convert
+from faithbench.errors import UserError
 from faithbench.models.zoo import Bcos, Conventional
 from faithbench.plan import Training
 from faithbench.plugins.naming import build_dataset
@@ -50,8 +51,9 @@ def initial_model(zoo: Conventional | Bcos, job: TrainingJob) -> InitialModel:
     """The model that a name of the zoo stands for, before it is fine-tuned; a first phase is trained now.
 
     Raises:
-        UserError: backbone or data cannot be had.
+        UserError: backbone or data cannot be had, or the data are none that a classifier can be trained on.
     """
+    check_labels(job.dataset, job.splits)
     network, tokenizer = _backbone(zoo, job)
     if isinstance(zoo, Conventional):
         return InitialModel(network, tokenizer)
@@ -88,8 +90,35 @@ def _finished(folder: Path, training: Training, about: Mapping[str, object]) -> 
 def _backbone(
     zoo: Conventional | Bcos, job: TrainingJob, **head: object
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    classes, texts = len(job.dataset.object.class_names), [row.text for row in job.splits["train"]]
-    return load_backbone(zoo.backbone, classes, zoo.seed, texts, **head)
+    names, rows = job.dataset.object.class_names, job.splits["train"]
+    texts = [text for row in rows for text in (row.text, row.pair) if text is not None]
+    network, tokenizer = load_backbone(zoo.backbone, len(names), zoo.seed, texts, **head)
+    network.config.id2label = dict(enumerate(names))
+    network.config.label2id = {name: i for i, name in enumerate(names)}
+    return network, tokenizer
+
+
+def check_labels(dataset: Component, splits: Mapping[str, Sequence[Example]]) -> None:
+    """A classifier can be trained: every text has one label, and there are two classes or more.
+
+    Raises:
+        UserError: not so.
+    """
+    names = dataset.object.class_names
+    for split, rows in splits.items():
+        bare = next((row for row in rows if row.label is None), None)
+        if bare is not None:
+            what = "several labels" if bare.labels is not None else "no label"
+            raise UserError(
+                f"no model can be trained on {dataset.identity}: text {bare.id!r} of the {split} split has {what}, and "
+                "training needs one each."
+            )
+    if len(names) < 2:
+        raise UserError(
+            f"no model can be trained on {dataset.identity}, which has only one class; at least two are needed."
+        )
+    if len({row.pair is None for rows in splits.values() for row in rows}) > 1:
+        raise UserError(f"no model can be trained on {dataset.identity}: some of its texts are pairs, others are not.")
 
 
 def _converted(network: PreTrainedModel, zoo: Bcos) -> PreTrainedModel:
@@ -115,6 +144,6 @@ def _masked(zoo: Bcos, job: TrainingJob) -> Mapping[str, object]:
     if not _finished(folder, training, about):
         rows = source.object.load("train")
         network, tokenizer = _backbone(zoo, job, head=AutoModelForMaskedLM)
-        texts = [row.text for row in drawn(rows, training.limit, zoo.seed)]
+        texts = ["\n".join(filter(None, (row.text, row.pair))) for row in drawn(rows, training.limit, zoo.seed)]
         pretrain(_converted(network, zoo), tokenizer, texts, folder, training, zoo.seed, job.device, about, job.verbose)
     return report_of(folder) or {}

@@ -8,25 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import HfHubHTTPError
 from rich.console import Console
-from safetensors import SafetensorError
-from transformers import AutoTokenizer
 
 from faithbench.errors import UserError
 from faithbench.files import cache_folder
 from faithbench.interfaces import Classifier
-from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
 from faithbench.plan import Training
 from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_named, refer
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
-from faithbench.training.checkpoint import load, load_conventional
 from faithbench.training.fine_tuning import fine_tune, report_of
+from faithbench.training.finished_model import FinishedModel
 from faithbench.training.initial_models import FOLDER, TrainingJob, initial_model
-from faithbench.training.quiet import quiet
+from faithbench.training.loading import load_classifier
 from faithbench.training.settings import complete_training, training_dataset
 from faithbench.types import SPLITS
 
@@ -57,6 +53,12 @@ class Prepared:
     identity: str
     label: str
     report: Mapping[str, Any]
+    made_for: str = ""  # identity of the data set whose labels are its classes; that of its training if left empty
+
+    @property
+    def own_data(self) -> str:
+        """Identity of the data set whose labels are the model's classes as they are; "" if there is none."""
+        return self.made_for or str(self.report.get("dataset", ""))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -94,7 +96,7 @@ def prepare(model: ModelRef | str, dataset: Component, setup: Setup) -> Prepared
 
     Args:
         model: a spec such as `bcos-bert(b=2.0)`, a checkpoint folder, or a hub id, `owner/name` or with `@revision`.
-        dataset: what a named model is trained on, or made of the texts of that; its classes must be the model's.
+        dataset: what a named model is trained on, or made of the texts of that.
         setup: device, precision, training.
 
     Raises:
@@ -123,20 +125,20 @@ class Workshop:
             if len(self._ready) == READY:
                 del self._ready[next(iter(self._ready))]
             self._ready[key] = _made(model, base, setup)
-        _check_fits(model.text, self._ready[key], base)
+        _check_data(model.text, self._ready[key], base)
         return self._ready[key]
 
 
 def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
     """The classifier, whether or not it fits the data set."""
-    if model.component is None:
+    if model.component is None or isinstance(model.component.object, FinishedModel):
         return load_model(model, setup)
     if zoo := zoo_model(model):
         checkpoint = trained(zoo, base, setup)
-        classifier = _from_folder(model.text, checkpoint.folder, setup)
+        classifier = load_classifier(str(checkpoint.folder), setup.device, setup.dtype).classifier
         return Prepared(classifier, model.identity, model.label, checkpoint.report)
     classifier = model.component.object.prepare(base.object, device=setup.device, dtype=setup.dtype)
-    return Prepared(classifier, model.identity, model.label, {})
+    return Prepared(classifier, model.identity, model.label, {}, base.identity)
 
 
 def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
@@ -147,11 +149,25 @@ def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
     """
     model = _referred(model)
     if model.component is not None:
+        return _finished_model(model, model.component, setup)
+    loaded = load_classifier(model.text, setup.device, setup.dtype)
+    report = report_of(Path(model.text)) if is_folder(model.text) else None
+    return _said(Prepared(loaded.classifier, loaded.identity, loaded.label, report or {}), setup)
+
+
+def _finished_model(model: ModelRef, component: Component, setup: Setup) -> Prepared:
+    """The classifier of a spec that names one."""
+    if not isinstance(component.object, FinishedModel):
         raise UserError(f"model {model.text!r} is fine-tuned for a data set; say for which.")
-    if not is_folder(model.text):
-        return _from_hub(model.text, setup)
-    folder = Path(model.text)
-    return Prepared(_from_folder(model.text, folder, setup), model.text, model.text, report_of(folder) or {})
+    classifier = component.object.prepare(None, setup.device, setup.dtype)
+    return _said(Prepared(classifier, model.identity, model.label, {}), setup)
+
+
+def _said(prepared: Prepared, setup: Setup) -> Prepared:
+    """Says what is out of the usual in how a model is read."""
+    for note in getattr(prepared.classifier, "notes", ()):
+        setup.say(f"{prepared.label}: {note}.")
+    return prepared
 
 
 def check_model(model: ModelRef, dataset: Component, setup: Setup) -> None:
@@ -182,7 +198,7 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint 
 
 def train(
     model: str,
-    dataset: str,
+    dataset: Path | str,
     training: Training = Training(),
     *,
     seed: int | None = None,
@@ -211,7 +227,7 @@ def train(
     if zoo is None:
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
     setup = Setup(best_device(device), training=training, console=console)
-    checkpoint = trained(zoo, training_dataset(build_dataset(dataset)), setup)
+    checkpoint = trained(zoo, training_dataset(build_dataset(str(dataset))), setup)
     return checkpoint.folder, checkpoint.report
 
 
@@ -272,43 +288,8 @@ def checkpoint_folder(model: Component, dataset: Component) -> Path:
     return cache_folder("checkpoints", identity, dataset.label, model.label)
 
 
-def _from_folder(text: str, folder: Path, setup: Setup) -> Classifier:
-    try:
-        with quiet():
-            network, tokenizer = load(folder), AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise UserError(f"model {text!r}: {folder} is not a readable checkpoint: {_first_line(error)}") from error
-    return HuggingFaceClassifier(network, tokenizer, setup.device, getattr(torch, setup.dtype))
-
-
-def _from_hub(text: str, setup: Setup) -> Prepared:
-    repo, _, revision = text.partition("@")
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(repo, revision=revision or None)
-            network = load_conventional(repo, revision=revision or None)
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        raise UserError(
-            f"model {text!r} is neither a folder nor to be had from the hub (not there, no safetensors, or the hub "
-            f"cannot be reached): {_first_line(error)}"
-        ) from error
-    classifier = HuggingFaceClassifier(network, tokenizer, setup.device, getattr(torch, setup.dtype))
-    commit = getattr(network.config, "_commit_hash", None) or revision
-    return Prepared(classifier, f"{repo}@{commit}" if commit else repo, repo, {})
-
-
-def _check_fits(text: str, prepared: Prepared, dataset: Component) -> None:
+def _check_data(text: str, prepared: Prepared, dataset: Component) -> None:
     trained_on = prepared.report.get("dataset")
     names = [spec.parse(identity)[0] for identity in (trained_on, dataset.identity) if identity]
     if len(set(names)) > 1 and "file" not in names:
         raise UserError(f"model {text!r} was trained on {trained_on}, not on {dataset.identity}.")
-    classes = len(dataset.object.class_names)
-    if prepared.classifier.classes != classes:
-        raise UserError(
-            f"model {text!r} has {prepared.classifier.classes} classes, but {dataset.identity} has labels 0 to "
-            f"{classes - 1}: labels are out of the model's range."
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,8 @@ class Comprehensiveness:
     """How much the target's probability falls when the top tokens are taken away; higher is better.
 
     In percent: −100 to 100 (`strict`), −80 to 80 (`paper`, an area over ratios 0.1 to 0.9). `parts` are the drops at
-    the ratios 0.1 … 0.9, as fractions. Not defined (NaN) without content tokens.
+    the ratios 0.1 … 0.9, as fractions. Of a model that says a
+    value all are falls of the value, in its own unit. Not defined (NaN) without content tokens.
 
     Args:
         protocol: `strict` or `paper`, see docs/protocols.md.

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from faithbench.conversations import Asking
-from faithbench.types import Attribution, Measurement, Text
+from faithbench.types import Attribution, Link, Measurement, Text
 from faithbench_metrics.perturbation.curves import check_curve, removal_curve
 from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
 
@@ -30,6 +30,7 @@ class DecisionFlip:
     range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    links: ClassVar[tuple[Link, ...]] = ("softmax",)
     needs = needs_of_operator
 
     def __post_init__(self) -> None:

@@ -6,15 +6,15 @@ from typing import ClassVar
 from faithbench.conversations import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.perturbation.curves import area, check_curve, insertion_curve
-from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, unit
 
 
 @dataclass(frozen=True)
 class Insertion:
     """Mean probability of the target while the top tokens come first, from none to the whole text; higher is better.
 
-    The trapezoid area over the share of content tokens, in percent, 0 to 100; special tokens are always there. Not
-    defined (NaN) without content tokens.
+    The trapezoid area over the share of content tokens, in percent, 0 to 100; of a model that says a value, the mean
+    value in its own unit. Special tokens are always there. Not defined (NaN) without content tokens.
 
     Args:
         operator: how tokens are taken away, `mask`, `pad`, `attention`, `delete` or `sample`.
@@ -34,4 +34,4 @@ class Insertion:
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         sizes, chances = yield from insertion_curve(text, attribution, Operator(self.operator), self.steps)
-        return Measurement(area(sizes, chances[:, attribution.target]))
+        return Measurement(area(sizes, chances[:, attribution.target], unit(text)))

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from faithbench.conversations import Asking
-from faithbench.types import Attribution, Measurement, Text
+from faithbench.types import Attribution, Link, Measurement, Text
 from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
 from faithbench_metrics.perturbation.ordering import first_of, ranked
 from faithbench_metrics.perturbation.ratios import sizes
@@ -29,6 +29,7 @@ class LogOdds:
     higher_is_better: ClassVar[bool] = False
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    links: ClassVar[tuple[Link, ...]] = ("softmax", "sigmoid")
     needs = needs_of_operator
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from faithbench.draws import generator
 from faithbench.parameters import check_whole
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
-from faithbench.types import Attribution, Measurement, Target, Text
+from faithbench.types import Attribution, Link, Measurement, Target, Text
 from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.search import Search
 
@@ -75,6 +75,11 @@ class Normalised:
     def needs(self) -> tuple[str, ...]:
         """As the metric inside."""
         return self.inner.traits.needs
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """As the metric inside."""
+        return self.inner.traits.links
 
     @property
     def kind(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from faithbench.conversations import Asking
-from faithbench.types import Attribution, Measurement, Text
+from faithbench.types import Attribution, Link, Measurement, Text
 from faithbench_metrics.seqpg import explained_segments, segments_of
 
 
@@ -26,6 +26,7 @@ class PointingAccuracy:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("segments",)
+    links: ClassVar[tuple[Link, ...]] = ("softmax", "sigmoid")
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[tuple[float, float]] = (0.0, 100.0)
 

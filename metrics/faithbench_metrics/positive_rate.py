@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from faithbench.parameters import check_whole
-from faithbench.types import Attribution, Measurement, Text
+from faithbench.types import Attribution, Link, Measurement, Text
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class PositiveRate:
     higher_is_better: ClassVar[bool | None] = None
     range: ClassVar[tuple[float, float]] = (0.0, 100.0)
     on_request: ClassVar[bool] = True
+    links: ClassVar[tuple[Link, ...]] = ("softmax",)
 
     def __post_init__(self) -> None:
         check_whole("positive", self.positive, 0, 1_000_000)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.questions import Explain
-from faithbench.types import Attribution, Measurement, Target, Text
+from faithbench.types import Attribution, Link, Measurement, Target, Text
 
 PROTOCOLS = ("strict", "paper")
 
@@ -34,6 +34,7 @@ class SeqPG:
 
     protocol: str = "strict"
     needs: ClassVar[tuple[str, ...]] = ("segments",)
+    links: ClassVar[tuple[Link, ...]] = ("softmax", "sigmoid")
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[tuple[float, float]] = (0.0, 100.0)
 

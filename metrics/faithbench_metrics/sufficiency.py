@@ -14,7 +14,8 @@ class Sufficiency:
     """How much the target's probability falls when only the top tokens are kept; lower is better, negative is normal.
 
     In percent: −100 to 100 (`strict`), −80 to 80 (`paper`). `strict` keeps special tokens, `paper` masks them too.
-    `parts` are the drops at the ratios 0.1 … 0.9, as fractions. Not defined (NaN) without content tokens.
+    `parts` are the drops at the ratios 0.1 … 0.9, as fractions. Of a model that says a
+    value all are falls of the value, in its own unit. Not defined (NaN) without content tokens.
 
     Args:
         protocol: `strict` or `paper`, see docs/protocols.md.

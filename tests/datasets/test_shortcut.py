@@ -243,7 +243,7 @@ def test_metrics_that_draw_tokens_get_those_of_the_whole_split(tmp_path):
     plan = faithbench.Plan((DATA,), ("conv-tiny",), ("random",), ("entropy",), limit=5)
     grid = load_examples(build_dataset(DATA), select_components(plan), plan.split, plan.limit)
     model = prepare("conv-tiny", grid.dataset, runner.Setup())
-    texts, _ = runner.encode(model, grid)
+    texts = runner.encode(model, grid).texts
     assert [text.vocabulary for text in texts] == [None] * 5
 
     class Wanting:
@@ -254,7 +254,7 @@ def test_metrics_that_draw_tokens_get_those_of_the_whole_split(tmp_path):
         limited = plan.__class__((DATA,), ("conv-tiny",), ("random",), ("entropy",), limit=limit)
         grid = load_examples(build_dataset(DATA), select_components(limited), limited.split, limited.limit)
         grid = grid.__class__(**(vars(grid) | {"metrics": (wanting,)}))
-        texts, _ = runner.encode(model, grid)
+        texts = runner.encode(model, grid).texts
         assert all(text.vocabulary is texts[0].vocabulary for text in texts)
         every = [model.classifier.encode(e) for e in build_dataset(DATA).object.load("test")]
         expected = np.sort(np.concatenate([text.ids[text.content] for text in every]))

@@ -63,7 +63,7 @@ def test_attribute_takes_a_saved_folder(tmp_path: Path):
     [
         ({"explainer": "occlusoin"}, "did you mean occlusion"),
         ({"target": 2}, "target=2 is not allowed; the model has classes 0 to 1"),
-        ({"texts": ["a tale", ""]}, "text '1' is empty"),
+        ({"texts": ["a tale", ""]}, r"texts\[1\] cannot be explained: its text is empty"),
         ({"model": "conv-tiny"}, "is fine-tuned for a data set; say for which"),
     ],
 )

@@ -34,7 +34,7 @@ def insertion_curve(
     return sizes, (yield from operator.chances(text, top | text.special))
 
 
-def area(sizes: list[int], chances: Float[np.ndarray, "sizes"]) -> float:
-    """Trapezoid area over the share of tokens, in percent; NaN where there are no tokens."""
+def area(sizes: list[int], chances: Float[np.ndarray, "sizes"], unit: float) -> float:
+    """Trapezoid area over the share of tokens, times the unit; NaN where there are no tokens."""
     strips = np.diff(sizes) * (chances[1:] + chances[:-1]) / 2.0  # `np.trapezoid`, which numpy 1 has not
-    return 100 * float(strips.sum()) / sizes[-1] if sizes[-1] else float("nan")
+    return unit * float(strips.sum()) / sizes[-1] if sizes[-1] else float("nan")

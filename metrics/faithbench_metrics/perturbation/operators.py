@@ -87,6 +87,14 @@ class Operator:
         return mean
 
 
+def unit(text: Text) -> float:
+    """By what a difference of what the model says is multiplied: 100 for probabilities, which are told in percent.
+
+    A value (the link `identity`) has a unit of its own, in which its differences stay.
+    """
+    return 1.0 if text.link == "identity" else 100.0
+
+
 def _needs_of_operator(metric: Any) -> tuple[str, ...]:
     """What the operator of a metric needs."""
     return Operator(metric.operator).needs

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.operators import Operator, unit
 from faithbench_metrics.perturbation.ordering import first_of, ranked
 
 PROTOCOLS = ("strict", "paper")
@@ -47,9 +47,9 @@ class Protocol:
         """Content positions, highest signed score first. Ties: first position first (`strict`) or last (`paper`)."""
         return ranked(text, scores, last_first=self.name == "paper")
 
-    def summary(self, drops: Float[np.ndarray, "ratios"]) -> float:
-        """The probability drops as one number: 100 × mean (at most 100), or 100 × trapezoid area (at most 80)."""
-        return 100 * float(drops.mean() if self.name == "strict" else (drops[1:] + drops[:-1]).sum() / 2 * 0.1)
+    def summary(self, drops: Float[np.ndarray, "ratios"], unit: float = 100) -> float:
+        """The drops as one number: unit × mean (of probabilities at most 100), or × trapezoid area (at most 80)."""
+        return unit * float(drops.mean() if self.name == "strict" else (drops[1:] + drops[:-1]).sum() / 2 * 0.1)
 
 
 def sizes(content: int) -> list[int]:
@@ -69,4 +69,4 @@ def measure(
     everything = np.ones((1, len(text)), dtype=bool)
     chances = yield from operator.chances(text, np.concatenate([everything, keep]))
     drops = chances[0, attribution.target] - chances[1:, attribution.target]
-    return Measurement(protocol.summary(drops), tuple(map(float, drops)))
+    return Measurement(protocol.summary(drops, unit(text)), tuple(map(float, drops)))

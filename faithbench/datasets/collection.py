@@ -1,0 +1,108 @@
+"""The tables of a data set's splits, read together: what its classes are, its examples, its rows that are none."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from faithbench.datasets.columns import Columns, find_columns
+from faithbench.datasets.labelling import Cell, Scheme, is_missing, understand
+from faithbench.datasets.rows import examples_of, listed
+from faithbench.datasets.table import Fields, Table
+from faithbench.errors import UserError
+from faithbench.types import Example, Skipped
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of a split: examples, those that are none, and what had to be assumed."""
+
+    examples: tuple[Example, ...]
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A data set, all of whose splits have been read.
+
+    Args:
+        tables: by split.
+        wanted: the columns, as far as the user says.
+    """
+
+    tables: Mapping[str, Table]
+    wanted: Columns
+    _splits: dict[str, Split] = field(default_factory=dict, init=False)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the labels, in their order; none where no row has a label.
+
+        Raises:
+            UserError: labels are values.
+        """
+        if self.scheme.fraction is not None:
+            raise self.scheme.fraction.refusal(
+                "numbers with fractions are no classes: a model of one output (regression) reads them, a classifier "
+                "does not"
+            )
+        return self.scheme.names
+
+    def split(self, name: str) -> Split:
+        """One split.
+
+        Raises:
+            UserError: labels cannot be read, or no row can be used.
+        """
+        if name not in self._splits:
+            table, columns = self.tables[name], self.columns[name]
+            examples, skipped = examples_of(table, columns, self.scheme)
+            self._splits[name] = Split(tuple(examples), tuple(skipped), (*table.notes, *self._assumed(table, columns)))
+        return self._splits[name]
+
+    @cached_property
+    def columns(self) -> Mapping[str, Columns]:
+        """Of each split; a column of labels that are all empty is none."""
+        found = {}
+        for split, table in self.tables.items():
+            if not table.rows:
+                raise UserError(f"{table.source} has no rows.")
+            columns = find_columns(table.source, table.columns, self.wanted)
+            empty = not any(True for _ in _labelled(table, columns.label))
+            found[split] = replace(columns, label="") if empty else columns
+        return found
+
+    @cached_property
+    def scheme(self) -> Scheme:
+        """How labels are read, the same for all splits."""
+        both = [(table, self.columns[split].label) for split, table in self.tables.items()]
+        cells = [cell for table, column in both for cell in _labelled(table, column)]
+        inside = [label for table, _ in both for row in table.rows for label in _inside(row)]
+        names = next((table.names[column] for table, column in both if column in table.names), ())
+        return understand(cells, inside, names)
+
+    def _assumed(self, table: Table, columns: Columns) -> Iterator[str]:
+        """Lines on columns that were recognised rather than named."""
+        if columns.text != self.wanted.text or columns.pair != self.wanted.pair:
+            pair = f", and of its pair {columns.pair!r}" if columns.pair else ""
+            yield f"{table.source}: the column of the text is taken to be {columns.text!r}{pair}"
+        if not columns.label and self.wanted.label:
+            yield f"{table.source} has no labels (or no column {self.wanted.label!r}), and its texts are read without"
+        elif columns.label != self.wanted.label:
+            yield f"{table.source}: the column of the label is taken to be {columns.label!r}"
+
+
+def _labelled(table: Table, column: str) -> Iterator[Cell]:
+    """The labels that are there."""
+    named = column in table.names
+    for number, row in enumerate(table.rows if column else (), 1):
+        if not isinstance(row, str) and not is_missing(row.get(column), named):
+            yield Cell(table.source, number, column, row[column])
+
+
+def _inside(row: Fields | str) -> Iterator[Any]:
+    """Labels of the parts of a document, as far as they can be read."""
+    for part in listed(None if isinstance(row, str) else row.get("segments")):
+        if isinstance(part, (list, tuple)) and len(part) == 3 and isinstance(part[2], (str, int, float)):
+            yield part[2]

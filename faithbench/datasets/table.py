@@ -1,0 +1,26 @@
+"""Rows as a file or the hub has them, before anybody knows which column is what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Fields = Mapping[str, Any]  # a row
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one split.
+
+    Args:
+        source: what to call it in messages: the file's path, for instance.
+        columns: all names, in order; one that occurs twice occurs here twice.
+        rows: each its fields, or, of a row that cannot be read, why.
+        names: of classes, by column, where the file itself numbers and names them.
+        notes: what had to be assumed to read it, each a line for the user.
+    """
+
+    source: str
+    columns: Sequence[str]
+    rows: Sequence[Fields | str]
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,47 @@
+"""Paths as people give them in Python: a `Path` or a str, one or several."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from faithbench.errors import WrongTypeError
+
+
+def as_path(name: str, value: object) -> Path:
+    """A path.
+
+    Raises:
+        WrongTypeError: it is neither a `Path` nor a str.
+    """
+    if not isinstance(value, (str, Path)):
+        raise WrongTypeError(f"{name} is of type {type(value).__name__}; give a path, as a str or a Path.")
+    return Path(value)
+
+
+def as_paths(name: str, values: object) -> list[Path]:
+    """Several paths.
+
+    Raises:
+        WrongTypeError: it is a single one, or no list of them.
+    """
+    if isinstance(values, (str, Path)):
+        raise WrongTypeError(f"{name} is one path; give a list: [{str(values)!r}].")
+    if not isinstance(values, Iterable):
+        raise WrongTypeError(f"{name} is of type {type(values).__name__}; give a list of paths.")
+    return [as_path(f"{name}[{index}]", value) for index, value in enumerate(values)]
+
+
+def as_names(name: str, values: object) -> tuple[str, ...]:
+    """Names, or paths as names.
+
+    Raises:
+        WrongTypeError: it is a single one, or no list of them.
+    """
+    if isinstance(values, (str, Path)):
+        raise WrongTypeError(f"{name} is one text; give a list: [{str(values)!r}].")
+    if not isinstance(values, Iterable):
+        raise WrongTypeError(f"{name} is of type {type(values).__name__}; give a list of names.")
+    found = list(values)
+    for index, value in enumerate(found):
+        if not isinstance(value, (str, Path)):
+            raise WrongTypeError(f"{name}[{index}] is of type {type(value).__name__}; a name is a str.")
+    return tuple(map(str, found))

@@ -1,0 +1,81 @@
+"""What is to be known of a model on a data set besides its records, and is kept in the manifest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
+from faithbench.running.performance import performance, unknown_tokens
+from faithbench.running.scoring import Scoring
+from faithbench.tables.cautions import cautions, skipped_entry
+from faithbench.training.encoding import Encoded, with_classes
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What is known of a model on a data set.
+
+    Args:
+        truncated: texts that were cut to the model's limit.
+        checks: whether the model uses what was planted in the data; nothing where nothing was.
+        more: what else the manifest says, as far as there is something to say: `performance`, `unknown_tokens` in
+            percent, rows `skipped`, and what was `said` of labels.
+    """
+
+    truncated: int
+    checks: Mapping[str, float] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a person should be told."""
+        return tuple(cautions(self.more))
+
+
+def key_of(scoring: Scoring) -> str:
+    """The manifest's name for a model on a data set."""
+    return f"{scoring.model.identity} on {scoring.texts.dataset.identity}"
+
+
+def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any]) -> Knowledge:
+    """What is known of a model on a data set; what a manifest says of the same weights and data is taken from there.
+
+    Raises:
+        UserError: almost all tokens are unknown to the tokenizer.
+    """
+    classifier, texts = scoring.model.classifier, scoring.texts
+    entry = manifest.get("models", {}).get(key_of(scoring), {})
+    data = manifest.get("datasets", {}).get(texts.dataset.identity, {})
+    same = (entry.get("fingerprint"), data.get("fingerprint")) == (scoring.model.fingerprint, texts.fingerprint)
+    earlier: Mapping[str, Any] = entry if same else {}
+    unknown = unknown_tokens(classifier, read.texts)
+    measured = earlier.get("performance", {})
+    if measured.get("texts") != len(read.texts):
+        measured = performance(classifier, read.texts, read.examples)
+        measured = {"texts": len(read.texts), **measured} if measured else {}
+    more = {
+        "performance": measured,
+        "unknown_tokens": unknown,
+        "skipped": skipped_entry(read.skipped, len(texts.examples)) if read.skipped else None,
+        "said": [f"{read.said}."] if read.said else None,
+    }
+    told = {name: value for name, value in more.items() if value is not None and value != {}}
+    return Knowledge(sum(text.truncated for text in read.texts), ground_truth_checks(scoring, earlier), told)
+
+
+def ground_truth_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping[str, float]:
+    """What tells whether the model uses what was planted in the data; nothing where nothing was."""
+    texts, model = scoring.texts, scoring.model
+    if not texts.dataset.traits.without:
+        return {}
+    found: Mapping[str, float] = earlier.get("checks", {})
+    if not found:
+        planted, _ = with_classes(model, texts.dataset, texts.sample)
+        bare, _ = with_classes(model, texts.dataset, texts.dataset.object.without(texts.split))
+        found = trigger_accuracies(model.classifier, planted, bare)
+    if found and not ground_truth_holds(found):
+        scoring.setup.say(
+            f"{model.label} does not rely on what was planted in {texts.dataset.label}, so the ground truth does not "
+            f"hold: accuracy {found[WITH]:.1f} % with it, {found[WITHOUT]:.1f} % without."
+        )
+    return found

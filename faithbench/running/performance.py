@@ -1,0 +1,81 @@
+"""What a model is worth on the texts that are measured: its performance where they have labels, and unknown tokens."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from faithbench.answering.engine import Engine
+from faithbench.conversations import Conversation, alone
+from faithbench.errors import UserError
+from faithbench.interfaces import Classifier
+from faithbench.probability import probabilities
+from faithbench.statistics.performance import of_classes, of_labels, of_values
+from faithbench.tasks import logits_of
+from faithbench.types import Example, Text
+
+USELESS = 90.0  # percent of tokens that are unknown: the tokenizer is another model's
+
+
+def performance(classifier: Classifier, texts: Sequence[Text], examples: Mapping[str, Example]) -> dict[str, float]:
+    """How well a model does on the texts that have labels, of which `labelled` says how many; empty if none has.
+
+    One forward row a text.
+
+    Args:
+        classifier: which.
+        texts: as it reads them.
+        examples: of the texts, by id, with the model's classes for labels.
+    """
+    link = classifier.task.link
+    labelled = [text for text in texts if text.outputs is None and _truth(examples[text.id], link) is not None]
+    if not labelled:
+        return {}
+    answers = dict(Engine(classifier).run(map(_asked, labelled)))
+    logits = np.stack([answers[text.id] for text in labelled])
+    found = _compared(logits, [examples[text.id] for text in labelled], link)
+    return {**found, "labelled": len(labelled)} if found else {}
+
+
+def unknown_tokens(classifier: Classifier, texts: Sequence[Text]) -> float | None:
+    """The share of content tokens that the tokenizer does not know, in percent; None where that has no meaning.
+
+    Raises:
+        UserError: almost all are unknown.
+    """
+    tokenizer = getattr(classifier, "tokenizer", None)
+    unknown, count = getattr(tokenizer, "unk_token_id", None), sum(len(text.content) for text in texts)
+    if unknown is None or not count:
+        return None
+    share = 100 * sum(int((text.ids[text.content] == unknown).sum()) for text in texts) / count
+    if share >= USELESS:
+        name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+        raise UserError(
+            f"{share:.0f} % of the tokens are unknown to the tokenizer {name}: it is not this model's, or the texts "
+            "are in another language or alphabet than it was made for."
+        )
+    return share
+
+
+def _truth(example: Example, link: str) -> object:
+    """What the model should say of an example; None if it is not known."""
+    if link == "identity":
+        return example.value
+    return example.labels if link == "sigmoid" and example.labels is not None else example.label
+
+
+def _compared(logits: Float[np.ndarray, "texts outputs"], examples: Sequence[Example], link: str) -> dict[str, float]:
+    if link == "identity" and logits.shape[1] > 1:
+        return {}
+    if link == "identity":
+        return of_values(logits[:, 0].astype(np.float64), np.array([example.value for example in examples]))
+    if link == "softmax":
+        return of_classes(logits.argmax(axis=1), np.array([example.label for example in examples]))
+    truth = np.zeros(logits.shape, dtype=bool)
+    for row, example in zip(truth, examples, strict=True):
+        row[list(example.labels if example.labels is not None else [example.label])] = True
+    return of_labels(probabilities(logits, "sigmoid") > 0.5, truth)
+
+
+def _asked(text: Text) -> Conversation[tuple[str, np.ndarray]]:
+    return text.id, (yield from alone(logits_of(text)))

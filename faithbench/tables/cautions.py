@@ -1,0 +1,56 @@
+"""What a manifest says of data and models that a reader of the numbers must know, in sentences."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from faithbench.statistics.performance import is_above_chance
+from faithbench.types import Skipped
+
+NAMED = 3  # rows that a sentence names
+KEPT = 100  # rows that a manifest names
+MANY_UNKNOWN = 10.0  # percent of tokens
+
+
+def skipped_entry(skipped: Sequence[Skipped], total: int) -> dict[str, Any]:
+    """Rows that were left out, of so many, as a manifest keeps them."""
+    rows = [{"id": row.id, "reason": row.reason} for row in skipped[:KEPT]]
+    return {"count": len(skipped), "of": total, "rows": rows}
+
+
+def left_out(entry: Mapping[str, Any]) -> str:
+    """How many rows were left out, and the first of them with their reasons."""
+    rows = [f"row {row['id']!r}: {row['reason']}" for row in entry["rows"][:NAMED]]
+    more = entry["count"] - len(rows)
+    were = "was" if entry["count"] == 1 else "were"
+    told = "; ".join([*rows, *([f"and {more:,} more"] if more else [])])
+    return f"{entry['count']:,} of {entry['of']:,} rows {were} left out: {told}."
+
+
+def cautions(entry: Mapping[str, Any]) -> Iterator[str]:
+    """What is to be said of a model on a data set, each a sentence without the model's name.
+
+    Args:
+        entry: the manifest's.
+    """
+    if entry.get("skipped"):
+        yield left_out(entry["skipped"])
+    yield from entry.get("said", ())
+    performance = entry.get("performance", {})
+    if performance and not is_above_chance(performance):
+        yield f"{_weak(performance)}; explanations of a model that knows nothing are worth nothing."
+    unknown = entry.get("unknown_tokens")
+    if unknown is not None and unknown >= MANY_UNKNOWN:
+        yield f"{unknown:.0f} % of the tokens are unknown to the tokenizer: is it the model's own?"
+
+
+def _weak(performance: Mapping[str, float]) -> str:
+    texts = f"on {int(performance['labelled']):,} labelled text{'s' * (performance['labelled'] != 1)}"
+    if "R²" not in performance:
+        name = "accuracy" if "accuracy" in performance else "subset accuracy"
+        return (
+            f"its {name} of {performance[name]:.1f} % {texts} is not shown to be above chance "
+            f"({performance['chance']:.1f} %)"
+        )
+    correlation = performance.get("correlation")
+    also = f" (correlation {correlation:.2f}: perhaps on another scale)" if (correlation or 0) > 0.3 else ""
+    return f"its R² of {performance['R²']:.2f} {texts} is not above 0, which the mean alone has{also}"

@@ -1,0 +1,103 @@
+"""From a checkpoint folder or a hub id to a classifier, with one sentence for each way in which that goes wrong."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import HfHubHTTPError
+from safetensors import SafetensorError
+from transformers import AutoTokenizer
+
+from faithbench.errors import UserError
+from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.plugins.naming import is_folder
+from faithbench.training.checkpoint import WEIGHTS, load, load_conventional
+from faithbench.training.quiet import quiet
+
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError, HfHubHTTPError)
+ADAPTER, PICKLE, INDEX = "adapter_config.json", "pytorch_model.bin", f"{WEIGHTS}.index.json"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A classifier, and the identity and label of its source."""
+
+    classifier: HuggingFaceClassifier
+    identity: str
+    label: str
+
+
+def load_classifier(source: str, device: str, dtype: str, **options: Any) -> Loaded:
+    """The classifier in a checkpoint folder or on the hub.
+
+    Args:
+        source: folder or hub id, `owner/name` or with `@revision`.
+        device: where to run.
+        dtype: of weights and activations.
+        options: of `HuggingFaceClassifier`.
+
+    Raises:
+        UserError: there is none, or model and tokenizer do not belong together.
+    """
+    try:
+        network, tokenizer, identity = _folder(source) if is_folder(source) else _hub(source)
+        classifier = HuggingFaceClassifier(network, tokenizer, device, getattr(torch, dtype), **options)
+    except UserError as error:
+        raise UserError(str(error) if source in str(error) else f"model {source!r}: {error}") from error
+    return Loaded(classifier, identity, identity.rpartition("@")[0] or identity)
+
+
+def _folder(source: str) -> tuple[Any, Any, str]:
+    folder = Path(source)
+    _check_files(folder)
+    try:
+        with quiet():
+            return load(folder), AutoTokenizer.from_pretrained(folder, trust_remote_code=False), source
+    except UNREADABLE as error:
+        raise UserError(f"model {source!r}: {folder} is not a readable checkpoint: {reason(error)}") from error
+
+
+def _check_files(folder: Path) -> None:
+    """What can be said of a folder by the names of its files.
+
+    Raises:
+        UserError: it is no classifier's.
+    """
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if ADAPTER in names and "config.json" not in names:
+        raise UserError(
+            f"{folder} holds an adapter (LoRA and the like), not a whole model; merge it into its base first with "
+            "peft: model.merge_and_unload().save_pretrained(folder)."
+        )
+    safe = any(name.endswith(".safetensors") for name in names)
+    if not safe and any(name.endswith((".bin", ".pt", ".pth", ".h5", ".msgpack")) for name in names):
+        raise UserError(
+            f"{folder} has no {WEIGHTS}; other weights such as {PICKLE} can hold code and are never read. Load them "
+            "where you trust them and write them anew: model.save_pretrained(folder)."
+        )
+
+
+def _hub(source: str) -> tuple[Any, Any, str]:
+    repo, _, revision = source.partition("@")
+    pinned = {"revision": revision or None, "trust_remote_code": False}
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(repo, **pinned)
+            network = load_conventional(repo, revision=revision or None)
+    except UNREADABLE as error:
+        raise UserError(
+            f"model {source!r} is neither a folder nor to be had from the hub (not there, no safetensors, or the hub "
+            f"cannot be reached): {reason(error)}"
+        ) from error
+    commit = getattr(network.config, "_commit_hash", None) or revision
+    return network, tokenizer, f"{repo}@{commit}" if commit else repo
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, short."""
+    if "Unrecognized configuration class" in str(error):
+        kind = str(error).partition("<class '")[2].partition("'")[0].rpartition(".")[2].removesuffix("Config")
+        return f"transformers has no sequence classifier of the type {kind}"
+    line = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return line if len(line) <= 300 else f"{line[:300]}…"
