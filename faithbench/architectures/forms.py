@@ -4,6 +4,7 @@ Some modules of transformers write a norm or an activation out by hand, which `f
 intercept. A form takes such a module's place only where it gives the same for a random input.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 
 import torch
@@ -46,25 +47,28 @@ class DenseGELU(nn.Module):
 
 def exact_form(module: nn.Module) -> nn.Module | None:
     """The form of a norm or dense layer that is written out by hand; None for what needs none or has none."""
-    for form, width in _forms(module):
-        like = next(module.parameters())
-        inputs = torch.randn(1, 3, width, generator=torch.Generator().manual_seed(0)).to(like)
-        if same(module, form, inputs):
+    forms = list(_forms(module))
+    twin = in_double(module) if forms else module
+    for (form, width), (tried, _) in zip(forms, _forms(twin), strict=True):
+        if same(twin, tried, width):
             return form.train(module.training)
     return None
 
 
-def same(module: nn.Module, form: Callable[[Tensor], Tensor], inputs: Tensor) -> bool:
-    """Whether a form gives what the module gives in eval mode."""
-    training = module.training
+def in_double(module: nn.Module) -> nn.Module:
+    """A copy in float64 and eval mode, on the CPU."""
+    return copy.deepcopy(module).to(device="cpu", dtype=torch.float64).eval()
+
+
+def same(module: nn.Module, form: Callable[[Tensor], Tensor], width: int) -> bool:
+    """Whether a form gives what a module in float64 gives for random states of a width."""
+    states = torch.randn(1, 3, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     try:
         with torch.no_grad():
-            wanted, got = module.eval()(inputs), form(inputs)
-        return bool(wanted.shape == got.shape and torch.allclose(wanted.to(got), got, **NEAR))
+            wanted, got = module(states), form(states)
     except REFUSALS:
         return False
-    finally:
-        module.train(training)
+    return isinstance(wanted, Tensor) and wanted.shape == got.shape and torch.allclose(wanted.to(got), got, **NEAR)
 
 
 def _forms(module: nn.Module) -> Iterator[tuple[nn.Module, int]]:
@@ -77,8 +81,7 @@ def _forms(module: nn.Module) -> Iterator[tuple[nn.Module, int]]:
     if children or known or epsilon is None or "weight" not in own or own["weight"].ndim != 1:
         return
     width = len(own["weight"])
-    norms = (nn.LayerNorm(width, epsilon), nn.RMSNorm(width, epsilon))
-    for norm in norms:
+    for norm in (nn.LayerNorm(width, epsilon), nn.RMSNorm(width, epsilon)):
         if set(dict(norm.named_parameters())) == set(own):
             for name, parameter in own.items():
                 norm.register_parameter(name, parameter)

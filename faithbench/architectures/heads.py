@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from faithbench.architectures.forms import same
+from faithbench.architectures.forms import in_double, same
 
 
 class SignSplit(nn.Module):
@@ -22,6 +22,18 @@ class SignJoin(nn.Module):
     def forward(self, inputs: Float[Tensor, "... halves"]) -> Float[Tensor, "... d"]:
         positive, negative = inputs.chunk(2, dim=-1)
         return positive - negative
+
+
+class FirstToken(nn.Module):
+    """A pooler without its tanh: a B-cos layer on the first token's state."""
+
+    def __init__(self, dense: nn.Module) -> None:
+        super().__init__()
+        self.dense = dense
+
+    def forward(self, features: Float[Tensor, "batch tokens d"]) -> Float[Tensor, "batch d"]:
+        state: Tensor = self.dense(features[:, 0])
+        return state
 
 
 class FirstTokenHead(nn.Module):
@@ -50,17 +62,28 @@ def first_token_head(model: Any) -> None:
 def straightened(module: nn.Module) -> nn.Module | None:
     """A part of a head without its tanh; None for what has none that can be seen.
 
-    Tanh is a module of its own, or it is called inside a head that computes as RoBERTa's, which is tried.
+    Tanh is a module of its own, or it is called inside a pooler or head that computes as BERT's or RoBERTa's, which is
+    tried.
     """
     if isinstance(module, nn.Tanh):
         return nn.Identity()
     dense, out, dropout = (getattr(module, name, None) for name in ("dense", "out_proj", "dropout"))
-    if not (isinstance(dense, nn.Linear) and isinstance(out, nn.Linear)):
-        return None
-    inputs = torch.randn(1, 3, dense.in_features, generator=torch.Generator().manual_seed(0)).to(dense.weight)
-    if not same(module, lambda features: out(dense(features[:, 0]).tanh()), inputs):
-        return None
-    return FirstTokenHead(dense, out, dropout.p if isinstance(dropout, nn.Dropout) else 0.0)
+    linears = [child for child in module.children() if isinstance(child, nn.Linear)]
+    if isinstance(dense, nn.Linear) and linears == [dense] and _is_pooler(module, dense.in_features):
+        return FirstToken(dense)
+    if isinstance(out, nn.Linear) and linears == [dense, out] and _is_head(module, linears[0].in_features):
+        return FirstTokenHead(linears[0], out, dropout.p if isinstance(dropout, nn.Dropout) else 0.0)
+    return None
+
+
+def _is_pooler(module: nn.Module, width: int) -> bool:
+    twin: Any = in_double(module)
+    return same(twin, lambda states: twin.dense(states[:, 0]).tanh(), width)
+
+
+def _is_head(module: nn.Module, width: int) -> bool:
+    twin: Any = in_double(module)
+    return same(twin, lambda states: twin.out_proj(twin.dense(states[:, 0]).tanh()), width)
 
 
 def signs_around_relu(model: Any) -> None:

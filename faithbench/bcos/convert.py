@@ -41,12 +41,13 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: b
     if is_bcos(model):
         raise UserError(f"{type(model).__name__} is a B-cos model already.")
     architecture, classifies = architecture_of(model), model.get_output_embeddings() is None
-    if activation_of(model) not in (*GATED, *TANH_GELUS):
-        raise UserError(f"activation {activation_of(model)!r} has no B-cos form; known: {', '.join(GATED)}.")
+    proved = classifies and not biases
+    _check_activation(model, proved)
     before = computed_before(model, architecture)
+    _check_weights(model, before)
     training, model = model.training, copy.deepcopy(model)
     _use_tanh_gelu(model)
-    if classifies and not biases:  # the activation in a language model's head is g(x)·x and stays
+    if proved:  # the activation in a language model's head is g(x)·x and stays
         if architecture.straighten:
             resolve_name(architecture.straighten)(model)
         else:
@@ -58,7 +59,7 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: b
             _replace(model, name, module, plain, b, biases)
     if (decoder := model.get_output_embeddings()) is not None:
         decoder.weight = model.get_input_embeddings().weight
-    if classifies and not biases:
+    if proved:
         prove(model, architecture)
     model.config.bcos = {"b": b, "qkv": qkv} | ({"biases": True} if biases else {})
     return model.train(training)
@@ -103,19 +104,38 @@ def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: floa
     elif isinstance(module, nn.Linear):
         model.set_submodule(name, BcosLinear.of(module, b, biases))
     elif not isinstance(module, nn.Embedding):
-        _check(name, module, biases)
+        if not biases:
+            _silence(module)
 
 
-def _check(name: str, module: nn.Module, biases: bool) -> None:
-    """Takes biases of a module's own, which its code may go on to add; of other weights it may have gains alone."""
-    for own, parameter in list(module.named_parameters(recurse=False)):
-        if own.endswith("bias"):
-            if not biases:
-                zeros = torch.zeros_like(parameter, requires_grad=False)
-                delattr(module, own)
-                module.register_buffer(own, zeros, persistent=False)
-        elif parameter.ndim > 1:
-            raise UserError(f"module {name!r} ({type(module).__name__}) has no B-cos form: it has weights of its own.")
+def _silence(module: nn.Module) -> None:
+    """Takes biases of a module's own, which its code goes on to add: zeros that are neither trained nor saved."""
+    for name, parameter in list(module.named_parameters(recurse=False)):
+        if name.endswith("bias"):
+            zeros = torch.zeros_like(parameter, requires_grad=False)
+            delattr(module, name)
+            module.register_buffer(name, zeros, persistent=False)
+
+
+def _check_activation(model: PreTrainedModel, proved: bool) -> None:
+    """An activation that the configuration tells must have a gate; of one that it does not tell, the proof tells."""
+    activation = activation_of(model)
+    if activation not in (*GATED, *TANH_GELUS) and not (proved and activation == "None"):
+        raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
+
+
+def _check_weights(model: PreTrainedModel, before: set[str]) -> None:
+    """Only linear layers and embeddings have weights; other modules may have gains and biases."""
+    unknown = [
+        (name, module)
+        for name, module in model.named_modules()
+        if not (isinstance(module, (nn.Linear, nn.Embedding)) or _within(name, before))
+        for own, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim > 1 and not own.endswith("bias")
+    ]
+    if unknown:
+        name, module = max(unknown, key=lambda pair: pair[0].count("."))
+        raise UserError(f"module {name!r} ({type(module).__name__}) has no B-cos form: it has weights of its own.")
 
 
 def _untie(model: PreTrainedModel) -> None:

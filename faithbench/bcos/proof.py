@@ -46,10 +46,14 @@ def prove(model: PreTrainedModel, architecture: Architecture) -> None:
             network.set_submodule(name, Gate(network.get_submodule(name)))
     if gates and _is_complete(twin, point):
         return
-    name, module = next(((name, call[0]) for name, call in _wrong(twin, point)), ("", twin))
+    for name, (module, *_) in _wrong(twin, point):
+        raise UserError(
+            f"module {name!r} ({type(module).__name__}) has no B-cos form: its output is no linear map of its input, "
+            "even with gates, norms and attention held constant."
+        )
     raise UserError(
-        f"module {name or 'model'!r} ({type(module).__name__}) has no B-cos form: its output is no linear map of its "
-        "input, even with gates, norms and attention held constant."
+        f"{type(model).__name__} has no B-cos form: its logits are no linear map of the input of the first layer "
+        f"({type(point.layer).__name__}) alone, even with gates, norms and attention held constant."
     )
 
 
