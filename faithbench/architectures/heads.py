@@ -68,6 +68,8 @@ def straightened(module: nn.Module) -> nn.Module | None:
     if isinstance(module, nn.Tanh):
         return nn.Identity()
     dense, out, dropout = (getattr(module, name, None) for name in ("dense", "out_proj", "dropout"))
+    if any(isinstance(child, nn.Tanh) for child in module.children()):
+        return None
     linears = [child for child in module.children() if isinstance(child, nn.Linear)]
     if isinstance(dense, nn.Linear) and linears == [dense] and _is_pooler(module, dense.in_features):
         return FirstToken(dense)

@@ -41,9 +41,8 @@ def prove(model: PreTrainedModel, architecture: Architecture) -> None:
     if _is_complete(twin, point):
         return
     gates = [gate for name, call in _wrong(twin, point) for gate in _gates(name, call)]
-    for network in (model, twin):
-        for name in gates:
-            network.set_submodule(name, Gate(network.get_submodule(name)))
+    for name in gates:
+        model.set_submodule(name, Gate(model.get_submodule(name)))
     if gates and _is_complete(twin, point):
         return
     for name, (module, *_) in _wrong(twin, point):
@@ -63,9 +62,10 @@ def layer_input(model: PreTrainedModel, architecture: Architecture) -> LayerInpu
     Raises:
         UserError: the model has no list of layers.
     """
-    layer = next(iter(model.get_submodule(architecture.layers).children()), None) if architecture.layers else None
+    layers = dict(model.named_modules()).get(architecture.layers) if architecture.layers else None
+    layer = None if layers is None else next(iter(layers.children()), None)
     if layer is None:
-        raise UserError(f"{type(model).__name__} has no list of layers, so that it has no B-cos form.")
+        raise UserError(f"{type(model).__name__} has no layers at {architecture.layers!r}, so that it has no B-cos form.")
     return LayerInput(model, layer, architecture.tokens_first)
 
 
@@ -75,7 +75,7 @@ def computed_before(model: PreTrainedModel, architecture: Architecture) -> set[s
     Raises:
         UserError: the model cannot be run, or gives no logits.
     """
-    twin = copy.deepcopy(model).eval()
+    twin = _copy_with(model, lambda own: own).eval()  # its weights are the model's
     finished: list[str] = []
     before: list[str] = []
 
@@ -102,12 +102,21 @@ def probe_row(model: PreTrainedModel) -> Int[Tensor, "1 tokens"]:
 
 def _twin(model: PreTrainedModel) -> PreTrainedModel:
     """A float64 copy with noise on gains and biases."""
-    twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
-    for parameter in twin.parameters():
-        if parameter.ndim == 1:
-            parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64), alpha=0.1)
-    return twin
+
+    def double(tensor: Tensor) -> Tensor:
+        exact = tensor.detach().to(device="cpu", dtype=torch.float64 if tensor.is_floating_point() else tensor.dtype)
+        if isinstance(tensor, nn.Parameter) and tensor.ndim == 1:
+            exact = exact + 0.1 * torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        return nn.Parameter(exact, requires_grad=False) if isinstance(tensor, nn.Parameter) else exact
+
+    return _copy_with(model, double).eval()
+
+
+def _copy_with(model: PreTrainedModel, tensor: Callable[[Tensor], Tensor]) -> PreTrainedModel:
+    """A copy of the modules with what a function makes of each parameter and buffer."""
+    replaced = {id(own): tensor(own) for own in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, replaced)
 
 
 def _logits(model: PreTrainedModel) -> Tensor:
@@ -149,11 +158,11 @@ def _wrong(model: PreTrainedModel, point: LayerInput) -> list[tuple[str, Call]]:
     calls: dict[str, Call] = {}
     with _finishing(model, lambda name, call: calls.setdefault(name, call)):
         _frozen_pass(model, point)
-    return [(name, call) for name, call in calls.items() if name and not _is_linear(call)]
+    return [(name, call) for name, call in calls.items() if name and _is_linear(call) is False]
 
 
-def _is_linear(call: Call) -> bool:
-    """Whether J·x = f(x) for a module and all of its inputs that depend on the embeddings; True if it has none."""
+def _is_linear(call: Call) -> bool | None:
+    """Whether J·x = f(x) for a module and all of its inputs that depend on the embeddings; None if f is constant."""
     module, args, kwargs = call
     leaves: list[Tensor] = []
 
@@ -168,9 +177,9 @@ def _is_linear(call: Call) -> bool:
         with torch.enable_grad(), FrozenWeights():
             outputs = [output for output in _tensors(module(*args, **kwargs)) if output.requires_grad]
     except REFUSALS:
-        return True
+        return None
     if not leaves or not outputs:
-        return True
+        return None
     products = [_directions(output) * output for output in outputs]
     total = torch.stack([product.sum() for product in products]).sum()
     gradients = torch.autograd.grad(total, leaves, allow_unused=True)
@@ -189,10 +198,15 @@ def _directions(outputs: Tensor) -> Tensor:
 
 
 def _gates(name: str, call: Call) -> Iterator[str]:
-    """The activation of a feed-forward that multiplies it with something."""
-    for child, module in call[0].named_children():
-        if isinstance(module, ACTIVATIONS):
-            yield f"{name}.{child}"
+    """The activation in a module that multiplies it with something: where a gate makes the module linear, it is set."""
+    module = call[0]
+    for child, activation in list(module.named_children()):
+        if isinstance(activation, ACTIVATIONS):
+            module.set_submodule(child, Gate(activation))
+            if _is_linear(call):
+                yield f"{name}.{child}"
+            else:
+                module.set_submodule(child, activation)
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
