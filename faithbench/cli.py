@@ -1,6 +1,6 @@
 """The command line. Each command calls one public function of the package."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ from rich.table import Table
 import faithbench
 from faithbench.errors import UserError, unknown
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, plan_files, read_plan, run_folder
+from faithbench.plugins.naming import dataset_spec
 
 HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
 app = typer.Typer(
@@ -24,7 +25,14 @@ DEMO, DEMO_TEXTS = ("bcos-tiny", "conv-tiny"), 100
 out_console, err_console = Console(), Console(stderr=True)
 
 Models = Annotated[list[str] | None, typer.Option("--model", help="Name, folder or hub id; repeat for more.")]
-Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Name or file; repeat for more.")]
+Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Name, file or hub id; repeat for more.")]
+TextColumn = Annotated[
+    str | None, typer.Option("--text", help="The text's column of files or hub data [default: text or a usual name].")
+]
+PairColumn = Annotated[
+    str | None, typer.Option("--pair", help="The second text's [default: hypothesis or another usual name, or none].")
+]
+LabelColumn = Annotated[str | None, typer.Option("--label", help="The label's [default: label or a usual name].")]
 Boards = Annotated[list[Path] | None, typer.Argument(help="Leaderboards' folders [default: all below leaderboards].")]
 TableFormat = Annotated[
     str | None,
@@ -58,7 +66,10 @@ def list_components(
 @app.command()
 def train(
     model: Annotated[str, typer.Option(help="A named model, such as bcos-minilm or 'bcos-bert(b=2.0)'.")],
-    dataset: Annotated[str, typer.Option(help="Name, or a folder with train, validation and test files.")],
+    dataset: Annotated[str, typer.Option(help="Name, folder with train, validation and test files, or hub id.")],
+    text: TextColumn = None,
+    pair: PairColumn = None,
+    label: LabelColumn = None,
     epochs: Epochs = None,
     limit: Annotated[int | None, typer.Option(help="Training texts used, drawn at random [default: all].")] = None,
     lr: Lr = None,
@@ -70,6 +81,7 @@ def train(
 ) -> None:
     """Fine-tune a named model on a data set; a killed training continues."""
     training = Training(epochs, limit, lr, batch_size, max_length, eval_limit)
+    (dataset,) = _with_columns([dataset], text, pair, label)
     folder, report = faithbench.train(model, dataset, training, seed=seed, device=device, console=err_console)
     test = report["test"]
     out_console.print(
@@ -83,6 +95,9 @@ def train(
 def run(
     model: Models = None,
     dataset: Datasets = None,
+    text: TextColumn = None,
+    pair: PairColumn = None,
+    label: LabelColumn = None,
     explainer: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all].")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all that fit].")] = None,
     plan: Annotated[
@@ -114,7 +129,7 @@ def run(
     chosen = [
         replace(
             base,
-            datasets=tuple(dataset or base.datasets),
+            datasets=tuple(_with_columns(dataset or base.datasets, text, pair, label)),
             models=tuple(model or base.models),
             explainers=tuple(explainer or base.explainers),
             metrics=tuple(metric or base.metrics),
@@ -151,6 +166,12 @@ def run(
     _show(results[0].folder, sum(each.done for each in results), sum(each.before for each in results), likes)
     if failed:
         raise typer.Exit(1)
+
+
+def _with_columns(datasets: Sequence[str], text: str | None, pair: str | None, label: str | None) -> Sequence[str]:
+    """The data sets, files and hub ids among them with these columns; what names neither may have none."""
+    columns = {k: v for k, v in (("text", text), ("pair", pair), ("label", label)) if v is not None}
+    return [dataset_spec(name, columns) for name in datasets] if columns else datasets
 
 
 def _format(wanted: str | None = None) -> str:
@@ -216,7 +237,7 @@ def build_documents(
 def import_file(
     file: Annotated[Path, typer.Argument(help="JSON lines, JSON or Parquet.")],
     model: Annotated[str, typer.Option(help="Name, folder or hub id.")],
-    dataset: Annotated[str, typer.Option(help="Name or file.")],
+    dataset: Annotated[str, typer.Option(help="Name, file or hub id.")],
     name: Annotated[str, typer.Option(help="What to call the method that made them.")],
     format: Annotated[
         str | None, typer.Option(help="jsonl, eraser, thermostat or bcos [default: by its keys].")

@@ -150,8 +150,13 @@ class WhiteBox(Classifier, Protocol):
     def inputs_of(self, text: Text) -> "tuple[Tensor, Tensor | None]":
         """Token ids and, where there are some, token types of a text, each [1, tokens]."""
 
-    def forward(self, ids: "Tensor", types: "Tensor | None" = None) -> "Tensor":
-        """Logits [rows, outputs] of token ids [rows, tokens] without padding, and their token types."""
+    def forward(
+        self, ids: "Tensor", types: "Tensor | None" = None, visible: "Tensor | None" = None, whole: bool = False
+    ) -> "Tensor":
+        """Logits [rows, outputs] of token ids [rows, tokens], their token types, and which of them are visible.
+
+        `whole` says that the last layer is to be computed at all positions.
+        """
 
     def embedded(self, ids: "Tensor", types: "Tensor | None" = None) -> "Tensor":
         """The input of the first layer for token ids [rows, tokens]: [rows, tokens, d]."""
@@ -210,6 +215,8 @@ class Traits:
             them, to check that a model uses it.
         skipped: data sets: whether they have the method `skipped(split) -> Sequence[Skipped]`, the rows of a split that
             `load` leaves out because they cannot be used.
+        notes: data sets: whether they have the method `notes(split) -> Sequence[str]`, what had to be assumed to read a
+            split, each a line for the user.
 
     One more of data sets, `content: str`, is a hash of what the spec does not pin. It may have to read files, and so is
     read only when it is asked for (`Component.content`).
@@ -234,6 +241,7 @@ class Traits:
     for_model: bool = False
     without: bool = False
     skipped: bool = False
+    notes: bool = False
 
     @property
     def direction(self) -> int:

@@ -46,7 +46,8 @@ def match_labels(
     numbers = _numbers(names)
     found = None
     if numbers is not None:
-        found = _leading(labels, numbers, own) or _numbered(labels, numbers, outputs)
+        firsts = _first_numbers(own)
+        found = _leading(labels, numbers, firsts) or _numbered(labels, numbers, outputs, shifted=not firsts)
     elif not model_names and len(names) == outputs:
         order = ", ".join(f"{name} = {number}" for number, name in enumerate(names))
         said = f"the model names no classes, so those of the data are taken in their order: {order}"
@@ -130,43 +131,47 @@ def _of_all(classes: Mapping[int, int | None]) -> dict[int, int] | None:
     return found if len(found) == len(classes) else None
 
 
-def _leading(labels: Sequence[int], numbers: Sequence[int], own: Sequence[str]) -> Matching | None:
-    """By the number that each of the model's names begins with, if no two begin with the same."""
+def _first_numbers(own: Sequence[str]) -> list[int]:
+    """The number that each of the model's names begins with; nothing if one has none, or two have the same."""
     begins = [re.match(r"\s*([+-]?\d{1,9})(?![\d.])", name) for name in own]
     firsts = [int(match[1]) for match in begins if match]
-    if len(set(firsts)) != len(own):
+    return firsts if len(set(firsts)) == len(own) else []
+
+
+def _leading(labels: Sequence[int], numbers: Sequence[int], firsts: Sequence[int]) -> Matching | None:
+    """By the number that each of the model's names begins with, if that may be what all of the data's mean."""
+    wanted = {label: numbers[label] for label in labels}
+    if not {min(numbers), max(numbers), *wanted.values()} <= set(firsts):
         return None
-    ends = (min(numbers), max(numbers))
-    found = _of_all({label: firsts.index(numbers[label]) if numbers[label] in firsts else None for label in labels})
-    return Matching(found) if found is not None and set(ends) <= set(firsts) else None
+    return Matching({label: firsts.index(number) for label, number in wanted.items()})
 
 
-def _numbered(labels: Sequence[int], numbers: Sequence[int], outputs: int) -> Matching | None:
-    """As the model's class numbers; else as many numbers as there are classes, in their order.
+def _numbered(labels: Sequence[int], numbers: Sequence[int], outputs: int, shifted: bool) -> Matching | None:
+    """As the model's class numbers; else, if they may be shifted, as many numbers as there are classes, in their order.
 
     The least and the greatest number of the data count as those that occur do: another split may hold them.
     """
     wanted = {label: numbers[label] for label in labels}
-    ends = {min(numbers), max(numbers)}
-    if all(0 <= number < outputs for number in ends):
+    every = {min(numbers), max(numbers), *wanted.values()}
+    if every <= set(range(outputs)):
         return Matching(wanted)
-    there = _in_order(ends | set(wanted.values()), outputs) or _in_order(set(wanted.values()), outputs)
+    there = (_in_order(every, outputs) or _in_order(set(wanted.values()), outputs)) if shifted else None
     if there is None:
-        return Matching(wanted) if all(0 <= number < outputs for number in wanted.values()) else None
-    in_a_row = outputs > 2 and there[-1] - there[0] + 1 == outputs
-    words = f"{there[0]} to {there[-1]}" if in_a_row else listed([str(number) for number in there])
-    said = f"labels {words} are read as the model's classes 0 to {outputs - 1}, in this order"
+        return Matching(wanted) if set(wanted.values()) <= set(range(outputs)) else None
+    words = f"{there[0]} to {there[-1]}" if outputs > 2 else " and ".join(map(str, there))
+    classes = f"0 to {outputs - 1}" if outputs > 2 else "0 and 1"
+    said = f"labels {words} are read as the model's classes {classes}"
     return Matching({label: there.index(number) for label, number in wanted.items()}, said)
 
 
 def _in_order(numbers: Collection[int], outputs: int) -> list[int] | None:
-    """The numbers that stand for the classes 0, 1, …: as many as those, whether or not all occur."""
+    """The numbers that stand for the classes 0, 1, …: from 1 on, −1 and 1, or as many in a row; occurring or not."""
     least, most = min(numbers), max(numbers)
     if least >= 1 and most == outputs:
         return list(range(1, outputs + 1))
-    if most - least + 1 == outputs:
-        return list(range(least, most + 1))
-    return sorted(numbers) if len(numbers) == outputs else None
+    if outputs == 2 and set(numbers) == {-1, 1}:
+        return [-1, 1]
+    return list(range(least, most + 1)) if most - least + 1 == outputs else None
 
 
 def _mismatch(names: Sequence[str], model_names: Sequence[str], outputs: int) -> UserError:

@@ -178,7 +178,7 @@ class Engine:
             values = self._ask(lane, rows)
             seconds = (time.perf_counter() - start) / len(rows)
         except QuestionError as error:
-            values, seconds = [error] * len(rows), 0.0
+            values, seconds = self._alone(lane, rows, error), 0.0
         except MemoryError as error:
             if len(rows) == 1 and not _plain_logits(lane):
                 refusal = QuestionError(f"a text of {batch[0][0].length} tokens does not fit into memory")
@@ -197,6 +197,18 @@ class Engine:
             if not item.todo[lane]:
                 del item.todo[lane]
         return [item for item, _ in batch]
+
+    def _alone(self, lane: Lane, rows: Sequence[Any], error: QuestionError) -> Sequence[object]:
+        """Rows of a batch that was refused: of those of logits a model may refuse some and answer others."""
+        if not _plain_logits(lane) or len(rows) == 1:
+            return [error] * len(rows)
+        values: list[object] = []
+        for row in rows:
+            try:
+                values.extend(self._ask(lane, [row]))
+            except QuestionError as refusal:
+                values.append(refusal)
+        return values
 
     def _pack(self, active: Sequence[_Open[T]], lane: Lane) -> list[tuple[_Open[T], list[Key]]]:
         """Fills a batch with rows of the leader's length, then of the nearest lengths."""

@@ -8,7 +8,7 @@ from typing import Any
 from faithbench.datasets.columns import Columns, find_columns
 from faithbench.datasets.labelling import Cell, Scheme, is_missing, understand
 from faithbench.datasets.rows import examples_of, listed
-from faithbench.datasets.table import Fields, Table
+from faithbench.datasets.table import Table
 from faithbench.errors import UserError
 from faithbench.types import Example, Skipped
 
@@ -78,7 +78,8 @@ class Collection:
         """How labels are read, the same for all splits."""
         both = [(table, self.columns[split].label) for split, table in self.tables.items()]
         cells = [cell for table, column in both for cell in _labelled(table, column)]
-        inside = [label for table, _ in both for row in table.rows for label in _inside(row)]
+        segments = [value for table, _ in both if "segments" in table.columns for value in table.values("segments")]
+        inside = [label for value in segments for label in _inside(value)]
         names = next((table.names[column] for table, column in both if column in table.names), ())
         return understand(cells, inside, names)
 
@@ -96,13 +97,13 @@ class Collection:
 def _labelled(table: Table, column: str) -> Iterator[Cell]:
     """The labels that are there."""
     named = column in table.names
-    for number, row in enumerate(table.rows if column else (), 1):
-        if not isinstance(row, str) and not is_missing(row.get(column), named):
-            yield Cell(table.source, number, column, row[column])
+    for number, value in enumerate(table.values(column) if column else (), 1):
+        if not is_missing(value, named):
+            yield Cell(table.source, number, column, value)
 
 
-def _inside(row: Fields | str) -> Iterator[Any]:
+def _inside(segments: Any) -> Iterator[Any]:
     """Labels of the parts of a document, as far as they can be read."""
-    for part in listed(None if isinstance(row, str) else row.get("segments")):
+    for part in listed(segments):
         if isinstance(part, (list, tuple)) and len(part) == 3 and isinstance(part[2], (str, int, float)):
             yield part[2]

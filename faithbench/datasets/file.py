@@ -12,8 +12,10 @@ from faithbench.datasets.collection import Collection
 from faithbench.datasets.columns import LABEL, PAIR, TEXT, Columns
 from faithbench.datasets.reading import ENDINGS, read_table
 from faithbench.errors import UserError
+from faithbench.plugins.naming import exists
 from faithbench.types import SPLITS, Example, Skipped
 
+NAMED = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
 STEMS: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -36,7 +38,7 @@ class File:
         text: name of the text column; where there is no `text`, the usual names are looked for.
         label: name of the label column, likewise; empty: texts are read without labels.
         pair: name of the column of a second text, such as a hypothesis; empty: looked for with the text.
-        delimiter: of CSV and TSV; empty to tell it by the header.
+        delimiter: of CSV and TSV, a character or its name, such as `tab`; empty to tell it by the header.
         encoding: of the characters, such as `latin-1`; empty: UTF-8, or what a byte order mark says.
     """
 
@@ -50,11 +52,10 @@ class File:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", os.fspath(self.path))
-        try:
-            found = Path(self.path).exists()
-        except (OSError, ValueError):  # a name that is too long, for instance
-            found = False
-        if not found:
+        object.__setattr__(self, "delimiter", NAMED.get(self.delimiter, self.delimiter))
+        if len(self.delimiter) > 1:
+            raise UserError(f"delimiter={self.delimiter!r} is not allowed; use one character, or {', '.join(NAMED)}.")
+        if not exists(self.path):
             raise UserError(f"data file {self.path} does not exist.")
 
     def __getstate__(self) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Rows as a file or the hub has them, before anybody knows which column is what."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ class Table:
         rows: each its fields, or, of a row that cannot be read, why.
         names: of classes, by column, where the file itself numbers and names them.
         notes: what had to be assumed to read it, each a line for the user.
+        column: the values of one column, where they can be had without reading the rows.
     """
 
     source: str
@@ -24,3 +25,10 @@ class Table:
     rows: Sequence[Fields | str]
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    column: Callable[[str], Iterable[Any]] | None = None
+
+    def values(self, column: str) -> Iterable[Any]:
+        """What the rows have in a column; None for one that has nothing."""
+        if self.column is not None:
+            return self.column(column)
+        return (None if isinstance(row, str) else row.get(column) for row in self.rows)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from faithbench.questions import HIDDEN, Point, Row
 
@@ -39,10 +40,44 @@ def last_visible(visible: Bool[Tensor, "rows tokens"]) -> Int[Tensor, "rows"]:
 
 def by_length(rows: Sequence[Row]) -> list[list[int]]:
     """The numbers of the rows, those of one length together."""
+    return alike([len(row.ids) for row in rows])
+
+
+def alike(marks: Sequence[int]) -> list[list[int]]:
+    """Places of a list, those of one mark together."""
     groups: dict[int, list[int]] = {}
-    for number, row in enumerate(rows):
-        groups.setdefault(len(row.ids), []).append(number)
+    for number, mark in enumerate(marks):
+        groups.setdefault(mark, []).append(number)
     return list(groups.values())
+
+
+def onto(states: Tensor, embeddings: Tensor) -> Tensor:
+    """Embeddings in the place of others, which may be longer where a model pads by itself."""
+    if states.shape[1] == embeddings.shape[1]:
+        return embeddings
+    return torch.cat([embeddings, states[:, embeddings.shape[1] :]], dim=1)
+
+
+@contextmanager
+def only_read(module: nn.Module | None, read: Int[Tensor, "rows"] | None) -> Iterator[None]:
+    """From a module of the last layer on, only the place that the head reads is computed: one a row, or the first."""
+    if module is None:
+        yield
+        return
+
+    def cut(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return tuple(map(at_read, args)), {name: at_read(value) for name, value in kwargs.items()}
+
+    def at_read(state: Any) -> Any:
+        if not isinstance(state, Tensor) or state.ndim < 3:
+            return state
+        return state[:, :1] if read is None else state[torch.arange(len(read), device=state.device), read][:, None]
+
+    handle = module.register_forward_pre_hook(cut, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def chosen_outputs(logits: Float[Tensor, "rows classes"], rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:

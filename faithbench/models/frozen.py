@@ -74,7 +74,7 @@ class CapturedAttention(Intercept):
 
 def attention_probabilities(
     query: Float[Tensor, "*batch queries d"],
-    key: Float[Tensor, "*batch keys d"],
+    key: Float[Tensor, "*groups keys d"],
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,

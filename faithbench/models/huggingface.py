@@ -5,8 +5,8 @@ How a model is read is found out when it is loaded (`faithbench.models.probes`);
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pkgutil import resolve_name
 from typing import Any
 
@@ -20,16 +20,20 @@ from faithbench.architectures.finding import architecture_of
 from faithbench.architectures.inspection import takes, token_head
 from faithbench.errors import QuestionError, UserError
 from faithbench.models.batches import (
+    alike,
     by_length,
     chosen_outputs,
     last_visible,
     memory_errors,
+    only_read,
+    onto,
     rectangle,
     signs,
     to_numpy,
     types_below,
 )
 from faithbench.models.frozen import CapturedAttention
+from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
 from faithbench.models.probes import Abilities, probed
 from faithbench.models.reading import read_text
@@ -74,6 +78,9 @@ class HuggingFaceClassifier:
         check_tokenizer(model, tokenizer)
         self.model = model.to(device=torch.device(device), dtype=dtype).eval().requires_grad_(False)
         self.tokenizer, self.device, self.dtype = tokenizer, torch.device(device), dtype
+        for name in ("bos_token_id", "eos_token_id", "sep_token_id"):  # Funnel lacks what transformers asks for
+            if not hasattr(model.config, name):
+                setattr(model.config, name, None)
         self.architecture = architecture_of(model)
         self.classes = int(model.config.num_labels)
         self.class_names = _class_names(model)
@@ -81,8 +88,11 @@ class HuggingFaceClassifier:
         self.pad_id = padding_id(model, tokenizer, self.blank)
         self.body = model.base_model
         self.head = token_head(model)
-        self.typed = "token_type_ids" in tokenizer.model_input_names and takes(self.body, "token_type_ids")
-        self.uncached = {"use_cache": False} if takes(self.body, "use_cache") else {}
+        self.takes_types = takes(self.body, "token_type_ids")
+        self.typed = self.takes_types and "token_type_ids" in tokenizer.model_input_names
+        self.uncached = {"use_cache": False} if self.head is not None and takes(self.body, "use_cache") else {}
+        self.quantised = any("quantized" in type(module).__module__ for module in model.modules())
+        self.end_id = model.config.eos_token_id if getattr(model.config, "is_encoder_decoder", False) else None
         self.first_position: int | None = None
         cpu = self.device.type == "cpu"
         self.batch_tokens = CPU_TOKENS if cpu else GPU_TOKENS
@@ -139,9 +149,9 @@ class HuggingFaceClassifier:
         rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
         embeddings = [row.embeddings for row in rows if row.embeddings is not None]
         with torch.inference_mode(), memory_errors():
-            if self.can.pads:
+            groups = self._groups(rows)
+            if len(groups) == 1:
                 return to_numpy(self._forward(rows, self._stacked(embeddings) if embeddings else None))
-            groups = by_length(rows)
             answers = [
                 to_numpy(self._forward([rows[n] for n in group], self._stacked([embeddings[n] for n in group])))
                 if embeddings
@@ -166,6 +176,8 @@ class HuggingFaceClassifier:
     def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """Gradients at what the first layer reads, under the rules of a mode."""
         self._need_point()
+        if self.quantised:
+            raise QuestionError(f"{type(self.model).__name__} has quantised weights, which let no gradient through")
         mode: Callable[[], AbstractContextManager[object]] = resolve_name(rules) if rules else nullcontext
         if rules:
             getattr(mode, "check", lambda model: None)(self.model)
@@ -193,7 +205,7 @@ class HuggingFaceClassifier:
         """A hash of weights, precision, conversion settings, and of how the model is read if not in the usual way."""
         digest = hashlib.sha256(repr(getattr(self.model.config, "bcos", None)).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
-            _add(digest, name, tensor)
+            add_weight(digest, name, tensor)
         if not self.blank.is_mask:
             digest.update(f"fill {self.blank.id}".encode())
         told = task_of(self.classes, getattr(self.model.config, "problem_type", None), self.task.read)
@@ -211,18 +223,26 @@ class HuggingFaceClassifier:
         ids: Int[Tensor, "rows tokens"],
         types: Int[Tensor, "rows tokens"] | None = None,
         visible: Bool[Tensor, "rows tokens"] | None = None,
+        whole: bool = False,
     ) -> Float[Tensor, "rows outputs"]:
-        """Logits of ids below each other; of what is not visible nothing is read."""
-        inputs = self._inputs(ids, types, visible)
+        """Logits of ids below each other; of what is not visible nothing is read.
+
+        Args:
+            ids: as many in each row.
+            types: token types.
+            visible: which of them; None for all.
+            whole: compute the last layer at all positions, not only at the one that the head reads.
+        """
+        inputs, cut = self._inputs(ids, types, visible), None if whole else self.can.cut
         if self.head is None:
-            with self._cut(None):
+            with only_read(cut, None):
                 logits: Tensor = self.model(**inputs).logits
             return logits
         rows = torch.arange(len(ids), device=ids.device)
         read = torch.full_like(rows, ids.shape[1] - 1) if visible is None else last_visible(visible)
-        with self._cut(read):
+        with only_read(cut, read):
             states: Tensor = self.body(**inputs).last_hidden_state
-        out: Tensor = self.head(states[rows, read])
+        out: Tensor = self.head(states[:, 0] if states.shape[1] == 1 else states[rows, read])
         return out
 
     def embedded(
@@ -234,7 +254,7 @@ class HuggingFaceClassifier:
 
     def reading(self, embeddings: Float[Tensor, "rows tokens d"]) -> AbstractContextManager[None]:
         """Within it, the first layer reads these embeddings, whatever ids the model is given."""
-        return self.changing(lambda states: _onto(states, embeddings))
+        return self.changing(lambda states: onto(states, embeddings))
 
     def changing(self, change: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
         """Within it, the first layer reads what the function makes of the embeddings."""
@@ -268,7 +288,16 @@ class HuggingFaceClassifier:
 
     def _groups(self, rows: Sequence[Row]) -> list[list[int]]:
         """The numbers of rows that can share a batch."""
+        if self.end_id is not None:
+            return alike([self._ends(row.ids) for row in rows])
         return [list(range(len(rows)))] if self.can.pads else by_length(rows)
+
+    def _ends(self, ids: Int[np.ndarray, "_"]) -> int:
+        """How many ends of texts a row has; an encoder-decoder reads the last, of rows that have as many."""
+        count = int((ids == self.end_id).sum())
+        if not count:
+            raise QuestionError(f"{type(self.model).__name__} reads the end of a text, and a row has none")
+        return count
 
     def _gradients(self, points: Sequence[Point], mode: Callable[[], AbstractContextManager[object]]) -> list[Gradient]:
         rows = [point.row for point in points]
@@ -276,9 +305,9 @@ class HuggingFaceClassifier:
         with self.reading(leaf), mode():
             logits = self._forward(rows, None)
         chosen = (logits * signs(points, logits.shape[-1]).to(logits)).sum(-1)
-        if not chosen.requires_grad:
-            raise QuestionError(f"{type(self.model).__name__} gives no gradients: its weights are quantised or frozen")
-        (gradient,) = torch.autograd.grad(chosen.sum(), leaf)
+        gradient = torch.autograd.grad(chosen.sum(), leaf, allow_unused=True)[0] if chosen.requires_grad else None
+        if gradient is None:
+            raise QuestionError(f"{type(self.model).__name__} lets no gradient through to its embeddings")
         parts = to_numpy(leaf), to_numpy(gradient), to_numpy(chosen)
         answers = zip(rows, *parts, strict=True)
         return [Gradient(e[: len(row.ids)], g[: len(row.ids)], float(z)) for row, e, g, z in answers]
@@ -317,7 +346,7 @@ class HuggingFaceClassifier:
     def _inputs(self, ids: Tensor, types: Tensor | None, visible: Tensor | None) -> dict[str, Any]:
         """What the model is called with; explicit positions where it would take them from the ids."""
         inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": None if visible is None else visible.long()}
-        if types is not None and self.typed:
+        if types is not None and self.takes_types:
             inputs["token_type_ids"] = types
         if self.first_position is not None:
             places = torch.arange(self.first_position, self.first_position + ids.shape[1], device=self.device)
@@ -340,50 +369,6 @@ class HuggingFaceClassifier:
         ids, types, visible = self._batch(rows)
         with nullcontext() if embeddings is None else self.reading(embeddings):
             return chosen_outputs(self.forward(ids, types, visible), rows)
-
-    @contextmanager
-    def _cut(self, read: Int[Tensor, "rows"] | None) -> Iterator[None]:
-        """In the last layer, computes only the position that the head reads once attention has mixed the tokens."""
-        if self.can.cut is None:
-            yield
-            return
-
-        def cut(module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            states = tuple(map(at_read, args))
-            return states, {name: at_read(value) for name, value in kwargs.items()}
-
-        def at_read(state: Any) -> Any:
-            if not isinstance(state, Tensor) or state.ndim < 3:
-                return state
-            return state[:, :1] if read is None else state[torch.arange(len(read), device=state.device), read][:, None]
-
-        handle = self.can.cut.register_forward_pre_hook(cut, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-
-def _onto(states: Tensor, embeddings: Tensor) -> Tensor:
-    """Embeddings in the place of others, which may be longer where a model pads by itself."""
-    if states.shape[1] == embeddings.shape[1]:
-        return embeddings
-    return torch.cat([embeddings, states[:, embeddings.shape[1] :]], dim=1)
-
-
-def _add(digest: Any, name: str, value: object) -> None:
-    """Adds a weight to a hash; quantised ones with all that they are packed of."""
-    if isinstance(value, Tensor) and value.is_quantized:
-        digest.update(f"{name} {value.dtype} {value.qscheme()}".encode())
-        value = value.dequantize()
-    if isinstance(value, Tensor):
-        digest.update(f"{name} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    elif isinstance(value, (tuple, list)):
-        for number, part in enumerate(value):
-            _add(digest, f"{name}.{number}", part)
-    else:
-        digest.update(f"{name} {value!r}".encode())
 
 
 def _class_names(model: PreTrainedModel) -> tuple[str, ...]:

@@ -123,33 +123,46 @@ class Probe:
             return False
 
     def _first_position(self) -> int | None:
-        """The number of the first place where a model would count places that are not padding; else None."""
-        classifier, stated = self.classifier, self.classifier.architecture.positions_skip_padding
-        pad = classifier.model.config.pad_token_id
-        if stated is False or pad is None or not takes(classifier.body, "position_ids"):
+        """The number of the first place where a model would count only places that are not padding; else None."""
+        classifier = self.classifier
+        if classifier.architecture.positions_skip_padding is False or not takes(classifier.body, "position_ids"):
             return None
-        if not stated and not self._skips(int(pad)):
-            return None
-        classifier.first_position = int(pad) + 1
-        if self._same_as_usual():
-            return classifier.first_position
-        classifier.first_position = None
-        return None
+        classifier.first_position = self._counted_from()
+        if classifier.first_position is not None and not self._same_as_usual():
+            classifier.first_position = None
+        return classifier.first_position
+
+    def _counted_from(self) -> int | None:
+        """Behind the padding id where places are counted from ids, 0 where from the attention mask."""
+        pad = self.classifier.model.config.pad_token_id
+        if pad is not None and (self.classifier.architecture.positions_skip_padding or self._skips(int(pad))):
+            return int(pad) + 1
+        return 0 if self._moves(self.one, self._seen_but(2)) else None
 
     def _skips(self, pad: int) -> bool:
         """Whether a padding token within a text moves the places of what comes after it."""
-        layer = _layer(self.classifier)
+        holed = self.one.clone()
+        holed[:, 2] = pad
+        return self._moves(holed, None)
+
+    def _moves(self, ids: Tensor, visible: Tensor | None) -> bool:
+        """Whether what the first layer reads from the fourth token on is no longer that of the row as it is."""
+        classifier, layer = self.classifier, _layer(self.classifier)
         if layer is None:
             return False
-        point = LayerInput(self.classifier.model, layer, self.classifier.architecture.tokens_first)
-        body, holed = self.classifier.body, self.one.clone()
-        holed[:, 2] = pad
+        point, body = LayerInput(classifier.model, layer, classifier.architecture.tokens_first), classifier.body
+        mask = None if visible is None else visible.long()
         try:
             whole = point.read(lambda: body(input_ids=self.one))
-            moved = point.read(lambda: body(input_ids=holed))
+            moved = point.read(lambda: body(input_ids=ids, attention_mask=mask))
         except (*REFUSALS, UserError):
             return False
         return _distance(whole[:, 3:], moved[:, 3:]) > 1e-3 * float(whole.abs().max())
+
+    def _seen_but(self, place: int) -> Bool[Tensor, "1 tokens"]:
+        visible = torch.ones_like(self.one, dtype=torch.bool)
+        visible[:, place] = False
+        return visible
 
     def _padded(self) -> Tensor:
         """The first row, without its last two tokens of content, beside the whole second."""
@@ -175,9 +188,7 @@ class Probe:
     def _hides(self) -> bool:
         """Whatever stands at a hidden place, also the last, the logits are the same."""
         for place in (self.one.shape[1] // 2, self.one.shape[1] - 1):
-            visible = torch.ones_like(self.one, dtype=torch.bool)
-            visible[:, place] = False
-            changed = self.one.clone()
+            visible, changed = self._seen_but(place), self.one.clone()
             changed[:, place] = self.other[:, place] if place < self.one.shape[1] - 1 else self.other[:, 2]
             logits = self.classifier.forward(self.one, None, visible)
             if not self._near(self.classifier.forward(changed, None, visible), logits):
@@ -201,13 +212,13 @@ class Probe:
         return width and self._near(logits, self.elsewhere)
 
     def _cut(self) -> nn.Module | None:
-        """The first candidate with which nothing changes."""
-        pads = self.classifier.can.pads
-        rows = self._batch() if pads else (self.other, None, None)
-        before = self.classifier.forward(*rows)
+        """The first candidate with which nothing changes, of a batch nor of a row of another length alone."""
+        short = (self._short(), None, None)
+        rows = (self._batch() if self.classifier.can.pads else (self.other, None, None), short)
+        before = [self.classifier.forward(*one) for one in rows]
         for module in _cuts(self.classifier):
             self.classifier.can = replace(self.classifier.can, cut=module)
-            if self._holds(lambda: self._near(self.classifier.forward(*rows), before)):
+            if self._holds(lambda: all(map(self._near, [self.classifier.forward(*one) for one in rows], before))):
                 return module
         return None
 

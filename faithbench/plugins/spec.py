@@ -20,7 +20,6 @@ BARE = re.compile(  # a value that is no Python and yet clear: a path, a hub id,
 )
 PIECE = re.compile(r"""(?:[^,'"(\[]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\([^()]*\)|\[[^\[\]]*\])+""", re.DOTALL)
 KEY = re.compile(r"\s*[A-Za-z_]\w*\s*=")
-TIGHT = re.compile(r" ([/@]) ")  # as Python writes a hub id inside a spec
 PROBLEMS = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
 REFERENCE = re.compile(r"\s*([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\s*")  # package.module:function
 
@@ -111,12 +110,20 @@ def _parameters(inside: str) -> tuple[list[object], dict[str, object]]:
 
 def _quoted(inside: str) -> str:
     """Parameters with quotes around bare values."""
-    pieces = []
-    for piece in PIECE.findall(inside):
+    pieces, found = [], PIECE.findall(inside)
+    if ",".join(found) != inside.rstrip().removesuffix(","):
+        return inside
+    for piece in found:
         key, equals, value = piece.partition("=") if KEY.match(piece) else ("", "", piece)
-        value = TIGHT.sub(r"\1", value.strip())
+        value = _tight(value.strip())
         pieces.append(f"{key}{equals}{value!r}" if BARE.fullmatch(value) else piece)
     return ",".join(pieces)
+
+
+def _tight(value: str) -> str:
+    """A hub id as people write it, where Python has put spaces into it: a spec inside a spec is written by Python."""
+    tight = re.sub(r" ([-/@]) ", r"\1", value)
+    return tight if " / " in value and " " not in tight else value
 
 
 def write(name: str, parameters: Mapping[str, object]) -> str:

@@ -18,7 +18,9 @@ OF = {
     "explainer": (*EVERY, "class_sensitive", "sums_to"),
     "metric": (*EVERY, "kind", "higher_is_better", "range", "needs", "by_order", "keep_parts", "unproven", "links"),
 }
-METHODS = {"dataset": ("for_model", "without", "skipped")}  # traits that are told by having a method of that name
+METHODS = {
+    "dataset": ("for_model", "without", "skipped", "notes")
+}  # traits that are told by having a method of that name
 DEFAULTS = {field.name: field.default for field in fields(Traits)}
 
 

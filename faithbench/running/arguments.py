@@ -65,9 +65,8 @@ def _named(target: str, classifier: Classifier) -> int:
     number = class_number(target, names, classifier.classes)
     if number is None:
         own = f"the model's classes are {listed(names)}" if names else "the model's classes have no names"
-        raise UserError(
-            f"target={target!r} is not the name of a class; {own}, numbered from 0 to {classifier.classes - 1}."
-        )
+        last = classifier.classes - 1
+        raise UserError(f"target={target!r} is not the name of a class; {own}; they are numbered from 0 to {last}.")
     return number
 
 

@@ -44,7 +44,7 @@ class DatasetPlan:
     metrics: tuple[Component, ...]
     examples: tuple[Example, ...]
     fingerprint: str
-    left_out: tuple[str, ...] = ()  # why components cannot be used here
+    left_out: tuple[str, ...] = ()  # why components cannot be used here, and what was assumed to read the data
     sample: tuple[Example, ...] = ()  # the same for every limit
     offers: frozenset[str] = frozenset()  # what a metric can find in the split
     split: str = "test"
@@ -90,7 +90,10 @@ def load_examples(dataset: Component, selection: Selection, split: str, limit: i
         tuple(metric for metric, reason in zip(selection.metrics, reasons, strict=True) if reason is None),
         examples,
         fingerprint(every),
-        _passed_over(dataset, selection.metrics, reasons) if selection.metrics_named else (),
+        (
+            *(dataset.object.notes(split) if dataset.traits.notes else ()),
+            *(_passed_over(dataset, selection.metrics, reasons) if selection.metrics_named else ()),
+        ),
         tuple(every[i] for i in order[:SAMPLE]),
         offered,
         split,

@@ -55,7 +55,10 @@ def _grids(group: pd.DataFrame) -> list[Part]:
     kinds = sorted(set(group["kind"]), key=kind_order)
     texts = int((group["n"] + group["undefined"] + group["failed"]).max())
     grids = [(Heading(HEADINGS.get(name, name)), _grid(group[group["kind"] == name], texts)) for name in kinds]
-    return [*(part for pair in grids for part in pair), Note(f"{_counted(texts, 'text')}.")]
+    told, units = _counted(texts, "text"), int(group["texts"].max()) if "texts" in group else texts
+    if units < texts:
+        told = f"{_counted(texts, 'explained output')} of {_counted(units, 'text')}, each counted alone"
+    return [*(part for pair in grids for part in pair), Note(f"{told}.")]
 
 
 def _grid(group: pd.DataFrame, texts: int) -> Grid:

@@ -30,7 +30,8 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     of the metric; `mean` over texts, `low` and `high` of its 95 % interval, and how `interval` was made; `n` texts with
     a value, `undefined` texts without, `failed` texts; `rank_group` of the explainer, from 1, and whether it is
     `tied_with_best`: paired tests, Holm-corrected (missing where the metric has no better or worse, or there is no
-    value). Of several versions of a component only the latest counts. See docs/statistics.md.
+    value). Of several versions of a component only the latest counts. Where texts have several outputs explained, as
+    those of a multi-label model may, these counts are of outputs, and `texts` is that of texts. See docs/statistics.md.
 
     Args:
         folders: of the runs.
@@ -53,6 +54,8 @@ def _frame(records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFr
     frame["tied_with_best"] = (frame["rank_group"] == 1).astype("boolean").mask(frame["rank_group"].isna())
     if by_class:
         frame["target"] = frame["target"].astype(int)
+    elif records.duplicated([*CELL, "unit"]).any() and not over_seeds:
+        frame = frame.merge(records.groupby(CELL)["unit"].nunique().rename("texts").reset_index(), on=CELL)
     return frame.sort_values([*CELL, "target"] if by_class else CELL, ignore_index=True)
 
 

@@ -26,7 +26,7 @@ def percentiles(classifier: WhiteBox, text: Text) -> Float[np.ndarray, "layers 1
         raise QuestionError(f"alignment reads Hugging Face classifiers, and {type(classifier).__name__} is none")
     layers = list(classifier.model.get_submodule(architecture.layers))
     with torch.inference_mode(), measured(layers, architecture.attention_inputs) as found:
-        classifier.forward(*classifier.inputs_of(text))
+        classifier.forward(*classifier.inputs_of(text), whole=True)
     return np.stack(found)
 
 

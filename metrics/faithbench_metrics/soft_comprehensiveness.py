@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from faithbench.conversations import Asking
-from faithbench.types import Attribution, Measurement, Text
+from faithbench.types import Attribution, Link, Measurement, Text
 from faithbench_metrics.perturbation.soft import check_erasures, ratio, soft_drops
 
 
@@ -32,6 +32,7 @@ class SoftComprehensiveness:
     higher_is_better: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (0.0, math.inf)
     on_request: ClassVar[bool] = True
+    links: ClassVar[tuple[Link, ...]] = ("softmax", "sigmoid")  # a value that rises where all is erased has no fall
 
     def __post_init__(self) -> None:
         check_erasures(self.draws, self.seed)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from builders import KINDS, answers, points, random_texts, randomise, tiny_classifier, tiny_network, tiny_tokenizer
 from faithbench_explainers.bcos import Bcos
+from slow_transformer import embeddings_hook
 from torch import Tensor, nn
 from transformers import BertForQuestionAnswering
 
@@ -397,11 +398,8 @@ def test_padding_gets_exactly_nothing(kind, b):
         leaves.append(output.detach().requires_grad_())
         return leaves[0]
 
-    embeddings = classifier.model.get_submodule(classifier.architecture.embeddings)
-    handle = embeddings.register_forward_hook(grasp)
-    with FrozenWeights():
+    with embeddings_hook(classifier, grasp), FrozenWeights():
         logits = classifier.model(input_ids=ids, attention_mask=mask).logits
-    handle.remove()
     (gradient,) = torch.autograd.grad(logits[:, 0].sum(), leaves[0])
     assert (leaves[0][0, len(padded) :] != 0).all()
     assert (gradient[0, len(padded) :] == 0).all()

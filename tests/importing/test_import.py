@@ -2,12 +2,15 @@
 
 import json
 import shlex
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from builders import tiny_network, tiny_tokenizer
 from fixtures_run import DATA, call, checkpoint, trained_cache, use_cache
+from rich.console import Console
 
 import faithbench
 from faithbench.errors import UserError
@@ -304,3 +307,36 @@ def test_a_disk_that_is_full_leaves_nothing_behind(original, tmp_path, monkeypat
     with pytest.raises(UserError, match=r"cannot be written: .*No space left"):
         faithbench.import_attributions(path, "conv-tiny", DATA, name="m", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+NAMED = {"bad": 1, "BAD ": 1, "good": 0, "1": 1}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_class_named_in_a_file_is_the_models_class_of_that_name(name, tmp_path):
+    network = tiny_network("bert")
+    network.config.id2label, network.config.label2id = {0: "good", 1: "bad"}, {"good": 0, "bad": 1}
+    network.save_pretrained(tmp_path / "m")
+    tiny_tokenizer().save_pretrained(tmp_path / "m")
+    (tmp_path / "d.csv").write_text("id,text,label\nx,a dull tale,bad\ny,an old lion,good\n")
+    rows = [{"id": name_of, "scores": [1, 2, 3], "target": name} for name_of in "xy"]
+    file, out = lines(tmp_path / "a.jsonl", rows), tmp_path / "run"
+    faithbench.import_attributions(file, tmp_path / "m", tmp_path / "d.csv", name="mine", out=out, device="cpu")
+    assert set(Store(out).read("attributions")["target"]) == {NAMED[name]}
+    lines(file, [{"id": "x", "scores": [1, 2, 3], "target": "ugly"}])
+    with pytest.raises(UserError, match=r"'ugly' is not a known class; .*bad"):
+        faithbench.import_attributions(file, tmp_path / "m", tmp_path / "d.csv", name="mine", out=out, device="cpu")
+
+
+def test_a_text_that_the_model_cannot_read_is_left_out_of_an_import(tmp_path):
+    tiny_network("bert").save_pretrained(tmp_path / "m")
+    tiny_tokenizer().save_pretrained(tmp_path / "m")
+    texts = ("a dull tale", "\u200b\u200d")
+    data = lines(tmp_path / "d.jsonl", [{"id": "xy"[i], "text": text, "label": i} for i, text in enumerate(texts)])
+    file = lines(tmp_path / "a.jsonl", [{"id": name, "scores": [1, 2, 3], "target": 0} for name in "xy"])
+    console = Console(file=StringIO(), width=1000)
+    found = faithbench.import_attributions(
+        file, tmp_path / "m", data, name="mine", out=tmp_path / "run", device="cpu", console=console
+    )
+    assert found.texts == 1
+    assert "1 of 2 rows was left out: row 'y': its text is empty" in console.file.getvalue()

@@ -311,7 +311,7 @@ def test_sizes_are_even(tokens, steps):
     gaps = np.diff(sizes)
     assert gaps.min() >= 1
     assert gaps.max() - gaps.min() <= 1
-    assert area(sizes, np.ones(len(sizes)), 100) == pytest.approx(100)
+    assert area(sizes, np.ones(len(sizes)), 100.0) == pytest.approx(100)
 
 
 def test_long_texts_are_taken_apart_in_steps():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from builders import EXACT, LinearModel, answers, one, random_texts, text, tiny_classifier, tiny_tokenizer
-from slow_transformer import MODELS, SlowTransformer
+from slow_transformer import MODELS, SlowTransformer, embeddings_module
 
 from faithbench.answering import engine as engine_module
 from faithbench.answering.engine import Engine
@@ -238,7 +238,7 @@ class Breaking:
     """A context in which the model itself fails."""
 
     def __init__(self, classifier: Any) -> None:
-        self.layer = classifier.embeddings
+        self.layer = embeddings_module(classifier)
 
     def __enter__(self) -> None:
         self.handle = self.layer.register_forward_hook(lambda module, args, output: output[..., :3])

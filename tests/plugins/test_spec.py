@@ -55,6 +55,8 @@ class Shy:
 TOLD = (
     "callable",
     "captum",
+    "classifier",
+    "hub",
     "imported",
     "normalised",
     "shap",
@@ -91,6 +93,14 @@ def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("callable(package.module:function)", ("callable", ["package.module:function"], {})),
         ("callable( my_module:make.it )", ("callable", ["my_module:make.it"], {})),
+        ("hub(nyu-mll/glue, name=mrpc)", ("hub", ["nyu-mll/glue"], {"name": "mrpc"})),
+        ("hub(SetFit/20_news@v1.0, split=test[:200])", ("hub", ["SetFit/20_news@v1.0"], {"split": "test[:200]"})),
+        ("file(a b/reviews (1).csv, text=t)", ("file", ["a b/reviews (1).csv"], {"text": "t"})),
+        ("file(path=reviews.csv, encoding=latin-1)", ("file", [], {"path": "reviews.csv", "encoding": "latin-1"})),
+        ("file(/data/Mine - old.csv)", ("file", ["/data/Mine - old.csv"], {})),
+        ("file(path='a.csv', delimiter=;)", ("file", [], {"path": "a.csv", "delimiter": ";"})),
+        ("words(hub(a-b/c, split=x[1:]))", ("words", ["hub(a - b / c, split=x[1:])"], {})),
+        ("hub(a - b / c, split=x[1:])", ("hub", ["a-b/c"], {"split": "x[1:]"})),
     ],
 )
 def test_parse_reads_name_positional_and_named_parameters(text, expected):
@@ -104,7 +114,7 @@ def test_parse_reads_name_positional_and_named_parameters(text, expected):
         *("f(a=1) g(b=2)", "f(a=1), g(b=2)", "f(a=1);g()", "f(**{'a': 1})", "f(*[1])", "f(a=lambda: 1)", "f(a=b.c)"),
         *("f(a=1 # no)", "f(a=\0)", "f(a=[i for i in (1,)])", "f(a=f'{1}')", "f(a=(b:=1))", "f(a=1+b)"),
         *("f(1)(2)", "f(a=1)(a=2)", "f(1).g(2)"),
-        "f(a=1, a=2)",
+        *("f(a=1, a=2)", "f(a=b(c=/x (1).csv))", "f(a/b c=1)", "f(a=/x=y.csv)", "f(a='x/y)", "f(,a/b)", "f(a-1)"),
         "f(a={[]: 1})",
         "f(a=" + "-" * 20_000 + "1)",
     ],
@@ -188,7 +198,7 @@ def test_overrides_set_what_a_component_has_and_its_text_leaves_open(text, overr
 
 @pytest.mark.parametrize("kind", finding.GROUPS)
 def test_every_installed_component_is_rebuilt_from_its_identity_and_its_label(kind):
-    names = [name for name in finding.find(kind) if name not in ("file", *TOLD)]
+    names = [name for name in finding.find(kind) if name not in ("file", "hub", *TOLD)]
     assert names
     for component in (spec.build(kind, name) for name in names):
         assert spec.build(kind, component.identity) == component
@@ -285,7 +295,7 @@ def test_listed_components_say_what_they_are():
     rows = {(row.kind, row.name): row for row in faithbench.components()}
     assert rows["model", "conv-tiny"].signature == "seed=42"
     assert rows["model", "bcos-tiny"].signature.startswith("b=1.5, qkv=False, seed=42, loss=bce, ")
-    assert rows["dataset", "file"].signature == "path, text=text, label=label"
+    assert rows["dataset", "file"].signature == "path, text=text, label=label, pair=, delimiter=, encoding="
     assert rows["metric", "comprehensiveness"].summary.endswith(".")
     assert rows["explainer", "random"].origin.startswith("faithbench ")
 

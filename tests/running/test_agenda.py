@@ -12,7 +12,7 @@ from faithbench.errors import UserError
 from faithbench.plan import Training
 from faithbench.records.store import Store
 from faithbench.running.agenda import resolve_plan
-from faithbench.training import prepare
+from faithbench.training import loading
 
 DOCUMENTS = f"seqpg(dataset='{DATA}', segment=10, documents=6, confidence=0.5)"
 
@@ -77,8 +77,8 @@ def test_a_finished_run_loads_each_checkpoint_once_and_reads_the_store_once(tmp_
 
         monkeypatch.setattr(owner, name, call)
 
-    counted(prepare, "load")
-    counted(prepare.HuggingFaceClassifier, "fingerprint")
+    counted(loading, "load")
+    counted(loading.HuggingFaceClassifier, "fingerprint")
     counted(Store, "_read")
     agenda = faithbench.check_plans([plan()], device="cpu")
     assert not calls

@@ -1,12 +1,14 @@
 """The transformer a second time, slowly: one token after the other in double precision, dynamic weights as matrices."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from builders import KINDS
-from torch import Tensor
+from torch import Tensor, nn
 
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.types import Text
@@ -159,17 +161,29 @@ def torch_logits_from_embeddings(classifier: HuggingFaceClassifier, ids: np.ndar
     """The torch model as a function of what its embedding module gives: what captum needs."""
 
     def forward(embeddings: Tensor) -> Tensor:
-        handle = classifier.embeddings.register_forward_hook(lambda *_: embeddings)
-        try:
+        with embeddings_hook(classifier, lambda *_: embeddings):
             return classifier.model(input_ids=torch.from_numpy(ids).expand(len(embeddings), -1)).logits
-        finally:
-            handle.remove()
 
     return forward
 
 
 def torch_embeddings(classifier: HuggingFaceClassifier, ids: np.ndarray) -> Tensor:
-    return classifier.embeddings(torch.from_numpy(ids)[None]).detach()
+    return embeddings_module(classifier)(torch.from_numpy(ids)[None]).detach()
+
+
+def embeddings_module(classifier: HuggingFaceClassifier) -> nn.Module:
+    """The module that makes embeddings of ids, LayerNorm included; of BERT, RoBERTa and DistilBERT."""
+    return classifier.model.get_submodule(classifier.architecture.embeddings)
+
+
+@contextmanager
+def embeddings_hook(classifier: HuggingFaceClassifier, hook: Callable[..., Tensor]) -> Iterator[None]:
+    """Within it, a forward hook on that module."""
+    handle = embeddings_module(classifier).register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def assert_close(found: np.ndarray, expected: np.ndarray, dtype: torch.dtype) -> None:

@@ -47,7 +47,7 @@ class Protocol:
         """Content positions, highest signed score first. Ties: first position first (`strict`) or last (`paper`)."""
         return ranked(text, scores, last_first=self.name == "paper")
 
-    def summary(self, drops: Float[np.ndarray, "ratios"], unit: float = 100) -> float:
+    def summary(self, drops: Float[np.ndarray, "ratios"], unit: float = 100.0) -> float:
         """The drops as one number: unit × mean (of probabilities at most 100), or × trapezoid area (at most 80)."""
         return unit * float(drops.mean() if self.name == "strict" else (drops[1:] + drops[:-1]).sum() / 2 * 0.1)
 
