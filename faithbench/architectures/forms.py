@@ -16,7 +16,7 @@ from faithbench.architectures.factors import gate
 
 EPSILONS = ("variance_epsilon", "eps", "epsilon", "norm_eps")
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
-NEAR = {"rtol": 1e-4, "atol": 1e-5}  # some norms compute in float32 whatever they are given
+RELATIVE, ABSOLUTE = 1e-4, 1e-5  # some norms compute in float32 whatever they are given
 
 
 class Gate(nn.Module):
@@ -68,7 +68,8 @@ def same(module: nn.Module, form: Callable[[Tensor], Tensor], width: int) -> boo
             wanted, got = module(states), form(states)
     except REFUSALS:
         return False
-    return isinstance(wanted, Tensor) and wanted.shape == got.shape and torch.allclose(wanted.to(got), got, **NEAR)
+    alike = isinstance(wanted, Tensor) and wanted.shape == got.shape
+    return alike and torch.allclose(wanted.to(got), got, rtol=RELATIVE, atol=ABSOLUTE)
 
 
 def _forms(module: nn.Module) -> Iterator[tuple[nn.Module, int]]:

@@ -103,9 +103,8 @@ def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: floa
             module.register_parameter("bias", None)
     elif isinstance(module, nn.Linear):
         model.set_submodule(name, BcosLinear.of(module, b, biases))
-    elif not isinstance(module, nn.Embedding):
-        if not biases:
-            _silence(module)
+    elif not isinstance(module, nn.Embedding) and not biases:
+        _silence(module)
 
 
 def _silence(module: nn.Module) -> None:

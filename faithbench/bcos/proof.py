@@ -65,7 +65,9 @@ def layer_input(model: PreTrainedModel, architecture: Architecture) -> LayerInpu
     layers = dict(model.named_modules()).get(architecture.layers) if architecture.layers else None
     layer = None if layers is None else next(iter(layers.children()), None)
     if layer is None:
-        raise UserError(f"{type(model).__name__} has no layers at {architecture.layers!r}, so that it has no B-cos form.")
+        raise UserError(
+            f"{type(model).__name__} has no layers at {architecture.layers!r}, so that it has no B-cos form."
+        )
     return LayerInput(model, layer, architecture.tokens_first)
 
 
@@ -83,9 +85,9 @@ def computed_before(model: PreTrainedModel, architecture: Architecture) -> set[s
         before.extend(finished)
         return states
 
-    with layer_input(twin, architecture).changing(begin), _finishing(twin, lambda name, _: finished.append(name)):
-        with torch.no_grad():
-            _logits(twin)
+    point = layer_input(twin, architecture)
+    with point.changing(begin), _finishing(twin, lambda name, _: finished.append(name)), torch.no_grad():
+        _logits(twin)
     return set(before)
 
 
@@ -156,7 +158,7 @@ def _frozen_pass(model: PreTrainedModel, point: LayerInput) -> tuple[Tensor, Ten
 def _wrong(model: PreTrainedModel, point: LayerInput) -> list[tuple[str, Call]]:
     """The modules that give no linear map of what they read, in the order in which they end, with their calls."""
     calls: dict[str, Call] = {}
-    with _finishing(model, lambda name, call: calls.setdefault(name, call)):
+    with _finishing(model, calls.setdefault):
         _frozen_pass(model, point)
     return [(name, call) for name, call in calls.items() if name and _is_linear(call) is False]
 
@@ -222,7 +224,10 @@ def _finishing(model: nn.Module, tell: Callable[[str, Call], object]) -> Iterato
     """Within it, each module's name and call are told when it ends."""
 
     def hook(name: str) -> Callable[..., None]:
-        return lambda module, args, kwargs, output: tell(name, (module, args, kwargs)) and None
+        def ended(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: object) -> None:
+            tell(name, (module, args, kwargs))
+
+        return ended
 
     handles = [
         module.register_forward_hook(hook(name), with_kwargs=True) for name, module in list(model.named_modules())

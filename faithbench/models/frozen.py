@@ -115,9 +115,7 @@ def _layer_norm(
     return out if bias is None else out + bias
 
 
-def _rms_norm(
-    inputs: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
-) -> Tensor:
+def _rms_norm(inputs: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
     dims = tuple(range(-len(shape), 0))
     epsilon = torch.finfo(inputs.dtype).eps if eps is None else eps
     out = inputs * (inputs.square().mean(dims, keepdim=True) + epsilon).rsqrt().detach()

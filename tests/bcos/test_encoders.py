@@ -1,14 +1,15 @@
-"""B-cos conversion of any encoder: complete in float64, proved when converted; the rest refused by the module's name."""
+"""B-cos conversion of any encoder: complete, which is proved when it is converted; the rest is refused by name."""
 
+import networks
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import transformers
-from builders import LENGTH, all_answers, random_texts, randomise, tiny_network, tiny_tokenizer
+from builders import all_answers, tiny_network
 from faithbench_explainers.bcos import Bcos
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.models.deberta.modeling_deberta import DebertaLayerNorm
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 
@@ -24,55 +25,28 @@ from faithbench.models.frozen import FrozenWeights
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import Row
 from faithbench.training.checkpoint import load
+from faithbench.types import Example
 
-SIZES = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": LENGTH + 2,
-}
-EDGES = {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
-RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
-ENCODERS = {
-    "Albert": {"embedding_size": 8},
-    "BigBird": {"attention_type": "original_full"},
-    "Camembert": {},
-    "Deberta": RELATIVE,
-    "DebertaV2": {**RELATIVE, "position_buckets": 8, "share_att_key": True, "norm_rel_ebd": "layer_norm"},
-    "Electra": {"embedding_size": 8},
-    "Ernie": {},
-    "Esm": {"position_embedding_type": "rotary"},
-    "EuroBert": EDGES,
-    "FNet": {},
-    "Longformer": {"attention_window": [16, 16]},
-    "MPNet": {},
-    "MobileBert": {"embedding_size": 16, "intra_bottleneck_size": 16, "true_hidden_size": 16},
-    "ModernBert": EDGES,
-    "RemBert": {"input_embedding_size": 8, "output_embedding_size": 8},
-    "RoFormer": {"embedding_size": 8},
-    "XLMRoberta": {},
-}
-EVERY_ENCODER = pytest.mark.parametrize("kind", ENCODERS)
+CONVERTIBLE = (
+    "Albert BigBird Camembert Deberta DebertaV2 Electra Ernie Esm EuroBert FNet Longformer MPNet MobileBert ModernBert "
+    "RemBert RoFormer XLMRoberta"
+).split()
+OPTIONS = {"Longformer": {"attention_window": [16, 16]}, "BigBird": {"attention_type": "original_full"}}
+EVERY_ENCODER = pytest.mark.parametrize("kind", CONVERTIBLE)
 
 
-def network(kind: str, classes: int = 3, **options: object) -> PreTrainedModel:
-    """A tiny random classifier, all of whose weights are random."""
-    own = options.pop("sizes", SIZES) | ENCODERS.get(kind, {}) | options
-    ids = {"vocab_size": len(tiny_tokenizer()), "pad_token_id": 0, "num_labels": classes}
-    config = getattr(transformers, f"{kind}Config")(**{**ids, **own})
-    return randomise(AutoModelForSequenceClassification.from_config(config), 0)
+def network(kind: str, **options: object) -> PreTrainedModel:
+    """A tiny random classifier of three classes in float32."""
+    return networks.network(kind, num_labels=3, **OPTIONS.get(kind, {}), **options).float()
 
 
-def classifier(model: PreTrainedModel) -> HuggingFaceClassifier:
-    return HuggingFaceClassifier(model, tiny_tokenizer(), dtype=torch.float64)
-
-
-def gaps(model: HuggingFaceClassifier) -> list[float]:
-    """|logit − Σ scores| beside the larger of logit and largest score, for two texts of unequal lengths."""
-    texts = random_texts(model, (7, 3))
-    found = all_answers(model, [Bcos()(text, target) for text, target in zip(texts, (0, 2), strict=True)])
-    logits = [model.logits([Row(text.ids)])[0, target] for text, target in zip(texts, (0, 2), strict=True)]
+def gaps(kind: str, model: PreTrainedModel) -> list[float]:
+    """|logit − Σ scores| beside the larger of logit and largest score, for a batch of unequal lengths."""
+    classifier = HuggingFaceClassifier(model, networks.tokenizer(kind), dtype=torch.float64)
+    texts = [classifier.encode(Example(str(n), sentence, None)) for n, sentence in enumerate(networks.SENTENCES)]
+    assert len({len(text) for text in texts}) > 1
+    found = all_answers(classifier, [Bcos()(text, target) for target, text in enumerate(texts)])
+    logits = [classifier.logits([Row(text.ids)])[0, target] for target, text in enumerate(texts)]
     return [
         abs(logit - attribution.scores.sum()) / max(abs(logit), np.abs(attribution.scores).max())
         for logit, attribution in zip(logits, found, strict=True)
@@ -93,13 +67,13 @@ def linears(model: nn.Module) -> set[str]:
 
 @EVERY_ENCODER
 def test_scores_sum_to_the_logit(kind):
-    assert max(gaps(classifier(convert(network(kind))))) < 1e-9
+    assert max(gaps(kind, convert(network(kind)))) < 1e-9
 
 
 @pytest.mark.parametrize("b", [1.0, 2.5])
 @pytest.mark.parametrize("kind", ["Electra", "ModernBert"])
 def test_scores_sum_to_the_logit_for_other_exponents(kind, b):
-    assert max(gaps(classifier(convert(network(kind), b=b, qkv=True)))) < 1e-9
+    assert max(gaps(kind, convert(network(kind), b=b, qkv=True))) < 1e-9
 
 
 @EVERY_ENCODER
@@ -107,7 +81,16 @@ def test_only_projections_and_what_comes_before_the_layers_stay_plain(kind):
     converted = convert(network(kind))
     plain = {name.rpartition(".")[2] for name in linears(converted)}
     projections = {"query", "key", "value", "q", "k", "v", "q_proj", "k_proj", "v_proj", "Wqkv"}
-    relative = {"in_proj", "pos_proj", "pos_q_proj", "query_proj", "key_proj", "value_proj"}
+    relative = {
+        "in_proj",
+        "pos_proj",
+        "pos_q_proj",
+        "pos_query_proj",
+        "pos_key_proj",
+        "query_proj",
+        "key_proj",
+        "value_proj",
+    }
     longer = {"query_global", "key_global", "value_global"}
     before = {"embeddings_project", "embedding_hidden_mapping_in", "embedding_transformation", "projection"}
     assert plain <= projections | relative | longer | before
@@ -128,7 +111,7 @@ def test_the_projection_into_the_hidden_size_stays_as_it_is(kind, name):
 
 @pytest.mark.parametrize("kind", ["Camembert", "Esm", "Longformer", "MPNet", "XLMRoberta"])
 def test_tanh_inside_a_head_is_gone(kind):
-    converted, states = convert(network(kind)).double().eval(), torch.randn(2, 3, 16, dtype=torch.float64)
+    converted, states = convert(network(kind)).double().eval(), torch.randn(2, 3, networks.WIDTH, dtype=torch.float64)
     head = converted.classifier
     assert isinstance(head, FirstTokenHead)
     assert torch.equal(head(states), head.out_proj(head.dense(states[:, 0])))
@@ -149,7 +132,7 @@ def test_an_activation_written_out_by_hand_becomes_that_of_torch_in_the_copy():
     given = network("Albert", hidden_act="gelu_new")
     converted = convert(given)
     assert (given.config.hidden_act, converted.config.hidden_act) == ("gelu_new", "gelu_pytorch_tanh")
-    assert max(gaps(classifier(converted))) < 1e-9
+    assert max(gaps("Albert", converted)) < 1e-9
 
 
 def test_a_bias_that_a_module_adds_itself_is_zero_and_neither_trained_nor_saved():
@@ -180,7 +163,7 @@ def test_a_masked_language_model_of_another_type_converts_too():
 @pytest.mark.parametrize("kind", ["EuroBert", "ModernBert"])
 def test_one_factor_of_a_gated_feed_forward_is_frozen(kind):
     mlp = convert(network(kind)).model.layers[1].mlp.double().requires_grad_(False)
-    states = torch.randn(16, dtype=torch.float64, requires_grad=True)
+    states = torch.randn(networks.WIDTH, dtype=torch.float64, requires_grad=True)
     with FrozenWeights():
         out = mlp(states)
     torch.testing.assert_close(out, mlp(states), rtol=1e-12, atol=1e-14)
@@ -239,28 +222,25 @@ def test_a_norm_written_out_by_hand_is_replaced_only_by_one_that_gives_the_same(
 
 # What is refused
 
-GEMMA = {"head_dim": 8, "num_key_value_heads": 2}
-XLNET = {"d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 24}
-BART = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "eos_token_id": 3, "bos_token_id": 2}
-T5 = {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
-XLM = {"emb_dim": 16, "n_layers": 2, "n_heads": 2}
-
 
 @pytest.mark.parametrize(
-    ("kind", "sizes", "message"),
+    ("kind", "message"),
     [
-        ("XLNet", XLNET, r"'transformer\.layer\.0\.rel_attn' \(XLNetRelativeAttention\) .*: it has weights of its own"),
-        ("ConvBert", {**SIZES, "embedding_size": 16}, r"'convbert\.encoder\.layer\.0\.\S*\.depthwise' \(Conv1d\)"),
-        ("GPT2", {"n_embd": 16, "n_layer": 2, "n_head": 2}, r"'transformer\.h\.0\.attn\.c_attn' \(Conv1D\)"),
-        ("Gemma", {**SIZES, **GEMMA}, r"'model\.layers\.0\.input_layernorm' \(GemmaRMSNorm\) .* no linear map"),
-        ("Bart", {**BART, "decoder_start_token_id": 2}, r"'model\.decoder\.layers\.0' \(BartDecoderLayer\)"),
-        ("T5", {**T5, "eos_token_id": 3}, r"'transformer\.decoder\.\S*' \(T5LayerCrossAttention\)"),
-        ("XLM", XLM, r"XLMForSequenceClassification .* of the first layer \(MultiHeadAttention\) alone"),
+        ("XLNet", r"'transformer\.layer\.0\.rel_attn' \(XLNetRelativeAttention\) .*: it has weights of its own"),
+        ("ConvBert", r"'convbert\.encoder\.layer\.0\.\S*\.depthwise' \(Conv1d\)"),
+        ("Nystromformer", r"'nystromformer\.encoder\.layer\.0\.attention\.self\.conv' \(Conv2d\)"),
+        ("Funnel", r"'funnel\.encoder\.blocks\.0\.0\.attention' \(FunnelRelMultiheadAttention\)"),
+        ("SqueezeBert", r"'transformer\.encoder\.layers\.0\.attention\.query' \(Conv1d\)"),
+        ("GPT2", r"'transformer\.h\.0\.attn\.c_attn' \(Conv1D\)"),
+        ("Gemma", r"'model\.layers\.0\.input_layernorm' \(GemmaRMSNorm\) .* no linear map"),
+        ("Bart", r"'model\.decoder\.layers\.0' \(BartDecoderLayer\)"),
+        ("T5", r"'transformer\.decoder\.\S*' \(T5LayerCrossAttention\)"),
+        ("XLM", r"XLMForSequenceClassification .* of the first layer \(MultiHeadAttention\) alone"),
     ],
 )
-def test_what_has_no_bcos_form_is_named(kind, sizes, message):
+def test_what_has_no_bcos_form_is_named(kind, message):
     with pytest.raises(UserError, match=message):
-        convert(network(kind, sizes=sizes))
+        convert(network(kind))
 
 
 def test_an_activation_that_nobody_tells_is_refused_where_nothing_is_proved():
@@ -289,7 +269,7 @@ def refusal(model: PreTrainedModel) -> str:
 def test_the_bias_of_a_norm_is_seen_even_if_it_is_zero(kind, place):
     model = planted(kind)
     name = f"{model.base_model_prefix}.encoder.layer.1.{place}"
-    model.get_submodule(name).bias = nn.Parameter(torch.zeros(16))
+    model.get_submodule(name).bias = nn.Parameter(torch.zeros(networks.WIDTH))
     assert f"module {name!r} (LayerNorm) has no B-cos form" in refusal(model)
 
 
@@ -304,7 +284,7 @@ def test_a_bias_that_a_module_adds_itself_is_seen():
     model = planted("Deberta")
     attention = model.deberta.encoder.layer[0].attention.self
     del attention.v_bias
-    attention.v_bias = nn.Parameter(torch.zeros(16))
+    attention.v_bias = nn.Parameter(torch.zeros(networks.WIDTH))
     assert "module 'deberta.encoder.layer.0.attention.self' (DisentangledSelfAttention)" in refusal(model)
 
 
