@@ -12,8 +12,13 @@ GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations g(
 
 def activation_of(model: PreTrainedModel) -> str:
     """The name of the feed-forward activation."""
+    return str(getattr(model.config, activation_field(model), None))
+
+
+def activation_field(model: PreTrainedModel) -> str:
+    """Where the configuration tells the feed-forward activation; the first of such fields if nowhere."""
     names = ("hidden_act", "hidden_activation", "activation", "activation_function", "ff_activation")
-    return str(next((value for name in names if (value := getattr(model.config, name, None))), None))
+    return next((name for name in names if getattr(model.config, name, None)), names[0])
 
 
 def architecture_of(model: PreTrainedModel) -> Architecture:

@@ -4,23 +4,30 @@ import copy
 import re
 from pkgutil import resolve_name
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
-from faithbench.architectures.finding import GATED, activation_of, architecture_of
-from faithbench.architectures.heads import SignJoin, SignSplit
+from faithbench.architectures.finding import GATED, activation_field, activation_of, architecture_of
+from faithbench.architectures.forms import exact_form
+from faithbench.architectures.heads import straightened
 from faithbench.bcos.modules import BcosLinear
+from faithbench.bcos.proof import computed_before, prove
 from faithbench.errors import UserError
+
+TANH_GELUS = ("gelu_new", "gelu_fast")  # written out by hand; torch's own is the same but for rounding
+TANH_GELU = "gelu_pytorch_tanh"
 
 
 def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: bool = False) -> PreTrainedModel:
     """A B-cos copy of a Hugging Face sequence classifier or masked language model; the model given is left as it was.
 
-    The copy is not near the original function: fine-tune it.
+    The copy is not near the original function: fine-tune it. That explanations of a classifier will be complete is
+    proved on a row of tokens; what has run before the first layer, where explanations begin, stays as it is.
 
     Args:
-        model: of BERT, RoBERTa or DistilBERT type.
+        model: an encoder with layers in a list.
         b: the exponent; 1 is linear alignment, the paper uses 1.5.
         qkv: make query, key and value projections B-cos too (the paper's text does, its numbers come from models
             that do not).
@@ -33,22 +40,27 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: b
         raise UserError(f"b={b!r} is not allowed; B-cos needs a number of at least 1.")
     if is_bcos(model):
         raise UserError(f"{type(model).__name__} is a B-cos model already.")
-    architecture = architecture_of(model)
-    activation = activation_of(model)
-    if activation not in GATED:
-        raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
+    architecture, classifies = architecture_of(model), model.get_output_embeddings() is None
+    proved = classifies and not biases
+    _check_activation(model, proved)
+    before = computed_before(model, architecture)
+    _check_weights(model, before)
     training, model = model.training, copy.deepcopy(model)
-    if not biases and model.get_output_embeddings() is None and architecture.straighten:
-        resolve_name(architecture.straighten)(model)  # the activation in a language model's head is g(x)·x and stays
+    _use_tanh_gelu(model)
+    if proved:  # the activation in a language model's head is g(x)·x and stays
+        if architecture.straighten:
+            resolve_name(architecture.straighten)(model)
+        else:
+            _straighten(model, before, architecture.layers)
     _untie(model)
-    kept = (nn.Tanh, nn.ReLU) if biases else ()
-    harmless = (nn.Dropout, nn.Identity, nn.CrossEntropyLoss, SignSplit, SignJoin, type(ACT2FN[activation]), *kept)
     plain = "$^" if qkv else architecture.attention_inputs
     for name, module in list(model.named_modules()):
-        if not name.startswith(architecture.embeddings) and not isinstance(module, harmless):
+        if name and not _within(name, before):
             _replace(model, name, module, plain, b, biases)
     if (decoder := model.get_output_embeddings()) is not None:
         decoder.weight = model.get_input_embeddings().weight
+    if proved:
+        prove(model, architecture)
     model.config.bcos = {"b": b, "qkv": qkv} | ({"biases": True} if biases else {})
     return model.train(training)
 
@@ -58,15 +70,71 @@ def is_bcos(model: PreTrainedModel) -> bool:
     return getattr(model.config, "bcos", None) is not None
 
 
+def _within(name: str, parts: set[str]) -> bool:
+    """Whether a module is one of the parts or inside one of them."""
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def _straighten(model: PreTrainedModel, before: set[str], layers: str) -> None:
+    """Takes tanh out of everything that comes after the layers."""
+    for name, module in list(model.named_modules()):
+        if name and not _within(name, before | {layers}) and (straight := straightened(module)) is not None:
+            model.set_submodule(name, straight)
+
+
+def _use_tanh_gelu(model: PreTrainedModel) -> None:
+    """Puts torch's tanh-GELU, whose gate can be frozen, in the place of those that are written out by hand."""
+    if activation_of(model) not in TANH_GELUS:
+        return
+    by_hand = type(ACT2FN[activation_of(model)])
+    setattr(model.config, activation_field(model), TANH_GELU)
+    for name, module in list(model.named_modules()):
+        if isinstance(module, by_hand):
+            model.set_submodule(name, ACT2FN[TANH_GELU])
+
+
 def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: float, biases: bool) -> None:
     """Takes the bias of a norm or plain projection (a regular expression says which), makes other linears B-cos."""
+    if (form := exact_form(module)) is not None:
+        model.set_submodule(name, form)
+        module = form
     if isinstance(module, nn.LayerNorm) or (isinstance(module, nn.Linear) and re.search(plain, name)):
         if not biases:
             module.register_parameter("bias", None)
     elif isinstance(module, nn.Linear):
         model.set_submodule(name, BcosLinear.of(module, b, biases))
-    elif not any(module.children()) or next(module.parameters(recurse=False), None) is not None:
-        raise UserError(f"module {name!r} ({type(module).__name__}) has no B-cos form.")
+    elif not isinstance(module, nn.Embedding) and not biases:
+        _silence(module)
+
+
+def _silence(module: nn.Module) -> None:
+    """Takes biases of a module's own, which its code goes on to add: zeros that are neither trained nor saved."""
+    for name, parameter in list(module.named_parameters(recurse=False)):
+        if name.endswith("bias"):
+            zeros = torch.zeros_like(parameter, requires_grad=False)
+            delattr(module, name)
+            module.register_buffer(name, zeros, persistent=False)
+
+
+def _check_activation(model: PreTrainedModel, proved: bool) -> None:
+    """An activation that the configuration tells must have a gate; of one that it does not tell, the proof tells."""
+    activation = activation_of(model)
+    if activation not in (*GATED, *TANH_GELUS) and not (proved and activation == "None"):
+        raise UserError(f"activation {activation!r} has no B-cos form; known: {', '.join(GATED)}.")
+
+
+def _check_weights(model: PreTrainedModel, before: set[str]) -> None:
+    """Only linear layers and embeddings have weights; other modules may have gains and biases."""
+    unknown = [
+        (name, module)
+        for name, module in model.named_modules()
+        if not (isinstance(module, (nn.Linear, nn.Embedding)) or _within(name, before))
+        for own, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim > 1 and not own.endswith("bias")
+    ]
+    if unknown:
+        name, module = max(unknown, key=lambda pair: pair[0].count("."))
+        raise UserError(f"module {name!r} ({type(module).__name__}) has no B-cos form: it has weights of its own.")
 
 
 def _untie(model: PreTrainedModel) -> None:

@@ -4,24 +4,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.overrides import handle_torch_function, has_torch_function
 
-EPS = 1e-6
-
-
-def dynamic_scale(
-    projection: Float[Tensor, "... out"], inputs: Float[Tensor, "... in"], b: float
-) -> Float[Tensor, "... out"]:
-    """|cos(x, w)|^(B-1): how well the input is aligned with each weight row.
-
-    The inner epsilon keeps the gradient finite at 0 for 1 < B < 2. Open to `torch.overrides`, so that a mode can make
-    it a constant of the backward pass.
-    """
-    if has_torch_function((projection, inputs)):
-        scale: Tensor = handle_torch_function(dynamic_scale, (projection, inputs), projection, inputs, b)
-        return scale
-    norm = (inputs.square().sum(-1, keepdim=True) + EPS).sqrt()
-    return ((projection / norm).abs() + EPS).pow(b - 1)
+from faithbench.architectures.factors import dynamic_scale
 
 
 class BcosLinear(nn.Linear):

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
+from faithbench.architectures.factors import dynamic_scale, gate
 from faithbench.architectures.finding import GATED, activation_of
-from faithbench.bcos.modules import dynamic_scale
 from faithbench.errors import QuestionError
 
 Rules = Mapping[Callable[..., object], Callable[..., object]]
@@ -36,7 +36,8 @@ class Intercept(TorchFunctionMode):
             QuestionError: its activation has no gate that they know.
         """
         activation = activation_of(model)
-        if activation not in GATED:
+        proved = activation == "None" and getattr(model.config, "bcos", None) is not None
+        if activation not in GATED and not proved:
             known = ", ".join(GATED)
             raise QuestionError(f"activation {activation!r} has no gate that can be frozen; known: {known}")
 
@@ -119,6 +120,13 @@ def _layer_norm(
     return out if bias is None else out + bias
 
 
+def _rms_norm(inputs: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+    dims = tuple(range(-len(shape), 0))
+    epsilon = torch.finfo(inputs.dtype).eps if eps is None else eps
+    out = inputs * (inputs.square().mean(dims, keepdim=True) + epsilon).rsqrt().detach()
+    return out if weight is None else out * weight
+
+
 def _gelu(inputs: Tensor, approximate: str = "none") -> Tensor:
     if approximate == "tanh":
         gate = 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (inputs + 0.044715 * inputs**3)))
@@ -146,8 +154,10 @@ FROZEN: Rules = {
     torch.softmax: _detached(torch.softmax),
     Tensor.softmax: _detached(Tensor.softmax),
     F.layer_norm: _layer_norm,
+    F.rms_norm: _rms_norm,
     F.gelu: _gelu,
     F.relu: _relu,
     F.silu: _silu,
     dynamic_scale: _detached(dynamic_scale),
+    gate: _detached(gate),
 }

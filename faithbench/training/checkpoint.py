@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from faithbench.bcos.convert import convert
 from faithbench.errors import UserError
@@ -23,8 +23,22 @@ def load(folder: Path) -> PreTrainedModel:
         return load_conventional(str(folder))
     del config.bcos
     model = convert(AutoModelForSequenceClassification.from_config(config), **settings)
-    model.load_state_dict(load_file(folder / WEIGHTS))
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except RuntimeError:
+        if (renamed := _renamed(folder, config)) is None:
+            raise
+        model = convert(renamed, **settings)
     return model.eval()
+
+
+def _renamed(folder: Path, config: PretrainedConfig) -> PreTrainedModel | None:
+    """A conventional model with weights that transformers saves under other names; None if not all are there."""
+    model, found = AutoModelForSequenceClassification.from_pretrained(
+        folder, config=config, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+    )
+    complete = all(name.endswith("bias") for name in found["missing_keys"])
+    return model if complete and not found["unexpected_keys"] else None
 
 
 def load_conventional(source: str, **options: object) -> PreTrainedModel:

@@ -11,11 +11,12 @@ from builders import KINDS, answers, points, random_texts, randomise, tiny_class
 from faithbench_explainers.bcos import Bcos
 from slow_transformer import embeddings_hook
 from torch import Tensor, nn
-from transformers import AlbertConfig, AlbertForSequenceClassification
+from transformers import BertForQuestionAnswering
 
+from faithbench.architectures.factors import dynamic_scale
 from faithbench.architectures.heads import SignJoin, SignSplit
 from faithbench.bcos.convert import convert
-from faithbench.bcos.modules import BcosLinear, dynamic_scale
+from faithbench.bcos.modules import BcosLinear
 from faithbench.errors import UserError
 from faithbench.models import frozen
 from faithbench.models.frozen import FrozenWeights
@@ -238,15 +239,14 @@ def test_convert_refuses_an_exponent_below_one(b):
         convert(tiny_network("bert"), b)
 
 
-def test_convert_names_an_architecture_that_it_does_not_know():
-    config = AlbertConfig(vocab_size=50, embedding_size=8, hidden_size=16, num_attention_heads=2, intermediate_size=16)
-    with pytest.raises(UserError, match=r"AlbertForSequenceClassification .*'albert'.* is not supported"):
-        convert(AlbertForSequenceClassification(config))
-
-
 def test_convert_names_a_model_that_is_no_sequence_classifier():
-    with pytest.raises(UserError, match=r"BertModel .* is not supported"):
+    with pytest.raises(UserError, match=r"BertModel has no layers at 'bert\.encoder\.layer', so that"):
         convert(tiny_network("bert").bert)
+
+
+def test_convert_names_a_model_without_logits():
+    with pytest.raises(UserError, match=r"BertForQuestionAnswering is no sequence classifier or .*: it has no logits"):
+        convert(BertForQuestionAnswering(tiny_network("bert").config))
 
 
 def test_convert_names_a_module_that_has_no_bcos_form():
@@ -258,8 +258,8 @@ def test_convert_names_a_module_that_has_no_bcos_form():
 
 @pytest.mark.parametrize(("kind", "option"), [("bert", "hidden_act"), ("distilbert", "activation")])
 def test_convert_names_an_activation_that_has_no_bcos_form(kind, option):
-    with pytest.raises(UserError, match="activation 'gelu_new' has no B-cos form; known: gelu, "):
-        convert(tiny_network(kind, **{option: "gelu_new"}))
+    with pytest.raises(UserError, match="activation 'quick_gelu' has no B-cos form; known: gelu, "):
+        convert(tiny_network(kind, **{option: "quick_gelu"}))
 
 
 @pytest.mark.parametrize(
