@@ -54,7 +54,7 @@ def check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) 
     beyond = [token for token, number in vocabulary.items() if number >= rows and number not in special]
     if beyond:
         raise UserError(
-            f"the tokenizer has {len(beyond)} tokens beyond the model's {rows} embeddings, as {min(beyond)!r}; take "
+            f"the tokenizer has {len(beyond)} tokens beyond the model's {rows} embeddings ({min(beyond)!r}); take "
             "the tokenizer that the model was trained with, or resize the model and train it."
         )
 
