@@ -7,8 +7,8 @@ from typing import Any
 
 from faithbench.datasets.columns import Columns, find_columns
 from faithbench.datasets.labelling import Cell, Scheme, is_missing, understand
-from faithbench.datasets.rows import examples_of, listed
-from faithbench.datasets.table import Table
+from faithbench.datasets.rows import examples_of
+from faithbench.datasets.table import Table, listed
 from faithbench.errors import UserError
 from faithbench.types import Example, Skipped
 
@@ -104,6 +104,6 @@ def _labelled(table: Table, column: str) -> Iterator[Cell]:
 
 def _inside(segments: Any) -> Iterator[Any]:
     """Labels of the parts of a document, as far as they can be read."""
-    for part in listed(segments):
+    for part in listed(segments) or []:
         if isinstance(part, (list, tuple)) and len(part) == 3 and isinstance(part[2], (str, int, float)):
             yield part[2]

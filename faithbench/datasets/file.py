@@ -125,5 +125,6 @@ class File:
 
 
 def split_file(folder: Path, stems: tuple[str, ...]) -> Path | None:
-    """The file of a split: the first of its names, and of all endings, that is there."""
-    return next((f for stem in stems for e in ENDINGS if (f := folder / f"{stem}{e}").is_file()), None)
+    """The file of a split: the first of its names, and of all endings, that is there, in whatever case."""
+    files = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
+    return next((files[name] for stem in stems for e in ENDINGS if (name := f"{stem}{e}") in files), None)

@@ -1,6 +1,5 @@
 """What the labels of a data set are: numbered classes, names, truth values, several a row, or values."""
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal, TypedDict
 
+from faithbench.datasets.table import listed
 from faithbench.errors import UserError
 
 Kind = Literal["whole", "fraction", "truth", "name", "several"]
@@ -85,7 +85,7 @@ class Scheme:
             return {"label": None, "value": float(label)}
         if self.kind != "several":
             return {"label": self.index(label)}
-        parts = _listed(label)
+        parts = listed(label) or []
         chosen = [i for i, flag in enumerate(parts) if float(flag)] if self.flags else [self.index(p) for p in parts]
         return {"label": None, "labels": tuple(dict.fromkeys(chosen))}
 
@@ -129,7 +129,7 @@ def name_of(label: Any) -> str:
 def _kind(cell: Cell) -> Kind:
     value = cell.value
     text = str(value).strip()
-    if isinstance(value, (list, tuple)) or (isinstance(value, str) and _is_list(text)):
+    if listed(value) is not None:
         return "several"
     if not isinstance(value, (str, bool, int, float, Decimal)):
         raise cell.refusal("a label is a number, a name, or a list of those")
@@ -186,7 +186,7 @@ def _given(cells: Sequence[Cell], kind: Kind | None, names: tuple[str, ...]) -> 
 
 
 def _several(cells: Sequence[Cell]) -> Scheme:
-    rows = [[Cell(c.source, c.row, c.column, part) for part in _listed(c.value)] for c in cells]
+    rows = [[Cell(c.source, c.row, c.column, part) for part in listed(c.value) or []] for c in cells]
     parts = [part for row in rows for part in row]
     kinds = [_kind(part) for part in parts]
     for part, kind in zip(parts, kinds, strict=True):
@@ -203,18 +203,3 @@ def _are_flags(rows: Sequence[Sequence[str]]) -> bool:
     """Whether lists say 0 or 1 of every class: as long as each other, and a class would be named twice otherwise."""
     same = len({len(row) for row in rows}) == 1 and {name for row in rows for name in row} <= {"0", "1"}
     return same and any(len(set(row)) < len(row) for row in rows)
-
-
-def _is_list(text: str) -> bool:
-    return text.startswith("[") and isinstance(_loaded(text), list)
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else list(_loaded(value))
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None

@@ -1,12 +1,10 @@
 """Rows as examples: texts, pairs, labels and marks; and why a row cannot be one."""
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
 from faithbench.datasets.columns import Columns
 from faithbench.datasets.labelling import Scheme, is_missing
-from faithbench.datasets.table import Fields, Table
+from faithbench.datasets.table import Fields, Table, listed
 from faithbench.errors import UserError
 from faithbench.types import Example, Segment, Skipped, Span
 
@@ -108,7 +106,7 @@ def _spans(name: str, value: Any) -> tuple[Span, ...] | None:
     if value is None or value == "":
         return None
     try:
-        pairs = json.loads(value) if isinstance(value, str) else value
+        pairs: Any = listed(value) if isinstance(value, str) else value
         return tuple((int(start), int(end)) for start, end in pairs)
     except (TypeError, ValueError) as error:
         raise RowError(f"its {name} has spans that are not [[start, end], …]") from error
@@ -118,7 +116,7 @@ def _segments(value: Any, length: int, scheme: Scheme) -> tuple[Segment, ...] | 
     if value is None or value == "":
         return None
     try:
-        parts = [(int(start), int(end), scheme.index(label)) for start, end, label in listed(value)]
+        parts = [(int(start), int(end), scheme.index(label)) for start, end, label in listed(value) or []]
     except (TypeError, ValueError) as error:
         raise RowError("it has segments that are not [[start, end, label], …]") from error
     last = 0
@@ -132,12 +130,3 @@ def _segments(value: Any, length: int, scheme: Scheme) -> tuple[Segment, ...] | 
     if len(parts) < 2:
         raise RowError(f"it has {len(parts)} segments; a document has two or more")
     return tuple(parts)
-
-
-def listed(value: Any) -> Sequence[Any]:
-    """A list, perhaps written as JSON; nothing if it is neither."""
-    try:
-        found = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return []
-    return found if isinstance(found, list) else []

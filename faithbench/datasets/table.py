@@ -1,5 +1,7 @@
 """Rows as a file or the hub has them, before anybody knows which column is what."""
 
+import ast
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,3 +34,19 @@ class Table:
         if self.column is not None:
             return self.column(column)
         return (None if isinstance(row, str) else row.get(column) for row in self.rows)
+
+
+def listed(value: Any) -> list[Any] | None:
+    """A list, perhaps written as JSON or, as pandas writes lists into CSV, as Python does; None if it is neither."""
+    if isinstance(value, str):
+        value = _loaded(value) if value.lstrip()[:1] == "[" else None
+    return list(value) if isinstance(value, (list, tuple)) else None
+
+
+def _loaded(text: str) -> Any:
+    for load in (json.loads, ast.literal_eval):
+        try:
+            return load(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return None

@@ -7,7 +7,7 @@ change. Both modes intercept torch functions inside a `with`, so the model itsel
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -54,9 +54,14 @@ class Intercept(TorchFunctionMode):
 class FrozenWeights(Intercept):
     """`with FrozenWeights():` gradients see the dynamic weights of this input as constants."""
 
+    freezes: ClassVar[type[Intercept]]
+
     def __init__(self) -> None:
         super().__init__()
         self.rules = FROZEN
+
+
+FrozenWeights.freezes = FrozenWeights  # what must make a model linear before its gradients mean anything
 
 
 class CapturedAttention(Intercept):

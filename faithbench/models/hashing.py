@@ -13,7 +13,7 @@ def add_weight(digest: Any, name: str, value: object) -> None:
         value = value.dequantize()
     if isinstance(value, Tensor):
         digest.update(f"{name} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     elif isinstance(value, (tuple, list)):
         for number, part in enumerate(value):
             add_weight(digest, f"{name}.{number}", part)

@@ -35,7 +35,7 @@ from faithbench.models.batches import (
 from faithbench.models.frozen import CapturedAttention
 from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
-from faithbench.models.probes import Abilities, probed
+from faithbench.models.probes import Abilities, is_frozen, probed
 from faithbench.models.reading import read_text
 from faithbench.models.vocabulary import blank_token, check_tokenizer, longest, padding_id
 from faithbench.questions import HIDDEN, Gradient, Point, Row
@@ -99,6 +99,7 @@ class HuggingFaceClassifier:
         self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.can = Abilities()
         self.can = probed(self)
+        self._frozen: dict[type[AbstractContextManager[object]], bool] = {}
         self.max_length, self.notes = longest(model, tokenizer, self.first_position or 0)
         if self.blank.note:
             self.notes = (*self.notes, self.blank.note)
@@ -181,6 +182,7 @@ class HuggingFaceClassifier:
         mode: Callable[[], AbstractContextManager[object]] = resolve_name(rules) if rules else nullcontext
         if rules:
             getattr(mode, "check", lambda model: None)(self.model)
+            self._need_frozen(getattr(mode, "freezes", None))
         out: list[Any] = [None] * len(points)
         with torch.enable_grad(), memory_errors():
             for numbers in self._groups([point.row for point in points]):
@@ -245,6 +247,11 @@ class HuggingFaceClassifier:
         out: Tensor = self.head(states[:, 0] if states.shape[1] == 1 else states[rows, read])
         return out
 
+    def states(self, ids: Int[Tensor, "rows tokens"]) -> Float[Tensor, "rows tokens d"]:
+        """What the head reads, before any pooling."""
+        states: Tensor = self.body(**self._inputs(ids, None, None)).last_hidden_state
+        return states
+
     def embedded(
         self, ids: Int[Tensor, "rows tokens"], types: Int[Tensor, "rows tokens"] | None = None
     ) -> Float[Tensor, "rows tokens d"]:
@@ -277,6 +284,18 @@ class HuggingFaceClassifier:
                 "so that there are no gradients at them"
             )
         return self.can.point
+
+    def _need_frozen(self, mode: type[AbstractContextManager[object]] | None) -> None:
+        """Refuses rules that would leave out parts of the model; tried once, where there are gradients."""
+        if mode is None:
+            return
+        if mode not in self._frozen:
+            self._frozen[mode] = is_frozen(self, mode)
+        if not self._frozen[mode]:
+            raise QuestionError(
+                f"{type(self.model).__name__} has a part that {mode.__name__} cannot hold constant, such as a norm "
+                "other than LayerNorm or a product of two layers"
+            )
 
     def _row(self, ids: Int[np.ndarray, "_"]) -> Row:
         """Bare ids with the types that a pair of them has: 1 from the second text on."""

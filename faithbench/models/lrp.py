@@ -6,7 +6,7 @@ times keys), element-wise functions and norms pass it on by f(x)/x (eq. 9), soft
 3.1), linear layers by their weights (eq. 8). The scale of a B-cos layer is held constant.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +15,13 @@ from torch.autograd.function import FunctionCtx
 from transformers import PreTrainedModel
 
 from faithbench.errors import QuestionError
-from faithbench.models.frozen import FROZEN, Intercept, Rules, attention_probabilities
+from faithbench.models.frozen import FROZEN, FrozenWeights, Intercept, Rules, attention_probabilities
 
 
 class AttnLRP(Intercept):
     """`with AttnLRP():` gradients times inputs are relevances."""
+
+    freezes: ClassVar[type[Intercept]] = FrozenWeights  # its rules beside attention are those
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ those of B; a row alone and the same row padded have the same logits; what is hi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -57,6 +58,24 @@ def probed(classifier: HuggingFaceClassifier) -> Abilities:
     """
     with torch.inference_mode():
         return Probe(classifier).abilities()
+
+
+def is_frozen(classifier: HuggingFaceClassifier, mode: Callable[[], AbstractContextManager[object]]) -> bool:
+    """Whether, under a mode, what the head reads is linear in the embeddings: it has no second derivative.
+
+    That is so where the mode holds constant all that changes with the input: attention, norms, gates.
+    """
+    ids = torch.from_numpy(_two_rows(classifier)[0]).to(classifier.device)
+    with torch.enable_grad():
+        leaf = classifier.embedded(ids).detach().clone().requires_grad_()
+        with classifier.reading(leaf), mode():
+            states = classifier.states(ids)
+        weights = torch.linspace(-1, 1, states.numel(), device=leaf.device).reshape(states.shape).to(leaf.dtype)
+        (first,) = torch.autograd.grad((weights * states).sum(), leaf, create_graph=True)
+        if not first.requires_grad:
+            return True
+        (second,) = torch.autograd.grad(first.square().sum(), leaf, allow_unused=True)
+    return second is None or float(second.detach().abs().max()) <= 1e-6 * float(first.detach().square().sum())
 
 
 class Probe:

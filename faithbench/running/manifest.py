@@ -37,6 +37,8 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
         "checks": dict(known.checks),
         **known.more,
     }
+    if reading := list(getattr(model.classifier, "notes", ())):
+        entry["reading"] = reading
 
     def change(manifest: dict[str, Any]) -> None:
         manifest["versions"] = versions() | {"python": platform.python_version()}

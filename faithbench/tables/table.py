@@ -210,6 +210,7 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
                 yield f"{label('dataset', name)}: {left_out(entry['skipped'])}"
         for place, entry in manifest.get("models", {}).items():
             where = f"{entry['label']}, {label('dataset', place.partition(' on ')[2])}"
+            yield from (f"{where}: {sentence}." for sentence in entry.get("reading", ()))
             yield from (f"{where}: {sentence}" for sentence in cautions(entry))
             for explainer, found in entry.get("notes", {}).items():
                 for note, value in found.items():

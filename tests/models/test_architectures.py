@@ -9,6 +9,7 @@ from builders import answers, random_texts, randomise, tiny_tokenizer
 from faithbench_explainers.attention import Attention
 from faithbench_explainers.bcos import Bcos
 from faithbench_explainers.decompx import DecompX
+from faithbench_explainers.integrated_gradients import IntegratedGradients
 from faithbench_explainers.occlusion import Occlusion
 from fixtures_run import add_distribution
 from transformers import ElectraConfig, ElectraForSequenceClassification
@@ -38,8 +39,28 @@ def network() -> ElectraForSequenceClassification:
     return randomise(ElectraForSequenceClassification(ElectraConfig(**shape, **sizes)), 0)
 
 
-def test_an_architecture_that_is_not_installed_is_refused_by_name():
-    with pytest.raises(UserError, match=r"'electra'\) is not supported; known are .* bert, distilbert, roberta\."):
+def test_an_architecture_without_a_file_is_seen_as_one_with_a_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen = HuggingFaceClassifier(network(), tiny_tokenizer(), dtype=torch.float64)
+    entries = {"architectures": {"electra": "electra_plugin:electra"}}
+    monkeypatch.syspath_prepend(add_distribution(tmp_path / "site", "electra", entries, {"electra_plugin": ELECTRA}))
+    told = HuggingFaceClassifier(network(), tiny_tokenizer(), dtype=torch.float64)
+    assert told.architecture != seen.architecture
+    assert (told.architecture.embeddings, told.architecture.layers) == (
+        seen.architecture.embeddings,
+        "electra.encoder.layer",
+    )
+    assert told.fingerprint() == seen.fingerprint()
+    (text,) = random_texts(told, (6,))
+    for explainer in (Occlusion(), Attention(), Bcos(), IntegratedGradients(n_steps=3)):
+        one, other = (answers(classifier, explainer(text, 1)).scores for classifier in (seen, told))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_plugin_that_gives_no_architecture_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    entries = {"architectures": {"electra": "electra_wrong:electra"}}
+    files = {"electra_wrong": "def electra():\n    return 3\n"}
+    monkeypatch.syspath_prepend(add_distribution(tmp_path / "site", "electra-wrong", entries, files))
+    with pytest.raises(UserError, match=r"architecture 'electra' of .* gives 3, not an Architecture"):
         HuggingFaceClassifier(network(), tiny_tokenizer())
 
 
