@@ -21,7 +21,7 @@ from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load
 from faithbench.running.knowledge import what_is_known
 from faithbench.running.manifest import note
 from faithbench.running.scoring import Done, Scoring
-from faithbench.tables.cautions import left_out, skipped_entry
+from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.encoding import Encoded, encode_examples, readable
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
@@ -111,9 +111,9 @@ def _load(blocks: tuple[BlockPlan, ...], workshop: Workshop, strict: bool) -> di
         workshop.setup.say(problem)
     for each in there.values():
         if each.skipped:
-            told = left_out(skipped_entry(each.skipped, each.split_texts + len(each.skipped)))
             if strict:
-                raise UserError(f"{each.dataset.label}: {told}")
+                raise UserError(f"{each.dataset.label}: {strictly(each.skipped)}")
+            told = left_out(skipped_entry(each.skipped, each.split_texts + len(each.skipped)))
             workshop.setup.say(f"{each.dataset.label}: {told}")
     return there
 
@@ -179,7 +179,8 @@ def _score(plan: Plan, scoring: Scoring, strict: bool) -> Done:
 def _check_read(scoring: Scoring, read: Encoded, strict: bool) -> None:
     """There is a text that the model can read; and none that it cannot, if that is asked for."""
     if read.skipped and (strict or not read.texts):
-        told = left_out(skipped_entry(read.skipped, len(scoring.texts.examples)))
+        entry = skipped_entry(read.skipped, len(scoring.texts.examples))
+        told = strictly(read.skipped) if strict else left_out(entry)
         raise UserError(f"{scoring.model.label} on {scoring.texts.dataset.label}: {told}")
 
 

@@ -26,6 +26,12 @@ def left_out(entry: Mapping[str, Any]) -> str:
     return f"{entry['count']:,} of {entry['of']:,} rows {were} left out: {told}."
 
 
+def strictly(skipped: Sequence[Skipped]) -> str:
+    """Why a strict run stops, by the first row that cannot be used."""
+    first = skipped[0]
+    return f"row {first.id!r} cannot be used: {first.reason}; without --strict it is left out."
+
+
 def cautions(entry: Mapping[str, Any]) -> Iterator[str]:
     """What is to be said of a model on a data set, each a sentence without the model's name.
 

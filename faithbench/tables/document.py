@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from faithbench.records.results import FAITHFULNESS, TRUTH, higher_is_better, kind_order, labels
@@ -47,7 +48,9 @@ def _models(frame: pd.DataFrame) -> Grid:
 def _plain(value: Any) -> Cell:
     if isinstance(value, str):
         return Words(value)
-    return EMPTY if value is None or value is pd.NA else Number(value)
+    if value is None or value is pd.NA:
+        return EMPTY
+    return Number(int(value) if isinstance(value, np.integer) else value)
 
 
 def _grids(group: pd.DataFrame) -> list[Part]:

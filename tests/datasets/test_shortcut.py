@@ -21,7 +21,7 @@ from faithbench.datasets.shortcut import Shortcut, insert
 from faithbench.errors import UserError
 from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.traits import read_traits
-from faithbench.running import ground_truth, manifest, runner
+from faithbench.running import ground_truth, knowledge, runner
 from faithbench.running.grid import load_examples, select_components
 from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
 from faithbench.training.prepare import prepare
@@ -206,7 +206,7 @@ def test_a_model_trained_on_the_shortcut_relies_on_it(tmp_path, monkeypatch):
     assert entry["checks"][WITH] >= 90
     assert abs(entry["checks"][WITHOUT] - 50) < 11  # of 200 texts whose labels are drawn
     assert "ground truth" not in words
-    monkeypatch.setattr(manifest, "trigger_accuracies", lambda *given: pytest.fail("was computed already"))
+    monkeypatch.setattr(knowledge, "trigger_accuracies", lambda *given: pytest.fail("was computed already"))
     again, _ = run(tmp_path / "run", f"shortcut(dataset='{BASE}')")
     assert again["checks"] == entry["checks"]
 
@@ -232,7 +232,7 @@ def test_the_check_takes_the_same_texts_whatever_the_limit(tmp_path, monkeypatch
         seen.append([example.id for example in planted])
         return trigger_accuracies(classifier, planted, without)
 
-    monkeypatch.setattr(manifest, "trigger_accuracies", record)
+    monkeypatch.setattr(knowledge, "trigger_accuracies", record)
     run(tmp_path / "run", DATA)
     assert sorted(seen[0]) == sorted(e.id for e in build_dataset(DATA).object.load("test"))
     assert len(seen[0]) <= ground_truth.TEXTS
