@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from faithbench.datasets.file import File
 from faithbench.errors import UserError
 from faithbench.files import cache_folder
+from faithbench.labels import relabelled
 from faithbench.models.zoo import conventional
 from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, build_dataset, refer
@@ -109,7 +110,9 @@ class SeqPG:
                 f"the documents of seqpg for {self.dataset}, judged by {self.judge}, have not been built; a run builds "
                 "them, and so does `faithbench build seqpg`."
             )
-        return File(str(self.path(split))).load("test")
+        documents = File(str(self.path(split)))
+        numbers = dict(enumerate(map(int, documents.class_names)))  # of the classes, as the documents were written
+        return [relabelled(document, numbers) for document in documents.load("test")]
 
     def path(self, split: str) -> Path:
         """Where the documents are kept."""

@@ -1,12 +1,14 @@
 """A model that is finished, by a spec that says what its configuration leaves open."""
 
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier, Dataset
 from faithbench.models.heads import PROBLEMS
-from faithbench.training.loading import load_classifier
+
+LOADER = "faithbench.training.loading:load_classifier"  # imports torch, which a description need not
 
 
 @dataclass(frozen=True)
@@ -33,4 +35,5 @@ class FinishedModel:
     def prepare(self, dataset: Dataset | None, device: str, dtype: str) -> Classifier:
         """The classifier; the data set does not matter."""
         options: dict[str, Any] = {"problem_type": self.problem_type or None, "fill": self.fill or None}
-        return load_classifier(self.path, device, dtype, **options).classifier
+        classifier: Classifier = resolve_name(LOADER)(self.path, device, dtype, **options).classifier
+        return classifier

@@ -120,9 +120,9 @@ def test_windows_line_ends_blank_lines_and_spaces_in_the_header(tmp_path):
 
 
 def test_a_long_text_is_read_and_the_limit_of_csv_stays(tmp_path):
-    before, long = csv.field_size_limit(), "word " * 40_000
+    usual, long = csv.field_size_limit(1234), "word " * 40_000
     assert content(table(tmp_path, rows=[*PLAIN, (long, 1)]))[-1] == (long, 1)
-    assert csv.field_size_limit() == before
+    assert csv.field_size_limit(usual) == 1234
 
 
 def test_an_index_column_of_pandas_is_ignored(tmp_path):
@@ -261,6 +261,12 @@ def test_a_folder_with_brackets_is_a_folder(tmp_path, monkeypatch):
     table(tmp_path / "data (2)", "train.csv")
     monkeypatch.chdir(tmp_path)
     assert len(load("data (2)", "train")) == 3
+
+
+def test_a_folder_named_as_a_data_set_is_not_taken_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("planted").mkdir()
+    assert build_dataset("planted").identity.startswith("planted(train=")
 
 
 def test_a_file_may_be_given_as_a_path(tmp_path):

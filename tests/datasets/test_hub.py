@@ -177,9 +177,13 @@ def test_what_is_asked_of_the_library(monkeypatch):
 
 
 def test_bars_and_verbosity_are_left_as_they_were(tmp_path):
-    before = datasets.are_progress_bars_disabled(), datasets.utils.logging.get_verbosity()
+    datasets.enable_progress_bars()
+    verbosity = datasets.utils.logging.get_verbosity()
+    datasets.utils.logging.set_verbosity_warning()
     Hub(repository(tmp_path, {"default": sst()})).load("test")
-    assert (datasets.are_progress_bars_disabled(), datasets.utils.logging.get_verbosity()) == before
+    assert not datasets.are_progress_bars_disabled()
+    assert datasets.utils.logging.get_verbosity() == datasets.utils.logging.WARNING
+    datasets.utils.logging.set_verbosity(verbosity)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def run(model: str, dataset: str, out: Path, **options) -> Run:
     return faithbench.run(Plan((dataset,), (model,), ("random",), ("entropy",)), out, "cpu", **options)
 
 
-BAD = [{"id": "thin", "text": "\u200b\u200d", "label": "good"}, {"id": "cut", "text": "a \ud83d tale", "label": "bad"}]
+BAD = [{"id": "thin", "text": "\u200b\u200d", "label": "good"}, {"id": "cut", "text": "\u200d", "label": "bad"}]
 
 
 def test_texts_that_cannot_be_read_are_left_out_and_named(model, tmp_path):
@@ -72,7 +72,7 @@ def test_texts_that_cannot_be_read_are_left_out_and_named(model, tmp_path):
     assert [row["id"] for row in entry["skipped"]["rows"]] == ["thin", "cut"]
     told = next(note for note in notes([tmp_path / "run"]) if "left out" in note)
     assert "2 of 8 rows were left out: row 'thin': its text is empty" in told
-    assert "row 'cut': it has half of a character" in told
+    assert "row 'cut': its text is empty" in told
     assert told in faithbench.render([tmp_path / "run"])
 
 
