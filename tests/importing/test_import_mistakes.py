@@ -55,9 +55,9 @@ MISTAKES = {
     "target out of range": ('{"id": "y", "scores": [1, 2], "target": 2}', {}, ["line 1", "target 2", "0 to 1"]),
     "negative target": ('{"id": "y", "scores": [1, 2], "target": -1}', {}, ["target -1", "0 to 1"]),
     "target that is no class": (
-        '{"id": "y", "scores": [1, 2], "target": "11"}',
+        '{"id": "y", "scores": [1, 2], "target": "goud"}',
         {},
-        ["'11'", "class", "did you mean 1?"],
+        ["'goud'", "class", "did you mean good?"],
     ),
     "misaligned tokens": (
         '{"id": "x", "scores": [1, 2, 3, 4], "tokens": ["a", "warm", "graceful", "film"]}',

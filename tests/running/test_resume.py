@@ -18,7 +18,7 @@ from rich.console import Console
 
 import faithbench
 from faithbench.plugins.naming import build_dataset
-from faithbench.records.store import IDENTITY, Store
+from faithbench.records.store import IDENTITY, Store, read_part
 from faithbench.running.grid import load_examples, select_components
 from faithbench.running.scoring import Scoring
 from faithbench.training.checkpoint import load
@@ -110,7 +110,7 @@ def records(folder: Path) -> pd.DataFrame:
 
 def raw(folder: Path, kind: str = "records") -> pd.DataFrame:
     """The rows of all parts as they lie there, repetitions included."""
-    return pd.concat([pd.read_parquet(path) for path in sorted((folder / kind).glob("*.parquet"))], ignore_index=True)
+    return pd.concat([read_part(path, kind) for path in sorted((folder / kind).glob("*.parquet"))], ignore_index=True)
 
 
 def assert_same(one: pd.DataFrame, two: pd.DataFrame) -> None:
