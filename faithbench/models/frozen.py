@@ -74,7 +74,7 @@ class CapturedAttention(Intercept):
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self.layers.append(attention_probabilities(query, key, *args, **kwargs))
-        return self.layers[-1] @ _repeated(value, query, kwargs.get("enable_gqa", False))
+        return self.layers[-1] @ repeated(value, query, kwargs.get("enable_gqa", False))
 
 
 def attention_probabilities(
@@ -89,7 +89,7 @@ def attention_probabilities(
     """The probabilities inside `scaled_dot_product_attention`, whose arguments these are (but for `value`)."""
     if dropout_p:
         raise NotImplementedError("explicit attention knows no dropout")
-    key = _repeated(key, query, enable_gqa)
+    key = repeated(key, query, enable_gqa)
     scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
@@ -99,14 +99,14 @@ def attention_probabilities(
     return scores.softmax(-1)
 
 
-def _repeated(states: Tensor, query: Tensor, grouped: bool) -> Tensor:
+def repeated(states: Tensor, query: Tensor, grouped: bool) -> Tensor:
     """Keys or values once for each head of the queries, of which groups share them."""
     return states.repeat_interleave(query.shape[-3] // states.shape[-3], dim=-3) if grouped else states
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     probabilities = attention_probabilities(query, key, *args, **kwargs).detach()
-    return probabilities @ _repeated(value, query, kwargs.get("enable_gqa", False))
+    return probabilities @ repeated(value, query, kwargs.get("enable_gqa", False))
 
 
 def _layer_norm(

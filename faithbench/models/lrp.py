@@ -15,7 +15,7 @@ from torch.autograd.function import FunctionCtx
 from transformers import PreTrainedModel
 
 from faithbench.errors import QuestionError
-from faithbench.models.frozen import FROZEN, FrozenWeights, Intercept, Rules, attention_probabilities
+from faithbench.models.frozen import FROZEN, FrozenWeights, Intercept, Rules, attention_probabilities, repeated
 
 
 class AttnLRP(Intercept):
@@ -60,7 +60,7 @@ def _halved(inputs: Tensor) -> Tensor:
 def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Each product halves: queries and keys come to a quarter, values to a half."""
     probabilities = attention_probabilities(_halved(query), _halved(key), *args, **kwargs)
-    return _halved(probabilities) @ _halved(value)
+    return _halved(probabilities) @ repeated(_halved(value), query, kwargs.get("enable_gqa", False))
 
 
 def _tanh(inputs: Tensor) -> Tensor:
