@@ -192,7 +192,8 @@ def _reader(classifier: WhiteBox, text: Text) -> Callable[[Tensor], Tensor]:
     def forward(embeddings: Float[Tensor, "variants tokens d"]) -> Float[Tensor, "variants classes"]:
         with classifier.reading(embeddings):
             rows = len(embeddings)
-            logits = classifier.forward(ids.expand(rows, -1), None if types is None else types.expand(rows, -1))
+            kinds = None if types is None else types.expand(rows, -1)
+            logits = classifier.forward(ids.expand(rows, -1), kinds, whole=True)
         return logits if text.outputs is None else logits[:, list(text.outputs)]
 
     return forward
