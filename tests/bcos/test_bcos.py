@@ -17,8 +17,8 @@ from faithbench.architectures.factors import dynamic_scale
 from faithbench.architectures.heads import SignJoin, SignSplit
 from faithbench.bcos.convert import convert
 from faithbench.bcos.modules import BcosLinear
-from faithbench.errors import UserError
-from faithbench.models import frozen
+from faithbench.errors import QuestionError, UserError
+from faithbench.models import frozen, huggingface
 from faithbench.models.frozen import FrozenWeights
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import FROZEN, Row
@@ -348,9 +348,13 @@ def test_scores_sum_to_the_logit_with_eager_attention(kind):
 
 
 @pytest.mark.parametrize("rule", [F.layer_norm, F.gelu, F.scaled_dot_product_attention], ids=lambda f: f.__name__)
-def test_a_part_that_is_not_frozen_breaks_completeness(rule, monkeypatch):
+def test_a_part_that_is_not_frozen_is_refused_and_would_break_completeness(rule, monkeypatch):
     classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
     monkeypatch.setattr(frozen, "FROZEN", without(rule))
+    with pytest.raises(QuestionError, match="has a part that FrozenWeights cannot hold constant"):
+        completeness_gaps(classifier, [0, 1, 1, 0])
+    classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
+    monkeypatch.setattr(huggingface, "is_frozen", lambda *_: True)
     assert min(completeness_gaps(classifier, [0, 1, 1, 0])) > 1e-4
 
 
