@@ -44,7 +44,7 @@ class TestBelonging:
         larger = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(word_pieces().backend_tokenizer.to_str()))
         larger.add_tokens(["zebra", "yak"])
         rows = len(word_pieces())
-        with pytest.raises(UserError, match=rf"has 2 tokens beyond the model's {rows} embeddings, as 'yak'"):
+        with pytest.raises(UserError, match=rf"has 2 tokens beyond the model's {rows} embeddings \('yak'\)"):
             HuggingFaceClassifier(bert, larger)
 
     def test_a_special_token_beyond_the_embeddings_that_no_text_has_is_none_of_them(self, bert: PreTrainedModel):
