@@ -48,7 +48,7 @@ def _models(frame: pd.DataFrame) -> Grid:
 def _plain(value: Any) -> Cell:
     if isinstance(value, str):
         return Words(value)
-    if value is None or value is pd.NA:
+    if pd.isna(value):
         return EMPTY
     return Number(int(value) if isinstance(value, np.integer) else value)
 
