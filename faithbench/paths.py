@@ -23,11 +23,7 @@ def as_paths(name: str, values: object) -> list[Path]:
     Raises:
         WrongTypeError: it is a single one, or no list of them.
     """
-    if isinstance(values, (str, Path)):
-        raise WrongTypeError(f"{name} is one path; give a list: [{str(values)!r}].")
-    if not isinstance(values, Iterable):
-        raise WrongTypeError(f"{name} is of type {type(values).__name__}; give a list of paths.")
-    return [as_path(f"{name}[{index}]", value) for index, value in enumerate(values)]
+    return [as_path(f"{name}[{index}]", value) for index, value in enumerate(_several(name, values, "path"))]
 
 
 def as_names(name: str, values: object) -> tuple[str, ...]:
@@ -36,12 +32,21 @@ def as_names(name: str, values: object) -> tuple[str, ...]:
     Raises:
         WrongTypeError: it is a single one, or no list of them.
     """
-    if isinstance(values, (str, Path)):
-        raise WrongTypeError(f"{name} is one text; give a list: [{str(values)!r}].")
-    if not isinstance(values, Iterable):
-        raise WrongTypeError(f"{name} is of type {type(values).__name__}; give a list of names.")
-    found = list(values)
+    found = list(_several(name, values, "text", "names"))
     for index, value in enumerate(found):
         if not isinstance(value, (str, Path)):
             raise WrongTypeError(f"{name}[{index}] is of type {type(value).__name__}; a name is a str.")
     return tuple(map(str, found))
+
+
+def _several(name: str, values: object, one: str, many: str = "paths") -> Iterable[object]:
+    """The values, of which a single one is none.
+
+    Raises:
+        WrongTypeError: it is a single one, or no list.
+    """
+    if isinstance(values, (str, Path)):
+        raise WrongTypeError(f"{name} is one {one}; give a list: [{str(values)!r}].")
+    if not isinstance(values, Iterable):
+        raise WrongTypeError(f"{name} is of type {type(values).__name__}; give a list of {many}.")
+    return values

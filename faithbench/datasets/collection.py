@@ -1,7 +1,7 @@
 """The tables of a data set's splits, read together: what its classes are, its examples, its rows that are none."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -92,6 +92,49 @@ class Collection:
             yield f"{table.source} has no labels (or no column {self.wanted.label!r}), and its texts are read without"
         elif columns.label != self.wanted.label:
             yield f"{table.source}: the column of the label is taken to be {columns.label!r}"
+
+
+class Collected:
+    """What data sets that are a collection share; each has a `_collection` and says which splits it has."""
+
+    @cached_property
+    def _collection(self) -> Collection:
+        raise NotImplementedError
+
+    def _check(self, split: str) -> None:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, object]:
+        """Its parameters alone: what has been read stays here."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """A name for each class, the hub's where it has names; none where there are no labels.
+
+        Raises:
+            UserError: the labels are values.
+        """
+        return self._collection.class_names
+
+    def load(self, split: str) -> list[Example]:
+        """The rows of a split that can be used.
+
+        Raises:
+            UserError: the data, the split or a column cannot be had, labels cannot be read, or no row can be used.
+        """
+        self._check(split)
+        return list(self._collection.split(split).examples)
+
+    def skipped(self, split: str) -> tuple[Skipped, ...]:
+        """The rows that `load` leaves out, and why."""
+        self._check(split)
+        return self._collection.split(split).skipped
+
+    def notes(self, split: str) -> tuple[str, ...]:
+        """What had to be assumed to read a split, each a line for the user."""
+        self._check(split)
+        return self._collection.split(split).notes
 
 
 def _labelled(table: Table, column: str) -> Iterator[Cell]:

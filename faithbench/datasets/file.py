@@ -3,17 +3,17 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from faithbench.datasets.collection import Collection
+from faithbench.datasets.collection import Collected, Collection
 from faithbench.datasets.columns import LABEL, PAIR, TEXT, Columns
 from faithbench.datasets.reading import ENDINGS, read_table
 from faithbench.errors import UserError
 from faithbench.plugins.naming import exists
-from faithbench.types import SPLITS, Example, Skipped
+from faithbench.types import SPLITS
 
 NAMED = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
 STEMS: Mapping[str, tuple[str, ...]] = {
@@ -24,7 +24,7 @@ STEMS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class File:
+class File(Collected):
     """A file (the test split) or a folder with `train`, `validation` and `test` files.
 
     CSV, TSV, JSON, JSON lines, Parquet or lines of text, compressed or not. Labels are whole numbers, true or false, or
@@ -58,10 +58,6 @@ class File:
         if not exists(self.path):
             raise UserError(f"data file {self.path} does not exist.")
 
-    def __getstate__(self) -> dict[str, object]:
-        """Its parameters alone: what has been read stays here."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
     @cached_property
     def content(self) -> str:
         """A hash of all bytes, so that a model trained on other content is not taken for one trained on this."""
@@ -70,34 +66,6 @@ class File:
             path = self._files.get(split)
             digest.update(split.encode() + (path.read_bytes() if path else b""))
         return digest.hexdigest()
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """A name for each class; none where there are no labels.
-
-        Raises:
-            UserError: the labels are values.
-        """
-        return self._collection.class_names
-
-    def load(self, split: str) -> list[Example]:
-        """The rows of a split that can be used.
-
-        Raises:
-            UserError: there is no such split or column, labels cannot be read, or no row can be used.
-        """
-        self._check(split)
-        return list(self._collection.split(split).examples)
-
-    def skipped(self, split: str) -> tuple[Skipped, ...]:
-        """The rows that `load` leaves out, and why."""
-        self._check(split)
-        return self._collection.split(split).skipped
-
-    def notes(self, split: str) -> tuple[str, ...]:
-        """What had to be assumed to read a split, each a line for the user."""
-        self._check(split)
-        return self._collection.split(split).notes
 
     @cached_property
     def _collection(self) -> Collection:

@@ -4,19 +4,18 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from pkgutil import resolve_name
 
-from faithbench.datasets.collection import Collection
+from faithbench.datasets.collection import Collected, Collection
 from faithbench.datasets.columns import LABEL, PAIR, TEXT, Columns, find_columns
 from faithbench.datasets.fingerprint import fingerprint
 from faithbench.datasets.reading import ENDINGS, KINDS, ending_of, read_table
 from faithbench.datasets.sources import DATA_VARIABLE
 from faithbench.datasets.table import Table
 from faithbench.errors import UserError
-from faithbench.types import Example, Skipped
 
 READER = "faithbench.datasets.library:hub_tables"
 NAMES: Mapping[str, tuple[str, ...]] = {  # the hub's for each split, the usual one first
@@ -30,7 +29,7 @@ UNLABELLED = (None, "", -1)
 
 
 @dataclass(frozen=True)
-class Hub:
+class Hub(Collected):
     """A data set of the Hugging Face hub: `stanfordnlp/sst2` alone will do. No code of the hub's is run.
 
     Where the test split is missing or has no labels, the validation split serves as test. Labels, pairs and marks are
@@ -66,10 +65,6 @@ class Hub:
         if self.rows and "[" in self.split:
             raise UserError(f"split={self.split!r} is not allowed with rows={self.rows}; name a whole split.")
 
-    def __getstate__(self) -> dict[str, object]:
-        """Its parameters alone: what has been read stays here."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
     @cached_property
     def content(self) -> str:
         """A hash of all texts and labels: the same wherever they come from."""
@@ -77,34 +72,6 @@ class Hub:
         for split in self._collection.tables:
             digest.update(f"{split} {fingerprint(self.load(split))} ".encode())
         return digest.hexdigest()
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """A name for each class, the hub's where it has names; none where there are no labels.
-
-        Raises:
-            UserError: the labels are values.
-        """
-        return self._collection.class_names
-
-    def load(self, split: str) -> list[Example]:
-        """The rows of a split that can be used.
-
-        Raises:
-            UserError: the data set, the split or a column cannot be had, labels cannot be read, or no row can be used.
-        """
-        self._check(split)
-        return list(self._collection.split(split).examples)
-
-    def skipped(self, split: str) -> tuple[Skipped, ...]:
-        """The rows that `load` leaves out, and why."""
-        self._check(split)
-        return self._collection.split(split).skipped
-
-    def notes(self, split: str) -> tuple[str, ...]:
-        """What had to be assumed to read a split, each a line for the user."""
-        self._check(split)
-        return self._collection.split(split).notes
 
     def _check(self, split: str) -> None:
         if split not in self._collection.tables:

@@ -73,11 +73,8 @@ def only_read(module: nn.Module | None, read: Int[Tensor, "rows"] | None) -> Ite
             return state
         return state[:, :1] if read is None else state[torch.arange(len(read), device=state.device), read][:, None]
 
-    handle = module.register_forward_pre_hook(cut, with_kwargs=True)
-    try:
+    with module.register_forward_pre_hook(cut, with_kwargs=True):
         yield
-    finally:
-        handle.remove()
 
 
 def chosen_outputs(logits: Float[Tensor, "rows classes"], rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:

@@ -35,6 +35,7 @@ from faithbench.models.batches import (
 from faithbench.models.frozen import CapturedAttention
 from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
+from faithbench.models.points import read_at
 from faithbench.models.probes import Abilities, is_frozen, probed
 from faithbench.models.reading import read_text
 from faithbench.models.vocabulary import blank_token, check_tokenizer, longest, padding_id
@@ -256,7 +257,7 @@ class HuggingFaceClassifier:
         self, ids: Int[Tensor, "rows tokens"], types: Int[Tensor, "rows tokens"] | None = None
     ) -> Float[Tensor, "rows tokens d"]:
         """What the first layer reads, where each token keeps its own position, whatever its id."""
-        states = self._need_point().read(lambda: self.body(**self._inputs(ids, types, None)))
+        states = read_at(self._need_point(), lambda: self.body(**self._inputs(ids, types, None)))
         return states[:, : ids.shape[1]]
 
     def reading(self, embeddings: Float[Tensor, "rows tokens d"]) -> AbstractContextManager[None]:

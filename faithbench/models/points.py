@@ -23,9 +23,6 @@ class Point(Protocol):
     def changing(self, change: Change) -> AbstractContextManager[None]:
         """Within it, each forward pass goes on with what the function makes of the embeddings."""
 
-    def read(self, forward: Callable[[], object]) -> States:
-        """The embeddings of a forward pass, which need not be finished."""
-
 
 class _PointReachedError(Exception):
     """Ends a forward pass that was only made to read embeddings."""
@@ -64,19 +61,9 @@ class LayerInput:
             states = change(self._turned(args[0] if args else kwargs[FIRST_ARGUMENT]))
             return _replaced(args, kwargs, self._turned(states))
 
-        handles = [
-            self.whole.register_forward_pre_hook(begin),
-            self.layer.register_forward_pre_hook(enter, with_kwargs=True),
-        ]
-        try:
+        begun = self.whole.register_forward_pre_hook(begin)
+        with begun, self.layer.register_forward_pre_hook(enter, with_kwargs=True):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def read(self, forward: Callable[[], object]) -> States:
-        """The input of the first layer; what comes after is not computed."""
-        return _stopped(self, forward)
 
     def _turned(self, states: Tensor) -> Tensor:
         return states.transpose(0, 1) if self.tokens_first else states
@@ -95,15 +82,8 @@ class ModuleOutput:
     @contextmanager
     def changing(self, change: Change) -> Iterator[None]:
         """Within it, the module gives what the function makes of its output."""
-        handle = self.module.register_forward_hook(lambda module, args, output: change(output))
-        try:
+        with self.module.register_forward_hook(lambda module, args, output: change(output)):
             yield
-        finally:
-            handle.remove()
-
-    def read(self, forward: Callable[[], object]) -> States:
-        """The module's output; what comes after is not computed."""
-        return _stopped(self, forward)
 
 
 class EmbeddingArgument:
@@ -124,18 +104,13 @@ class EmbeddingArgument:
             states = change(self.table(kwargs.pop("input_ids")))
             return args, {**kwargs, "inputs_embeds": states}
 
-        handle = self.whole.register_forward_pre_hook(enter, with_kwargs=True)
-        try:
+        with self.whole.register_forward_pre_hook(enter, with_kwargs=True):
             yield
-        finally:
-            handle.remove()
-
-    def read(self, forward: Callable[[], object]) -> States:
-        """The ids' embeddings."""
-        return _stopped(self, forward)
 
 
-def _stopped(point: Point, forward: Callable[[], object]) -> States:
+def read_at(point: Point, forward: Callable[[], object]) -> States:
+    """The embeddings of a forward pass at a point; what comes after is not computed."""
+
     def stop(states: Tensor) -> Tensor:
         raise _PointReachedError(states)
 

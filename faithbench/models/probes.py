@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from faithbench.architectures.inspection import takes
 from faithbench.errors import UserError
-from faithbench.models.points import EmbeddingArgument, LayerInput, ModuleOutput, Point
+from faithbench.models.points import EmbeddingArgument, LayerInput, ModuleOutput, Point, read_at
 from faithbench.questions import Row
 
 if TYPE_CHECKING:
@@ -175,8 +175,8 @@ class Probe:
         point, body = LayerInput(classifier.model, layer, classifier.architecture.tokens_first), classifier.body
         mask = None if visible is None else visible.long()
         try:
-            whole = point.read(lambda: body(input_ids=self.one))
-            moved = point.read(lambda: body(input_ids=ids, attention_mask=mask))
+            whole = read_at(point, lambda: body(input_ids=self.one))
+            moved = read_at(point, lambda: body(input_ids=ids, attention_mask=mask))
         except (*REFUSALS, UserError):
             return False
         return _distance(whole[:, 3:], moved[:, 3:]) > 1e-3 * float(whole.abs().max())
