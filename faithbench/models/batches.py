@@ -1,8 +1,8 @@
 """Rows put below each other for a model, and errors of torch as Python's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from faithbench.questions import HIDDEN, Point, Row
+
+T = TypeVar("T")
 
 
 def rectangle(rows: Sequence[Int[np.ndarray, "_"]]) -> Int[np.ndarray, "rows longest"]:
@@ -75,6 +77,12 @@ def only_read(module: nn.Module | None, read: Int[Tensor, "rows"] | None) -> Ite
 
     with module.register_forward_pre_hook(cut, with_kwargs=True):
         yield
+
+
+def in_order(groups: Sequence[Sequence[int]], answer: Callable[[Sequence[int]], Sequence[T]]) -> list[T]:
+    """The answers to groups of rows, put in the order of the rows that the groups number."""
+    answers = {number: one for group in groups for number, one in zip(group, answer(group), strict=True)}
+    return [answers[number] for number in range(len(answers))]
 
 
 def chosen_outputs(logits: Float[Tensor, "rows classes"], rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:

@@ -23,6 +23,7 @@ from faithbench.models.batches import (
     alike,
     by_length,
     chosen_outputs,
+    in_order,
     last_visible,
     memory_errors,
     only_read,
@@ -166,14 +167,14 @@ class HuggingFaceClassifier:
     def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "_ d"]]:
         """What the first layer reads."""
         self._need_point()
-        out: list[Any] = [None] * len(rows)
+
+        def answer(numbers: Sequence[int]) -> list[Float[np.ndarray, "_ d"]]:
+            group = [rows[number] for number in numbers]
+            states = to_numpy(self.embedded(self._padded([row.ids for row in group]), self._types(group)))
+            return [state[: len(row.ids)] for state, row in zip(states, group, strict=True)]
+
         with torch.inference_mode(), memory_errors():
-            for numbers in self._groups(rows):
-                group = [rows[number] for number in numbers]
-                states = to_numpy(self.embedded(self._padded([row.ids for row in group]), self._types(group)))
-                for number, state in zip(numbers, states, strict=True):
-                    out[number] = state[: len(rows[number].ids)]
-        return out
+            return in_order(self._groups(rows), answer)
 
     def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """Gradients at what the first layer reads, under the rules of a mode."""
@@ -184,25 +185,23 @@ class HuggingFaceClassifier:
         if rules:
             getattr(mode, "check", lambda model: None)(self.model)
             self._need_frozen(getattr(mode, "freezes", None))
-        out: list[Any] = [None] * len(points)
+        groups = self._groups([point.row for point in points])
         with torch.enable_grad(), memory_errors():
-            for numbers in self._groups([point.row for point in points]):
-                for number, gradient in zip(numbers, self._gradients([points[n] for n in numbers], mode), strict=True):
-                    out[number] = gradient
-        return out
+            return in_order(groups, lambda numbers: self._gradients([points[n] for n in numbers], mode))
 
     def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "layers heads _ _"]]:
         """Attention probabilities of every layer and head."""
         if not self.can.attention:
             raise QuestionError(f"{type(self.model).__name__} shows no attention probabilities")
-        out: list[Any] = [None] * len(rows)
+
+        def answer(numbers: Sequence[int]) -> list[Float[np.ndarray, "layers heads _ _"]]:
+            group = [rows[number] for number in numbers]
+            layers = to_numpy(self.attention_layers(group))
+            sizes = [len(row.ids) for row in group]
+            return [layer[..., :size, :size] for layer, size in zip(layers, sizes, strict=True)]
+
         with torch.inference_mode(), memory_errors():
-            for numbers in self._groups(rows):
-                layers = to_numpy(self.attention_layers([rows[number] for number in numbers]))
-                for number, layer in zip(numbers, layers, strict=True):
-                    length = len(rows[number].ids)
-                    out[number] = layer[..., :length, :length]
-        return out
+            return in_order(self._groups(rows), answer)
 
     def fingerprint(self) -> str:
         """A hash of weights, precision, conversion settings, and of how the model is read if not in the usual way."""
