@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 80  # characters of a name that an error shows
+
 
 class UserError(Exception):
     """A mistake in what the user asked for: names the thing, the value and what would be allowed."""
@@ -18,6 +20,7 @@ class QuestionError(Exception):
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not known, with near misses or, failing those, everything that is."""
+    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}."
