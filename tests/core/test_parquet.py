@@ -92,3 +92,10 @@ def test_values_that_python_cannot_hold_are_refused(tmp_path: Path):
 def test_a_file_that_is_not_there_is_told_apart(tmp_path: Path):
     with pytest.raises(MissingFileError):
         read_parquet(tmp_path / "a.parquet")
+
+
+def test_what_the_footer_declares_is_enough_to_refuse_a_file(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv(MAX_BYTES_VARIABLE, str(10**6))
+    path = written(tmp_path / "a.parquet", {"a": pa.array([1] * 1_000_000)})
+    with pytest.raises(UserError, match=r"it has 8,000,000 bytes, more than 1,000,000"):
+        read_parquet(path)
