@@ -175,11 +175,12 @@ def test_a_component_without_questions_just_returns():
 
 
 def test_logits_that_are_not_numbers_fail_their_text_alone():
-    poisoned, sound = texts_of([8, 8])
-    engine = Engine(Watched(poison=int(poisoned.ids[3])))
+    poisoned, sound = text([1, 5, 6, 7, 1], name="poisoned"), text([1, 3, 8, 4, 1], name="sound")
+    engine = Engine(Watched(poison=6))
     outcomes = dict(engine.run([attempt(t.id, ask(asks, t)) for t in (poisoned, sound)]))
     assert "logits that are not finite numbers" in outcomes[poisoned.id].error
-    assert np.array_equal(outcomes[sound.id].value, dict(Engine(Watched()).run([attempt(0, ask(asks, sound))]))[0].value)
+    (_, undisturbed), *_ = Engine(Watched()).run([attempt(0, ask(asks, sound))])
+    assert np.array_equal(outcomes["sound"].value, undisturbed.value)
 
 
 def test_a_planted_fault_in_deduplication_is_seen(monkeypatch: pytest.MonkeyPatch):
