@@ -4,8 +4,9 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+from faithbench.shown import visible
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title
-from faithbench.tables.wording import Span, lines, one_line
+from faithbench.tables.wording import Span, lines
 
 SPECIAL = re.compile(
     r"""[`*|~$]
@@ -32,7 +33,7 @@ def escape(text: str) -> str:
 
 def grid(part: Grid) -> str:
     """A pipe table, aligned in plain text as well unless its cells are long."""
-    heads = [escape(one_line(f"{column.above} {column.name}".strip())) for column in part.columns]
+    heads = [escape(visible(f"{column.above} {column.name}".strip())) for column in part.columns]
     body = [[_cell(*pair, part.minus) for pair in zip(row, part.columns, strict=True)] for row in part.rows]
     if part.long:
         rules = ["---:" if column.right else "---" for column in part.columns]
@@ -51,13 +52,13 @@ def grid(part: Grid) -> str:
 def _written(part: Part) -> str:
     match part:
         case Title(name, rest):
-            return f"**{escape(one_line(name))}**{escape(one_line(rest))}"
+            return f"**{escape(visible(name))}**{escape(visible(rest))}"
         case Heading(text):
-            return f"*{escape(one_line(text))}*"
+            return f"*{escape(visible(text))}*"
         case Note(text, mark):
-            return f"{mark} {escape(one_line(text))}" if mark else _paragraph(one_line(text))
+            return f"{mark} {escape(visible(text))}" if mark else _paragraph(visible(text))
         case Signature(text):
-            return f"`{one_line(text).replace('`', chr(39))}`"
+            return f"`{visible(text).replace('`', chr(39))}`"
         case Grid():
             return grid(part)
 

@@ -8,8 +8,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from faithbench.shown import visible
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Note, Part, Signature, Title
-from faithbench.tables.wording import lines, one_line
+from faithbench.tables.wording import lines
 
 HEAD = 20  # characters of a heading before it is folded, where its cells need fewer
 GAP = 2  # characters between columns
@@ -29,13 +30,13 @@ def terminal(parts: Iterable[Part], width: int | None = None) -> str:
 def _renderables(part: Part, width: int) -> Iterator[RenderableType]:
     match part:
         case Title(name, rest):
-            yield Text.assemble((one_line(name), "bold"), one_line(rest))
+            yield Text.assemble((visible(name), "bold"), visible(rest))
         case Heading(text):
-            yield Text(one_line(text), style="italic")
+            yield Text(visible(text), style="italic")
         case Note(text, mark):
-            yield Text(one_line(f"{mark} {text}" if mark else text))
+            yield Text(visible(f"{mark} {text}" if mark else text))
         case Signature(text):
-            yield Text(one_line(text), style="dim", overflow="fold")
+            yield Text(visible(text), style="dim", overflow="fold")
         case Grid():
             yield from (_table(part, columns) for columns in _strips(part, width))
 
@@ -68,7 +69,7 @@ def _table(grid: Grid, columns: Sequence[int]) -> Table:
 
 
 def _heading(column: Column) -> Text:
-    return Text(one_line(f"{column.above} {column.name}".strip()), overflow="fold")
+    return Text(visible(f"{column.above} {column.name}".strip()), overflow="fold")
 
 
 def _cell(cell: Cell, minus: str) -> Text:
