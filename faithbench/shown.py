@@ -10,6 +10,9 @@ import shlex
 from collections.abc import Iterable
 
 LONGEST = 390  # characters of a sentence, with the name of the program in front
+WORD = 100  # of a word or quotation in a sentence that is longer
+GAP = " ... "
+ENDLESS = re.compile(rf"'[^']{{{WORD},}}'|\"[^\"]{{{WORD},}}\"|\S{{{WORD},}}")
 IN_PLAIN = "fitting"  # the error handler that spells characters which an encoding lacks
 
 UNSEEN = re.compile(
@@ -69,12 +72,16 @@ def fitting(text: str, encoding: str | None) -> str:
 
 
 def sentence(text: object, longest: int = LONGEST) -> str:
-    """A message on one line, shortened in its middle if need be: what is wrong stands first, and the cure last."""
+    """A message on one line, shortened if need be: first what it quotes and words without an end, then its middle.
+
+    What is wrong stands first, and the cure last.
+    """
     line = visible(re.sub(r"\s*[\r\n]\s*", " ", str(text).strip()))
-    if len(line) <= longest:
-        return line
-    end = longest // 3
-    return f"{line[: longest - end - 5]} ... {line[-end:]}"
+    return (
+        line
+        if len(line) <= longest
+        else _shortened(ENDLESS.sub(lambda found: _shortened(found[0], WORD), line), longest)
+    )
 
 
 def shell_words(words: Iterable[str]) -> str:
@@ -86,6 +93,13 @@ def path_word(path: object) -> str:
     """A path that no command takes for an option."""
     text = str(path)
     return f"./{text}" if text.startswith("-") else text
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    end = longest // 3
+    return f"{text[: longest - end - len(GAP)]}{GAP}{text[-end:]}"
 
 
 def _quoted(word: str) -> str:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from faithbench.shown import visible
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title
@@ -14,11 +15,14 @@ SPECIAL = re.compile(
     | (?<![^\W_])_ | _(?![^\W_])  # an underscore inside of a word is one
     | <(?=[A-Za-z/!?])            # a tag
     | &(?=\#?\w+;)                # an entity
-    | \](?=[(\[])                 # a link
+    | \](?=[(\[:])                # a link, or what one stands for
+    | (?<=\w):(?=//) | (?<=[Ww]{3})\.  # an address, which GitHub makes a link
     """,
     re.VERBOSE,
 )
-BLOCK = re.compile(r"\A(?:\d{1,9}(?=[.)]\s)|(?=[+-]\s|#{1,6}\s|>))")  # lists, headings, quotations
+IN_LINK = re.compile(SPECIAL.pattern + r"|[\[\]]", re.VERBOSE)
+# lists, headings, quotations, rules
+BLOCK = re.compile(r"\A(?:\d{1,9}(?=[.)](?:\s|\Z))|(?=[+-](?:\s|\Z)|-{2,}\s*\Z|#{1,6}(?:\s|\Z)|>))")
 
 
 def markdown(parts: Iterable[Part]) -> str:
@@ -26,9 +30,9 @@ def markdown(parts: Iterable[Part]) -> str:
     return "\n\n".join(map(_written, parts)) + "\n"
 
 
-def escape(text: str) -> str:
+def escape(text: str, special: re.Pattern[str] = SPECIAL) -> str:
     """Text that Markdown shows as it is."""
-    return SPECIAL.sub(lambda found: "\\" + found[0], text)
+    return special.sub(lambda found: "\\" + found[0], text)
 
 
 def grid(part: Grid) -> str:
@@ -64,7 +68,7 @@ def _written(part: Part) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return BLOCK.sub(lambda found: found[0] + "\\", escape(text))
+    return BLOCK.sub(lambda found: found[0] + "\\", escape(text.strip()))
 
 
 def _padded(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
@@ -81,6 +85,6 @@ def _cell(cell: Cell, column: Column, minus: str) -> str:
 
 
 def _span(span: Span) -> str:
-    text = span.text if span.is_mark else escape(span.text)
+    text = span.text if span.is_mark else escape(span.text, IN_LINK if span.link else SPECIAL)
     text = f"**{text}**" if span.bold else text
-    return f"[{text}]({span.link})" if span.link else text
+    return f"[{text}]({quote(span.link)})" if span.link else text
