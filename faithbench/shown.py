@@ -71,6 +71,11 @@ def fitting(text: str, encoding: str | None) -> str:
         return text.encode("ascii", IN_PLAIN).decode("ascii")
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text can be kept in a file: not one that holds bytes of a path that are in no encoding."""
+    return not re.search("[\ud800-\udfff]", text)
+
+
 def sentence(text: object, longest: int = LONGEST) -> str:
     """A message on one line, shortened if need be: first what it quotes and words without an end, then its middle.
 
