@@ -28,7 +28,7 @@ OWNED = re.compile(rf"{re.escape(STAGING)}([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}")
 FORMER = re.compile(r"\.publish-\w{8}|\.(.*\.)?[0-9a-f]{32}|\.\d{19}-\d+-[0-9a-f]{8}")  # names by earlier versions
 ABANDONED = 24 * 3600.0  # seconds without a change
 EARLIER, TARGET = "earlier", "target"  # within a folder of staging: what was moved aside, and from which name
-OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries in Rust say it
+OS_ERROR = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")  # how libraries say it: in Rust, and shutil
 TORCH_WRITER = "PytorchStreamWriter"
 ON = ", and the same command goes on from what is finished"
 NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}  # of systems that cannot swap two folders
@@ -57,9 +57,11 @@ def why_not_written(error: BaseException) -> str | None:
     if TORCH_WRITER in str(error):  # torch says no more, and it is nearly always so
         return f"{os.strerror(errno.ENOSPC)}, or the writing failed; {ROOM}{ON}"
     found = OS_ERROR.search(str(error))
-    number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None
+    number = error.errno if isinstance(error, OSError) else None
     if number is None:
-        return None
+        if found is None:
+            return None
+        number = int(found[1] or found[2])
     cure = CURES.get(number)
     return os.strerror(number) + (f"; {cure}{ON}" if cure else "")
 
