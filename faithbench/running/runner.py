@@ -1,10 +1,6 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
-<<<<<<< HEAD
-import hashlib
 import math
-=======
->>>>>>> w-C
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -94,7 +94,10 @@ class Scoring:
         engine = Engine(self.model.classifier, most_seconds=self.most_seconds)
         failed = 0
         work = {text.id: len(text) * (100 + len(text)) for text in open_texts}  # longer texts: more rows, dearer rows
-        with written_first(self.store.flush), Tracker(title, len(open_texts), sum(work.values()), len(wanted), self.setup.console) as tracker:
+        with (
+            written_first(self.store.flush),
+            Tracker(title, len(open_texts), sum(work.values()), len(wanted), self.setup.console) as tracker,
+        ):
             try:
                 conversations = (self._converse(text, todo[text.id]) for text in open_texts)
                 for scored in engine.run(conversations):
