@@ -42,8 +42,7 @@ class Callable:
         Raises:
             ValueError: it cannot be imported, or is no function.
         """
-        if not callable(self.called):
-            raise ValueError(f"function={self.function!r} is not a function.")
+        _ = self.called
 
     @cached_property
     def called(self) -> Function[..., Sequence[object]]:
@@ -54,6 +53,8 @@ class Callable:
             raise
         except BaseException as error:  # whatever its module raises
             raise ValueError(f"function={self.function!r} cannot be imported ({describe(error)}).") from error
+        if not callable(found):
+            raise ValueError(f"function={self.function!r} is not a function.")
         return found
 
     @property
