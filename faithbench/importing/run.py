@@ -1,7 +1,6 @@
 """Attributions from a file into a run's folder, where a run finds them and only measures."""
 
 import hashlib
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
 from faithbench.running.runner import default_folder
 from faithbench.running.scoring import attribution_row, identity
+from faithbench.shown import path_word, shell_words
 from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.tokens import Scores, spread
 from faithbench.training.encoding import classes_by_name, readable
@@ -207,4 +207,4 @@ def _command(plan: Plan, explainer: str, folder: Path, device: str | None) -> st
     words = ["faithbench", "run", "--model", plan.models[0], "--dataset", plan.datasets[0], "--explainer", explainer]
     for option, value, default in (("split", plan.split, "test"), ("dtype", plan.dtype, "float32")):
         words += [] if value == default else [f"--{option}", value]
-    return shlex.join([*words, *(["--device", device] if device else []), "--out", str(folder)])
+    return shell_words([*words, *(["--device", device] if device else []), "--out", path_word(folder)])

@@ -1,6 +1,5 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from faithbench.documents.building import ensure
 from faithbench.errors import UserError
-from faithbench.files import slug
+from faithbench.file_names import cut, digest, slug
 from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
 from faithbench.plan import Plan, write_plan
@@ -194,8 +193,9 @@ def _write_plan(store: Store, plan: Plan) -> None:
 def default_folder(plan: Plan) -> Path:
     """`runs/<data sets>--<models>`, the same for the same command."""
     name = slug("+".join(plan.datasets)) + "--" + slug("+".join(plan.models))
-    digest = hashlib.sha256(repr((plan.datasets, plan.models)).encode()).hexdigest()[:8]
-    return Path("runs") / (name if len(name) < 100 else f"{name[:90]}-{digest}")
+    return Path("runs") / (
+        name if len(name.encode()) < 100 else f"{cut(name, 90)}-{digest(repr((plan.datasets, plan.models)))}"
+    )
 
 
 def encode(model: Prepared, data: DatasetPlan) -> Encoded:
