@@ -29,7 +29,7 @@ FORMER = re.compile(r"\.publish-\w{8}|\.(.*\.)?[0-9a-f]{32}|\.\d{19}-\d+-[0-9a-f
 ABANDONED = 24 * 3600.0  # seconds without a change
 EARLIER, TARGET = "earlier", "target"  # within a folder of staging: what was moved aside, and from which name
 OS_ERROR = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")  # how libraries say it: in Rust, and shutil
-TORCH_WRITER = "PytorchStreamWriter"
+TORCH_WRITER = ("PytorchStreamWriter", "inline_container")
 ON = ", and the same command goes on from what is finished"
 NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}  # of systems that cannot swap two folders
 AT_WORKING_FOLDER, EXCHANGE = -100, 2  # the numbers of Linux; 2 is also macOS's
@@ -54,7 +54,7 @@ def slug(text: str) -> str:
 
 def why_not_written(error: BaseException) -> str | None:
     """Why something could not be written, and the cure, in words; None if the error is of another kind."""
-    if TORCH_WRITER in str(error):  # torch says no more, and it is nearly always so
+    if any(name in str(error) for name in TORCH_WRITER):  # torch says no more, and it is nearly always so
         return f"{os.strerror(errno.ENOSPC)}, or the writing failed; {ROOM}{ON}"
     found = OS_ERROR.search(str(error))
     number = error.errno if isinstance(error, OSError) else None
@@ -109,9 +109,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """Where to write what is to be in a file: it takes the file's place at the end, whole, or not if anything fails.
 
     Raises:
+        UserError: there is a folder, or a device, which nothing may take the place of.
         OSError: it cannot be written.
     """
     target = Path(os.path.realpath(path))  # a link stays one
+    if target.exists() and not target.is_file():
+        raise UserError(f"{path} cannot be written: it is no regular file.")
     with staging(target.parent) as place:
         yield place / target.name
         (place / target.name).replace(target)
