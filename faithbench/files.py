@@ -86,12 +86,11 @@ def writing(place: Path | str) -> Iterator[None]:
 
 @contextmanager
 def staging(home: Path) -> Iterator[Path]:
-    """A folder, empty for git, to make things in that are renamed to a place in `home`; gone at the end.
+    """A folder to make things in that are renamed to a place in `home`, which is there; gone at the end.
 
     Raises:
         OSError: it cannot be written.
     """
-    home.mkdir(parents=True, exist_ok=True)
     remove_leftovers(home)
     place = home / f"{STAGING}{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     _in_use.add(place.name)
@@ -126,6 +125,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         UserError: it cannot be written.
     """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path), replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -93,6 +93,8 @@ def finishing(folder: Path, report: Mapping[str, object]) -> Iterator[Path]:
     Raises:
         UserError: it cannot be written.
     """
+    with writing(f"folder {folder}"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     with writing(f"folder {folder}"), staging(folder.parent) as place:
         made = place / folder.name
         made.mkdir()
