@@ -20,9 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from faithbench.errors import UserError
+from faithbench.file_names import cut, digest, slug
 
 CACHE_VARIABLE = "FAITHBENCH_CACHE"
-LONGEST = 80  # of a label in a folder's name; the digest behind it tells apart what is cut
+LONGEST = 80  # bytes of a label in a folder's name; the digest behind it tells apart what is cut
 STAGING = ".faithbench-"
 OWNED = re.compile(rf"{re.escape(STAGING)}([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}")
 FORMER = re.compile(r"\.publish-\w{8}|\.(.*\.)?[0-9a-f]{32}|\.\d{19}-\d+-[0-9a-f]{8}")  # names by earlier versions
@@ -43,13 +44,7 @@ _in_use: set[str] = set()  # folders of staging of this process
 def cache_folder(kind: str, identity: str, *labels: str) -> Path:
     """The folder of one thing, such as a checkpoint: labels for people, and a hash of its whole identity."""
     base = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "faithbench")
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
-    return base / kind / "--".join([*(slug(label)[:LONGEST] for label in labels), digest])
-
-
-def slug(text: str) -> str:
-    """A text as a file name."""
-    return re.sub(r"[^\w.=-]+", "_", text).strip("_")
+    return base / kind / "--".join([*(cut(slug(label), LONGEST) for label in labels), digest(identity)])
 
 
 def why_not_written(error: BaseException) -> str | None:

@@ -1,6 +1,5 @@
 """Leaderboards: folders with plans, manifest, compact records, and the tables made from them."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,8 @@ from faithbench.boards.cells import read_asks
 from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, read_manifest, texts_of
 from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError
-from faithbench.files import STAGING, remove_leftovers, slug, staging, swap, write_whole, writing
+from faithbench.file_names import cut, digest, slug
+from faithbench.files import STAGING, remove_leftovers, staging, swap, write_whole, writing
 from faithbench.paper.fill_table import paper_table
 from faithbench.paths import as_path, as_paths
 from faithbench.plan import PLANS, plan_files, read_plan
@@ -28,7 +28,7 @@ TABLES = {"table.md": "markdown", "table.csv": "csv"}
 MAX_BYTES = 1_000_000
 MAX_BOARD_BYTES = 2_000_000
 PAGE = "README.md"  # of the folder that boards are in: the overview
-LONGEST = 200  # characters of a file's name
+LONGEST = 200  # bytes of a file's name
 
 
 def publish(run: Path | str, board: Path | str) -> list[Path]:
@@ -213,10 +213,12 @@ def _likes(board: Board) -> dict[str, str]:
 def _packed(frame: pd.DataFrame) -> dict[str, bytes]:
     """Compact records: the names of files, and what they hold."""
     files: dict[str, bytes] = {}
+    taken: set[str] = set()  # as file systems see them to which case is nothing
     for (dataset, model), group in frame.groupby(["dataset", "model"]):
         name = f"{slug(str(dataset))}--{slug(str(model))}"
-        if len(name) > LONGEST or f"{name}.parquet" in files:
-            name = f"{name[:LONGEST]}-{hashlib.sha256(f'{dataset} {model}'.encode()).hexdigest()[:8]}"
+        if len(name.encode()) > LONGEST or name.casefold() in taken:
+            name = f"{cut(name, LONGEST)}-{digest(f'{dataset} {model}')}"
+        taken.add(name.casefold())
         files[f"{name}.parquet"] = _compact(group)
     return files
 

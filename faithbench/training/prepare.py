@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from faithbench.console import say
 from faithbench.errors import UserError
 from faithbench.files import cache_folder, set_aside
 from faithbench.interfaces import Classifier
@@ -41,8 +42,7 @@ class Setup:
 
     def say(self, text: str) -> None:
         """A plain line, if anybody listens."""
-        if self.console:
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, text)
 
 
 @dataclass(frozen=True)
