@@ -15,9 +15,10 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from faithbench.errors import UserError
 from faithbench.file_names import cut, digest, slug
@@ -38,6 +39,9 @@ ROOM, LIMIT, ALLOW = "make room there", "raise the limit on files", "allow writi
 CURES = {errno.ENOSPC: ROOM, errno.EROFS: ALLOW, errno.EACCES: ALLOW, errno.EPERM: ALLOW}
 CURES |= {errno.EFBIG: LIMIT, errno.EMFILE: LIMIT, getattr(errno, "EDQUOT", errno.ENOSPC): ROOM}
 
+TRIES = 10  # to read what is being replaced
+
+Read = TypeVar("Read")
 _in_use: set[str] = set()  # folders of staging of this process
 
 
@@ -146,6 +150,34 @@ def swap(made: Path, target: Path) -> None:
         except OSError:
             (made.parent / EARLIER).rename(target)
             raise
+
+
+def steadily(folder: Path, read: Callable[[], Read]) -> Read:
+    """What is read of a folder, all of it from before a `swap` or all from after.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    for _ in range(TRIES):
+        before = _state(folder)
+        try:
+            found = read()
+        except UserError:
+            if before == _state(folder):
+                raise
+        else:
+            if before == _state(folder):
+                return found
+    return read()
+
+
+def _state(folder: Path) -> tuple[int, ...]:
+    """Of a folder, another after it was replaced."""
+    try:
+        about = folder.stat()
+    except OSError:
+        return ()
+    return about.st_dev, about.st_ino, about.st_ctime_ns
 
 
 def exchange(one: Path, other: Path) -> bool:

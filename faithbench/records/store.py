@@ -101,7 +101,7 @@ class Store:
     def discard_if_empty(self) -> None:
         """Removes the folder again if `open` made it and nothing has been measured."""
         if self._made and not any(self._parts(kind) for kind in SCHEMAS):
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def write_text(self, name: str, text: str) -> None:
         """A small file, whole or not at all."""
@@ -165,8 +165,9 @@ class Store:
             frame, parts = self._read(kind)
             if len(parts) > 1:
                 self._write_part(kind, pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
-                for path in parts:
-                    path.unlink(missing_ok=True)
+                with self._writing():
+                    for path in parts:
+                        path.unlink(missing_ok=True)
 
     def _read(self, kind: str) -> tuple[pd.DataFrame, Sequence[Path]]:
         """The entries and the parts that they were read from."""
