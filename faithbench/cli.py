@@ -117,6 +117,9 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at a row that cannot be used [default: skip].")
     ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that an explainer or metric may take for a text [default: any time].")
+    ] = None,
 ) -> None:
     """Score explainers on models; the same command again continues a run that was killed.
 
@@ -151,7 +154,14 @@ def run(
     agenda = faithbench.check_plans(chosen, device, train=not no_train)
     results = [
         faithbench.run(
-            each, folder, device=device, train=not no_train, console=err_console, agenda=agenda, strict=strict
+            each,
+            folder,
+            device=device,
+            train=not no_train,
+            console=err_console,
+            agenda=agenda,
+            strict=strict,
+            timeout=timeout,
         )
         for each in chosen
     ]

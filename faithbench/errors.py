@@ -16,6 +16,10 @@ class WrongTypeError(UserError, TypeError):
     """An argument of the Python interface that is no such thing as belongs there."""
 
 
+class ModelChangedError(UserError):
+    """A component has changed the model's weights, so that nothing that follows would be about this model."""
+
+
 class QuestionError(Exception):
     """A question that the model cannot answer. It reaches the component that asked, and fails that one alone."""
 

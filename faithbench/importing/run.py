@@ -9,7 +9,7 @@ from rich.console import Console
 
 from faithbench.answering.engine import Engine
 from faithbench.answering.explaining import predict
-from faithbench.conversations import Conversation, Outcome
+from faithbench.conversations import Outcome, attempt
 from faithbench.datasets.fingerprint import fingerprint
 from faithbench.errors import UserError, unknown
 from faithbench.importing.align import align, align_ids, check_same
@@ -131,7 +131,10 @@ def aligned(entries: Sequence[Entry], model: Classifier, data_names: Mapping[str
         scores[text.id] = _scores(entry, text)
         if targets[text.id] is None:
             undecided.append(text)
-    targets |= dict(Engine(model).run(_predicted(text) for text in undecided))
+    for name, outcome in Engine(model).run(attempt(text.id, predict(text)) for text in undecided):
+        if outcome.value is None:
+            raise UserError(f"text {name!r}: the class that the model predicts is not to be had: {outcome.error}.")
+        targets[name] = outcome.value
     return {
         name: Attribution(name, Target(target), scores[name]) for name, target in targets.items() if target is not None
     }
@@ -172,10 +175,6 @@ def _readable(entries: Sequence[Entry], model: Prepared, dataset: Component, set
         setup.say(told)
     there = {text.id for text in texts}
     return [entry for entry in entries if entry.example.id in there]
-
-
-def _predicted(text: Text) -> Conversation[tuple[str, int | None]]:
-    return text.id, (yield from predict(text))
 
 
 def _imported(name: str, found: Mapping[str, Attribution]) -> Component:

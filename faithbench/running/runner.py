@@ -1,5 +1,6 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.encoding import Encoded, encode_examples, readable
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
-from faithbench.types import LINKS
+from faithbench.types import LINKS, read_only
 
 WRITTEN = "# written by faithbench run\n"
 
@@ -47,6 +48,7 @@ def run(
     console: Console | None = None,
     agenda: Agenda | None = None,
     strict: bool = False,
+    timeout: float | None = None,
 ) -> Run:
     """Runs a plan, or what is left of it.
 
@@ -58,10 +60,14 @@ def run(
         console: where progress goes; None for silence.
         agenda: what `check_plans` made of this plan, perhaps with others; None to resolve it now.
         strict: whether a row that cannot be used stops the run; otherwise it is left out, and said to be.
+        timeout: seconds that an explainer or metric may take for one text and target, or its cell fails; None for any
+            time.
 
     Raises:
         UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
     """
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise UserError(f"timeout={timeout!r} is not allowed; it must be a number of seconds above 0.")
     keep_freed_memory()
     setup = Setup(best_device(device), plan.dtype, plan.training, train, console)
     blocks = (agenda or make_agenda([plan], device, train)).of(plan)
@@ -70,7 +76,7 @@ def run(
     _check_links(blocks, texts, workshop)
     store = Store(default_folder(plan) if out is None else as_path("out", out)).open()
     try:
-        stored = {kind: store.read(kind) for kind in ("attributions", "records")}
+        stored = store.read("attributions"), store.read("records")
         parts, scored = [], set()
         for block in blocks:
             model = workshop.prepare(block.model, block.base)
@@ -79,7 +85,7 @@ def run(
             scored.add((block.dataset.identity, model.identity))
             data = _fitting(texts[block.dataset.identity], model, setup)
             if data.metrics:
-                parts.append(_score(plan, Scoring(data, model, store, setup, **stored), strict))
+                parts.append(_score(plan, Scoring(data, model, store, setup, *stored, timeout), strict))
     except UserError:
         store.discard_if_empty()
         raise
@@ -211,6 +217,6 @@ def encode(model: Prepared, data: DatasetPlan) -> Encoded:
         others, _ = readable(model.classifier, (each for each in data.sample if each.id not in known))
         known |= {text.id: text for text in others}
         sample = [known[each.id] for each in data.sample if each.id in known]
-        vocabulary = np.concatenate([text.ids[text.content] for text in sample]) if sample else None
+        vocabulary = read_only(np.concatenate([text.ids[text.content] for text in sample])) if sample else None
         texts = [replace(text, vocabulary=vocabulary) for text in texts]
     return replace(read, texts=tuple(sorted(texts, key=len, reverse=True)))
