@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from faithbench.answering.explaining import ready
 from faithbench.documents.building import ensure
 from faithbench.errors import UserError
 from faithbench.file_names import cut, digest, slug
@@ -71,6 +72,8 @@ def run(
     keep_freed_memory()
     setup = Setup(best_device(device), plan.dtype, plan.training, train, console)
     blocks = (agenda or make_agenda([plan], device, train)).of(plan)
+    for explainer in {each.identity: each for block in blocks for each in block.selection.explainers}.values():
+        ready(explainer)
     workshop = Workshop(setup)
     texts = _load(blocks, workshop, strict)
     _check_links(blocks, texts, workshop)
