@@ -387,7 +387,8 @@ def board_check(folders: Boards = None) -> None:
     checked = faithbench.check_boards(folders or ())
     for each in checked:
         for problem in each.problems:
-            say(out_console, f"{each.path}: {problem}")
+            for line in f"{each.path}: {problem}".split("\n"):
+                say(out_console, line, whole=True)
         if each.refused:
             say(err_console, f"faithbench: {each.summary}")
         elif not each.problems:

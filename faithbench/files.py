@@ -15,9 +15,10 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from faithbench.errors import UserError
 from faithbench.file_names import cut, digest, slug
@@ -30,7 +31,7 @@ FORMER = re.compile(r"\.publish-\w{8}|\.(.*\.)?[0-9a-f]{32}|\.\d{19}-\d+-[0-9a-f
 ABANDONED = 24 * 3600.0  # seconds without a change
 EARLIER, TARGET = "earlier", "target"  # within a folder of staging: what was moved aside, and from which name
 OS_ERROR = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")  # how libraries say it: in Rust, and shutil
-TORCH_WRITER = "PytorchStreamWriter"
+TORCH_WRITER = ("PytorchStreamWriter", "inline_container")
 ON = ", and the same command goes on from what is finished"
 NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}  # of systems that cannot swap two folders
 AT_WORKING_FOLDER, EXCHANGE = -100, 2  # the numbers of Linux; 2 is also macOS's
@@ -38,6 +39,9 @@ ROOM, LIMIT, ALLOW = "make room there", "raise the limit on files", "allow writi
 CURES = {errno.ENOSPC: ROOM, errno.EROFS: ALLOW, errno.EACCES: ALLOW, errno.EPERM: ALLOW}
 CURES |= {errno.EFBIG: LIMIT, errno.EMFILE: LIMIT, getattr(errno, "EDQUOT", errno.ENOSPC): ROOM}
 
+TRIES = 10  # to read what is being replaced
+
+Read = TypeVar("Read")
 _in_use: set[str] = set()  # folders of staging of this process
 
 
@@ -49,7 +53,7 @@ def cache_folder(kind: str, identity: str, *labels: str) -> Path:
 
 def why_not_written(error: BaseException) -> str | None:
     """Why something could not be written, and the cure, in words; None if the error is of another kind."""
-    if TORCH_WRITER in str(error):  # torch says no more, and it is nearly always so
+    if any(name in str(error) for name in TORCH_WRITER):  # torch says no more, and it is nearly always so
         return f"{os.strerror(errno.ENOSPC)}, or the writing failed; {ROOM}{ON}"
     found = OS_ERROR.search(str(error))
     number = error.errno if isinstance(error, OSError) else None
@@ -81,12 +85,11 @@ def writing(place: Path | str) -> Iterator[None]:
 
 @contextmanager
 def staging(home: Path) -> Iterator[Path]:
-    """A folder, empty for git, to make things in that are renamed to a place in `home`; gone at the end.
+    """A folder to make things in that are renamed to a place in `home`, which is there; gone at the end.
 
     Raises:
         OSError: it cannot be written.
     """
-    home.mkdir(parents=True, exist_ok=True)
     remove_leftovers(home)
     place = home / f"{STAGING}{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     _in_use.add(place.name)
@@ -104,9 +107,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """Where to write what is to be in a file: it takes the file's place at the end, whole, or not if anything fails.
 
     Raises:
+        UserError: there is a folder, or a device, which nothing may take the place of.
         OSError: it cannot be written.
     """
     target = Path(os.path.realpath(path))  # a link stays one
+    if target.exists() and not target.is_file():
+        raise UserError(f"{path} cannot be written: it is no regular file.")
     with staging(target.parent) as place:
         yield place / target.name
         (place / target.name).replace(target)
@@ -118,6 +124,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         UserError: it cannot be written.
     """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path), replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -142,6 +150,34 @@ def swap(made: Path, target: Path) -> None:
         except OSError:
             (made.parent / EARLIER).rename(target)
             raise
+
+
+def steadily(folder: Path, read: Callable[[], Read]) -> Read:
+    """What is read of a folder, all of it from before a `swap` or all from after.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    for _ in range(TRIES):
+        before = _state(folder)
+        try:
+            found = read()
+        except UserError:
+            if before == _state(folder):
+                raise
+        else:
+            if before == _state(folder):
+                return found
+    return read()
+
+
+def _state(folder: Path) -> tuple[int, ...]:
+    """Of a folder, another after it was replaced."""
+    try:
+        about = folder.stat()
+    except OSError:
+        return ()
+    return about.st_dev, about.st_ino, about.st_ctime_ns
 
 
 def exchange(one: Path, other: Path) -> bool:

@@ -197,6 +197,15 @@ def check(value: object, kind: type[T], where: str) -> T:
     return cast(T, value)
 
 
+def is_json(text: str, kind: type) -> bool:
+    """Whether a short JSON text is as the schema says."""
+    try:
+        _validator(cast(Hashable, kind)).validate_json(text, strict=True)
+    except ValueError:
+        return False
+    return True
+
+
 def told(value: object) -> str:
     """A value as an error shows it: short, whatever it is."""
     try:

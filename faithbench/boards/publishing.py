@@ -102,6 +102,8 @@ def _anew(board: Path) -> Iterator[Path]:
         UserError: the folder cannot be written.
     """
     there = board.resolve()
+    with writing(f"folder {board}"):
+        there.parent.mkdir(parents=True, exist_ok=True)
     with writing(f"folder {board}"), staging(there.parent) as place:
         made = place / "new"
         if there.exists():
