@@ -26,8 +26,9 @@ EXPLAINERS = {
     "writes_ids": "text.ids[:] = text.mask_id; return zeros(text, target)",
     "forces_ids": "text.ids.flags.writeable = True; text.ids[:] = text.mask_id; return zeros(text, target)",
     "writes_answers": """
-        logits = yield Logits(text, whole(text)); logits[:] = 0
-        found = yield Gradients(text, target); found.gradient[:] = 0
+        logits, found = yield Logits(text, whole(text)), Gradients(text, target)
+        logits[:] = 0
+        found.gradient[:] = 0
         return zeros(text, target)""",
     "writes_attention": "found = yield Attentions(text); found[:] = 0; return zeros(text, target)",
     "exits": "sys.exit(0)",
