@@ -153,13 +153,13 @@ def test_what_libraries_say_is_shown_as_text(capsys: pytest.CaptureFixture[str],
 def test_tables_are_written_whatever_the_encoding(tmp_path: Path, encoding: str):
     run = run_of(tmp_path / "run", column([1.0, 2.0, 3.0], metric=COMP, model="中 ± \x1b[31m"))
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "100", "NO_COLOR": "1"}
-    for format in FORMATS:
-        found = ended("table", run, "--format", format, stdout=subprocess.PIPE, env=environment)
+    for written in FORMATS:
+        found = ended("table", run, "--format", written, stdout=subprocess.PIPE, env=environment)
         out = found.stdout.decode(encoding)
         assert (found.returncode, found.stderr) == (0, b"")
         assert "\x1b[31m" not in out
         assert ("中" in out) == (encoding == "utf-8")
-        if format == "terminal" and encoding == "ascii":
+        if written == "terminal" and encoding == "ascii":
             assert any(line.startswith("--") for line in out.splitlines())
             assert "2.0 +/- " in out
 
