@@ -225,14 +225,14 @@ def read_part(path: Path, kind: str, usual: int = LARGEST) -> pd.DataFrame:
         UserError: it is corrupt, no part of such entries, or holds what no run writes.
     """
     names = IN_FILES.get(kind, {})
-    known = [names.get(name, name) for name in SCHEMAS[kind].names]
+    known = [*SCHEMAS[kind].names, *names.values()]
     try:
         table = read_parquet(path, known, usual)
     except CorruptFileError as error:
         raise UserError(
             f"{path} is corrupt ({error.reason}); delete it and run again: only its cells are redone."
         ) from error
-    here = {there: name for name, there in names.items()}
+    here = {there: name for name, there in names.items() if name not in table.column_names}
     table = table.rename_columns([here.get(name, name) for name in table.column_names])
     needed = [name for name in IDENTITY[kind] if name not in ADDED]
     if missing := [names.get(name, name) for name in (*needed, MEASURED[kind]) if name not in table.column_names]:
