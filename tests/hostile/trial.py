@@ -90,10 +90,10 @@ def _wrong(status: object, out: str, err: str) -> str:
 def tried(attempt: Attempt) -> Fault | str:
     """What is wrong with how an attempt ends; if nothing is, whether it is "done" or "refused"."""
     sys.modules.pop(PLANTED, None)
-    start, hung, end = time.process_time(), list[bool](), "done"
+    start, hung, end = time.process_time(), list[bool](), object()
     try:
         with _limited(hung):
-            end = attempt.do() or "done"
+            end = attempt.do()
     except HangError as error:
         return _fault(attempt, error, "HANG")
     except UserError as error:
@@ -114,7 +114,7 @@ def tried(attempt: Attempt) -> Fault | str:
         return Fault(attempt.words, "code named by the user was imported", "")
     if time.process_time() - start > CPU_SECONDS:
         return Fault(attempt.words, f"took {time.process_time() - start:.1f} s", "")
-    return end if isinstance(end, str) else "done"
+    return "refused" if end == "refused" else "done"
 
 
 def _fault(attempt: Attempt, error: BaseException, what: str) -> Fault:
