@@ -131,7 +131,7 @@ def read_plan(path: Path | str, backbone: str | None = None) -> Plan:
     """
     path = as_path("path", path)
     try:
-        data = read_toml(path, LARGEST)
+        data = read_toml(path, MOST_BYTES)
     except UserError as error:
         raise UserError(f"plan {error}") from error
     chosen = _backbone(path, data, backbone)
