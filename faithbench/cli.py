@@ -13,6 +13,7 @@ from faithbench.errors import UserError, unknown
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, plan_files, read_plan, run_folder
 from faithbench.plugins.naming import dataset_spec
 from faithbench.shown import path_word, shell_words
+from faithbench.stopping import Stop, sentence, stoppable
 
 HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
 app = typer.Typer(
@@ -386,7 +387,8 @@ def board_check(folders: Boards = None) -> None:
     checked = faithbench.check_boards(folders or ())
     for each in checked:
         for problem in each.problems:
-            say(out_console, f"{each.path}: {problem}")
+            for line in f"{each.path}: {problem}".split("\n"):
+                say(out_console, line, whole=True)
         if each.refused:
             say(err_console, f"faithbench: {each.summary}")
         elif not each.problems:
@@ -398,10 +400,21 @@ def board_check(folders: Boards = None) -> None:
 
 
 def main() -> None:
-    """The entry point: a user's mistake is one sentence and exit status 2."""
+    """The entry point: a user's mistake is one sentence and exit status 2; after a signal it is 128 and its number."""
     prepare_streams()
+    stop = Stop()
     try:
-        app()
-    except UserError as error:
-        say(err_console, f"faithbench: {error}")
-        raise SystemExit(2) from error
+        with stoppable(stop, _complain):
+            app()
+    except (UserError, KeyboardInterrupt, SystemExit) as ended:
+        if stop.number:
+            _complain(sentence(stop.number))
+            raise SystemExit(128 + stop.number) from ended
+        if isinstance(ended, UserError):
+            _complain(str(ended))
+            raise SystemExit(2) from ended
+        raise
+
+
+def _complain(what: str) -> None:
+    say(err_console, f"faithbench: {what}")

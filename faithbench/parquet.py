@@ -77,6 +77,7 @@ def _table(path: Path, footer: pq.FileMetaData, columns: Collection[str] | None,
         chosen = None if columns is None else [name for name in names if name in columns]
         size, batches = 0, []
         for batch in file.iter_batches(BATCH, columns=chosen):
+            batch.validate(full=True)  # offsets, UTF-8
             size += sum(map(_unpacked, batch.columns))
             if size > limit:
                 raise too_large(path, None, limit)

@@ -33,18 +33,18 @@ def written_first(write: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
-def stoppable(say: Callable[[str], object]) -> Iterator[Stop]:
+def stoppable(stop: Stop, say: Callable[[str], object]) -> Iterator[None]:
     """Within it a signal raises KeyboardInterrupt in the main thread.
 
     Where that cannot happen, since a library computes for long without coming back to Python, another thread writes
     what is finished and ends the process with status 128 + the signal's number; so it does when told a second time.
 
     Args:
+        stop: is told the signal.
         say: is given the sentence that tells how to go on, if that thread ends the process.
     """
-    stop = Stop()
     if threading.current_thread() is not threading.main_thread():  # where there are no signals
-        yield stop
+        yield
         return
 
     def told(number: int, frame: FrameType | None) -> None:
@@ -59,7 +59,7 @@ def stoppable(say: Callable[[str], object]) -> Iterator[Stop]:
     watcher = threading.Thread(target=_watch, args=(there, ended, say), daemon=True)
     watcher.start()
     try:
-        yield stop
+        yield
     finally:
         ended.set()
         signal.set_wakeup_fd(wakeup)

@@ -48,6 +48,10 @@ class Words:
         """As the explainer of pieces."""
         return self.inner.traits.version
 
+    def resolve(self) -> None:
+        """Lets the explainer of pieces import what it needs."""
+        getattr(self.inner.object, "resolve", lambda: None)()
+
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         found: Attribution = yield from ask(self.inner.object, text, target)
         errors = found.standard_errors

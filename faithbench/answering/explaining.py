@@ -4,10 +4,26 @@ from dataclasses import replace
 
 from faithbench.answering.returned import check_attribution, check_measurement
 from faithbench.conversations import Asking, ask
+from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
+from faithbench.limits import describe
 from faithbench.plugins.spec import Component
 from faithbench.tasks import logits_of
 from faithbench.types import Attribution, Measurement, Target, Text
+
+
+def ready(explainer: Component) -> None:
+    """Lets an explainer import what it is told to run, before anything is explained: those that have `resolve` do so.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        getattr(explainer.object, "resolve", lambda: None)()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise UserError(f"explainer {explainer.label!r}: {describe(error)}") from error
 
 
 def explain(explainer: Component, text: Text, target: Target, outputs: int) -> Asking[Attribution]:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from faithbench.boards.cells import Asked, NamedBlock, read_asks
 from faithbench.boards.folder import CELL, HOME, Board, find, read_board, texts_of
@@ -14,6 +15,7 @@ from faithbench.paths import as_paths
 from faithbench.plugins import spec
 from faithbench.records.results import installed, label
 from faithbench.running.agenda import Cell
+from faithbench.shown import visible
 
 LINES = 40  # of a difference that are shown
 Cells = Mapping[Cell, Asked]
@@ -58,7 +60,12 @@ def check(folders: Sequence[Path | str] = ()) -> list[Checked]:
 
 
 def problems(board: Board) -> Iterator[str]:
-    """Everything that is wrong with a board, a sentence each."""
+    """Everything that is wrong with a board, a sentence each; of a table also how it differs, in lines below."""
+    yield from map(visible, _sentences(board))
+    yield from _tables(board)
+
+
+def _sentences(board: Board) -> Iterator[str]:
     asked = read_asks(board)
     yield from _unasked(board, asked.cells)
     yield from _missing(board, asked.cells)
@@ -69,7 +76,6 @@ def problems(board: Board) -> Iterator[str]:
     yield from _stale(board)
     yield from _unnamed(board)
     yield from _too_large(board.folder)
-    yield from _tables(board)
 
 
 def _summary(board: Board) -> str:
@@ -187,11 +193,15 @@ def _reason(kind: str, name: str) -> str:
 
 def _unnamed(board: Board) -> Iterator[str]:
     """Weights and data that are not those of the manifest."""
-    for what, columns in (("dataset", ["dataset"]), ("model", ["model", "dataset"])):
-        entries = board.manifest.get(f"{what}s", {})
+    kinds: tuple[tuple[Literal["models", "datasets"], list[str]], ...] = (
+        ("datasets", ["dataset"]),
+        ("models", ["model", "dataset"]),
+    )
+    for kind, columns in kinds:
+        what = kind.removesuffix("s")
         for (*names, fingerprint), records in _counts(board, *columns, f"{what}_fingerprint"):
             name = " on ".join(names)
-            named = entries.get(name, {}).get("fingerprint")
+            named = board.entry(kind, name).get("fingerprint")
             if named != fingerprint:
                 says = "does not name it" if named is None else f"says {named}"
                 yield f"{records:,} records of {name} have the {what} fingerprint {fingerprint}; manifest.json {says}"
@@ -231,7 +241,7 @@ def _difference(path: Path, text: str) -> Iterator[str]:
         difflib.unified_diff(committed.splitlines(), text.splitlines(), path.name, "what the records give", lineterm="")
     )
     rest = [f"… and {len(lines) - LINES:,} lines more"] * (len(lines) > LINES)
-    yield "\n".join([f"{path.name} is not what the records give; {REMAKE}", *lines[:LINES], *rest])
+    yield "\n".join([f"{path.name} is not what the records give; {REMAKE}", *map(visible, lines[:LINES]), *rest])
 
 
 def _counts(board: Board, *columns: str) -> Iterator[tuple[list[str], int]]:

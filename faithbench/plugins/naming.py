@@ -71,8 +71,8 @@ def dataset_spec(text: str | PathLike[str], columns: Mapping[str, str] | None = 
     if chosen:
         options = " and ".join(f"--{name}" for name in chosen)
         raise UserError(
-            f"{options} name columns of a file or of a hub's data set, and {text!r} is neither; leave them out, or say "
-            "them in the spec, as in file(path=…, text=…)."
+            f"{options} name columns of a file or of a hub's data set, and {brief(repr(text))} is neither; leave them "
+            "out, or say them in the spec, as in file(path=…, text=…)."
         )
     return text
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,10 @@ from filelock import FileLock
 
 from faithbench.errors import UserError
 from faithbench.files import remove_leftovers, replacing, staging, writing
+from faithbench.parquet import CorruptFileError, read_parquet
+from faithbench.records.entries import check_entries, typed
+from faithbench.records.manifest import Manifest, read_manifest
+from faithbench.schemas import MissingFileError
 from faithbench.types import Record
 
 _CELL = [
@@ -68,8 +71,10 @@ IDENTITY = {
     "records": [name for name, _ in _CELL] + ["metric", "version", "unit", "target", "against"],
 }
 TARGET = ("target", "against")
+MEASURED = {"attributions": "scores", "records": "value"}
 ADDED = ("against",)  # columns that older parts lack, and all is None
 IN_FILES = {"records": {"unit": "text_id"}}  # columns that files name otherwise, as they always have
+LARGEST = 2**32  # bytes of a part
 FLUSH_SECONDS = 3.0
 
 
@@ -108,18 +113,11 @@ class Store:
         with self._writing(), replacing(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """What is known of the run: models, data sets, hardware, versions. Empty for a new run."""
-        path = self.folder / "manifest.json"
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read: {error}.") from error
-        return found
+        return read_manifest(self.folder)
 
-    def change_manifest(self, change: Callable[[dict[str, Any]], None]) -> None:
+    def change_manifest(self, change: Callable[[Manifest], None]) -> None:
         """Changes what is known of the run; of several workers one at a time."""
         with self._writing(), FileLock(self.folder / ".manifest.lock", mode=0o666):
             manifest = self.manifest()
@@ -153,9 +151,9 @@ class Store:
                     self._waiting[kind] = []
             self._written = time.monotonic()
 
-    def read(self, kind: str) -> pd.DataFrame:
-        """All entries of `attributions` or `records`, one for each identity."""
-        return self._read(kind)[0]
+    def read(self, kind: str, usual: int = LARGEST) -> pd.DataFrame:
+        """All entries of `attributions` or `records`, one for each identity, from parts of at most so many bytes."""
+        return self._read(kind, usual)[0]
 
     def compact(self) -> None:
         """Joins the parts there are into one of each kind."""
@@ -169,13 +167,13 @@ class Store:
                     for path in parts:
                         path.unlink(missing_ok=True)
 
-    def _read(self, kind: str) -> tuple[pd.DataFrame, Sequence[Path]]:
+    def _read(self, kind: str, usual: int = LARGEST) -> tuple[pd.DataFrame, Sequence[Path]]:
         """The entries and the parts that they were read from."""
         for _ in range(100):
             parts = self._parts(kind)
             try:
-                return _settled(kind, [read_part(path, kind) for path in parts]), parts
-            except FileNotFoundError:  # another worker has just joined the parts: look again
+                return _settled(kind, [read_part(path, kind, usual) for path in parts]), parts
+            except MissingFileError:  # another worker has just joined the parts: look again
                 continue
         raise UserError(f"{self.folder / kind} keeps changing, or holds a link to nothing.")
 
@@ -207,24 +205,35 @@ def record_row(record: Record) -> dict[str, object]:
     return row | {"target": record.target.output, "against": record.target.against}
 
 
-def read_part(path: Path, kind: str) -> pd.DataFrame:
+def read_part(path: Path, kind: str, usual: int = LARGEST) -> pd.DataFrame:
     """The entries of one part, as they were written; columns that it lacks are None.
 
+    Args:
+        path: of the part.
+        kind: `attributions` or `records`.
+        usual: the most bytes, packed or not, where `$FAITHBENCH_MAX_BYTES` says nothing.
+
     Raises:
-        UserError: it is corrupt, or no part of such entries.
-        FileNotFoundError: it is not there.
+        MissingFileError: it is not there.
+        UserError: it is corrupt, no part of such entries, or holds what no run writes.
     """
+    names = IN_FILES.get(kind, {})
     try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:  # pyarrow's errors are both
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is corrupt ({reason}); delete it and run again: only its cells are redone.") from error
-    frame = table.to_pandas().rename(columns={there: here for here, there in IN_FILES.get(kind, {}).items()})
-    missing = [name for name in IDENTITY[kind] if name not in frame and name not in ADDED]
-    if missing:
+        table = read_parquet(path, {*SCHEMAS[kind].names, *names.values()}, usual)
+    except CorruptFileError as error:
+        raise UserError(
+            f"{path} is corrupt ({error.reason}); delete it and run again: only its cells are redone."
+        ) from error
+    here = {there: name for name, there in names.items() if name not in table.column_names}
+    table = table.rename_columns([here.get(name, name) for name in table.column_names])
+    if twice := next((name for name in here.values() if table.column_names.count(name) > 1), None):
+        raise UserError(f"{path} is not a part of {kind}: it has the columns {twice!r} and {names[twice]!r}.")
+    needed = [name for name in IDENTITY[kind] if name not in ADDED]
+    if missing := [names.get(name, name) for name in (*needed, MEASURED[kind]) if name not in table.column_names]:
         raise UserError(f"{path} is not a part of {kind}: it has no column {missing[0]!r}.")
+    table = typed(path, table, SCHEMAS[kind])
+    check_entries(path, kind, table, needed)
+    frame = table.replace_schema_metadata(None).to_pandas()
     for name in SCHEMAS[kind].names:
         if name not in frame:  # published records leave out what tables do not need
             frame[name] = None

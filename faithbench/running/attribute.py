@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.answering.engine import Engine
-from faithbench.answering.explaining import explain, predict
+from faithbench.answering.explaining import explain, predict, ready
 from faithbench.conversations import Asking, attempt
 from faithbench.errors import UserError, WrongTypeError
 from faithbench.interfaces import Classifier
@@ -53,6 +53,7 @@ def attribute(
         WrongTypeError: an argument is no such thing; it is both a UserError and a TypeError.
     """
     component = spec.build("explainer", spec_of("explainer", explainer))
+    ready(component)
     examples = examples_of(texts)
     classifier = _classifier(model, tokenizer, dataset, device)
     chosen = target_of(target, classifier)
