@@ -58,20 +58,7 @@ def runs(limit: int, *explainers: str) -> Words:
 
 OF_DOCUMENTS = "--segment 10 --documents 4 --confidence 0.5 --no-train --device cpu --out out/documents.jsonl"
 BUILD = (*"build seqpg --model conv-tiny --dataset".split(), DATA, *OF_DOCUMENTS.split())
-IMPORT = (
-    "import",
-    "scores.jsonl",
-    "--model",
-    "conv-tiny",
-    "--dataset",
-    DATA,
-    "--name",
-    "mine",
-    "--device",
-    "cpu",
-    "--out",
-    "run",
-)
+IMPORT = (*"import scores.jsonl --model conv-tiny --name mine --device cpu --out run --dataset".split(), DATA)
 PUBLISH = ("board", "publish", "run", "leaderboards/tiny")
 
 
