@@ -25,7 +25,7 @@ from faithbench.file_names import cut, digest, slug
 
 CACHE_VARIABLE = "FAITHBENCH_CACHE"
 LONGEST = 80  # bytes of a label in a folder's name; the digest behind it tells apart what is cut
-STAGING = ".faithbench-"
+STAGING, IGNORE = ".faithbench-", ".gitignore"
 OWNED = re.compile(rf"{re.escape(STAGING)}([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}")
 FORMER = re.compile(r"\.publish-\w{8}|\.(.*\.)?[0-9a-f]{32}|\.\d{19}-\d+-[0-9a-f]{8}")  # names by earlier versions
 ABANDONED = 24 * 3600.0  # seconds without a change
@@ -95,10 +95,10 @@ def staging(home: Path) -> Iterator[Path]:
     _in_use.add(place.name)
     try:
         place.mkdir()
-        (place / ".gitignore").write_text("*\n", encoding="utf-8")
+        (place / IGNORE).write_text("*\n", encoding="utf-8")
         yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        _remove(place)
         _in_use.discard(place.name)
 
 
@@ -226,8 +226,19 @@ def remove_leftovers(home: Path) -> None:
         if _is_left(path):
             with suppress(OSError):
                 _put_back(path)
-            with suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or folder as far as it can be; what makes git ignore a folder goes last."""
+    with suppress(OSError):
+        if not path.is_dir() or path.is_symlink():
+            path.unlink()
+            return
+        for each in path.iterdir():
+            if each.name != IGNORE:
+                _remove(each)
+        shutil.rmtree(path)
 
 
 def _put_back(place: Path) -> None:
