@@ -112,7 +112,7 @@ def tried(attempt: Attempt) -> Fault | str:
         return Fault(attempt.words, "code named by the user was imported", "")
     if time.process_time() - start > CPU_SECONDS:
         return Fault(attempt.words, f"took {time.process_time() - start:.1f} s", "")
-    return "refused" if end == "refused" else "done"
+    return end if isinstance(end, str) and end == "refused" else "done"
 
 
 def _fault(attempt: Attempt, error: BaseException, what: str) -> Fault:
