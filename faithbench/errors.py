@@ -16,6 +16,10 @@ class WrongTypeError(UserError, TypeError):
     """An argument of the Python interface that is no such thing as belongs there."""
 
 
+class BrokenModelError(UserError):
+    """A model that somebody's package makes cannot be had: its cells fail, and others go on."""
+
+
 class ModelChangedError(UserError):
     """A component has changed the model's weights, so that nothing that follows would be about this model."""
 

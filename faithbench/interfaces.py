@@ -51,6 +51,8 @@ class Metric(Protocol):
 class Classifier(Protocol):
     """A model that answers. Rows are without padding; answers come in the order of the rows.
 
+    One with an attribute `tokens`, how many token ids it knows, is never given others.
+
     Those that answer raise `MemoryError` when the batch was too large (the engine then makes it smaller) and
     `faithbench.errors.QuestionError` when the model cannot answer such a question at all.
     """

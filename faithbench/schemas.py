@@ -9,6 +9,7 @@ holds besides is left as it is. Every error is one sentence that names the file 
 import json
 import math
 import os
+import re
 import stat
 import sys
 from collections import Counter
@@ -38,6 +39,10 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+STRINGS = re.compile(  # of TOML, closed or not, and comments
+    r"""\"{3}(?:\\.|[^\\])*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|#[^\n]*""", re.DOTALL
+)
+DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{NESTED}}}")  # a key takes the square of its parts
 NOT = {  # pydantic's types of errors
     "string_type": "no text",
     "int_type": "no whole number",
@@ -169,6 +174,8 @@ def read_toml(path: Path, usual: int = SMALL) -> dict[str, Any]:
         UserError: it cannot be read, or is not TOML.
     """
     text = read_text(path, usual)
+    if DOTTED.search(STRINGS.sub("s", text)):
+        raise _too_deep(path)
     try:
         value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -282,7 +289,11 @@ def _check_plain(path: Path, value: object, nan: bool) -> None:
         level = [inner for each in level if isinstance(each, (dict, list)) for inner in _inner(each)]
         if not level:
             return
-    raise UserError(f"{path} cannot be read: it has more than {NESTED} lists and tables inside of each other.")
+    raise _too_deep(path)
+
+
+def _too_deep(path: Path) -> UserError:
+    return UserError(f"{path} cannot be read: it has more than {NESTED} lists and tables inside of each other.")
 
 
 def _inner(value: dict[str, Any] | list[Any]) -> Iterator[Any]:

@@ -8,10 +8,35 @@ from numbers import Real
 import numpy as np
 from jaxtyping import Float
 
-from faithbench.types import Attribution, Measurement, Target, Text
+from faithbench.types import LINKS, Attribution, Example, Measurement, Target, Text
 
+TOKEN_ARRAYS = ("ids", "special", "words", "evidence", "rationale", "rationale_majority", "segments", "types")
 MOST_PARTS = 100_000  # of one measurement
 MOST_NOTES, LONGEST_NAME = 100, 200
+
+
+def check_text(found: object, example: Example, classes: int) -> Text:
+    """A text as components can be given it: of this example, every array with an entry for each token.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(found, Text):
+        raise ValueError(f"the model reads it as a {type(found).__name__}, not as a Text")
+    if found.id != example.id:
+        raise ValueError(f"the model reads it as text {str(found.id)[:50]!r}")
+    count = len(found.tokens)
+    arrays = {name: getattr(found, name) for name in TOKEN_ARRAYS}
+    for name, array in arrays.items():
+        if array is None and name not in ("ids", "special", "words"):
+            continue
+        if not isinstance(array, np.ndarray) or array.shape != (count,) or array.dtype.kind not in "biu":
+            raise ValueError(f"the model reads it with {name} that are no array of {count} whole numbers")
+    if found.outputs is not None and not all(type(one) is int and 0 <= one < classes for one in found.outputs):
+        raise ValueError(f"the model reads it with outputs that it does not have, of {classes}")
+    if found.link not in LINKS or not 0 <= found.read < max(count, 1):
+        raise ValueError("the model reads it with a link or a position to read that there is not")
+    return found
 
 
 def check_attribution(found: object, text: Text, target: Target) -> Attribution:

@@ -8,6 +8,7 @@ from faithbench.boards.folder import CELL, Board
 from faithbench.errors import UserError
 from faithbench.plugins.naming import ModelRef
 from faithbench.plugins.spec import Component
+from faithbench.records.manifest import DatasetEntry, ModelEntry
 from faithbench.running.agenda import BlockPlan, Cell, resolve_plan
 from faithbench.running.grid import fields_present
 from faithbench.types import Link
@@ -55,23 +56,25 @@ class Splits:
     """
 
     def __init__(self, board: Board) -> None:
-        self.known, self.models = board.manifest.get("datasets", {}), board.manifest.get("models", {})
+        self.known: Mapping[str, DatasetEntry] = board.manifest.get("datasets", {})
+        self.models: Mapping[str, ModelEntry] = board.manifest.get("models", {})
         self.most = board.records.groupby(CELL)["unit"].nunique().groupby("dataset").max().to_dict()
         self.measured = set(board.records[["dataset", "metric"]].itertuples(index=False, name=None))
 
     def texts(self, dataset: str, limit: int | None) -> int:
         """How many texts there are to measure. At least 1 where nothing is known."""
-        there = self.known.get(dataset, {}).get("split_texts") or limit or self.most.get(dataset) or 1
-        return min(int(there), limit or int(there))
+        told = self.known[dataset].get("split_texts") if dataset in self.known else None
+        there = int(told or limit or self.most.get(dataset) or 1)
+        return min(there, limit or there)
 
     def link(self, dataset: str, model: str) -> Link:
         """From the model's logits to what it says; by older manifests one class of several."""
-        found: Link = self.models.get(f"{model} on {dataset}", {}).get("link", "softmax")
-        return found
+        entry = self.models.get(f"{model} on {dataset}")
+        return "softmax" if entry is None else entry.get("link", "softmax")
 
     def offers(self, dataset: Component, metrics: Iterable[Component]) -> frozenset[str]:
         """What metrics find in a data set: failing the manifest, what those that were measured there need."""
-        told = self.known.get(dataset.identity, {}).get("offers")
+        told = self.known[dataset.identity].get("offers") if dataset.identity in self.known else None
         if told is not None:
             return frozenset(told)
         measured = [metric for metric in metrics if (dataset.identity, metric.identity) in self.measured]

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from faithbench.boards.cells import Asked, NamedBlock, read_asks
 from faithbench.boards.folder import CELL, HOME, Board, find, read_board, texts_of
@@ -192,11 +193,15 @@ def _reason(kind: str, name: str) -> str:
 
 def _unnamed(board: Board) -> Iterator[str]:
     """Weights and data that are not those of the manifest."""
-    for what, columns in (("dataset", ["dataset"]), ("model", ["model", "dataset"])):
-        entries = board.manifest.get(f"{what}s", {})
+    kinds: tuple[tuple[Literal["models", "datasets"], list[str]], ...] = (
+        ("datasets", ["dataset"]),
+        ("models", ["model", "dataset"]),
+    )
+    for kind, columns in kinds:
+        what = kind.removesuffix("s")
         for (*names, fingerprint), records in _counts(board, *columns, f"{what}_fingerprint"):
             name = " on ".join(names)
-            named = entries.get(name, {}).get("fingerprint")
+            named = board.entry(kind, name).get("fingerprint")
             if named != fingerprint:
                 says = "does not name it" if named is None else f"says {named}"
                 yield f"{records:,} records of {name} have the {what} fingerprint {fingerprint}; manifest.json {says}"

@@ -1,24 +1,22 @@
 """A leaderboard's folder as it is committed: plans, manifest and records, read and checked."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from faithbench.errors import UserError
 from faithbench.files import remove_leftovers, steadily
 from faithbench.plan import PLANS, Plan, plan_files, read_plan
-from faithbench.records.results import UNIT
+from faithbench.records.manifest import Manifest, read_manifest
 from faithbench.records.store import IDENTITY, Store, read_part
 from faithbench.running.agenda import Cell
 
 HOME = Path("leaderboards")
 CELL = ["dataset", "model", "explainer", "metric"]
-VERSION = re.compile(r"\d+\.\d+")
-NAMED = {"datasets": ("label", "fingerprint"), "models": ("label", "fingerprint", "truncated_texts")}
+LARGEST = 2**28  # bytes of a file of records, unpacked
 
 
 @dataclass(frozen=True)
@@ -27,13 +25,13 @@ class Board:
 
     folder: Path
     plans: Mapping[str, Plan]
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     records: pd.DataFrame
 
-    def entry(self, kind: str, name: str) -> Mapping[str, Any]:
+    def entry(self, kind: Literal["models", "datasets"], name: str) -> Mapping[str, Any]:
         """What the manifest says of one of its `models` or `datasets`; nothing if it does not name it."""
-        found: Mapping[str, Any] = self.manifest.get(kind, {}).get(name, {})
-        return found
+        entries: Mapping[str, Mapping[str, Any]] = self.manifest.get(kind, {})
+        return entries.get(name, {})
 
 
 def find(folders: Sequence[Path] = ()) -> list[Path]:
@@ -75,43 +73,16 @@ def _read_board(folder: Path) -> Board:
             raise UserError(f"{folder} is not a board: it has no {needed.replace('*', '')}.")
     plans = {path.name: read_plan(path) for path in plan_files(folder)}
     manifest = read_manifest(folder)
-    records = Store(folder).read("records")
+    records = Store(folder).read("records", LARGEST)
     if records.empty:
         raise UserError(f"{folder} holds no records yet.")
     _check_records(folder, records)
     return Board(folder, plans, manifest, records)
 
 
-def read_manifest(folder: Path) -> Mapping[str, Any]:
-    """The manifest of a run or board.
-
-    Raises:
-        UserError: it cannot be read, or says nothing of what has to be known of each model and data set.
-    """
-    manifest: Any = Store(folder).manifest()
-    for kind, keys in NAMED.items():
-        entries = manifest.get(kind, {}) if isinstance(manifest, dict) else None
-        if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-            raise UserError(f"{folder / 'manifest.json'} is not a run's manifest: {kind} must be a table of tables.")
-        for name, entry in entries.items():
-            for key in keys:
-                if key not in entry:
-                    raise UserError(f"{folder / 'manifest.json'} says nothing of the {key} of {name}.")
-    found: Mapping[str, Any] = manifest
-    return found
-
-
 def _check_records(folder: Path, records: pd.DataFrame) -> None:
     identity = IDENTITY["records"]
-    for name in (name for name in identity if name not in UNIT[1:]):
-        if not all(isinstance(value, str) for value in records[name].unique()):
-            raise UserError(f"{folder} has a record whose {name} is no text.")
-    for version in records["version"].unique():
-        if not VERSION.fullmatch(version):
-            raise UserError(
-                f"{folder} has a record of version {version!r}; a version is two whole numbers, such as 1.1."
-            )
-    parts = [read_part(path, "records") for path in sorted((folder / "records").glob("*.parquet"))]
+    parts = [read_part(path, "records", LARGEST) for path in sorted((folder / "records").glob("*.parquet"))]
     every = pd.concat([part[identity] for part in parts], ignore_index=True)
     twice = every[every.duplicated()]
     if not twice.empty:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faithbench.boards.cells import read_asks
-from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, read_manifest, texts_of
+from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, texts_of
 from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError
 from faithbench.file_names import cut, digest, slug
@@ -19,6 +19,7 @@ from faithbench.files import STAGING, remove_leftovers, staging, swap, write_who
 from faithbench.paper.fill_table import paper_table
 from faithbench.paths import as_path, as_paths
 from faithbench.plan import PLANS, plan_files, read_plan
+from faithbench.records.manifest import read_manifest
 from faithbench.records.results import installed, label, named, read
 from faithbench.records.store import ADDED, IDENTITY, Store
 from faithbench.tables.table import renderings

@@ -22,6 +22,7 @@ from faithbench.plan import Plan
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
+from faithbench.records.manifest import Source
 from faithbench.records.store import Store
 from faithbench.running.runner import default_folder
 from faithbench.running.scoring import attribution_row, identity
@@ -107,8 +108,15 @@ def import_attributions(
     own = identity(component, fingerprint(every), prepared)
     rows = [attribution_row(own, explainer, a.text_id, a.target, Outcome(a)) for a in found.values()]
     folder = Path(out) if out is not None else default_folder(plan)
-    source = {"file": Path(file).name, "format": kind, "method": method, "texts": len(rows)}
-    _write(folder, rows, explainer.identity, source | {"dataset": component.identity, "model": prepared.identity})
+    source: Source = {
+        "file": Path(file).name,
+        "format": kind,
+        "method": method,
+        "texts": len(rows),
+        "dataset": component.identity,
+        "model": prepared.identity,
+    }
+    _write(folder, rows, explainer.identity, source)
     command = _command(plan, explainer.identity, folder, device)
     return Import(folder, explainer.identity, len(rows), len(every) - len(rows), left_out, command)
 
@@ -187,7 +195,7 @@ def _imported(name: str, found: Mapping[str, Attribution]) -> Component:
     return spec.build("explainer", spec.write("imported", {"name": name, "content": content}))
 
 
-def _write(folder: Path, rows: Sequence[Mapping[str, object]], explainer: str, source: Mapping[str, object]) -> None:
+def _write(folder: Path, rows: Sequence[Mapping[str, object]], explainer: str, source: Source) -> None:
     """All rows or none, and in the manifest where they come from."""
     store = Store(folder).open()
     try:
@@ -199,7 +207,7 @@ def _write(folder: Path, rows: Sequence[Mapping[str, object]], explainer: str, s
         store.discard_if_empty()
         raise
     store.compact()
-    store.change_manifest(lambda manifest: manifest.setdefault("imported", {}).update({explainer: dict(source)}))
+    store.change_manifest(lambda manifest: manifest.setdefault("imported", {}).update({explainer: source}))
 
 
 def _command(plan: Plan, explainer: str, folder: Path, device: str | None) -> str:

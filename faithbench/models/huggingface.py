@@ -103,6 +103,7 @@ class HuggingFaceClassifier:
         self.can = Abilities()
         self.can = probed(self)
         self._steady = Steady(model)
+        self.tokens = int(model.get_input_embeddings().weight.shape[0])
         self._frozen: dict[type[AbstractContextManager[object]], bool] = {}
         self.max_length, self.notes = longest(model, tokenizer, self.first_position or 0)
         if self.blank.note:

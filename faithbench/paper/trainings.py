@@ -1,4 +1,4 @@
-"""What the manifests of runs say of trainings: accuracies in percent, steps, hardware. It is not to be trusted."""
+"""What the manifests of runs say of trainings: accuracies in percent, steps, hardware."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,10 +75,8 @@ def trained_models(folders: Sequence[Path]) -> tuple[TrainedModel, ...]:
 
 def _read(folders: Sequence[Path]) -> Iterator[TrainedModel]:
     for folder in folders:
-        entries = Store(folder).manifest().get("models")
-        for name, entry in entries.items() if isinstance(entries, Mapping) else ():
-            if isinstance(entry, Mapping):
-                model, _, dataset = name.partition(" on ")
-                fingerprint, hardware = (str(entry.get(key, "")) for key in ("fingerprint", "hardware"))
-                report = entry.get("training")
-                yield TrainedModel(model, dataset, fingerprint, hardware, report if isinstance(report, Mapping) else {})
+        for name, entry in Store(folder).manifest().get("models", {}).items():
+            model, _, dataset = name.partition(" on ")
+            yield TrainedModel(
+                model, dataset, entry["fingerprint"], entry.get("hardware", ""), entry.get("training", {})
+            )

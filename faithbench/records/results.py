@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,21 +83,21 @@ def named(frame: pd.DataFrame, folders: Sequence[Path | str], strictly: bool = F
     fingerprints: dict[str, set[str]] = {}
     for folder in folders:
         manifest = Store(Path(folder)).manifest()
-        for kind in ("models", "datasets"):
-            entries = manifest.get(kind) if isinstance(manifest, Mapping) else None
-            for name, entry in entries.items() if isinstance(entries, Mapping) else ():
-                if isinstance(entry, Mapping) and "fingerprint" in entry:
-                    fingerprints.setdefault(f"{kind} {name}", set()).add(str(entry["fingerprint"]))
+        models, datasets = manifest.get("models", {}), manifest.get("datasets", {})
+        found = {f"models {name}": entry["fingerprint"] for name, entry in models.items()}
+        found |= {f"datasets {name}": entry["fingerprint"] for name, entry in datasets.items()}
+        for name, fingerprint in found.items():
+            fingerprints.setdefault(name, set()).add(fingerprint)
     names = {
         "model_fingerprint": "models " + frame["model"] + " on " + frame["dataset"],
         "dataset_fingerprint": "datasets " + frame["dataset"],
     }
-    found = np.ones(len(frame), dtype=bool)
+    told = np.ones(len(frame), dtype=bool)
     for column, keys in names.items():
         pairs = zip(keys, frame[column], strict=True)
-        told = [fingerprint in fingerprints.get(key, () if strictly else (fingerprint,)) for key, fingerprint in pairs]
-        found &= np.array(told, dtype=bool)
-    return found
+        known = [fingerprint in fingerprints.get(key, () if strictly else (fingerprint,)) for key, fingerprint in pairs]
+        told &= np.array(known, dtype=bool)
+    return told
 
 
 def panels(frame: pd.DataFrame, by_class: bool = False) -> Iterator[Panel]:

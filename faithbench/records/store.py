@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +26,7 @@ from faithbench.errors import UserError
 from faithbench.files import remove_leftovers, replacing, staging, writing
 from faithbench.parquet import CorruptFileError, read_parquet
 from faithbench.records.entries import check_entries, typed
+from faithbench.records.manifest import Manifest, read_manifest
 from faithbench.schemas import MissingFileError
 from faithbench.types import Record
 
@@ -113,18 +113,11 @@ class Store:
         with self._writing(), replacing(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """What is known of the run: models, data sets, hardware, versions. Empty for a new run."""
-        path = self.folder / "manifest.json"
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read: {error}.") from error
-        return found
+        return read_manifest(self.folder)
 
-    def change_manifest(self, change: Callable[[dict[str, Any]], None]) -> None:
+    def change_manifest(self, change: Callable[[Manifest], None]) -> None:
         """Changes what is known of the run; of several workers one at a time."""
         with self._writing(), FileLock(self.folder / ".manifest.lock", mode=0o666):
             manifest = self.manifest()
@@ -225,15 +218,16 @@ def read_part(path: Path, kind: str, usual: int = LARGEST) -> pd.DataFrame:
         UserError: it is corrupt, no part of such entries, or holds what no run writes.
     """
     names = IN_FILES.get(kind, {})
-    known = [*SCHEMAS[kind].names, *names.values()]
     try:
-        table = read_parquet(path, known, usual)
+        table = read_parquet(path, {*SCHEMAS[kind].names, *names.values()}, usual)
     except CorruptFileError as error:
         raise UserError(
             f"{path} is corrupt ({error.reason}); delete it and run again: only its cells are redone."
         ) from error
     here = {there: name for name, there in names.items() if name not in table.column_names}
     table = table.rename_columns([here.get(name, name) for name in table.column_names])
+    if twice := next((name for name in here.values() if table.column_names.count(name) > 1), None):
+        raise UserError(f"{path} is not a part of {kind}: it has the columns {twice!r} and {names[twice]!r}.")
     needed = [name for name in IDENTITY[kind] if name not in ADDED]
     if missing := [names.get(name, name) for name in (*needed, MEASURED[kind]) if name not in table.column_names]:
         raise UserError(f"{path} is not a part of {kind}: it has no column {missing[0]!r}.")

@@ -1,10 +1,11 @@
 """What a run's manifest says of models and data sets."""
 
 import platform
-from typing import Any
+from typing import cast
 
 import torch
 
+from faithbench.records.manifest import DatasetEntry, Manifest, ModelEntry, Skipped
 from faithbench.records.store import Store
 from faithbench.running.knowledge import Knowledge, key_of
 from faithbench.running.scoring import Scoring
@@ -15,7 +16,7 @@ from faithbench.training.fine_tuning import hardware, versions
 def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -> None:
     """Writes down what is known of a model on a data set; what explainers noted once all its texts are scored."""
     texts, model, setup = scoring.texts, scoring.model, scoring.setup
-    data: dict[str, Any] = {
+    data: DatasetEntry = {
         "label": texts.dataset.label,
         "fingerprint": texts.fingerprint,
         "texts": len(texts.examples),
@@ -24,7 +25,7 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
         "offers": sorted(texts.offers),
     }
     if texts.skipped:
-        data["skipped"] = skipped_entry(texts.skipped, texts.split_texts + len(texts.skipped))
+        data["skipped"] = cast(Skipped, skipped_entry(texts.skipped, texts.split_texts + len(texts.skipped)))
     entry = {
         "label": model.label,
         "fingerprint": model.fingerprint,
@@ -40,9 +41,9 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
     if reading := list(getattr(model.classifier, "notes", ())):
         entry["reading"] = reading
 
-    def change(manifest: dict[str, Any]) -> None:
+    def change(manifest: Manifest) -> None:
         manifest["versions"] = versions() | {"python": platform.python_version()}
         manifest.setdefault("datasets", {})[texts.dataset.identity] = data
-        manifest.setdefault("models", {})[key_of(scoring)] = entry
+        manifest.setdefault("models", {})[key_of(scoring)] = cast(ModelEntry, entry)
 
     store.change_manifest(change)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from faithbench.answering.explaining import ready
 from faithbench.documents.building import ensure
-from faithbench.errors import UserError
+from faithbench.errors import BrokenModelError, UserError
 from faithbench.file_names import cut, digest, slug
 from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
@@ -80,21 +80,28 @@ def run(
     store = Store(default_folder(plan) if out is None else as_path("out", out)).open()
     try:
         stored = store.read("attributions"), store.read("records")
-        parts, scored = [], set()
+        parts, scored, broken, problem = [], set(), 0, None
         for block in blocks:
-            model = workshop.prepare(block.model, block.base)
+            try:
+                model = workshop.prepare(block.model, block.base)
+            except BrokenModelError as error:
+                setup.say(str(error))
+                problem, broken = error, broken + len(list(block.cells(texts[block.dataset.identity].offers)))
+                continue
             if (block.dataset.identity, model.identity) in scored:  # two names of one model on the hub
                 continue
             scored.add((block.dataset.identity, model.identity))
             data = _fitting(texts[block.dataset.identity], model, setup)
             if data.metrics:
                 parts.append(_score(plan, Scoring(data, model, store, setup, *stored, timeout), strict))
+        if problem and not parts:
+            raise problem
     except UserError:
         store.discard_if_empty()
         raise
     store.compact()
-    totals = (sum(getattr(part, name) for part in parts) for name in ("done", "before", "failed"))
-    return Run(store.folder, *totals)
+    done, before, failed = (sum(getattr(part, name) for part in parts) for name in ("done", "before", "failed"))
+    return Run(store.folder, done, before, failed + broken)
 
 
 def _load(blocks: tuple[BlockPlan, ...], workshop: Workshop, strict: bool) -> dict[str, DatasetPlan]:

@@ -58,7 +58,7 @@ def _written(part: Part) -> str:
         case Title(name, rest):
             return f"**{escape(visible(name))}**{escape(visible(rest))}"
         case Heading(text):
-            return f"*{escape(visible(text))}*"
+            return f"*{escape(visible(text).strip())}*"
         case Note(text, mark):
             return f"{mark} {escape(visible(text))}" if mark else _paragraph(visible(text))
         case Signature(text):

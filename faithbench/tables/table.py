@@ -201,9 +201,9 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     """A sentence for what is to be known of data and models, and for everything that explainers noted of themselves."""
     for folder in folders:
         manifest = Store(Path(folder)).manifest()
-        for name, entry in manifest.get("datasets", {}).items():
-            if entry.get("skipped"):
-                yield f"{label('dataset', name)}: {left_out(entry['skipped'])}"
+        for name, data in manifest.get("datasets", {}).items():
+            if data.get("skipped"):
+                yield f"{label('dataset', name)}: {left_out(data['skipped'])}"
         for place, entry in manifest.get("models", {}).items():
             where = f"{entry['label']}, {label('dataset', place.partition(' on ')[2])}"
             yield from (f"{where}: {sentence}." for sentence in entry.get("reading", ()))

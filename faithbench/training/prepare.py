@@ -24,6 +24,7 @@ from faithbench.training.finished_model import FinishedModel
 from faithbench.training.initial_models import TrainingJob, initial_model
 from faithbench.training.keeping import ClassifierReport, fault, forget_work, in_turn, report_of, work_place
 from faithbench.training.loading import load_classifier
+from faithbench.training.plugin_model import plugin_classifier
 from faithbench.training.settings import complete_training, training_dataset
 from faithbench.types import SPLITS
 
@@ -137,8 +138,10 @@ def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
         checkpoint = trained(zoo, base, setup)
         classifier = load_classifier(str(checkpoint.folder), setup.device, setup.dtype).classifier
         return Prepared(classifier, model.identity, model.label, checkpoint.report)
-    classifier = model.component.object.prepare(base.object, device=setup.device, dtype=setup.dtype)
-    return Prepared(classifier, model.identity, model.label, {}, base.identity)
+    found, fingerprint = plugin_classifier(model.component, base.object, setup.device, setup.dtype)
+    made = Prepared(found, model.identity, model.label, {}, base.identity)
+    vars(made)["fingerprint"] = fingerprint  # taken already
+    return made
 
 
 def load_model(model: ModelRef | str, setup: Setup) -> Prepared:

@@ -454,11 +454,11 @@ def spoil(**columns: object) -> Callable[[Path], object]:
         (lambda board: next((board / "records").iterdir()).unlink(), ["holds no records"]),
         (lambda board: (board / "plan.toml").unlink(), ["is not a board", "no plan.toml"]),
         (lambda board: (board / "manifest.json").unlink(), ["is not a board", "no manifest.json"]),
-        (write("manifest.json", "[]"), ["manifest.json", "datasets", "table"]),
+        (write("manifest.json", "[]"), ["manifest.json: it is [], which is no table"]),
         (write("manifest.json", '{"models": {"a on b": {"label": "a"}}}'), ["manifest.json", "fingerprint", "a on b"]),
         (lambda board: (board / "records" / "x.parquet").write_bytes(b"PAR1"), ["x.parquet", "corrupt"]),
         (spoil(version="one"), ["version", "'one'", "1.1"]),
-        (spoil(model=None), ["model", "no text"]),
+        (spoil(model=None), ["model in row", "is missing"]),
     ],
 )
 def test_what_is_no_board_is_refused_in_one_sentence(how: Callable[[Path], object], words: list[str], board, capsys):
@@ -644,7 +644,7 @@ def test_publishing_leaves_all_else_in_the_folder_as_it_is(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("manifest.json", "[]", "run/manifest.json is not a run's manifest"),
+        ("manifest.json", "[]", r"run/manifest.json: it is \[\], which is no table"),
         ("plan.toml", "datasets = [", "run/plan.toml is not valid TOML"),
     ],
 )

@@ -34,7 +34,11 @@ from faithbench.types import Example
 Made = list[Attempt]
 SPECS: dict[str, tuple[str, ...]] = {
     "explainer": (
-        *("lime(n_samples=500, kernel_width=25.0, feature_selection=none, seed=0)", "words(lime(n_samples=5))", "random"),
+        *(
+            "lime(n_samples=500, kernel_width=25.0, feature_selection=none, seed=0)",
+            "words(lime(n_samples=5))",
+            "random",
+        ),
         *("words(explainer='sig(steps=3)')", "captum(IntegratedGradients(n_steps=2), over=ids)", "attention(kind=raw)"),
         *(f"callable({PLANTED}:f)", f"words(callable({PLANTED}:f))", f"words(explainer='callable({PLANTED}:f)')"),
         *("shap(Partition(max_evals=50))", "imported(mine, content='0a1b')", "lime_package(num_samples=50)", "decompx"),
@@ -82,7 +86,7 @@ class Maker:
     def make(self, kind: str, number: int, folder: Path) -> Made:
         """What to try in the case of this kind and number, whose files are written into the folder."""
         with _roomy():
-            return KINDS[kind](self, random.Random(f"{kind} {number}"), folder)  # noqa: S311
+            return KINDS[kind](self, random.Random(f"{kind} {number}"), folder)
 
     def specs(self, rng: random.Random, folder: Path) -> Made:
         kind = rng.choice(list(SPECS))
@@ -116,7 +120,9 @@ class Maker:
         columns = rng.choice(({}, {}, {"text": "text"}, {"label": ""}, {"pair": rng.choice(WORDS)}))
         extra = rng.choice(({}, {}, {"delimiter": rng.choice(",;|\t\x00\né")}, {"encoding": rng.choice(ENCODINGS)}))
         kind = "hub" if rng.random() < 0.05 else "file"
-        text = spec.write(kind, {"repo" if kind == "hub" else "path": str(path), **columns, **(extra if kind == "file" else {})})
+        text = spec.write(
+            kind, {"repo" if kind == "hub" else "path": str(path), **columns, **(extra if kind == "file" else {})}
+        )
         made = [Attempt(f"load {text}", lambda: _loaded(text))]
         if rng.random() < 0.02:
             given = ("--model", self.home.model, "--explainer", "random", "--metric", "entropy", "--device", "cpu")
@@ -173,7 +179,9 @@ class Maker:
         if rng.random() < 0.3:
             _damage_checkpoint(rng, path.parent)
         given = ("--model", "conv-tiny", "--dataset", DATA, "--explainer", "random", "--metric", "entropy")
-        do = command("run", *given, "--epochs", "1", "--no-train", "--device", "cpu", "--limit", "2", "--out", folder / "out")
+        do = command(
+            "run", *given, "--epochs", "1", "--no-train", "--device", "cpu", "--limit", "2", "--out", folder / "out"
+        )
         return [Attempt(do.words, lambda: _with_cache(cache, do))]
 
 
@@ -197,7 +205,19 @@ COUNTS = {
     "checkpoints": 40,
     "trainings": 10,
 }
-ENCODINGS = ("latin-1", "utf-16", "utf-8-sig", "ascii", "base64", "rot13", "idna", "punycode", "undefined", "zlib", "\x00")
+ENCODINGS = (
+    "latin-1",
+    "utf-16",
+    "utf-8-sig",
+    "ascii",
+    "base64",
+    "rot13",
+    "idna",
+    "punycode",
+    "undefined",
+    "zlib",
+    "\x00",
+)
 
 
 @contextlib.contextmanager
@@ -266,7 +286,9 @@ def _put(rng: random.Random, path: Path, data: bytes) -> None:
         path.symlink_to("/dev/zero" if rng.random() < 0.5 else "/dev/full")
     elif chance < 0.3:
         inner = path.suffix == ".gz" and rng.random() < 0.5
-        path.write_bytes(gzip.compress(torn(rng, gzip.decompress(data))) if inner and data[:2] == b"\x1f\x8b" else torn(rng, data))
+        path.write_bytes(
+            gzip.compress(torn(rng, gzip.decompress(data))) if inner and data[:2] == b"\x1f\x8b" else torn(rng, data)
+        )
     else:
         path.write_bytes(data)
 
@@ -275,15 +297,45 @@ def _with_parameter(rng: random.Random, text: str) -> str:
     """A spec with a parameter that it may have, or may not, of an odd value."""
     name, bracket, rest = text.partition("(")
     odd = value(rng)
-    raw = (*WORDS, "b'x'", "{1}", "1j", "...", "lambda: 1", "*x", "**x", "x.y", "f'{1}'", "x[0]", "a-b", "-1", "1,", "a=1")
+    raw = (
+        *WORDS,
+        "b'x'",
+        "{1}",
+        "1j",
+        "...",
+        "lambda: 1",
+        "*x",
+        "**x",
+        "x.y",
+        "f'{1}'",
+        "x[0]",
+        "a-b",
+        "-1",
+        "1,",
+        "a=1",
+    )
     words = rng.choice((repr(odd)[:3000] if not _huge(odd) else "10**400", rng.choice(raw)))
-    keys = ("seed", "n_samples", "b", "test", "path", "protocol", "explainer", "metric", "dataset", "k", "odd", "ﬁn", "self")
+    keys = (
+        "seed",
+        "n_samples",
+        "b",
+        "test",
+        "path",
+        "protocol",
+        "explainer",
+        "metric",
+        "dataset",
+        "k",
+        "odd",
+        "ﬁn",
+        "self",
+    )
     key = rng.choice(keys)
     return f"{name}({key}={words}{', ' + rest if bracket else ')'}"
 
 
 def _huge(odd: Any) -> bool:
-    return isinstance(odd, int) and abs(odd) > 10**300 or odd is NUMBERS[-1]
+    return (isinstance(odd, int) and abs(odd) > 10**300) or odd is NUMBERS[-1]
 
 
 def _rebuilt(kind: str, text: str) -> None:
@@ -354,8 +406,20 @@ def _damage_part(rng: random.Random, path: Path) -> None:
     kinds: Sequence[Any] = (
         *([None] * rows_of, [1] * rows_of, [1.5] * rows_of, ["x"] * rows_of, [True] * rows_of, [b"\xff"] * rows_of),
         *([[]] * rows_of, [[1.0, None]] * rows_of, [["x"]] * rows_of, [{"a": 1}] * rows_of, [float("nan")] * rows_of),
-        *([-1] * rows_of, [2**62] * rows_of, [float("inf")] * rows_of, [pd.Timestamp(0)] * rows_of, [rng.choice(WORDS)] * rows_of),
-        *([[None, 1.0] * 3] * rows_of, [[float("nan")]] * rows_of, ["1.1.1"] * rows_of, ["1"] * rows_of, [1e300] * rows_of),
+        *(
+            [-1] * rows_of,
+            [2**62] * rows_of,
+            [float("inf")] * rows_of,
+            [pd.Timestamp(0)] * rows_of,
+            [rng.choice(WORDS)] * rows_of,
+        ),
+        *(
+            [[None, 1.0] * 3] * rows_of,
+            [[float("nan")]] * rows_of,
+            ["1.1.1"] * rows_of,
+            ["1"] * rows_of,
+            [1e300] * rows_of,
+        ),
     )
     chance = rng.random()
     if chance < 0.12:
@@ -403,7 +467,9 @@ def _looked_at(rng: random.Random, run: Path, folder: Path) -> Made:
     ]
     if rng.random() < 0.08:
         given = ("--model", "conv-tiny", "--dataset", DATA, "--explainer", "random", "--metric", "entropy")
-        made.append(command("run", *given, "--epochs", "1", "--no-train", "--device", "cpu", "--limit", "6", "--out", run))
+        made.append(
+            command("run", *given, "--epochs", "1", "--no-train", "--device", "cpu", "--limit", "6", "--out", run)
+        )
     return made
 
 

@@ -85,7 +85,9 @@ def main() -> None:
         print(f"\n{len(cases)} × {what} at {where}")
         for case in cases[:3]:
             print(f"    {case}")
-    print(f"\n{total} cases, {sum(map(len, found.values()))} faults at {len(found)} places, {time.process_time() - start:.0f} s")
+    print(
+        f"\n{total} cases, {sum(map(len, found.values()))} faults at {len(found)} places, {time.process_time() - start:.0f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -87,7 +87,15 @@ def _spoil(rng: random.Random, holder: Any, key: Any) -> None:
         holder[key] = value(rng)
 
 
-CHANGES: tuple[Callable[[random.Random, Any, Any], None], ...] = (_replace, _replace, _remove, _rename, _add, _wrap, _spoil)
+CHANGES: tuple[Callable[[random.Random, Any, Any], None], ...] = (
+    _replace,
+    _replace,
+    _remove,
+    _rename,
+    _add,
+    _wrap,
+    _spoil,
+)
 
 
 def spoiled(rng: random.Random, text: str) -> str:

@@ -69,7 +69,7 @@ def _make(home: Home) -> None:
 
 def rows() -> list[dict[str, Any]]:
     """A table of texts with labels and marks."""
-    draw = random.Random(0)  # noqa: S311
+    draw = random.Random(0)
     made = []
     for i in range(8):
         text = " ".join(draw.choices(WORDS, k=6))

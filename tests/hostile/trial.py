@@ -104,7 +104,9 @@ def tried(attempt: Attempt) -> Fault | str:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and not hung:
             raise
-        what = "HANG" if hung else str(error).partition(";")[0] if isinstance(error, StatusError) else type(error).__name__
+        what = (
+            "HANG" if hung else str(error).partition(";")[0] if isinstance(error, StatusError) else type(error).__name__
+        )
         return _fault(attempt, error, what)
     if hung:
         return Fault(attempt.words, "HANG, and caught", "")

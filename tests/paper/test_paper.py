@@ -450,10 +450,17 @@ def test_trainings_that_are_not_the_papers_are_told(tmp_path: Path):
     ]
 
 
-@pytest.mark.parametrize("report", [{}, {"test": 5}, {"test": {"accuracy": "high"}}, {"best_step": True}, ["no"], None])
-def test_a_strange_manifest_is_no_number_and_no_crash(tmp_path: Path, report: object):
+@pytest.mark.parametrize("report", [{}, {"test": {}}, {"test": {"accuracy": None}}, {"best_step": True}])
+def test_a_training_of_which_little_is_known_is_no_number_and_no_crash(tmp_path: Path, report: object):
     run = told(run_of(tmp_path / "run", cell()), {BCOS: report}, "imdb")
     assert faithbench.paper_table([run], "table3").frame()[["accuracy", "steps_thousand"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("report", [{"test": 5}, {"test": {"accuracy": "high"}}, ["no"], None])
+def test_a_strange_manifest_is_refused(tmp_path: Path, report: object):
+    run = told(run_of(tmp_path / "run", cell()), {BCOS: report}, "imdb")
+    with pytest.raises(UserError, match=r"manifest\.json: models\..*training.* which is no "):
+        faithbench.paper_table([run], "table3")
 
 
 def test_the_backbone_is_the_only_one_or_the_one_asked_for(tmp_path: Path, both: Path):

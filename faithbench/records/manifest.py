@@ -1,0 +1,128 @@
+"""What a run's manifest says of data sets, models and versions, as a schema, and the one place that reads it.
+
+What it says besides is left as it is.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import Required, TypedDict
+
+from faithbench.errors import UserError
+from faithbench.schemas import MissingFileError, read_json
+from faithbench.types import Link
+
+NAME = "manifest.json"
+ACCURACIES = ("accuracy", "subset accuracy")
+Setting = int | float | str | None
+
+
+class Row(TypedDict):
+    """A row of the data that was left out, and why."""
+
+    id: str
+    reason: str
+
+
+class Skipped(TypedDict):
+    """Rows that were left out, of so many, and the first of them."""
+
+    count: int
+    of: int
+    rows: list[Row]
+
+
+class Report(TypedDict, total=False):
+    """What is known of a training."""
+
+    model: str
+    dataset: str
+    training: dict[str, Setting]
+    seed: int
+    texts: dict[str, int]
+    steps: int
+    test: dict[str, float | None]
+    validation: dict[str, float | None]
+    hardware: str
+    versions: dict[str, str]
+
+
+class DatasetEntry(TypedDict, total=False):
+    """What is known of a data set."""
+
+    label: Required[str]
+    fingerprint: Required[str]
+    texts: int
+    split: str
+    split_texts: int
+    offers: list[str]
+    skipped: Skipped
+
+
+class ModelEntry(TypedDict, total=False):
+    """What is known of a model on a data set."""
+
+    label: Required[str]
+    fingerprint: Required[str]
+    truncated_texts: Required[int]
+    dtype: str
+    hardware: str
+    training: Report
+    link: Link
+    notes: dict[str, dict[str, float]]
+    checks: dict[str, float | list[float]]
+    performance: dict[str, float]
+    unknown_tokens: float
+    skipped: Skipped
+    said: list[str]
+    reading: list[str]
+
+
+class Source(TypedDict, total=False):
+    """Where imported attributions come from."""
+
+    file: str
+    format: str
+    method: str | None
+    texts: int
+    dataset: str
+    model: str
+
+
+class Manifest(TypedDict, total=False):
+    """What is known of a run: models are named with their data set."""
+
+    versions: dict[str, str]
+    datasets: dict[str, DatasetEntry]
+    models: dict[str, ModelEntry]
+    imported: dict[str, Source]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run or board; empty if it has none yet.
+
+    Raises:
+        UserError: it cannot be read, or a field is not as it must be.
+    """
+    path = folder / NAME
+    try:
+        manifest: Manifest = read_json(path, Manifest, nan=True)  # what explainers note may be NaN
+    except MissingFileError:
+        return {}
+    for name, entry in manifest.get("models", {}).items():
+        if (fault := _wrong_performance(entry.get("performance", {}))) is not None:
+            raise UserError(f"{path}: models.{name}.performance {fault}.")
+    return manifest
+
+
+def _wrong_performance(performance: Mapping[str, float]) -> str | None:
+    """What is wrong with how well a model did: it must say of how many texts, and what chance would have done."""
+    by = [name for name in (*ACCURACIES, "R²") if name in performance]
+    needed = [*by, *["chance"] * any(name in performance for name in ACCURACIES), *["labelled"] * bool(by)]
+    for name in needed:
+        value: Any = performance.get(name)
+        if value is None or not math.isfinite(value):
+            return f"says {value} of {name}, which is no number"
+    return None
