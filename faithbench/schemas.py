@@ -142,7 +142,7 @@ def read_text(path: Path, usual: int = SMALL) -> str:
         raise UserError(f"{path} cannot be read: byte {error.start + 1} is not UTF-8.") from error
 
 
-def read_json(path: Path, kind: type[T], usual: int = SMALL, nan: bool = False) -> T:
+def read_json(path: Path, kind: type[T], usual: int = SMALL, nan: bool = False, large: bool = False) -> T:
     """The value in a JSON file.
 
     Args:
@@ -150,6 +150,7 @@ def read_json(path: Path, kind: type[T], usual: int = SMALL, nan: bool = False) 
         kind: the schema.
         usual: the most bytes, where `$FAITHBENCH_MAX_BYTES` says nothing.
         nan: whether numbers may be NaN or infinite, as Python writes them.
+        large: whether whole numbers may have more than 64 bits.
 
     Raises:
         MissingFileError: it is not there.
@@ -162,7 +163,7 @@ def read_json(path: Path, kind: type[T], usual: int = SMALL, nan: bool = False) 
         raise UserError(f"{path} cannot be read: it is not JSON ({reason(error)}).") from error
     except (ValueError, RecursionError) as error:  # a number of too many digits, brackets too deep
         raise UserError(f"{path} cannot be read: it is not JSON as it is read here ({reason(error)}).") from error
-    _check_plain(path, value, nan)
+    _check_plain(path, value, nan, large)
     return check(value, kind, str(path))
 
 
@@ -278,13 +279,13 @@ def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _check_plain(path: Path, value: object, nan: bool) -> None:
+def _check_plain(path: Path, value: object, nan: bool, large: bool = False) -> None:
     """Nothing nested too deep, and no texts and numbers that nothing else can hold."""
     level = [value]
     for _ in range(NESTED + 1):
         for each in level:
             for part in each if isinstance(each, dict) else (each,):
-                if (fault := _fault(part, nan)) is not None:
+                if (fault := _fault(part, nan, large)) is not None:
                     raise UserError(f"{path} cannot be read: it holds {told(part)}, {fault}.")
         level = [inner for each in level if isinstance(each, (dict, list)) for inner in _inner(each)]
         if not level:
@@ -300,12 +301,12 @@ def _inner(value: dict[str, Any] | list[Any]) -> Iterator[Any]:
     return iter(value.values() if isinstance(value, dict) else value)
 
 
-def _fault(value: object, nan: bool) -> str | None:
+def _fault(value: object, nan: bool, large: bool) -> str | None:
     if isinstance(value, str):
         return None if _is_text(value) else "which is no text: it has half a character or a NUL"
     if isinstance(value, float):
         return None if nan or math.isfinite(value) else "which is no number"
-    if isinstance(value, int) and abs(value) >= WHOLE:
+    if isinstance(value, int) and not large and abs(value) >= WHOLE:
         return "a whole number of more than 64 bits"
     return None
 
