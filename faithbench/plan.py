@@ -13,7 +13,7 @@ from faithbench.schemas import read_toml, told
 from faithbench.shown import is_unicode
 from faithbench.types import SPLITS
 
-LARGEST = 2**20  # bytes of a plan
+MOST_BYTES = 2**20  # bytes of a plan
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LISTS = ("datasets", "models", "explainers", "metrics", "like")
 PLANS = "plan*.toml"  # the files of a board
@@ -131,7 +131,7 @@ def read_plan(path: Path | str, backbone: str | None = None) -> Plan:
     """
     path = as_path("path", path)
     try:
-        data = read_toml(path, LARGEST)
+        data = read_toml(path, MOST_BYTES)
     except UserError as error:
         raise UserError(f"plan {error}") from error
     chosen = _backbone(path, data, backbone)
