@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 from faithbench.errors import UserError
 
@@ -28,6 +28,7 @@ else:
 
 MAX_BYTES_VARIABLE = "FAITHBENCH_MAX_BYTES"
 SMALL, LARGE = 2**24, 2**30  # bytes
+PIECE = 2**20  # bytes that are read at once
 NESTED = 64  # lists and tables inside of each other
 WHOLE = 2**63  # from which on a whole number is too large
 SHOWN = 60  # characters of a value that an error shows
@@ -76,6 +77,33 @@ def limit_of(usual: int) -> int:
     return int(wanted)
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The regular files of a folder, in alphabetical order.
+
+    Raises:
+        UserError: it cannot be looked into.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise UserError(f"folder {folder} cannot be read: {reason(error)}.") from error
+
+
+def read_limited(path: Path, file: IO[bytes], limit: int) -> bytes:
+    """All bytes of an open file, which may be unpacked while it is read.
+
+    Raises:
+        UserError: there are more than the limit.
+    """
+    parts, size = [], 0
+    while part := file.read(PIECE):
+        size += len(part)
+        if size > limit:
+            raise too_large(path, None, limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
 def too_large(path: Path | str, size: int | None, limit: int) -> UserError:
     """The error for a file that has, unpacked, so many bytes, or (None) more than the limit."""
     has = f"more than {limit:,} bytes" if size is None else f"{size:,} bytes, more than {limit:,}"
@@ -119,27 +147,25 @@ def read_bytes(path: Path, usual: int = SMALL) -> bytes:
     limit = limit_of(usual)
     try:
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            return read_limited(path, file, limit)  # sizes in /proc, say, are 0
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} cannot be read: it does not exist.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {reason(error)}.") from error
-    if len(content) > limit:  # of /proc, say, where sizes are 0
-        raise too_large(path, None, limit)
-    return content
 
 
 def read_text(path: Path, usual: int = SMALL) -> str:
-    """The text of a file in UTF-8, without a byte order mark.
+    """The text of a file in UTF-8, without a byte order mark, and with its lines ending in a line feed.
 
     Raises:
         MissingFileError: it is not there.
         UserError: it cannot be read, or is not UTF-8.
     """
     try:
-        return read_bytes(path, usual).decode("utf-8-sig")
+        text = read_bytes(path, usual).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} cannot be read: byte {error.start + 1} is not UTF-8.") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path, kind: type[T], usual: int = SMALL, nan: bool = False, large: bool = False) -> T:
