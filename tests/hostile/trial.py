@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import resource
 import signal
 import sys
@@ -17,6 +18,7 @@ from faithbench import cli
 from faithbench.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
+COLOURS = re.compile(r"\x1b\[[\d;]*m")  # that a table for a terminal has
 LONGEST = 400  # characters of a sentence
 SECONDS = 12.0  # of a clock that a case may take; other work may slow it down
 CPU_SECONDS = 5.0
@@ -66,7 +68,8 @@ def _command(args: list[str]) -> str:
         status = ended.code or 0
     finally:
         sys.argv = before
-    if problem := _wrong(status, out.getvalue(), err.getvalue()):
+    shown = COLOURS.sub("", out.getvalue()) if "terminal" in args else out.getvalue()
+    if problem := _wrong(status, shown, err.getvalue()):
         raise StatusError(f"{problem}; stderr: {err.getvalue()[-600:]!r}")
     return "done" if status == 0 else "refused"
 
@@ -114,7 +117,7 @@ def tried(attempt: Attempt) -> Fault | str:
         return Fault(attempt.words, "code named by the user was imported", "")
     if time.process_time() - start > CPU_SECONDS:
         return Fault(attempt.words, f"took {time.process_time() - start:.1f} s", "")
-    return "refused" if end == "refused" else "done"
+    return end if isinstance(end, str) and end == "refused" else "done"
 
 
 def _fault(attempt: Attempt, error: BaseException, what: str) -> Fault:
