@@ -25,7 +25,7 @@ PLAN = faithbench.Plan(
 COUNTED = {  # what is counted: name of the function, and of its file, now or before there were rooms
     "components built": ("build", ("spec.py",)),
     "data sets built": ("build_dataset", ("naming.py", "build.py")),
-    "training reports read": ("report_of", ("fine_tuning.py", "train.py")),
+    "training reports read": ("report_of", ("keeping.py", "fine_tuning.py", "train.py")),
     "is it of the zoo?": ("zoo_model", ("zoo.py", "names.py")),
     "settings checked": ("_check_settings", ("prepare.py",)),
     "checkpoint's folder": ("checkpoint_folder", ("prepare.py",)),

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 import faithbench
+from faithbench.console import Printer, prepare_streams, say, show, write
 from faithbench.errors import UserError, unknown
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, plan_files, read_plan, run_folder
 from faithbench.plugins.naming import dataset_spec
+from faithbench.shown import path_word, shell_words
+from faithbench.stopping import Stop, sentence, stoppable
 
 HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
 board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables, check them.")
 app.add_typer(board, name="board")
 DEMO, DEMO_TEXTS = ("bcos-tiny", "conv-tiny"), 100
-out_console, err_console = Console(), Console(stderr=True)
+out_console, err_console = Printer(), Printer(stderr=True)
 
 Models = Annotated[list[str] | None, typer.Option("--model", help="Name, folder or hub id; repeat for more.")]
 Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Name, file or hub id; repeat for more.")]
@@ -51,16 +51,17 @@ def list_components(
 ) -> None:
     """Show what is installed, where it comes from, or why it is broken."""
     found = faithbench.components(kind)
-    table = Table("kind", "name", "parameters", "what it is", "from", box=None, header_style="bold", pad_edge=False)
-    for row in found:
-        table.add_row(
-            row.kind,
-            row.name,
-            row.signature,
-            f"[red]BROKEN: {escape(row.problem)}[/]" if row.problem else row.summary,
-            row.origin,
-        )
-    out_console.print(table)
+    rows = [
+        [
+            (row.kind, ""),
+            (row.name, ""),
+            (row.signature, ""),
+            (f"BROKEN: {row.problem}", "red") if row.problem else (row.summary, ""),
+            (row.origin, ""),
+        ]
+        for row in found
+    ]
+    show(out_console, ("kind", "name", "parameters", "what it is", "from"), rows)
 
 
 @app.command()
@@ -84,10 +85,11 @@ def train(
     (dataset,) = _with_columns([dataset], text, pair, label)
     folder, report = faithbench.train(model, dataset, training, seed=seed, device=device, console=err_console)
     test = report["test"]
-    out_console.print(
+    say(
+        out_console,
         f"Test accuracy {test['accuracy']:.2f} %, balanced {test['balanced_accuracy']:.2f} %, "
         f"on {report['texts']['test']:,} texts. Checkpoint: {folder}",
-        soft_wrap=True,
+        whole=True,
     )
 
 
@@ -116,6 +118,9 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at a row that cannot be used [default: skip].")
     ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that an explainer or metric may take for a text [default: any time].")
+    ] = None,
 ) -> None:
     """Score explainers on models; the same command again continues a run that was killed.
 
@@ -150,17 +155,23 @@ def run(
     agenda = faithbench.check_plans(chosen, device, train=not no_train)
     results = [
         faithbench.run(
-            each, folder, device=device, train=not no_train, console=err_console, agenda=agenda, strict=strict
+            each,
+            folder,
+            device=device,
+            train=not no_train,
+            console=err_console,
+            agenda=agenda,
+            strict=strict,
+            timeout=timeout,
         )
         for each in chosen
     ]
     failed = any(each.failed for each in results)
     if failed:
         for failure in faithbench.failures([results[0].folder]).itertuples():
-            err_console.print(
+            say(
+                err_console,
                 f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)",
-                markup=False,
-                soft_wrap=True,
             )
     likes = dict.fromkeys(name for each in chosen for name in each.like)
     _show(results[0].folder, sum(each.done for each in results), sum(each.before for each in results), likes)
@@ -179,19 +190,24 @@ def _format(wanted: str | None = None) -> str:
     return wanted or ("terminal" if out_console.is_terminal else "markdown")
 
 
+def _write(text: str, wanted: str | None) -> None:
+    """A table in the format that was asked for."""
+    write(out_console, text, codes=_format(wanted) == "terminal")
+
+
 def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     """What a run has found, as the published tables that its plans are like or as the usual one; and its files."""
     tables = [name for name in likes if name in TABLES_OF_PAPER]
     figures = [name for name in likes if name not in TABLES_OF_PAPER]
     texts = [faithbench.paper_table([folder], name).render(_format(), beside_paper=True) for name in tables]
     for text in texts if tables or figures else [faithbench.render([folder], _format())]:
-        print(text)
+        write(out_console, f"{text}\n", codes=_format() == "terminal")
     for name in figures:
-        hint = f"To draw it: faithbench figure {folder} --like {name} --out {name}.svg"
-        out_console.print(hint, markup=False, highlight=False, soft_wrap=True)
-    out_console.print(f"{done:,} cells done, {before:,} were there before. Written to {folder}:", soft_wrap=True)
+        words = ["faithbench", "figure", path_word(folder), "--like", name, "--out", f"{name}.svg"]
+        say(out_console, f"To draw it: {shell_words(words)}", whole=True)
+    say(out_console, f"{done:,} cells done, {before:,} were there before. Written to {folder}:", whole=True)
     for path in sorted(p for p in folder.rglob("[!.]*") if p.is_file()):
-        out_console.print(f"  {path}", soft_wrap=True)
+        say(out_console, f"  {path}", whole=True)
 
 
 @app.command("build")
@@ -228,9 +244,9 @@ def build_documents(
         train=not no_train,
         console=err_console,
     )
-    out_console.print(f"{built.documents:,} documents in {built.path}", markup=False, highlight=False, soft_wrap=True)
+    say(out_console, f"{built.documents:,} documents in {built.path}", whole=True)
     for line in built.counts:
-        out_console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        say(out_console, f"  {line}")
 
 
 @app.command("import")
@@ -266,12 +282,12 @@ def import_file(
     )
     left_out = f", {found.left_out:,} left out" if found.left_out else ""
     without = f"; {found.without:,} texts of the split have none and would fail" if found.without else ""
-    out_console.print(
+    say(
+        out_console,
         f"{found.texts:,} attributions imported into {found.folder}{left_out}{without}. To score them:",
-        markup=False,
-        soft_wrap=True,
+        whole=True,
     )
-    out_console.print(found.command, markup=False, highlight=False, soft_wrap=True)
+    say(out_console, found.command, whole=True)
 
 
 @app.command()
@@ -294,14 +310,14 @@ def table(
     if like is None:
         if beside_paper or backbone is not None:
             raise UserError("--beside-paper and --backbone are for published tables; say which with --like, as table2.")
-        print(faithbench.render(runs, _format(format), by_class, over_seeds), end="")
+        _write(faithbench.render(runs, _format(format), by_class, over_seeds), format)
         return
     if by_class:
         raise UserError("--by-class does not go with --like: the published tables do not tell classes apart.")
     found = faithbench.paper_table(runs, like, backbone)
-    print(found.render(_format(format), beside_paper), end="")
+    _write(found.render(_format(format), beside_paper), format)
     for note in found.notes if format == "csv" else ():
-        err_console.print(note, markup=False, highlight=False, soft_wrap=True)
+        say(err_console, note)
 
 
 @app.command()
@@ -313,9 +329,9 @@ def figure(
 ) -> None:
     """Draw a published figure from one or more runs."""
     found = faithbench.paper_figure(runs, like, backbone)
-    err_console.print(f"wrote {found.plot(out)}", soft_wrap=True)
+    say(err_console, f"wrote {found.plot(out)}", whole=True)
     for note in found.notes:
-        err_console.print(note, markup=False, highlight=False, soft_wrap=True)
+        say(err_console, note)
 
 
 @app.command()
@@ -332,7 +348,7 @@ def compare(
 ) -> None:
     """Is A better than B? A sentence with its evidence for each data set, model and metric."""
     found = faithbench.comparison(a, b, runs, metric or (), model, dataset, test, alpha)
-    print(found.render(format), end="")
+    write(out_console, found.render(format))
 
 
 @app.command()
@@ -343,9 +359,9 @@ def meta(
 ) -> None:
     """Do the metrics agree, with each other and with the ground truth? Which cheap one predicts it?"""
     found = faithbench.meta_evaluation(runs)
-    print(found.render(_format(format)), end="")
+    _write(found.render(_format(format)), format)
     if plot is not None:
-        err_console.print(f"wrote {found.plot(plot)}", soft_wrap=True)
+        say(err_console, f"wrote {found.plot(plot)}", whole=True)
 
 
 @board.command("publish")
@@ -355,14 +371,14 @@ def board_publish(
 ) -> None:
     """Copy a run into a leaderboard folder: compact records, plan, manifest, tables."""
     for path in faithbench.publish(run, folder):
-        out_console.print(f"wrote {path}", soft_wrap=True)
+        say(out_console, f"wrote {path}", whole=True)
 
 
 @board.command("build")
 def board_build(folders: Boards = None) -> None:
     """Make leaderboards' tables, and the overview, from their records."""
     for path in faithbench.build_boards(folders or ()):
-        out_console.print(f"wrote {path}", soft_wrap=True)
+        say(out_console, f"wrote {path}", whole=True)
 
 
 @board.command("check")
@@ -371,11 +387,12 @@ def board_check(folders: Boards = None) -> None:
     checked = faithbench.check_boards(folders or ())
     for each in checked:
         for problem in each.problems:
-            print(f"{each.path}: {problem}")
+            for line in f"{each.path}: {problem}".split("\n"):
+                say(out_console, line, whole=True)
         if each.refused:
-            err_console.print(f"faithbench: {each.summary}", markup=False, highlight=False, soft_wrap=True)
+            say(err_console, f"faithbench: {each.summary}")
         elif not each.problems:
-            print(f"{each.path}: {each.summary}")
+            say(out_console, f"{each.path}: {each.summary}")
     if any(each.refused for each in checked):
         raise typer.Exit(2)
     if any(each.problems for each in checked):
@@ -383,9 +400,21 @@ def board_check(folders: Boards = None) -> None:
 
 
 def main() -> None:
-    """The entry point: a user's mistake is one sentence and exit status 2."""
+    """The entry point: a user's mistake is one sentence and exit status 2; after a signal it is 128 and its number."""
+    prepare_streams()
+    stop = Stop()
     try:
-        app()
-    except UserError as error:
-        err_console.print(f"faithbench: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise SystemExit(2) from error
+        with stoppable(stop, _complain):
+            app()
+    except (UserError, KeyboardInterrupt, SystemExit) as ended:
+        if stop.number:
+            _complain(sentence(stop.number))
+            raise SystemExit(128 + stop.number) from ended
+        if isinstance(ended, UserError):
+            _complain(str(ended))
+            raise SystemExit(2) from ended
+        raise
+
+
+def _complain(what: str) -> None:
+    say(err_console, f"faithbench: {what}")

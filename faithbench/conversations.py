@@ -6,9 +6,12 @@ once. What is refused is raised in the component that asked, and nowhere else.
 
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from faithbench.errors import QuestionError
+from faithbench.limits import OverTimeError, describe, limited, put_back
 from faithbench.questions import Explain, OnVariant, Question, Variant
 from faithbench.types import Attribution
 
@@ -51,32 +54,51 @@ class Outcome(Generic[T]):
 
 @dataclass(eq=False)
 class _Running(Generic[T]):
-    """A component under way: its open questions, or how it ended."""
+    """A component under way: its open questions, or how it ended.
+
+    One that is `guarded` leaves the process as it was after each step, and may take `most` seconds.
+    """
 
     asking: Asking[T]
     allowed: Any = Question | Explain
     open: tuple[Question | Explain, ...] = ()
     value: T | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
     rows: int = 0
     seconds: float = 0.0
+    guarded: bool = False
+    most: float | None = None
     _receive: Callable[[Sequence[object]], object] = field(default=lambda answers: None)
 
     def advance(self, answers: Sequence[object] = ()) -> None:
         """Hands over the answers to the open questions; then there are new ones, or it has ended.
 
-        Of questions that were asked together, the first that was refused is raised in the component.
+        Of questions that were asked together, the first that was refused is raised in the component. However it fails,
+        and be it by SystemExit, that is its error, and whoever runs it says what becomes of that.
         """
         start, self.open = time.perf_counter(), ()
         try:
-            value = self._receive(answers)
-            asked = self.asking.throw(value) if isinstance(value, Exception) else self.asking.send(value)
-            self.open, self._receive = self._opened(asked)
+            with put_back() if self.guarded else nullcontext(), limited(self._left()):
+                value = self._receive(answers)
+                asked = self.asking.throw(value) if isinstance(value, Exception) else self.asking.send(value)
+                self.open, self._receive = self._opened(asked)
         except StopIteration as stop:
             self.value = stop.value
-        except Exception as error:  # a component may fail in any way; whoever runs it says what becomes of that
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self.error = error
         self.seconds += time.perf_counter() - start
+        if self.most is not None and self.seconds > self.most:
+            self.open, self.value, self.error = (), None, OverTimeError(f"it took longer than {self.most:g} seconds")
+
+    def _left(self) -> float | None:
+        """Seconds that it may still take."""
+        if self.most is None:
+            return None
+        if self.seconds > self.most:
+            raise OverTimeError
+        return self.most - self.seconds
 
     def _opened(self, asked: Asked) -> tuple[tuple[Question | Explain, ...], Callable[[Sequence[object]], object]]:
         questions = asked if isinstance(asked, tuple) else (asked,)
@@ -127,28 +149,27 @@ def ask(component: Callable[..., Asking[T] | T], *args: object) -> Asking[T]:
     return result
 
 
-def together(askings: Mapping[K, Asking[T]]) -> Conversation[dict[K, Outcome[T]]]:
+def together(askings: Mapping[K, Asking[T]], most_seconds: float | None = None) -> Conversation[dict[K, Outcome[T]]]:
     """Runs components side by side, so that the engine sees all their open questions at once.
 
     One that raises ends as an outcome with an error and disturbs no other.
+
+    Args:
+        askings: the components, under way, by whatever their outcomes are to be known.
+        most_seconds: that one may take, its share of the model's time included; None for any time.
     """
-    running = {key: _Running(asking, Question) for key, asking in askings.items()}
+    running = {key: _Running(asking, Question, guarded=True, most=most_seconds) for key, asking in askings.items()}
     yield from _pump(list(running.values()))
     return {
-        key: Outcome(one.value, None if one.error is None else _told(one.error), one.rows, one.seconds)
+        key: Outcome(one.value, None if one.error is None else describe(one.error), one.rows, one.seconds)
         for key, one in running.items()
     }
 
 
-def alone(asking: Asking[T]) -> Conversation[T]:
-    """Runs one component.
-
-    Raises:
-        Exception: what it raised.
-    """
-    one = _Running(asking, Question)
-    yield from _pump([one])
-    return _ended(one)
+def attempt(key: K, asking: Asking[T], most_seconds: float | None = None) -> Conversation[tuple[K, Outcome[T]]]:
+    """Runs one component, as `together` does, and says whose outcome it is."""
+    outcomes = yield from together({key: asking}, most_seconds)
+    return key, outcomes[key]
 
 
 def gather(askings: Sequence[Asking[T]]) -> Asking[list[T]]:
@@ -169,7 +190,7 @@ def relay(asking: Asking[T], answer: Callable[[Question | Explain], Asking[objec
     while one.open:
         answered = [_Running(answer(question)) for question in one.open]
         yield from _inside(answered)
-        one.advance([each.value if each.error is None else each.error for each in answered])
+        one.advance([each.value if each.error is None else _refusal(each.error) for each in answered])
     return _ended(one)
 
 
@@ -195,5 +216,6 @@ def _ended(one: _Running[T]) -> T:
     return one.value  # type: ignore[return-value]  # it has ended
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _refusal(error: BaseException) -> Exception:
+    """An error as the answer to a question."""
+    return error if isinstance(error, Exception) else QuestionError(describe(error))

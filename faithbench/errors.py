@@ -1,9 +1,11 @@
 """Errors that a user can cause. Each is one sentence; the command line prints it and ends with status 2."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import accumulate
 
-LONGEST = 80  # characters of a name that an error shows
+BRIEF = 100  # characters of a name or value that an error repeats
+NAMES = 240  # of the names that would do
 
 
 class UserError(Exception):
@@ -14,14 +16,35 @@ class WrongTypeError(UserError, TypeError):
     """An argument of the Python interface that is no such thing as belongs there."""
 
 
+class BrokenModelError(UserError):
+    """A model that somebody's package makes cannot be had: its cells fail, and others go on."""
+
+
+class ModelChangedError(UserError):
+    """A component has changed the model's weights, so that nothing that follows would be about this model."""
+
+
 class QuestionError(Exception):
     """A question that the model cannot answer. It reaches the component that asked, and fails that one alone."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is not known, with near misses or, failing those, everything that is."""
-    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
-    names = sorted(known)
-    near = get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}."
-    return UserError(f"{name!r} is not a known {kind}; {hint}")
+    """The error for a name that is not known, with near misses or, failing those, what is, as far as there is room."""
+    names = sorted(map(str, known))
+    near = get_close_matches(name[:BRIEF], names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {_listed(names) or 'none'}."
+    return UserError(f"{brief(repr(name))} is not a known {kind}; {hint}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names as far as there is room for them."""
+    ends = accumulate(len(name) + 2 for name in names)
+    shown = [name for name, end in zip(names, ends, strict=True) if end <= NAMES]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(shown) < len(names) else "")
+
+
+def brief(text: str, limit: int = BRIEF) -> str:
+    """A text of at most so many characters, cut in its middle."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit * 2 // 3]}…{text[len(text) - limit // 3 + 1 :]}"

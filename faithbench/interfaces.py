@@ -31,7 +31,11 @@ class Dataset(Protocol):
 
 
 class Explainer(Protocol):
-    """Says of one text how much each token mattered for a target."""
+    """Says of one text how much each token mattered for a target.
+
+    One that runs what its parameters name, such as a function of the user's, imports it in a method `resolve()`, called
+    before anything is explained; to make, list or check a component imports nothing.
+    """
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution] | Attribution:
         """A generator: yields questions to the model, receives their answers, returns an attribution."""
@@ -46,6 +50,8 @@ class Metric(Protocol):
 
 class Classifier(Protocol):
     """A model that answers. Rows are without padding; answers come in the order of the rows.
+
+    One with an attribute `tokens`, how many token ids it knows, is never given others.
 
     Those that answer raise `MemoryError` when the batch was too large (the engine then makes it smaller) and
     `faithbench.errors.QuestionError` when the model cannot answer such a question at all.

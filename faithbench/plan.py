@@ -1,20 +1,24 @@
 """A plan: which data sets, models, explainers and metrics to cross, and how to train models that are not there yet."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from faithbench.errors import UserError, unknown
+from faithbench.file_names import slug
 from faithbench.paths import as_names, as_path
 from faithbench.schemas import read_toml, told
+from faithbench.shown import is_unicode
 from faithbench.types import SPLITS
 
-LARGEST = 2**20  # bytes of a plan
+MOST_BYTES = 2**20  # bytes of a plan
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LISTS = ("datasets", "models", "explainers", "metrics", "like")
 PLANS = "plan*.toml"  # the files of a board
 OPEN = "{backbone}"
+LARGEST = 2**63 - 1  # what TOML can hold
 TABLES_OF_PAPER = ("table2", "table3", "table4", "table5", "table6", "table7", "table8")
 FIGURES_OF_PAPER = ("figure2", "figure5", "figure6", "figure13")
 PROTOCOLS = ("strict", "paper")
@@ -92,6 +96,9 @@ class Plan:
                 raise UserError(f"a plan needs {name}; it has none.")
             if not all(text.strip() for text in getattr(self, name)):
                 raise UserError(f"a plan's {name} need a name each; one is empty.")
+        for text in (text for name in LISTS for text in getattr(self, name)):
+            if not is_unicode(text):
+                raise UserError(f"{text!r} is not allowed in a plan: it is not in UTF-8; rename what it names.")
         for name in self.like:
             if name not in TABLES_OF_PAPER + FIGURES_OF_PAPER:
                 raise unknown("table or figure of the paper", name, TABLES_OF_PAPER + FIGURES_OF_PAPER)
@@ -105,6 +112,8 @@ class Plan:
 def _check_count(name: str, value: object) -> None:
     if value is not None and (type(value) is not int or value < 1):
         raise UserError(f"{name}={told(value)} is not allowed; it must be positive and whole.")
+    if isinstance(value, int) and value > LARGEST:
+        raise UserError(f"{name} is not allowed to be larger than {LARGEST:,}.")
 
 
 def read_plan(path: Path | str, backbone: str | None = None) -> Plan:
@@ -122,7 +131,7 @@ def read_plan(path: Path | str, backbone: str | None = None) -> Plan:
     """
     path = as_path("path", path)
     try:
-        data = read_toml(path, LARGEST)
+        data = read_toml(path, MOST_BYTES)
     except UserError as error:
         raise UserError(f"plan {error}") from error
     chosen = _backbone(path, data, backbone)
@@ -177,7 +186,7 @@ def run_folder(path: Path, backbone: str | None = None) -> Path:
     folder = (path if path.is_dir() else path.parent).resolve().name
     if path.is_dir() or path.stem.startswith("plan"):
         return Path("runs") / folder
-    return Path("runs") / "-".join(filter(None, (folder, path.stem, backbone)))
+    return Path("runs") / "-".join(filter(None, (folder, path.stem, slug(backbone) if backbone else "")))
 
 
 def write_plan(plan: Plan) -> str:
@@ -186,6 +195,8 @@ def write_plan(plan: Plan) -> str:
     training = {key: value for key, value in data.pop("training").items() if value != getattr(Training(), key)}
     defaults = {f.name: f.default for f in fields(Plan)}
     lines = [f"{key} = {_toml(value)}" for key, value in data.items() if value != defaults[key]]
+    if OPEN in repr(data):  # as a name of its own
+        lines.append(f"backbone = {_toml(OPEN)}")
     if training:
         lines += ["", "[training]", *(f"{key} = {_toml(value)}" for key, value in training.items())]
     return "\n".join(lines) + "\n"
@@ -201,6 +212,6 @@ def _check_keys(where: str, data: Mapping[str, object], kind: type) -> None:
 def _toml(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value)
+    if isinstance(value, str):  # JSON's escapes are TOML's, but that TOML also wants one for DEL
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -13,6 +13,21 @@ Link = Literal["softmax", "sigmoid", "identity"]  # from logits to what a model 
 LINKS: tuple[Link, ...] = ("softmax", "sigmoid", "identity")
 Span = tuple[int, int]  # characters [start, end)
 Segment = tuple[int, int, int]  # characters [start, end), and the class that they were taken from
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The same numbers in an array that nobody can write into, nor make so that one can."""
+    if isinstance(array.base, bytes) or array.dtype.hasobject:
+        return array
+    return np.ndarray(array.shape, array.dtype, array.tobytes())
+
+
+def _lock(value: Any) -> None:
+    """Makes a value's arrays read-only."""
+    for one in fields(value):
+        content = getattr(value, one.name)
+        if isinstance(content, np.ndarray):
+            object.__setattr__(value, one.name, read_only(content))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +114,8 @@ class Skipped:
 class Text:
     """One text as a model reads it. Every array has one entry per token, special tokens included, no padding.
 
+    Many components share it, so its arrays are read-only copies of what it is made of.
+
     `types` are the token types of models that tell the parts of a pair apart by them. The head reads the position
     `read`, and `link` leads from its logits to what the model says. Where the model has more outputs than are of
     interest, `outputs` are those that it is asked for, and they are counted from 0 in their order.
@@ -125,6 +142,9 @@ class Text:
     link: Link = "softmax"
     outputs: tuple[int, ...] | None = None
 
+    def __post_init__(self) -> None:
+        _lock(self)
+
     @property
     def content(self) -> Int[np.ndarray, "content"]:
         """Positions of the tokens that are not special."""
@@ -139,7 +159,7 @@ class Attribution:
     """What an explainer says of one text: a signed score for each token, special tokens included.
 
     `standard_errors` say how far sampling may have moved each score. `notes` are numbers that the explainer wants to
-    report about itself, such as a completeness gap.
+    report about itself, such as a completeness gap. Many metrics share it, so its arrays are read-only copies.
     """
 
     text_id: str
@@ -151,6 +171,7 @@ class Attribution:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", Target.of(self.target))
+        _lock(self)
 
 
 @dataclass(frozen=True)

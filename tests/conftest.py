@@ -10,11 +10,14 @@ import tempfile
 
 import pytest
 import torch
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 SESSION = "FAITHBENCH_TESTS"  # names the folder of tests/support/fixtures_run.py
 CHECKED = ["types", "questions", "models.frozen", "architectures.finding", "bcos.convert"]
 
+settings.register_profile("faithbench", deadline=None, derandomize=True, database=None)
+settings.load_profile("faithbench")
 torch.set_num_threads(1)
 install_import_hook([f"faithbench.{name}" for name in CHECKED], "shapes.checked")
 install_import_hook(["faithbench_explainers", "faithbench_metrics"], "shapes.checked")

@@ -14,6 +14,7 @@ import torch
 from fixtures_run import DATA, Ended, add_distribution, call, checkpoint, trained_cache, use_cache
 
 import faithbench
+from faithbench.records.store import Store
 from faithbench.training.checkpoint import load
 
 EXPLAINERS = '''
@@ -250,14 +251,14 @@ def test_cuda_that_is_not_there_is_refused(device, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_model_whose_logits_are_no_numbers_is_refused(value, tmp_path, capsys):
+def test_a_model_whose_logits_are_no_numbers_fails_its_texts(value, tmp_path, capsys):
     model = damaged_checkpoint(tmp_path / "model", value)
     ended = call(capsys, *command(model=model, explainer="occlusion", out=tmp_path / "run"))
-    assert ended.status == 2
-    assert ended.complaints == ended.err.splitlines()[-1:]
-    assert "logits that are not finite" in ended.complaints[0]
+    assert ended.status == 1
+    assert "there is nothing to explain: QuestionError: the model gives logits that are not finite" in ended.err
+    assert "(4 texts)" in ended.err
     assert "Traceback" not in ended.err
-    assert list(tmp_path.rglob("records/*")) == []
+    assert Store(tmp_path / "run").read("records")["error"].notna().all()
 
 
 def test_a_checkpoint_of_another_data_set_is_refused(tmp_path, capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """Anybody's function as an explainer."""
 
 import inspect
+import re
 from collections.abc import Callable as Function
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ from pkgutil import resolve_name
 
 import numpy as np
 
+from faithbench.limits import describe
 from faithbench.tokens import spread
 from faithbench.types import Attribution, Target, Text
+
+REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -22,35 +26,51 @@ class Callable:
     the same for every class. A run does not notice that a function has changed: give the run another folder then.
 
     Args:
-        function: `package.module:function`; it must be importable.
+        function: `package.module:function`. It is imported when something is explained, and not before: naming, listing
+            and checking what a plan or record says runs nobody's code.
     """
 
     function: str
 
     def __post_init__(self) -> None:
-        try:
-            found = resolve_name(self.function)
-        except Exception as error:  # whatever its module raises
-            raise ValueError(f"function={self.function!r} cannot be imported ({error}).") from error
-        if not callable(found):
-            raise ValueError(f"function={self.function!r} is not a function.")
+        if not REFERENCE.fullmatch(self.function):
+            raise ValueError(f"function={self.function!r} is not allowed; it must be package.module:function.")
+
+    def resolve(self) -> None:
+        """Imports the function, which nothing but explaining does.
+
+        Raises:
+            ValueError: it cannot be imported, or is no function.
+        """
+        _ = self.called
 
     @cached_property
     def called(self) -> Function[..., Sequence[object]]:
         """The function itself."""
-        found: Function[..., Sequence[object]] = resolve_name(self.function)
+        try:
+            found: Function[..., Sequence[object]] = resolve_name(self.function)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever its module raises
+            raise ValueError(f"function={self.function!r} cannot be imported ({describe(error)}).") from error
+        if not callable(found):
+            raise ValueError(f"function={self.function!r} is not a function.")
         return found
 
     @property
     def class_sensitive(self) -> bool:
-        """Whether the function is told the class."""
+        """Whether the function is told the class; as long as it has not been imported, it may be."""
+        return "called" not in vars(self) or self._takes_targets()
+
+    def _takes_targets(self) -> bool:
         try:
             return "targets" in inspect.signature(self.called).parameters
         except ValueError:  # some built-in functions have none
             return False
 
     def __call__(self, text: Text, target: Target) -> Attribution:
-        given = {"targets": [Target.of(target).output]} if self.class_sensitive else {}
+        self.resolve()
+        given = {"targets": [Target.of(target).output]} if self._takes_targets() else {}
         arrays = self.called([text.source], **given)
         if len(arrays) != 1:
             raise ValueError(f"{self.function} gave {len(arrays)} arrays for 1 text")

@@ -29,7 +29,9 @@ class Words:
     def __post_init__(self) -> None:
         if spec.parse(self.explainer)[0] == "imported":
             raise ValueError("imported attributions never run; sum them over words before they are imported.")
-        object.__setattr__(self, "explainer", spec.build("explainer", self.explainer).identity)
+        built = spec.build("explainer", self.explainer)
+        object.__setattr__(self, "explainer", built.identity)
+        object.__setattr__(self, "inner", built)
 
     @cached_property
     def inner(self) -> Component:
@@ -45,6 +47,10 @@ class Words:
     def version(self) -> int:
         """As the explainer of pieces."""
         return self.inner.traits.version
+
+    def resolve(self) -> None:
+        """Lets the explainer of pieces import what it needs."""
+        getattr(self.inner.object, "resolve", lambda: None)()
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         found: Attribution = yield from ask(self.inner.object, text, target)

@@ -3,9 +3,10 @@
 The idea is Haxl's (Marlow et al. 2014): components say what they need, one place decides how to fetch it.
 """
 
+import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pkgutil import resolve_name
@@ -14,12 +15,14 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.answering import answers
 from faithbench.answering.rows import Asked, Key, Lane, rows_of
 from faithbench.conversations import Answer, Conversation
-from faithbench.errors import QuestionError, UserError
+from faithbench.errors import ModelChangedError, QuestionError
 from faithbench.interfaces import Classifier
+from faithbench.limits import describe, limited, put_back
 from faithbench.questions import (
-    Attentions,
+    GONE,
     Embeddings,
     Gradient,
     Gradients,
@@ -67,19 +70,24 @@ class Engine:
         model: answers batches.
         batch_tokens: tokens a forward batch holds, padding included; None for what the model suggests. Halved, and
             kept so, whenever the model runs out of memory.
+        most_seconds: that a function may look inside the model; None for any time.
     """
 
-    def __init__(self, model: Classifier, batch_tokens: int | None = None) -> None:
+    def __init__(self, model: Classifier, batch_tokens: int | None = None, most_seconds: float | None = None) -> None:
         self.model = model
         self.batch_tokens = batch_tokens or model.batch_tokens
+        self.most_seconds = most_seconds
         self.counts = Counts()
         self._variants: dict[Variant, AbstractContextManager[object]] = {}
 
     def run(self, conversations: Iterable[Conversation[T]]) -> Iterator[T]:
         """The results of all conversations, each as soon as it is complete.
 
+        What the model cannot answer for one text, whatever the reason, is refused to the components that asked, and to
+        nobody else.
+
         Raises:
-            UserError: the model gives something that is not a number, or one row does not fit into memory.
+            ModelChangedError: a component has written into the model's weights.
         """
         source = iter(conversations)
         active: list[_Open[T]] = []
@@ -135,7 +143,7 @@ class Engine:
         item.length = len(question.text)
         keyed = [((lane, identity), row) for identity, row in rows]
         keys = [key for key, _ in keyed]
-        if problem := self._problem(keyed[0][1]):  # of one row of a question, so of all
+        if problem := self._unknown_token(question) or self._problem(keyed[0][1]):  # of a row, so of all
             item.known |= dict.fromkeys(keys, (QuestionError(problem), 0.0))
         if new := {key: row for key, row in keyed if key not in item.known}:
             item.todo.setdefault(lane, {}).update(new)
@@ -154,6 +162,19 @@ class Engine:
         wrong = [c for c in named if c is not None and not 0 <= c < count]
         return f"target {wrong[0]} is not one of {count} classes" if wrong else None
 
+    def _unknown_token(self, question: Question) -> str | None:
+        """Which id of a question is none of the model's; a GPU that is given it can answer nothing more."""
+        tokens = getattr(self.model, "tokens", None)
+        if tokens is None:
+            return None
+        asked: Any = question.question if isinstance(question, OnVariant) else question
+        fill = getattr(asked, "fill", None)
+        for ids in (asked.text.ids, *(() if fill is None else (np.asarray(fill),))):
+            highest, lowest = int(ids.max(initial=0)), int(ids.min(initial=0))
+            if not GONE <= lowest <= highest < tokens:
+                return f"token id {lowest if lowest < GONE else highest} is not one of {tokens}"
+        return None
+
     def _answer(self, item: _Open[T], index: int) -> Answer:
         question = item.questions[index]
         question = question.question if isinstance(question, OnVariant) else question
@@ -166,6 +187,7 @@ class Engine:
             value = np.stack(values)
         else:
             value = values if isinstance(question, Gradients) and question.interpolation is not None else values[0]
+            value = _own(value) if isinstance(question, Inside) else value
         return Answer(value, rows=len(found), seconds=sum(seconds for _, seconds in found))
 
     def _answer_batch(self, active: Sequence[_Open[T]]) -> list[_Open[T]]:
@@ -177,17 +199,15 @@ class Engine:
             start = time.perf_counter()
             values = self._ask(lane, rows)
             seconds = (time.perf_counter() - start) / len(rows)
-        except QuestionError as error:
-            values, seconds = self._alone(lane, rows, error), 0.0
-        except MemoryError as error:
-            if len(rows) == 1 and not _plain_logits(lane):
-                refusal = QuestionError(f"a text of {batch[0][0].length} tokens does not fit into memory")
-                values, seconds = [refusal], 0.0
-            elif len(rows) == 1:
-                raise UserError(f"a single text of {batch[0][0].length} tokens does not fit into memory.") from error
-            else:
+        except MemoryError:
+            if len(rows) > 1:
                 self.batch_tokens = max(1, self.batch_tokens // 2)
                 return []
+            values, seconds = [QuestionError(f"a text of {batch[0][0].length} tokens does not fit into memory")], 0.0
+        except (ModelChangedError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            values, seconds = self._alone(lane, rows, _refused(error)), 0.0
         self.counts.run += len(rows)
         answers = iter(values)
         for item, keys in batch:
@@ -199,15 +219,19 @@ class Engine:
         return [item for item, _ in batch]
 
     def _alone(self, lane: Lane, rows: Sequence[Any], error: QuestionError) -> Sequence[object]:
-        """Rows of a batch that was refused: of those of logits a model may refuse some and answer others."""
-        if not _plain_logits(lane) or len(rows) == 1:
-            return [error] * len(rows)
+        """Rows of a batch that failed, one by one: the model may refuse some and answer others."""
+        if len(rows) == 1:
+            return [error]
         values: list[object] = []
         for row in rows:
             try:
                 values.extend(self._ask(lane, [row]))
-            except QuestionError as refusal:
-                values.append(refusal)
+            except MemoryError:
+                values.append(QuestionError("a text does not fit into memory"))
+            except (ModelChangedError, KeyboardInterrupt):
+                raise
+            except BaseException as refusal:
+                values.append(_refused(refusal))
         return values
 
     def _pack(self, active: Sequence[_Open[T]], lane: Lane) -> list[tuple[_Open[T], list[Key]]]:
@@ -229,16 +253,17 @@ class Engine:
         return batch
 
     def _ask(self, lane: Lane, rows: Sequence[Any]) -> Sequence[object]:
+        """The model's answers, checked: one for each row, and nobody can write into them."""
         kind, rules, variant, _ = lane
         if variant is None:
-            return self._ask_model(kind, rules, rows, UserError if kind is Logits else QuestionError)
+            return self._ask_model(kind, rules, rows)
         try:
             with self._variant(variant):
-                return self._ask_model(kind, rules, rows, QuestionError)
+                return self._ask_model(kind, rules, rows)
         except (QuestionError, MemoryError):
             raise
         except Exception as error:
-            raise QuestionError(f"{variant.change} fails ({type(error).__name__}: {error})") from error
+            raise QuestionError(f"{variant.change} fails ({describe(error)})") from error
 
     def _variant(self, variant: Variant) -> AbstractContextManager[object]:
         """A context in which the model is the variant."""
@@ -248,28 +273,20 @@ class Engine:
             self._variants[variant] = resolve_name(variant.change)(self.model, **dict(variant.arguments))
         return self._variants[variant]
 
-    def _ask_model(
-        self, kind: type[Question], rules: str, rows: Sequence[Any], refusal: type[Exception]
-    ) -> Sequence[object]:
-        if kind is Logits:
-            logits = self.model.logits(rows)
-            _check_finite(logits, "logits", refusal)
-            return list(logits)
-        if kind is LogitsAt:
-            logits = self._logits_at(rows)
-            _check_finite(logits, "logits", refusal)
-            return list(logits)
+    def _ask_model(self, kind: type[Question], rules: str, rows: Sequence[Any]) -> Sequence[object]:
+        if kind is Inside:
+            return [self._call(question) for question in rows]
+        if kind in (Logits, LogitsAt):
+            return answers.logits(self._logits(rows), rows, self.model.classes)
         if kind is Embeddings:
-            return self.model.embed(rows)
+            return answers.embeddings(self.model.embed(rows), rows)
         if kind is Gradients:
-            return [_checked(gradient, rules) for gradient in self._gradients(rows, rules)]
-        if kind is Attentions:
-            return self.model.attentions(rows)
-        return [self._call(question) for question in rows]
+            return answers.gradients(self._gradients(rows, rules), rows, rules)
+        return answers.attentions(self.model.attentions(rows), rows)
 
-    def _logits_at(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
-        """Logits at embeddings, which not every classifier can read."""
-        if not self.model.reads_embeddings:
+    def _logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
+        """Logits, perhaps at embeddings, which not every classifier can read."""
+        if rows[0].embeddings is not None and not self.model.reads_embeddings:
             raise QuestionError("the model cannot be given embeddings")
         return self.model.logits(rows)
 
@@ -282,18 +299,22 @@ class Engine:
         except Exception as error:
             if not rules:
                 raise
-            raise QuestionError(f"gradients under {rules} fail ({type(error).__name__}: {error})") from error
+            raise QuestionError(f"gradients under {rules} fail ({describe(error)})") from error
 
     def _call(self, question: Inside) -> object:
         """White-box access: calls a function with the model. What it raises is raised in the component that asked."""
+        unchanged = getattr(self.model, "unchanged", nullcontext)
         try:
-            return resolve_name(question.function)(self.model, question.text, **question.arguments)
+            with put_back(), unchanged(), limited(self.most_seconds):
+                return resolve_name(question.function)(self.model, question.text, **question.arguments)
+        except (ModelChangedError, KeyboardInterrupt):
+            raise
         except QuestionError as error:
             return error
         except MemoryError:
             return QuestionError(f"a text of {len(question.text)} tokens does not fit into memory")
-        except Exception as error:
-            return QuestionError(f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            return QuestionError(describe(error))
 
 
 @dataclass(frozen=True)
@@ -306,13 +327,14 @@ def _plain_logits(lane: Lane) -> bool:
     return lane.kind is Logits and lane.variant is None
 
 
-def _checked(gradient: Gradient, rules: str) -> Gradient | QuestionError:
-    if np.isfinite(gradient.gradient).all():
-        return gradient
-    where = f" under {rules}" if rules else ""
-    return QuestionError(f"the model gives gradients{where} that are not finite numbers (NaN or infinity)")
+def _own(value: object) -> object:
+    """A copy, of whatever can be copied: what a function gives goes to all that asked for it."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
 
 
-def _check_finite(values: np.ndarray, what: str, refusal: type[Exception]) -> None:
-    if not np.isfinite(values).all():
-        raise refusal(f"the model gives {what} that are not finite numbers (NaN or infinity); it cannot be scored.")
+def _refused(error: BaseException) -> QuestionError:
+    """Whatever the model raised, as a refusal."""
+    return error if isinstance(error, QuestionError) else QuestionError(f"the model fails ({describe(error)})")

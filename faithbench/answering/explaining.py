@@ -1,13 +1,29 @@
-"""One explanation, checked; and the class that a model predicts."""
+"""One explanation or measurement, checked; and the class that a model predicts."""
 
 from dataclasses import replace
 
-import numpy as np
-
-from faithbench.conversations import Asking, Conversation, alone, ask
+from faithbench.answering.returned import check_attribution, check_measurement
+from faithbench.conversations import Asking, ask
+from faithbench.errors import UserError
+from faithbench.interfaces import Classifier
+from faithbench.limits import describe
 from faithbench.plugins.spec import Component
 from faithbench.tasks import logits_of
-from faithbench.types import Attribution, Target, Text
+from faithbench.types import Attribution, Measurement, Target, Text
+
+
+def ready(explainer: Component) -> None:
+    """Lets an explainer import what it is told to run, before anything is explained: those that have `resolve` do so.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        getattr(explainer.object, "resolve", lambda: None)()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise UserError(f"explainer {explainer.label!r}: {describe(error)}") from error
 
 
 def explain(explainer: Component, text: Text, target: Target, outputs: int) -> Asking[Attribution]:
@@ -25,21 +41,31 @@ def explain(explainer: Component, text: Text, target: Target, outputs: int) -> A
     for output in (target.output, target.against):
         if output is not None and not 0 <= output < outputs:
             raise ValueError(f"target {output} is not one of {outputs} classes")
-    attribution: Attribution = yield from ask(explainer.object, text, target)
-    if attribution.target != target:
-        raise ValueError(f"was asked about class {target} and speaks of class {attribution.target}")
-    scores = np.asarray(attribution.scores)
-    if scores.shape != (len(text),):
-        raise ValueError(f"gave scores of shape {scores.shape} for a text of {len(text)} tokens")
-    if not np.isfinite(scores).all():
-        raise ValueError("gave scores that are not finite numbers")
-    errors = attribution.standard_errors
-    if errors is not None and np.shape(errors) != scores.shape:
-        raise ValueError(f"gave standard errors of shape {np.shape(errors)} for a text of {len(text)} tokens")
-    notes = {name: float(value) for name, value in attribution.notes.items()}
-    return replace(attribution, scores=scores, notes=notes, tokens=text.tokens)
+    return check_attribution((yield from ask(explainer.object, text, target)), text, target)
 
 
-def predict(text: Text) -> Conversation[int]:
+def targets_of(classifier: Classifier, text: Text) -> Asking[tuple[Target, ...]]:
+    """What there is to explain of a text, checked.
+
+    Raises:
+        ValueError: the classifier's task gives nothing, or something else.
+    """
+    targets: object = yield from classifier.task.targets(text)
+    if not isinstance(targets, tuple) or not targets or not all(isinstance(target, Target) for target in targets):
+        raise ValueError(f"the model's task gives a {type(targets).__name__}, not a tuple of one or more targets")
+    return targets
+
+
+def measure(metric: Component, text: Text, attribution: Attribution) -> Asking[Measurement]:
+    """One measurement, checked. Notes of the attribution are the metric's own copy.
+
+    Raises:
+        ValueError: the metric gave something else.
+    """
+    own = replace(attribution, notes=dict(attribution.notes))
+    return check_measurement((yield from ask(metric.object, text, own)))
+
+
+def predict(text: Text) -> Asking[int]:
     """The class that the model predicts."""
-    return int((yield from alone(logits_of(text))).argmax())
+    return int((yield from logits_of(text)).argmax())

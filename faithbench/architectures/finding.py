@@ -6,6 +6,7 @@ from faithbench.architectures.inspection import inspected
 from faithbench.errors import UserError
 from faithbench.interfaces import Architecture
 from faithbench.plugins import finding
+from faithbench.plugins.faults import shown, told
 
 GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations g(x)·x whose gate g we can hold constant
 
@@ -30,7 +31,9 @@ def architecture_of(model: PreTrainedModel) -> Architecture:
     name, known = str(model.config.model_type), finding.find("architecture")
     if name not in known:
         return inspected(model)
-    architecture = known[name].load()()
+    plugin = known[name]
+    with told(f"{plugin.whose} cannot be made"):
+        architecture = plugin.load()()
     if not isinstance(architecture, Architecture):
-        raise UserError(f"architecture {name!r} of {known[name].origin} gives {architecture!r}, not an Architecture.")
+        raise UserError(f"{plugin.whose} gives {shown(architecture)}, not an Architecture.")
     return architecture

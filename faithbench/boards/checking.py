@@ -16,6 +16,7 @@ from faithbench.plugins import spec
 from faithbench.records.results import installed, label
 from faithbench.running.agenda import Cell
 from faithbench.schemas import MissingFileError, read_text
+from faithbench.shown import visible
 
 LINES = 40  # of a difference that are shown
 Cells = Mapping[Cell, Asked]
@@ -60,7 +61,12 @@ def check(folders: Sequence[Path | str] = ()) -> list[Checked]:
 
 
 def problems(board: Board) -> Iterator[str]:
-    """Everything that is wrong with a board, a sentence each."""
+    """Everything that is wrong with a board, a sentence each; of a table also how it differs, in lines below."""
+    yield from map(visible, _sentences(board))
+    yield from _tables(board)
+
+
+def _sentences(board: Board) -> Iterator[str]:
     asked = read_asks(board)
     yield from _unasked(board, asked.cells)
     yield from _missing(board, asked.cells)
@@ -71,7 +77,6 @@ def problems(board: Board) -> Iterator[str]:
     yield from _stale(board)
     yield from _unnamed(board)
     yield from _too_large(board.folder)
-    yield from _tables(board)
 
 
 def _summary(board: Board) -> str:
@@ -237,7 +242,7 @@ def _difference(path: Path, text: str) -> Iterator[str]:
         difflib.unified_diff(committed.splitlines(), text.splitlines(), path.name, "what the records give", lineterm="")
     )
     rest = [f"… and {len(lines) - LINES:,} lines more"] * (len(lines) > LINES)
-    yield "\n".join([f"{path.name} is not what the records give; {REMAKE}", *lines[:LINES], *rest])
+    yield "\n".join([f"{path.name} is not what the records give; {REMAKE}", *map(visible, lines[:LINES]), *rest])
 
 
 def _counts(board: Board, *columns: str) -> Iterator[tuple[list[str], int]]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from faithbench.errors import UserError
+from faithbench.files import remove_leftovers, steadily
 from faithbench.plan import PLANS, Plan, plan_files, read_plan
 from faithbench.records.manifest import Manifest, read_manifest
 from faithbench.records.store import IDENTITY, Store, read_part
@@ -36,9 +37,13 @@ class Board:
 def find(folders: Sequence[Path] = ()) -> list[Path]:
     """The folders of the boards that are meant: those given, or all below `./leaderboards`.
 
+    What a killed `publish` or `build` has left beside them is removed, or put back.
+
     Raises:
         UserError: there is none.
     """
+    for home in dict.fromkeys(folder.resolve().parent for folder in folders or (HOME / "any", *boards_below(HOME))):
+        remove_leftovers(home)
     found = list(dict.fromkeys(folders)) or boards_below(HOME)
     if not found:
         raise UserError(f"there is no board below {HOME.resolve()}: a board is a folder with a folder of records.")
@@ -52,11 +57,15 @@ def boards_below(home: Path) -> list[Path]:
 
 
 def read_board(folder: Path) -> Board:
-    """Reads a leaderboard.
+    """Reads a leaderboard, once more if it is replaced meanwhile.
 
     Raises:
         UserError: it lacks records, manifest or plan, one of them cannot be read, or two records are of one identity.
     """
+    return steadily(folder, lambda: _read_board(folder))
+
+
+def _read_board(folder: Path) -> Board:
     if not (folder / "records").is_dir():
         raise UserError(f"{folder} is not a board: it has no records.")
     for needed in ("manifest.json", PLANS):

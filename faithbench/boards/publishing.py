@@ -1,10 +1,10 @@
 """Leaderboards: folders with plans, manifest, compact records, and the tables made from them."""
 
-import hashlib
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +14,8 @@ from faithbench.boards.cells import read_asks
 from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, texts_of
 from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError
-from faithbench.files import slug, write_whole
+from faithbench.file_names import cut, digest, slug
+from faithbench.files import STAGING, remove_leftovers, staging, swap, write_whole, writing
 from faithbench.paper.fill_table import paper_table
 from faithbench.paths import as_path, as_paths
 from faithbench.plan import PLANS, plan_files, read_plan
@@ -28,7 +29,7 @@ TABLES = {"table.md": "markdown", "table.csv": "csv"}
 MAX_BYTES = 1_000_000
 MAX_BOARD_BYTES = 2_000_000
 PAGE = "README.md"  # of the folder that boards are in: the overview
-LONGEST = 200  # characters of a file's name
+LONGEST = 200  # bytes of a file's name
 
 
 def publish(run: Path | str, board: Path | str) -> list[Path]:
@@ -62,29 +63,16 @@ def publish(run: Path | str, board: Path | str) -> list[Path]:
     if frame.empty:
         wanted = " and that the board's plans ask for" * has_plans
         raise UserError(f"{run} holds no records of the weights and data that its manifest names{wanted}.")
-    try:
-        home = board.resolve().parent
-        home.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".publish-", dir=home) as place:
-            made, earlier = Path(place) / "new", Path(place) / "earlier"
-            (made / "records").mkdir(parents=True)
-            for name, data in _packed(frame).items():
-                (made / "records" / name).write_bytes(data)
-            small = ["manifest.json", *["plan.toml"] * (not has_plans)]
-            for name in small:
-                shutil.copyfile(run / name, made / name)
-            tables = generated(Board(made, plans, manifest, Store(made).read("records")))
-            for name, text in tables.items():
-                (made / name).write_text(text, encoding="utf-8")
-            _check_sizes(board, sizes(made))
-            board.mkdir(exist_ok=True)
-            if (board / "records").exists():
-                (board / "records").rename(earlier)
-            (made / "records").rename(board / "records")
-            for name in (*small, *tables):
-                (made / name).replace(board / name)
-    except OSError as error:
-        raise UserError(f"folder {board} cannot be written: {error.strerror or error}.") from error
+    with _anew(board) as made:
+        shutil.rmtree(made / "records", ignore_errors=True)
+        (made / "records").mkdir()
+        small = ["manifest.json", *["plan.toml"] * (not has_plans)]
+        files = {f"records/{name}": data for name, data in _packed(frame).items()}
+        files |= {name: (run / name).read_bytes() for name in small}
+        _put(made, files)
+        tables = _encoded(generated(Board(made, plans, manifest, Store(made).read("records"))))
+        _put(made, tables)
+        _check_sizes(board, made, [*files, *tables])
     return [board / name for name in tables] + _pages([board])
 
 
@@ -105,19 +93,61 @@ def _asked_for(board: Board, run: Path) -> pd.DataFrame:
     return board.records[[cell in asked for cell in board.records[CELL].itertuples(index=False, name=None)]]
 
 
-def _check_sizes(board: Path, made: dict[str, int]) -> None:
-    for name, size in made.items():
-        if size > MAX_BYTES:
-            raise UserError(f"{board / name} would have {size:,} bytes; a leaderboard's files stay under 1 MB.")
-    there = {name: size for name, size in sizes(board).items() if not name.startswith(("records/", "."))}
-    total = sum((there | made).values())
-    if total > MAX_BOARD_BYTES:
-        raise UserError(f"{board} would have {total:,} bytes; a leaderboard stays under 2 MB.")
+@contextmanager
+def _anew(board: Path) -> Iterator[Path]:
+    """A copy of a board, or an empty folder, that takes its place at the end, in one step; not if anything fails.
+
+    Files are links to those of the board, so none may be changed in place: `_put` does not.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    there = board.resolve()
+    with writing(f"folder {board}"):
+        there.parent.mkdir(parents=True, exist_ok=True)
+    with writing(f"folder {board}"), staging(there.parent) as place:
+        made = place / "new"
+        if there.exists():
+            ignored = shutil.ignore_patterns(f"{STAGING}*")
+            shutil.copytree(there, made, symlinks=True, ignore=ignored, copy_function=_link)
+            remove_leftovers(made)
+        else:
+            made.mkdir()
+        yield made
+        swap(made, there)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _put(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files that may be there already, as links to others."""
+    for name, data in files.items():
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def _encoded(texts: Mapping[str, str]) -> dict[str, bytes]:
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def _check_sizes(board: Path, made: Path, written: Sequence[str]) -> None:
+    every = {name: size for name, size in sizes(made).items() if not name.startswith(".")}
+    for name in written:
+        if every[name] > MAX_BYTES:
+            raise UserError(f"{board / name} would have {every[name]:,} bytes; a leaderboard's files stay under 1 MB.")
+    if sum(every.values()) > MAX_BOARD_BYTES:
+        raise UserError(f"{board} would have {sum(every.values()):,} bytes; a leaderboard stays under 2 MB.")
 
 
 def build(folders: Sequence[Path | str] = ()) -> list[Path]:
     """Makes the tables of the boards given, or of all below `./leaderboards`, from their records; and the overview.
 
+    All tables are made before the first is written. Then each board whose tables change is replaced as a whole.
     The overview is the README.md of the folder in which boards are. Where boards are given it is made again if it is
     there, and a README.md that a person wrote is left alone.
 
@@ -129,11 +159,17 @@ def build(folders: Sequence[Path | str] = ()) -> list[Path]:
             `leaderboards/README.md`.
     """
     written, folders = [], as_paths("folders", folders)
-    for board in map(read_board, find(folders)):
-        for name, text in generated(board).items():
-            Store(board.folder).write_text(name, text)
-            written.append(board.folder / name)
+    with ExitStack() as replacing:
+        for board in map(read_board, find(folders)):
+            tables = _encoded(generated(board))
+            if any(_content(board.folder / name) != data for name, data in tables.items()):
+                _put(replacing.enter_context(_anew(board.folder)), tables)
+            written += [board.folder / name for name in tables]
     return written + _pages(folders)
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def _pages(folders: Sequence[Path]) -> list[Path]:
@@ -178,10 +214,12 @@ def _likes(board: Board) -> dict[str, str]:
 def _packed(frame: pd.DataFrame) -> dict[str, bytes]:
     """Compact records: the names of files, and what they hold."""
     files: dict[str, bytes] = {}
+    taken: set[str] = set()  # as file systems see them to which case is nothing
     for (dataset, model), group in frame.groupby(["dataset", "model"]):
         name = f"{slug(str(dataset))}--{slug(str(model))}"
-        if len(name) > LONGEST or f"{name}.parquet" in files:
-            name = f"{name[:LONGEST]}-{hashlib.sha256(f'{dataset} {model}'.encode()).hexdigest()[:8]}"
+        if len(name.encode()) > LONGEST or name.casefold() in taken:
+            name = f"{cut(name, LONGEST)}-{digest(f'{dataset} {model}')}"
+        taken.add(name.casefold())
         files[f"{name}.parquet"] = _compact(group)
     return files
 

@@ -11,7 +11,9 @@ import pandas as pd
 from faithbench.comparing.pairs import Pair, both, of_explainers, of_models, one
 from faithbench.errors import UserError
 from faithbench.records.results import higher_is_better, kind, label, panels, read
+from faithbench.shown import visible
 from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
+from faithbench.tables.spreadsheet import csv
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Comparison:
 
     def sentences(self) -> list[str]:
         """The answer, a sentence or two for each data set, metric, and model (for two models: explainer)."""
-        return [self._sentence(cell) for cell in self.cells]
+        return [visible(self._sentence(cell)) for cell in self.cells]
 
     def _sentence(self, cell: Compared) -> str:
         pair, found, direction = cell.pair, cell.found, higher_is_better(cell.pair.metric)
@@ -126,7 +128,7 @@ class Comparison:
             UserError: another format.
         """
         if format == "csv":
-            return self.table().to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            return csv(self.table(), "%.6g")
         if format != "text":
             raise UserError(f"format {format!r} is not known; use text or csv.")
         names = {"permutation": "sign-flip permutation tests", "wilcoxon": "Wilcoxon's signed-rank tests"}

@@ -8,9 +8,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from faithbench.shown import visible
+
 INCHES, MARGIN = 0.55, 2.4  # a cell, and what the names need
 DARKEST = 1.6  # what would be black: cells of different agreement still look different
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "faithbench", "font.size": 8}
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "faithbench",
+    "font.size": 8,
+    "text.parse_math": False,  # names are no mathematics
+    "text.usetex": False,
+}
 
 
 def draw(matrix: pd.DataFrame, path: Path) -> None:
@@ -27,7 +35,9 @@ def draw(matrix: pd.DataFrame, path: Path) -> None:
                     axes.text(j, i, words, ha="center", va="center", color="white" if value > DARKEST / 4 else "black")
                 elif i != j:
                     axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, hatch="////", linewidth=0))
-        axes.set_xticks(range(len(matrix)), list(matrix.columns), rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(matrix)), list(matrix.index))
+        axes.set_xticks(
+            range(len(matrix)), list(map(visible, matrix.columns)), rotation=45, ha="right", rotation_mode="anchor"
+        )
+        axes.set_yticks(range(len(matrix)), list(map(visible, matrix.index)))
         figure.suptitle("Rank agreement of metrics, Kendall's τ_b")
         figure.savefig(path, dpi=200, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)

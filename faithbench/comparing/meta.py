@@ -16,6 +16,7 @@ from faithbench.records.results import TRUTH, kind, kind_order, labels, panels, 
 from faithbench.tables.figure import write_figure
 from faithbench.tables.parts import Cell, Column, Grid, Note, Number, Part, Signature, Title, Words
 from faithbench.tables.signature import signature_of
+from faithbench.tables.spreadsheet import csv
 from faithbench.tables.wording import MINUS
 from faithbench.tables.writers import WRITERS, check_format
 
@@ -66,7 +67,7 @@ class MetaEvaluation:
         """
         check_format(format)
         if format == "csv":
-            return self.pairs.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+            return csv(self.pairs)
         return WRITERS[format](self.document())
 
     def document(self) -> list[Part]:

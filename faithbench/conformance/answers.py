@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
 from faithbench.conformance.crowded import Crowded
-from faithbench.conversations import Asking, Conversation, Outcome, together
+from faithbench.conversations import Asking, Outcome, attempt
 from faithbench.interfaces import Classifier
 from faithbench.types import Text
 
@@ -22,7 +22,7 @@ def outcomes(
     classifier: Classifier, askings: Mapping[K, Asking[T]], batch_tokens: int | None = None
 ) -> dict[K, Outcome[T]]:
     """What all come to when one engine answers them side by side; errors too."""
-    found = dict(Engine(classifier, batch_tokens).run(_converse(*item) for item in askings.items()))
+    found = dict(Engine(classifier, batch_tokens).run(attempt(*item) for item in askings.items()))
     return {case: found[case] for case in askings}
 
 
@@ -63,8 +63,3 @@ def alike(one: Numbers, other: Numbers, scale: float | None = None) -> bool:
 def largest(values: Numbers) -> float:
     """The largest absolute value; 0 if there is none."""
     return float(np.nanmax(np.abs(values), initial=0.0))
-
-
-def _converse(case: K, asking: Asking[T]) -> Conversation[tuple[K, Outcome[T]]]:
-    found = yield from together({case: asking})
-    return case, found[case]

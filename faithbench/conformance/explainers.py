@@ -56,6 +56,7 @@ class ExplainerTrial:
 
     def __post_init__(self) -> None:
         check_texts(self.texts)
+        getattr(self.component, "resolve", lambda: None)()
         object.__setattr__(self, "before", state(self.classifier, self.texts))
 
     @cached_property

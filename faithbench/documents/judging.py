@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
-from faithbench.conversations import Conversation, alone
+from faithbench.conversations import Asking, attempt
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
@@ -84,9 +85,10 @@ def judge_texts(
         for i, text, ids in zip(full, cut, again, strict=True)
         if len(ids) == segment
     ]
-    found = dict(Engine(classifier).run(_judge(text) for text in readable(classifier, same)[0]))
-    asked = {example.id: _class_of(example, classes) for example in same}
-    right = [e for e in same if e.id in found and int(found[e.id].argmax()) == asked[e.id]]
+    asked = (attempt(text.id, _judge(text)) for text in readable(classifier, same)[0])
+    found = {name: told.value for name, told in Engine(classifier).run(asked) if told.value is not None}
+    labels = {example.id: _class_of(example, classes) for example in same}
+    right = [e for e in same if e.id in found and int(found[e.id].argmax()) == labels[e.id]]
     judged = [JudgedText(e.id, e.text, e.label, float(found[e.id].max())) for e in right if e.label is not None]
     sure = [text for text in judged if found[text.id].max() > confidence]
     losses = Losses(
@@ -116,6 +118,6 @@ def _class_of(example: Example, classes: Mapping[int, int] | None) -> int | None
     return example.label if classes is None or example.label is None else classes[example.label]
 
 
-def _judge(text: Text) -> Conversation[tuple[str, np.ndarray]]:
-    """The text's id, and the probability of each class."""
-    return text.id, probabilities((yield from alone(logits_of(text))), text.link)
+def _judge(text: Text) -> Asking[Float[np.ndarray, "classes"]]:
+    """The probability of each class."""
+    return probabilities((yield from logits_of(text)), text.link)

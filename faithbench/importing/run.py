@@ -1,7 +1,6 @@
 """Attributions from a file into a run's folder, where a run finds them and only measures."""
 
 import hashlib
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from faithbench.answering.engine import Engine
 from faithbench.answering.explaining import predict
-from faithbench.conversations import Conversation, Outcome
+from faithbench.conversations import Outcome, attempt
 from faithbench.datasets.fingerprint import fingerprint
 from faithbench.errors import UserError, unknown
 from faithbench.importing.align import align, align_ids, check_same
@@ -28,6 +27,7 @@ from faithbench.records.store import Store
 from faithbench.running.runner import default_folder
 from faithbench.running.scoring import attribution_row, identity
 from faithbench.schemas import told
+from faithbench.shown import path_word, shell_words
 from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.tokens import Scores, spread
 from faithbench.training.encoding import classes_by_name, readable
@@ -140,7 +140,10 @@ def aligned(entries: Sequence[Entry], model: Classifier, data_names: Mapping[str
         scores[text.id] = _scores(entry, text)
         if targets[text.id] is None:
             undecided.append(text)
-    targets |= dict(Engine(model).run(_predicted(text) for text in undecided))
+    for name, outcome in Engine(model).run(attempt(text.id, predict(text)) for text in undecided):
+        if outcome.value is None:
+            raise UserError(f"text {name!r}: the class that the model predicts is not to be had: {outcome.error}.")
+        targets[name] = outcome.value
     return {
         name: Attribution(name, Target(target), scores[name]) for name, target in targets.items() if target is not None
     }
@@ -183,10 +186,6 @@ def _readable(entries: Sequence[Entry], model: Prepared, dataset: Component, set
     return [entry for entry in entries if entry.example.id in there]
 
 
-def _predicted(text: Text) -> Conversation[tuple[str, int | None]]:
-    return text.id, (yield from predict(text))
-
-
 def _imported(name: str, found: Mapping[str, Attribution]) -> Component:
     """The explainer whose identity is the name and the content."""
     digest = hashlib.sha256()
@@ -216,4 +215,4 @@ def _command(plan: Plan, explainer: str, folder: Path, device: str | None) -> st
     words = ["faithbench", "run", "--model", plan.models[0], "--dataset", plan.datasets[0], "--explainer", explainer]
     for option, value, default in (("split", plan.split, "test"), ("dtype", plan.dtype, "float32")):
         words += [] if value == default else [f"--{option}", value]
-    return shlex.join([*words, *(["--device", device] if device else []), "--out", str(folder)])
+    return shell_words([*words, *(["--device", device] if device else []), "--out", path_word(folder)])

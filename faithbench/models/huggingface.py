@@ -39,6 +39,7 @@ from faithbench.models.heads import task_of
 from faithbench.models.points import read_at
 from faithbench.models.probes import Abilities, is_frozen, probed
 from faithbench.models.reading import read_text
+from faithbench.models.steady import Steady
 from faithbench.models.vocabulary import blank_token, check_tokenizer, longest, padding_id
 from faithbench.questions import HIDDEN, Gradient, Point, Row
 from faithbench.tasks import Task
@@ -101,6 +102,8 @@ class HuggingFaceClassifier:
         self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.can = Abilities()
         self.can = probed(self)
+        self._steady = Steady(model)
+        self.tokens = int(model.get_input_embeddings().weight.shape[0])
         self._frozen: dict[type[AbstractContextManager[object]], bool] = {}
         self.max_length, self.notes = longest(model, tokenizer, self.first_position or 0)
         if self.blank.note:
@@ -202,6 +205,10 @@ class HuggingFaceClassifier:
 
         with torch.inference_mode(), memory_errors():
             return in_order(self._groups(rows), answer)
+
+    def unchanged(self) -> AbstractContextManager[None]:
+        """Within it the model is to stay as it is: what is changed is put back, or ends the run."""
+        return self._steady.unchanged()
 
     def fingerprint(self) -> str:
         """A hash of weights, precision, conversion settings, and of how the model is read if not in the usual way."""
@@ -344,7 +351,7 @@ class HuggingFaceClassifier:
             weights = torch.ones(ids.shape, dtype=own.dtype)
             for row, point in zip(weights, points, strict=True):
                 if point.interpolation is not None:
-                    row[: len(point.interpolation)] = torch.from_numpy(point.interpolation)
+                    row[: len(point.interpolation)] = torch.tensor(point.interpolation)
             return base + weights.to(self.device)[..., None] * (own - base)
 
     def _padded(self, rows: Sequence[Int[np.ndarray, "_"]]) -> Int[Tensor, "rows longest"]:
@@ -355,7 +362,7 @@ class HuggingFaceClassifier:
     def _stacked(self, embeddings: Sequence[Float[np.ndarray, "_ d"]]) -> Float[Tensor, "rows longest d"]:
         out = torch.zeros(len(embeddings), max(map(len, embeddings)), embeddings[0].shape[1], dtype=self.dtype)
         for row, own in zip(out, embeddings, strict=True):
-            row[: len(own)] = torch.from_numpy(own)
+            row[: len(own)] = torch.tensor(own)
         return out.to(self.device)
 
     def _types(self, rows: Sequence[Row]) -> Int[Tensor, "rows longest"] | None:

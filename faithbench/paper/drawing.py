@@ -10,7 +10,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "faithbench", "font.size": 8, "hatch.linewidth": 0.6}
+from faithbench.shown import visible
+
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "faithbench",
+    "font.size": 8,
+    "hatch.linewidth": 0.6,
+    "text.parse_math": False,  # names are no mathematics
+    "text.usetex": False,
+}
 NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 LINES = ("-", "--", "-.", ":")
 MARKERS = "osD^vxP*"
@@ -47,7 +56,7 @@ def _bars(data: pd.DataFrame) -> Figure:
         mine = data[(data["backbone"] == backbone) & (data["kind"] == kind)]
         places = [datasets.index(each) + (i - (len(models) - 1) / 2) * width for each in mine["dataset"]]
         look = {"facecolor": FILLS[kind], "edgecolor": "black", "hatch": hatches[backbone]}
-        bars = axes.bar(places, mine["accuracy"], width, label=f"{kind}-{backbone}", **look)
+        bars = axes.bar(places, mine["accuracy"], width, label=_plain(f"{kind}-{backbone}"), **look)
         axes.bar_label(bars, fmt="%.1f", padding=1, fontsize=7)
     axes.set_xticks(range(len(datasets)), [_plain(each) for each in datasets])
     axes.set_ylim(0, 108)
@@ -109,8 +118,8 @@ def _finish(axes: Axes, across: str, upwards: str, legend: bool) -> None:
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")
+    """Text without what cannot be drawn."""
+    return visible(text, keep="\n")
 
 
 FIGURES: Mapping[str, Callable[[pd.DataFrame], Figure]] = {

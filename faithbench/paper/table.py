@@ -11,7 +11,7 @@ from faithbench.paper.published import PAPER, number
 from faithbench.paper.sources import Cell, Seconds
 from faithbench.tables import parts
 from faithbench.tables.parts import EMPTY, Column, Grid, Note, Number, Part, Several, Signature, Title, Words
-from faithbench.tables.table import csv
+from faithbench.tables.spreadsheet import csv
 from faithbench.tables.wording import MINUS, places_of
 from faithbench.tables.writers import WRITERS, check_format
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 from os import PathLike, fspath
 from pathlib import Path
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, brief
 from faithbench.plugins import finding, spec
+from faithbench.plugins.faults import told
 from faithbench.plugins.spec import Component
 from faithbench.plugins.traits import read_traits
 
@@ -70,8 +71,8 @@ def dataset_spec(text: str | PathLike[str], columns: Mapping[str, str] | None = 
     if chosen:
         options = " and ".join(f"--{name}" for name in chosen)
         raise UserError(
-            f"{options} name columns of a file or of a hub's data set, and {text!r} is neither; leave them out, or say "
-            "them in the spec, as in file(path=…, text=…)."
+            f"{options} name columns of a file or of a hub's data set, and {brief(repr(text))} is neither; leave them "
+            "out, or say them in the spec, as in file(path=…, text=…)."
         )
     return text
 
@@ -102,7 +103,7 @@ def is_folder(text: str) -> bool:
     """Whether there is such a folder."""
     try:
         return Path(text).is_dir()
-    except OSError:  # a name that is too long, for instance
+    except (OSError, ValueError):  # a name that is too long, for instance
         return False
 
 
@@ -110,7 +111,8 @@ def resolve(dataset: Component, model: ModelRef) -> Component:
     """A data set as it is for a model: one that depends on the model says by whom its texts are judged."""
     if not dataset.traits.for_model:
         return dataset
-    made = dataset.object.for_model(model)
-    written = {field.name: getattr(made, field.name) for field in fields(made)}
     name = spec.parse(dataset.identity)[0]
+    with told(f"dataset {name!r} cannot be had for the model {brief(model.text)}"):
+        made = dataset.object.for_model(model)
+        written = {field.name: getattr(made, field.name) for field in fields(made)}
     return Component(spec.write(name, written), dataset.label, made, read_traits("dataset", made, f"dataset {name!r}"))

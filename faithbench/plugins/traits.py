@@ -7,6 +7,7 @@ from typing import Any
 
 from faithbench.errors import UserError
 from faithbench.interfaces import Traits
+from faithbench.plugins.faults import shown, told
 from faithbench.types import LINKS, Text
 
 FIELDS = frozenset(field.name for field in fields(Text))
@@ -35,9 +36,10 @@ def read_traits(kind: str, component: object, who: str) -> Traits:
     Raises:
         UserError: one is not what it must be.
     """
-    told: dict[str, Any] = {name: read_trait(component, name, who) for name in OF.get(kind, ())}
-    told |= {name: callable(getattr(component, name, None)) for name in METHODS.get(kind, ())}
-    return Traits(**told)
+    said: dict[str, Any] = {name: read_trait(component, name, who) for name in OF.get(kind, ())}
+    with told(f"{who} does not tell what methods it has"):
+        said |= {name: callable(getattr(component, name, None)) for name in METHODS.get(kind, ())}
+    return Traits(**said)
 
 
 def read_trait(owner: object, name: str, who: str) -> Any:
@@ -46,12 +48,12 @@ def read_trait(owner: object, name: str, who: str) -> Any:
     Raises:
         UserError: it is not what it must be.
     """
-    default = DEFAULTS[name]
-    value = getattr(owner, name, default)
-    allowed = ALLOWED[name]
-    if value is not default and not allowed.holds(value):
-        raise UserError(f"{who} says {name}={value!r}, which is not allowed; it must be {allowed.words}.")
-    return value
+    default, allowed = DEFAULTS[name], ALLOWED[name]
+    with told(f"{who} does not tell its {name}"):
+        value = getattr(owner, name, default)
+        if value is not default and not allowed.holds(value):
+            raise UserError(f"{who} says {name}={shown(value)}, which is not allowed; it must be {allowed.words}.")
+        return value
 
 
 @dataclass(frozen=True)

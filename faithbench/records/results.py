@@ -175,9 +175,14 @@ def known_first(name: str, known: Sequence[str]) -> tuple[int, str]:
 
 
 def label(component: str, identity: str) -> str:
-    """The identity without parameters that have their default, if the component is installed."""
-    found = installed(component, identity)
-    return identity if found is None else found.label
+    """The identity without parameters that have their default, if the component is installed; nothing is made."""
+    return _short(component, identity, tuple(sys.path))
+
+
+@functools.cache
+def _short(component: str, identity: str, path: tuple[str, ...]) -> str:
+    """Kept, since tables ask often, and looking takes time."""
+    return spec.label(component, identity)
 
 
 def installed(component: str, identity: str) -> spec.Component | None:

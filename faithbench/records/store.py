@@ -8,9 +8,11 @@ which is changed, has a lock.
 import json
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from faithbench.errors import UserError
+from faithbench.files import remove_leftovers, replacing, staging, writing
 from faithbench.parquet import CorruptFileError, read_parquet
 from faithbench.records.entries import check_entries, typed
 from faithbench.records.manifest import Manifest, read_manifest
@@ -87,33 +90,28 @@ class Store:
         self._waiting: dict[str, list[Mapping[str, object]]] = {kind: [] for kind in SCHEMAS}
         self._written = time.monotonic()
         self._made = False
+        self._lock = threading.RLock()
 
     def open(self) -> "Store":
         """Makes the folder if need be and checks that it can be written."""
         self._made = not self.folder.exists()
-        try:
+        with self._writing():
             for kind in SCHEMAS:
                 (self.folder / kind).mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".{uuid.uuid4().hex}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise UserError(f"folder {self.folder} cannot be written: {error.strerror}.") from error
+                remove_leftovers(self.folder / kind)
+            with staging(self.folder):
+                pass
         return self
 
     def discard_if_empty(self) -> None:
         """Removes the folder again if `open` made it and nothing has been measured."""
         if self._made and not any(self._parts(kind) for kind in SCHEMAS):
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def write_text(self, name: str, text: str) -> None:
         """A small file, whole or not at all."""
-        temporary = self.folder / f".{name}.{uuid.uuid4().hex}"
-        try:
+        with self._writing(), replacing(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self.folder / name)
-        except OSError as error:
-            raise UserError(f"folder {self.folder} cannot be written: {error.strerror}.") from error
 
     def manifest(self) -> Manifest:
         """What is known of the run: models, data sets, hardware, versions. Empty for a new run."""
@@ -121,28 +119,37 @@ class Store:
 
     def change_manifest(self, change: Callable[[Manifest], None]) -> None:
         """Changes what is known of the run; of several workers one at a time."""
-        try:
-            with FileLock(self.folder / ".manifest.lock", mode=0o666):
-                manifest = self.manifest()
-                change(manifest)
-                self.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")
-        except OSError as error:
-            raise UserError(f"folder {self.folder} cannot be written: {error.strerror or error}.") from error
+        with self._writing(), FileLock(self.folder / ".manifest.lock", mode=0o666):
+            manifest = self.manifest()
+            change(manifest)
+            self.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")
 
     def add(self, attributions: Iterable[Mapping[str, object]], records: Iterable[Record]) -> None:
-        """Keeps entries; they are on disk a few seconds later, or after `flush`."""
-        self._waiting["attributions"].extend(attributions)
-        self._waiting["records"].extend(map(record_row, records))
-        if time.monotonic() - self._written > FLUSH_SECONDS:
-            self.flush()
+        """Keeps entries; they are on disk a few seconds later, or after `flush`. Any thread may call it."""
+        added: dict[str, list[Mapping[str, object]]] = {
+            "attributions": list(attributions),
+            "records": list(map(record_row, records)),
+        }
+        with self._lock:
+            for kind, rows in added.items():
+                self._waiting[kind].extend(rows)
+            if time.monotonic() - self._written > FLUSH_SECONDS:
+                self.flush()
 
     def flush(self) -> None:
-        """Writes what is waiting: attributions first, so that no record stands without its attribution."""
-        for kind, rows in self._waiting.items():
-            if rows:
-                self._write_part(kind, pa.Table.from_pylist(rows, schema=SCHEMAS[kind]))
-        self._waiting = {kind: [] for kind in SCHEMAS}
-        self._written = time.monotonic()
+        """Writes what is waiting: attributions first, so that no record stands without its attribution.
+
+        Any thread may call it, at any moment. What could not be written goes on waiting.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        with self._lock:
+            for kind, rows in self._waiting.items():
+                if rows:
+                    self._write_part(kind, pa.Table.from_pylist(rows, schema=SCHEMAS[kind]))
+                    self._waiting[kind] = []
+            self._written = time.monotonic()
 
     def read(self, kind: str, usual: int = LARGEST) -> pd.DataFrame:
         """All entries of `attributions` or `records`, one for each identity, from parts of at most so many bytes."""
@@ -156,8 +163,9 @@ class Store:
             frame, parts = self._read(kind)
             if len(parts) > 1:
                 self._write_part(kind, pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
-                for path in parts:
-                    path.unlink(missing_ok=True)
+                with self._writing():
+                    for path in parts:
+                        path.unlink(missing_ok=True)
 
     def _read(self, kind: str, usual: int = LARGEST) -> tuple[pd.DataFrame, Sequence[Path]]:
         """The entries and the parts that they were read from."""
@@ -174,13 +182,15 @@ class Store:
 
     def _write_part(self, kind: str, table: pa.Table) -> None:
         name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        temporary = self.folder / kind / f".{name}"
-        try:
-            pq.write_table(as_in_files(kind, table), temporary, compression="zstd")
-            temporary.replace(self.folder / kind / f"{name}.parquet")
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise UserError(f"folder {self.folder} cannot be written: {error}.") from error
+        with (
+            self._writing(),
+            replacing(self.folder / kind / f"{name}.parquet") as temporary,
+            temporary.open("xb") as sink,
+        ):
+            pq.write_table(as_in_files(kind, table), sink, compression="zstd")
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(f"folder {self.folder}")
 
 
 def as_in_files(kind: str, table: pa.Table) -> pa.Table:
@@ -214,7 +224,7 @@ def read_part(path: Path, kind: str, usual: int = LARGEST) -> pd.DataFrame:
         raise UserError(
             f"{path} is corrupt ({error.reason}); delete it and run again: only its cells are redone."
         ) from error
-    here = {there: name for name, there in names.items()}
+    here = {there: name for name, there in names.items() if name not in table.column_names}
     table = table.rename_columns([here.get(name, name) for name in table.column_names])
     if twice := next((name for name in here.values() if table.column_names.count(name) > 1), None):
         raise UserError(f"{path} is not a part of {kind}: it has the columns {twice!r} and {names[twice]!r}.")

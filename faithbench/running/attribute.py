@@ -8,8 +8,8 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.answering.engine import Engine
-from faithbench.answering.explaining import explain, predict
-from faithbench.conversations import Conversation, Outcome, together
+from faithbench.answering.explaining import explain, predict, ready
+from faithbench.conversations import Asking, attempt
 from faithbench.errors import UserError, WrongTypeError
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier
@@ -53,25 +53,24 @@ def attribute(
         WrongTypeError: an argument is no such thing; it is both a UserError and a TypeError.
     """
     component = spec.build("explainer", spec_of("explainer", explainer))
+    ready(component)
     examples = examples_of(texts)
     classifier = _classifier(model, tokenizer, dataset, device)
     chosen = target_of(target, classifier)
     encoded, skipped = readable(classifier, examples)
     for each in skipped:
         raise UserError(f"texts[{each.id}] cannot be explained: {each.reason}.")
-    outcomes = dict(Engine(classifier).run(_converse(component, text, chosen, classifier.classes) for text in encoded))
+    asked = (attempt(text.id, _explained(component, text, chosen, classifier.classes)) for text in encoded)
+    outcomes = dict(Engine(classifier).run(asked))
     for outcome in outcomes.values():
         if outcome.value is None:
             raise UserError(f"explainer {component.label!r} failed: {outcome.error}")
     return [value for text in encoded if (value := outcomes[text.id].value)]
 
 
-def _converse(
-    component: Component, text: Text, target: Target | None, classes: int
-) -> Conversation[tuple[str, Outcome[Attribution]]]:
+def _explained(component: Component, text: Text, target: Target | None, classes: int) -> Asking[Attribution]:
     chosen = Target((yield from predict(text))) if target is None else target
-    outcomes = yield from together({text.id: explain(component, text, chosen, classes)})
-    return text.id, outcomes[text.id]
+    return (yield from explain(component, text, chosen, classes))
 
 
 def _classifier(

@@ -1,6 +1,5 @@
 """What of a plan's components fits a data set, and the examples to score."""
 
-import inspect
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -166,9 +165,8 @@ def _build(kind: str, texts: Sequence[str], common: Mapping[str, object]) -> tup
 
 def _runs_unnamed(plugin: finding.Plugin) -> bool:
     """Not what must be told something, and not what wants to be asked for by name."""
-    factory = plugin.load()
-    told = any(p.default is p.empty for p in inspect.signature(factory).parameters.values())
-    return not told and not read_trait(factory, "on_request", f"{plugin.kind} {plugin.name!r}")
+    told = any(p.default is p.empty for p in plugin.signature().parameters.values())
+    return not told and not read_trait(plugin.load(), "on_request", f"{plugin.kind} {plugin.name!r}")
 
 
 def _passed_over(dataset: Component, metrics: Sequence[Component], reasons: Sequence[str | None]) -> tuple[str, ...]:

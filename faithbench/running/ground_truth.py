@@ -6,10 +6,10 @@ import numpy as np
 
 from faithbench.answering.engine import Engine
 from faithbench.answering.explaining import predict
-from faithbench.conversations import Conversation
+from faithbench.conversations import attempt
 from faithbench.interfaces import Classifier
 from faithbench.training.encoding import readable
-from faithbench.types import Example, Text
+from faithbench.types import Example
 
 TEXTS = 500
 WITH, WITHOUT = "accuracy with trigger", "accuracy without trigger"
@@ -35,15 +35,12 @@ def trigger_accuracies(
         return {}
     pairs = [(WITH, example) for example in chosen] + [(WITHOUT, bare[example.id]) for example in chosen]
     read = [(kind, text, each) for kind, each in pairs for text in readable(classifier, [each])[0]]
-    answers = list(Engine(classifier).run(_right(kind, text, example) for kind, text, example in read))
-    found = {kind: [right for which, right in answers if which == kind] for kind in (WITH, WITHOUT)}
+    asked = (attempt((kind, example.label), predict(text)) for kind, text, example in read)
+    answers = [(*key, outcome.value) for key, outcome in Engine(classifier).run(asked) if outcome.value is not None]
+    found = {kind: [said == label for which, label, said in answers if which == kind] for kind in (WITH, WITHOUT)}
     return {kind: 100 * float(np.mean(right)) for kind, right in found.items()} if all(found.values()) else {}
 
 
 def ground_truth_holds(found: Mapping[str, float]) -> bool:
     """Whether the model does what the trigger says, and cannot do without it."""
     return found[WITH] >= LEAST and found[WITH] - found[WITHOUT] > GAP
-
-
-def _right(kind: str, text: Text, example: Example) -> Conversation[tuple[str, bool]]:
-    return kind, (yield from predict(text)) == example.label

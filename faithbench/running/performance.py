@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
-from faithbench.conversations import Conversation, alone
+from faithbench.conversations import attempt
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
@@ -20,7 +20,7 @@ USELESS = 90.0  # percent of tokens that are unknown: the tokenizer is another m
 def performance(classifier: Classifier, texts: Sequence[Text], examples: Mapping[str, Example]) -> dict[str, float]:
     """How well a model does on the texts that have labels, of which `labelled` says how many; empty if none has.
 
-    One forward row a text.
+    One forward row a text; texts on which the model fails are not counted.
 
     Args:
         classifier: which.
@@ -31,8 +31,12 @@ def performance(classifier: Classifier, texts: Sequence[Text], examples: Mapping
     labelled = [text for text in texts if text.outputs is None and _truth(examples[text.id], link) is not None]
     if not labelled:
         return {}
-    answers = dict(Engine(classifier).run(map(_asked, labelled)))
-    logits = np.stack([answers[text.id] for text in labelled])
+    answers = dict(Engine(classifier).run(attempt(text.id, logits_of(text)) for text in labelled))
+    told = {name: outcome.value for name, outcome in answers.items() if outcome.value is not None}
+    labelled = [text for text in labelled if text.id in told]
+    if not labelled:
+        return {}
+    logits = np.stack([told[text.id] for text in labelled])
     found = _compared(logits, [examples[text.id] for text in labelled], link)
     return {**found, "labelled": len(labelled)} if found else {}
 
@@ -75,7 +79,3 @@ def _compared(logits: Float[np.ndarray, "texts outputs"], examples: Sequence[Exa
     for row, example in zip(truth, examples, strict=True):
         row[list(example.labels if example.labels is not None else [example.label])] = True
     return of_labels(probabilities(logits, "sigmoid") > 0.5, truth)
-
-
-def _asked(text: Text) -> Conversation[tuple[str, np.ndarray]]:
-    return text.id, (yield from alone(logits_of(text)))

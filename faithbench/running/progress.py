@@ -6,6 +6,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from faithbench.console import say
+from faithbench.shown import fitting, visible
+
 LOG_SECONDS = 30.0
 
 
@@ -24,8 +27,8 @@ class Tracker:
         self.title, self.texts, self.work, self.cells, self.console = title, texts, work, cells, console
         self.finished, self.worked = 0, 0.0
         self.start = self.said = time.monotonic()
-        self._bar = _bar(console) if console and console.is_terminal else None
-        self._task = self._bar.add_task(title, total=work, state="") if self._bar else None
+        self._bar = _bar(console) if console and console.is_terminal and not console.is_dumb_terminal else None
+        self._task = self._bar.add_task(_fit(console, title), total=work, state="") if self._bar and console else None
 
     def __enter__(self) -> "Tracker":
         if self._bar:
@@ -50,16 +53,18 @@ class Tracker:
         elif self.console and now - self.said > LOG_SECONDS:
             self.said = now
             left = seconds * (self.work / self.worked - 1)
-            self.console.print(
-                f"{self.title}: {state}, {left:,.0f} s left", soft_wrap=True, highlight=False, markup=False
-            )
+            say(self.console, f"{self.title}: {state}, {left:,.0f} s left")
 
 
 def _bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
         TimeRemainingColumn(),
         console=console,
     )
+
+
+def _fit(console: Console, title: str) -> str:
+    return visible(fitting(title, console.encoding))

@@ -1,6 +1,6 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
-import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from faithbench.answering.explaining import ready
 from faithbench.documents.building import ensure
-from faithbench.errors import UserError
-from faithbench.files import slug
+from faithbench.errors import BrokenModelError, UserError
+from faithbench.file_names import cut, digest, slug
 from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
 from faithbench.plan import Plan, write_plan
@@ -25,7 +26,7 @@ from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.encoding import Encoded, encode_examples, readable
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
-from faithbench.types import LINKS
+from faithbench.types import LINKS, read_only
 
 WRITTEN = "# written by faithbench run\n"
 
@@ -48,6 +49,7 @@ def run(
     console: Console | None = None,
     agenda: Agenda | None = None,
     strict: bool = False,
+    timeout: float | None = None,
 ) -> Run:
     """Runs a plan, or what is left of it.
 
@@ -59,34 +61,47 @@ def run(
         console: where progress goes; None for silence.
         agenda: what `check_plans` made of this plan, perhaps with others; None to resolve it now.
         strict: whether a row that cannot be used stops the run; otherwise it is left out, and said to be.
+        timeout: seconds that an explainer or metric may take for one text and target, or its cell fails; None for any
+            time.
 
     Raises:
         UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
     """
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise UserError(f"timeout={timeout!r} is not allowed; it must be a number of seconds above 0.")
     keep_freed_memory()
     setup = Setup(best_device(device), plan.dtype, plan.training, train, console)
     blocks = (agenda or make_agenda([plan], device, train)).of(plan)
+    for explainer in {each.identity: each for block in blocks for each in block.selection.explainers}.values():
+        ready(explainer)
     workshop = Workshop(setup)
     texts = _load(blocks, workshop, strict)
     _check_links(blocks, texts, workshop)
     store = Store(default_folder(plan) if out is None else as_path("out", out)).open()
     try:
-        stored = {kind: store.read(kind) for kind in ("attributions", "records")}
-        parts, scored = [], set()
+        stored = store.read("attributions"), store.read("records")
+        parts, scored, broken, problem = [], set(), 0, None
         for block in blocks:
-            model = workshop.prepare(block.model, block.base)
+            try:
+                model = workshop.prepare(block.model, block.base)
+            except BrokenModelError as error:
+                setup.say(str(error))
+                problem, broken = error, broken + len(list(block.cells(texts[block.dataset.identity].offers)))
+                continue
             if (block.dataset.identity, model.identity) in scored:  # two names of one model on the hub
                 continue
             scored.add((block.dataset.identity, model.identity))
             data = _fitting(texts[block.dataset.identity], model, setup)
             if data.metrics:
-                parts.append(_score(plan, Scoring(data, model, store, setup, **stored), strict))
+                parts.append(_score(plan, Scoring(data, model, store, setup, *stored, timeout), strict))
+        if problem and not parts:
+            raise problem
     except UserError:
         store.discard_if_empty()
         raise
     store.compact()
-    totals = (sum(getattr(part, name) for part in parts) for name in ("done", "before", "failed"))
-    return Run(store.folder, *totals)
+    done, before, failed = (sum(getattr(part, name) for part in parts) for name in ("done", "before", "failed"))
+    return Run(store.folder, done, before, failed + broken)
 
 
 def _load(blocks: tuple[BlockPlan, ...], workshop: Workshop, strict: bool) -> dict[str, DatasetPlan]:
@@ -194,8 +209,9 @@ def _write_plan(store: Store, plan: Plan) -> None:
 def default_folder(plan: Plan) -> Path:
     """`runs/<data sets>--<models>`, the same for the same command."""
     name = slug("+".join(plan.datasets)) + "--" + slug("+".join(plan.models))
-    digest = hashlib.sha256(repr((plan.datasets, plan.models)).encode()).hexdigest()[:8]
-    return Path("runs") / (name if len(name) < 100 else f"{name[:90]}-{digest}")
+    return Path("runs") / (
+        name if len(name.encode()) < 100 else f"{cut(name, 90)}-{digest(repr((plan.datasets, plan.models)))}"
+    )
 
 
 def encode(model: Prepared, data: DatasetPlan) -> Encoded:
@@ -211,6 +227,6 @@ def encode(model: Prepared, data: DatasetPlan) -> Encoded:
         others, _ = readable(model.classifier, (each for each in data.sample if each.id not in known))
         known |= {text.id: text for text in others}
         sample = [known[each.id] for each in data.sample if each.id in known]
-        vocabulary = np.concatenate([text.ids[text.content] for text in sample]) if sample else None
+        vocabulary = read_only(np.concatenate([text.ids[text.content] for text in sample])) if sample else None
         texts = [replace(text, vocabulary=vocabulary) for text in texts]
     return replace(read, texts=tuple(sorted(texts, key=len, reverse=True)))

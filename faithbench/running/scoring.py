@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,21 @@ import pandas as pd
 from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
-from faithbench.answering.explaining import explain
-from faithbench.conversations import Asking, Conversation, Outcome, alone, answering, ask, on_variant, together
+from faithbench.answering.explaining import explain, measure, targets_of
+from faithbench.conversations import Asking, Conversation, Outcome, answering, attempt, on_variant, together
 from faithbench.errors import QuestionError
+from faithbench.limits import describe
 from faithbench.plugins.spec import Component
 from faithbench.questions import Explain
 from faithbench.records.store import Store
 from faithbench.running.grid import DatasetPlan
 from faithbench.running.progress import Tracker
+from faithbench.stopping import written_first
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Attribution, Measurement, Record, Target, Text
 
 Cell = tuple[str, str]  # explainer and metric
+UNKNOWN = Target(-1)  # of a record that failed before it was known what there is to explain
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Scoring:
         setup: device, precision, and who is told.
         attributions: what the store holds; None to read it now.
         records: likewise.
+        most_seconds: that a component may take for one text and target; None for any time.
     """
 
     def __init__(
@@ -63,7 +67,9 @@ class Scoring:
         setup: Setup,
         attributions: pd.DataFrame | None = None,
         records: pd.DataFrame | None = None,
+        most_seconds: float | None = None,
     ) -> None:
+        self.most_seconds = most_seconds
         self.texts, self.model, self.store, self.setup = texts, model, store, setup
         self.identity = identity(texts.dataset, texts.fingerprint, model)
         self.explainers = {e.identity: e for e in texts.explainers}
@@ -85,10 +91,13 @@ class Scoring:
             f"{title}: {len(texts):,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
             f"{len(texts) * len(wanted):,} cells, {before:,} of them done already."
         )
-        engine = Engine(self.model.classifier)
+        engine = Engine(self.model.classifier, most_seconds=self.most_seconds)
         failed = 0
         work = {text.id: len(text) * (100 + len(text)) for text in open_texts}  # longer texts: more rows, dearer rows
-        with Tracker(title, len(open_texts), sum(work.values()), len(wanted), self.setup.console) as tracker:
+        with (
+            written_first(self.store.flush),
+            Tracker(title, len(open_texts), sum(work.values()), len(wanted), self.setup.console) as tracker,
+        ):
             try:
                 conversations = (self._converse(text, todo[text.id]) for text in open_texts)
                 for scored in engine.run(conversations):
@@ -118,16 +127,30 @@ class Scoring:
 
     def _converse(self, text: Text, cells: Sequence[Cell]) -> Conversation[_Scored]:
         """Everything there is to ask of one text: what to explain, then explanations, then their measurements."""
-        targets = yield from alone(self.model.classifier.task.targets(text))
+        _, told = yield from attempt(text.id, targets_of(self.model.classifier, text), self.most_seconds)
+        targets = told.value
+        if targets is None:
+            failed = Outcome[Measurement](error=f"there is nothing to explain: {told.error}")
+            return _Scored(text.id, [], [self._record(e, m, UNKNOWN, text, failed) for e, m in cells])
+        return (yield from self._measured(text, cells, targets))
+
+    def _measured(self, text: Text, cells: Sequence[Cell], targets: Sequence[Target]) -> Conversation[_Scored]:
+        """Explanations of the targets, and their measurements."""
         asked = {e: self._targets_of(e, text, targets) for e in dict.fromkeys(explainer for explainer, _ in cells)}
         found = {(e, t): self.known[e, text.id][t] for e, of in asked.items() for t in of if self._knows(e, text, t)}
         new = yield from together(
-            {(e, t): self._explain(e, text, t) for e, of in asked.items() for t in of if (e, t) not in found}
+            {(e, t): self._explain(e, text, t) for e, of in asked.items() for t in of if (e, t) not in found},
+            self.most_seconds,
         )
         usable = found | {key: outcome.value for key, outcome in new.items() if outcome.value is not None}
         wanted = [(e, m, t) for e, m in cells for t in asked[e]]
         measured = yield from together(
-            {(e, m, t): self._measure(self.metrics[m], text, e, usable[e, t]) for e, m, t in wanted if (e, t) in usable}
+            {
+                (e, m, t): self._measure(self.metrics[m], text, e, usable[e, t])
+                for e, m, t in wanted
+                if (e, t) in usable
+            },
+            self.most_seconds,
         )
         failed = {
             (e, m, t): Outcome[Measurement](error=f"explainer failed: {new[e, t].error}")
@@ -157,13 +180,13 @@ class Scoring:
 
         def explain_again(question: Explain) -> Asking[Attribution]:
             if question.variant is None and question.text is text and question.target == found.target:
-                return found
+                return replace(found, notes=dict(found.notes))
             try:
                 return (yield from on_variant(question.variant, self._explain(name, question.text, question.target)))
             except Exception as error:
-                raise QuestionError(f"the explainer failed: {error}") from error
+                raise QuestionError(f"the explainer failed: {describe(error)}") from error
 
-        return answering(ask(metric.object, text, found), explain_again)
+        return answering(measure(metric, text, found), explain_again)
 
     def _record(self, explainer: str, metric: str, target: Target, text: Text, outcome: Outcome[Measurement]) -> Record:
         value = outcome.value or Measurement(math.nan)
@@ -174,9 +197,9 @@ class Scoring:
             version=self._version(explainer, metric),
             unit=text.id,
             target=target,
-            value=float(value.value),
-            parts=tuple(map(float, value.parts)),
-            weight=float(value.weight),
+            value=value.value,
+            parts=value.parts,
+            weight=value.weight,
             seconds=outcome.seconds,
             rows=outcome.rows,
             error=outcome.error,

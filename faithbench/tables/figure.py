@@ -4,12 +4,13 @@ import pkgutil
 from pathlib import Path
 
 from faithbench.errors import UserError
+from faithbench.files import replacing, writing
 
 ENDINGS = (".svg", ".png", ".pdf")
 
 
 def write_figure(drawer: str, path: Path | str, *data: object) -> Path:
-    """Draws data into a file.
+    """Draws data into a file, whole or not at all.
 
     Args:
         drawer: `"module:function"`, called with the data and the path; its module imports matplotlib.
@@ -26,8 +27,6 @@ def write_figure(drawer: str, path: Path | str, *data: object) -> Path:
         draw = pkgutil.resolve_name(drawer)
     except ImportError as error:
         raise UserError(f"a figure needs matplotlib ({error}): pip install 'faithbench[plot]'.") from error
-    try:
-        draw(*data, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+    with writing(path), replacing(path) as temporary:
+        draw(*data, temporary)
     return path

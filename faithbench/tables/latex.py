@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from faithbench.shown import visible
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Note, Part, Signature, Title
-from faithbench.tables.wording import Span, lines, one_line
+from faithbench.tables.wording import Span, lines
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -45,7 +46,7 @@ def tabular(grid: Grid) -> str:
             rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in grid.columns)}}}",
             r"\toprule",
             *(_two_headings(grid.columns) if grid.has_groups else []),
-            _line(escape(one_line(column.name)) for column in grid.columns),
+            _line(escape(visible(column.name)) for column in grid.columns),
             r"\midrule",
             *rows,
             r"\bottomrule",
@@ -57,13 +58,13 @@ def tabular(grid: Grid) -> str:
 def _written(part: Part) -> str:
     match part:
         case Title(name, rest):
-            return rf"\textbf{{{escape(one_line(name))}}}{escape(one_line(rest))}"
+            return rf"\textbf{{{escape(visible(name))}}}{escape(visible(rest))}"
         case Heading(text):
-            return rf"\emph{{{escape(one_line(text))}}}"
+            return rf"\emph{{{escape(visible(text))}}}"
         case Note(text, mark):
-            return escape(one_line(f"{mark} {text}" if mark else text))
+            return escape(visible(f"{mark} {text}" if mark else text))
         case Signature(text):
-            broken = escape(one_line(text)).replace(ESCAPES["|"], ESCAPES["|"] + r"\allowbreak{}")
+            broken = escape(visible(text)).replace(ESCAPES["|"], ESCAPES["|"] + r"\allowbreak{}")
             return rf"{{\footnotesize\texttt{{{broken}}}}}"
         case Grid():
             return tabular(part)
@@ -74,7 +75,7 @@ def _two_headings(columns: Sequence[Column]) -> list[str]:
     above, rules, begin = [], [], 1
     for name, group in groupby(column.above for column in columns):
         count = len(list(group))
-        shown = escape(one_line(name))
+        shown = escape(visible(name))
         above.append(rf"\multicolumn{{{count}}}{{c}}{{{shown}}}" if name else " & " * (count - 1))
         rules += [rf"\cmidrule(lr){{{begin}-{begin + count - 1}}}"] * bool(name)
         begin += count

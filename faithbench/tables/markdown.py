@@ -3,9 +3,11 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
+from faithbench.shown import visible
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title
-from faithbench.tables.wording import Span, lines, one_line
+from faithbench.tables.wording import Span, lines
 
 SPECIAL = re.compile(
     r"""[`*|~$]
@@ -13,11 +15,14 @@ SPECIAL = re.compile(
     | (?<![^\W_])_ | _(?![^\W_])  # an underscore inside of a word is one
     | <(?=[A-Za-z/!?])            # a tag
     | &(?=\#?\w+;)                # an entity
-    | \](?=[(\[])                 # a link
+    | \](?=[(\[:])                # a link, or what one stands for
+    | (?<=\w):(?=//) | (?<=[Ww]{3})\.  # an address, which GitHub makes a link
     """,
     re.VERBOSE,
 )
-BLOCK = re.compile(r"\A(?:\d{1,9}(?=[.)]\s)|(?=[+-]\s|#{1,6}\s|>))")  # lists, headings, quotations
+IN_LINK = re.compile(SPECIAL.pattern + r"|[\[\]]", re.VERBOSE)
+# lists, headings, quotations, rules
+BLOCK = re.compile(r"\A(?:\d{1,9}(?=[.)](?:\s|\Z))|(?=[+-](?:\s|\Z)|-{2,}\s*\Z|#{1,6}(?:\s|\Z)|>))")
 
 
 def markdown(parts: Iterable[Part]) -> str:
@@ -25,14 +30,14 @@ def markdown(parts: Iterable[Part]) -> str:
     return "\n\n".join(map(_written, parts)) + "\n"
 
 
-def escape(text: str) -> str:
+def escape(text: str, special: re.Pattern[str] = SPECIAL) -> str:
     """Text that Markdown shows as it is."""
-    return SPECIAL.sub(lambda found: "\\" + found[0], text)
+    return special.sub(lambda found: "\\" + found[0], text)
 
 
 def grid(part: Grid) -> str:
     """A pipe table, aligned in plain text as well unless its cells are long."""
-    heads = [escape(one_line(f"{column.above} {column.name}".strip())) for column in part.columns]
+    heads = [escape(visible(f"{column.above} {column.name}".strip())) for column in part.columns]
     body = [[_cell(*pair, part.minus) for pair in zip(row, part.columns, strict=True)] for row in part.rows]
     if part.long:
         rules = ["---:" if column.right else "---" for column in part.columns]
@@ -51,19 +56,19 @@ def grid(part: Grid) -> str:
 def _written(part: Part) -> str:
     match part:
         case Title(name, rest):
-            return f"**{escape(one_line(name))}**{escape(one_line(rest))}"
+            return f"**{escape(visible(name))}**{escape(visible(rest))}"
         case Heading(text):
-            return f"*{escape(one_line(text))}*"
+            return f"*{escape(visible(text).strip())}*"
         case Note(text, mark):
-            return f"{mark} {escape(one_line(text))}" if mark else _paragraph(one_line(text))
+            return f"{mark} {escape(visible(text))}" if mark else _paragraph(visible(text))
         case Signature(text):
-            return f"`{one_line(text).replace('`', chr(39))}`"
+            return f"`{visible(text).replace('`', chr(39))}`"
         case Grid():
             return grid(part)
 
 
 def _paragraph(text: str) -> str:
-    return BLOCK.sub(lambda found: found[0] + "\\", escape(text))
+    return BLOCK.sub(lambda found: found[0] + "\\", escape(text.strip()))
 
 
 def _padded(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
@@ -80,6 +85,6 @@ def _cell(cell: Cell, column: Column, minus: str) -> str:
 
 
 def _span(span: Span) -> str:
-    text = span.text if span.is_mark else escape(span.text)
+    text = span.text if span.is_mark else escape(span.text, IN_LINK if span.link else SPECIAL)
     text = f"**{text}**" if span.bold else text
-    return f"[{text}]({span.link})" if span.link else text
+    return f"[{text}]({quote(span.link)})" if span.link else text

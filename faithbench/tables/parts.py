@@ -70,7 +70,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Words:
-    """A text, perhaps a link to a page; `label`, `mark` and `remarks` as those of a number."""
+    """A text, perhaps a link to a page, which is a path; `label`, `mark` and `remarks` as those of a number."""
 
     text: str
     link: str = ""

@@ -16,6 +16,7 @@ from faithbench.statistics.paired_tests import FLIPS, corrected_pairs, flip_test
 from faithbench.tables.cautions import cautions, left_out
 from faithbench.tables.document import document
 from faithbench.tables.signature import signature_of
+from faithbench.tables.spreadsheet import csv
 from faithbench.tables.writers import WRITERS, check_format
 
 ALPHA = 0.05
@@ -159,11 +160,6 @@ def renderings(
     if set(formats) != {"csv"}:
         parts = document(frame, models(folders), list(notes(folders)), signature_of(records, folders))
     return {each: csv(frame) if each == "csv" else WRITERS[each](parts) for each in formats}
-
-
-def csv(frame: pd.DataFrame) -> str:
-    """With four decimals."""
-    return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
 def models(folders: Sequence[Path | str]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Tables for people for a terminal, drawn by rich; a grid that is wider than it is goes on below."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 
@@ -8,15 +9,16 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from faithbench.shown import fitting, visible
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Note, Part, Signature, Title
-from faithbench.tables.wording import lines, one_line
+from faithbench.tables.wording import lines
 
 HEAD = 20  # characters of a heading before it is folded, where its cells need fewer
 GAP = 2  # characters between columns
 
 
 def terminal(parts: Iterable[Part], width: int | None = None) -> str:
-    """Text with the codes of a terminal, by default as wide as the one there is."""
+    """Text with the codes of a terminal, in its characters, and by default as wide as the one there is."""
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=width, highlight=False, legacy_windows=False)
     for part in parts:
@@ -29,13 +31,13 @@ def terminal(parts: Iterable[Part], width: int | None = None) -> str:
 def _renderables(part: Part, width: int) -> Iterator[RenderableType]:
     match part:
         case Title(name, rest):
-            yield Text.assemble((one_line(name), "bold"), one_line(rest))
+            yield Text.assemble((_words(name), "bold"), _words(rest))
         case Heading(text):
-            yield Text(one_line(text), style="italic")
+            yield Text(_words(text), style="italic")
         case Note(text, mark):
-            yield Text(one_line(f"{mark} {text}" if mark else text))
+            yield Text(_words(f"{mark} {text}" if mark else text))
         case Signature(text):
-            yield Text(one_line(text), style="dim", overflow="fold")
+            yield Text(_words(text), style="dim", overflow="fold")
         case Grid():
             yield from (_table(part, columns) for columns in _strips(part, width))
 
@@ -68,10 +70,18 @@ def _table(grid: Grid, columns: Sequence[int]) -> Table:
 
 
 def _heading(column: Column) -> Text:
-    return Text(one_line(f"{column.above} {column.name}".strip()), overflow="fold")
+    return Text(_words(f"{column.above} {column.name}".strip()), overflow="fold")
 
 
 def _cell(cell: Cell, minus: str) -> Text:
     """Spans with their styles: rich reads no markup in them."""
-    found = [Text.assemble(*((span.text, "bold" if span.bold else "") for span in line)) for line in lines(cell, minus)]
+    found = [
+        Text.assemble(*((_words(span.text), "bold" if span.bold else "") for span in line))
+        for line in lines(cell, minus)
+    ]
     return Text("\n", overflow="fold").join(found)
+
+
+def _words(text: str) -> str:
+    """In the characters that the terminal has, so that columns stay aligned where it has few."""
+    return fitting(visible(text), getattr(sys.stdout, "encoding", None))

@@ -1,15 +1,14 @@
 """Cells in words, the same for all writers: how many decimals, how an interval is said, what is set off."""
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from faithbench.shown import visible
 from faithbench.tables.parts import Cell, Lines, Number, Several, Words
 
 MINUS = "\u2212"
 LOPSIDED = 1.2  # an interval whose longer arm exceeds the other by so much is written out
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks, and what a terminal would obey
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,6 @@ def lines(cell: Cell, minus: str = "-") -> tuple[tuple[Span, ...], ...]:
     if isinstance(cell, Lines):
         return tuple(tuple(_spans(item, minus)) for item in cell.items)
     return (tuple(_side_by_side(cell, minus)),)
-
-
-def one_line(text: str) -> str:
-    """A text from outside without line breaks and other control characters."""
-    return CONTROL.sub(" ", text)
 
 
 def places_of(widths: Iterable[float]) -> int:
@@ -71,7 +65,7 @@ def _spans(item: Number | Words, minus: str) -> Iterator[Span]:
     """A number, `; seeds ± 0.3` and `(3 failed, of 80 texts)` behind it."""
     label, main, seeds = "", Span(""), ""
     if isinstance(item, Words):
-        label, main = item.label, Span(one_line(item.text), link=item.link)
+        label, main = item.label, Span(visible(item.text), link=item.link)
     elif math.isfinite(item.value):
         label, main = item.label, Span(with_interval(item).replace("-", minus), item.bold)
         seeds = f"; seeds ± {shown(item.deviation, item.places)}" if math.isfinite(item.deviation) else ""
@@ -83,4 +77,4 @@ def _spans(item: Number | Words, minus: str) -> Iterator[Span]:
 
 def _remarks(remarks: Sequence[str | Number], minus: str) -> Iterator[str]:
     for remark in remarks:
-        yield one_line(remark) if isinstance(remark, str) else with_interval(remark).replace("-", minus)
+        yield visible(remark) if isinstance(remark, str) else with_interval(remark).replace("-", minus)

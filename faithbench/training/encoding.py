@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from faithbench.answering.returned import check_text
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.labels import Matching, labels_of, match_labels, relabelled, valued
@@ -44,10 +45,10 @@ def readable(classifier: Classifier, examples: Iterable[Example]) -> tuple[list[
     for example in examples:
         try:
             example.id.encode()
-            texts.append(classifier.encode(example))
-        except MemoryError:
+            texts.append(check_text(classifier.encode(example), example, classifier.classes))
+        except (MemoryError, KeyboardInterrupt):
             raise
-        except Exception as error:  # a tokenizer fails in its own ways
+        except BaseException as error:  # a tokenizer fails in its own ways
             skipped.append(Skipped(example.id, _reason(example, error)))
     return texts, skipped
 
@@ -115,7 +116,7 @@ def _with_values(dataset: Component, examples: Sequence[Example]) -> tuple[list[
     return found, "the model says values, and the labels are no numbers: they are left out" if lost else ""
 
 
-def _reason(example: Example, error: Exception) -> str:
+def _reason(example: Example, error: BaseException) -> str:
     """Why a text cannot be read, as a sentence's end that can be printed."""
     text = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
     begin = f"text {example.id!r} "

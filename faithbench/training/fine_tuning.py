@@ -1,10 +1,8 @@
 """Fine-tuning of conventional and B-cos classifiers with transformers' Trainer (settings of arXiv 2502.12992)."""
 
 import hashlib
-import json
 import math
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +10,6 @@ from contextlib import redirect_stdout
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,15 +26,15 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import ModelOutput
 
+from faithbench.files import writing
 from faithbench.plan import Training
+from faithbench.training.keeping import finishing, forget_work, last_state, work_place
 from faithbench.training.quiet import quiet
 from faithbench.training.trainer import LengthGroupedTrainer
 from faithbench.types import Example
 
-REPORT = "training.json"
 PACKAGES = ("faithbench", "torch", "transformers", "numpy")
 EVALUATIONS_PER_EPOCH = 2
 BEST = {"eval_strategy": "steps", "load_best_model_at_end": True, "metric_for_best_model": "accuracy"}
@@ -87,7 +84,7 @@ def fine_tune(
         model: with a head of as many outputs as classes; trained in place.
         tokenizer: saved beside the model.
         splits: `train`, `validation` and `test`.
-        folder: becomes a checkpoint; `training.json` in it, written last, holds accuracies, settings and hardware.
+        folder: becomes a checkpoint, by one rename; `training.json` in it holds accuracies, settings and hardware.
         training: epochs and lr must be given.
         seed: of batches and dropout.
         device: `cpu`, or what Trainer finds.
@@ -97,6 +94,9 @@ def fine_tune(
 
     Returns:
         The folder.
+
+    Raises:
+        UserError: the folder cannot be written.
     """
     tokenizer.model_max_length = min(training.max_length, tokenizer.model_max_length)
     limits = {name: training.limit if name == "train" else training.eval_limit for name in splits}
@@ -127,18 +127,11 @@ def fine_tune(
         "hardware": hardware(trainer.args.device),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-    with quiet():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    write_last(folder / REPORT, report)
-    shutil.rmtree(work)
+    with quiet(), finishing(folder, report) as made:
+        model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+    forget_work(folder)
     return folder
-
-
-def report_of(folder: Path) -> dict[str, Any] | None:
-    """The training report of a finished checkpoint, None if there is none."""
-    path = folder / REPORT
-    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def hardware(device: torch.device) -> str:
@@ -155,7 +148,7 @@ def versions() -> dict[str, str]:
 
 def work_folder(folder: Path, training: Training, seed: int) -> Path:
     """Where a training with these settings keeps its states: another with others begins anew."""
-    return folder / f"trainer-{hashlib.sha256(repr((training, seed)).encode()).hexdigest()[:8]}"
+    return work_place(folder) / f"trainer-{hashlib.sha256(repr((training, seed)).encode()).hexdigest()[:8]}"
 
 
 def drawn(rows: Sequence[Example], limit: int | None, seed: int) -> Sequence[Example]:
@@ -166,11 +159,27 @@ def drawn(rows: Sequence[Example], limit: int | None, seed: int) -> Sequence[Exa
 
 
 def run_trainer(trainer: Trainer, work: Path, verbose: bool) -> None:
-    """Trains, from the last state in the folder if there is one; progress goes to stderr."""
+    """Trains, from the last state in the folder if there is one; progress goes to stderr.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     if not verbose:
         trainer.remove_callback(PrinterCallback)
-    with quiet(), redirect_stdout(sys.stderr):  # Trainer prints its log to stdout, where tables go
-        trainer.train(resume_from_checkpoint=_last_state(work))
+    # Trainer prints its log to stdout, where tables go
+    with writing(f"folder {work}"), quiet(), redirect_stdout(sys.stderr):
+        try:
+            trainer.train(resume_from_checkpoint=last_state(work))
+        finally:
+            _close_bars(trainer)
+
+
+def _close_bars(trainer: Trainer) -> None:
+    """Ends progress bars that a failure has left open, so that what is said next begins a line."""
+    for callback in trainer.callback_handler.callbacks:
+        for name in ("prediction_bar", "training_bar"):
+            if (bar := getattr(callback, name, None)) is not None:
+                bar.close()
 
 
 def arguments(
@@ -213,22 +222,3 @@ def _tokenised(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> l
     names = [name for name in ("input_ids", "token_type_ids")[: len(texts)] if name in encoded]
     labels: list[dict[str, list[int] | int | None]] = [{"label": row.label} for row in rows]
     return [{name: encoded[name][i] for name in names} | label for i, label in enumerate(labels)]
-
-
-def _last_state(folder: Path) -> str | None:
-    """The last state that was written whole (Trainer writes `trainer_state.json` last); torn ones are removed."""
-    while folder.is_dir() and (last := get_last_checkpoint(str(folder))):
-        try:
-            json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(last)
-        else:
-            return str(last)
-    return None
-
-
-def write_last(path: Path, report: Mapping[str, object]) -> None:
-    """A report, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(report, indent=2) + "\n")
-    temporary.replace(path)

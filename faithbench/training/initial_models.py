@@ -17,12 +17,13 @@ from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
 from faithbench.training.backbones import load_backbone
 from faithbench.training.checkpoint import WEIGHTS, load_conventional
-from faithbench.training.fine_tuning import drawn, fine_tune, report_of
+from faithbench.training.fine_tuning import drawn, fine_tune
+from faithbench.training.keeping import FinishedReport, fault, report_of
 from faithbench.training.masked_modelling import pretrain
 from faithbench.training.settings import MLM_LR
 from faithbench.types import Example
 
-FOLDER = "start"  # of the first phase, inside the checkpoint's; gone when the checkpoint is finished
+FOLDER = "start"  # of the first phase, inside the folder of the training; gone when that is finished
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class InitialModel:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What there is to train on and how; `training` has its epochs and rate."""
+    """What there is to train on and how; `training` has its epochs and rate, `folder` gets a first phase."""
 
     dataset: Component
     splits: Mapping[str, Sequence[Example]]
@@ -77,11 +78,11 @@ def initial_model(zoo: Conventional | Bcos, job: TrainingJob) -> InitialModel:
 
 
 def _finished(folder: Path, training: Training, about: Mapping[str, object]) -> bool:
-    """Whether a first phase is there with just these settings; one with others is removed."""
-    report = report_of(folder)
-    if report is None:
+    """Whether a first phase is there, whole and with just these settings; another is removed."""
+    if not folder.exists():
         return False
-    same = not training.differences(report["training"]) and about.items() <= report.items()
+    report = None if fault(folder, FinishedReport) else report_of(folder)
+    same = report is not None and not training.differences(report["training"]) and about.items() <= report.items()
     if not same:
         shutil.rmtree(folder)
     return same

@@ -1,6 +1,5 @@
 """Masked language modelling of a converted model, before it is fine-tuned ("B-cos then task", arXiv 2502.12992)."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,8 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTr
 from transformers.utils import ModelOutput
 
 from faithbench.plan import Training
-from faithbench.training.fine_tuning import REPORT, arguments, hardware, run_trainer, work_folder, write_last
+from faithbench.training.fine_tuning import arguments, hardware, run_trainer, work_folder
+from faithbench.training.keeping import finishing, forget_work
 from faithbench.training.quiet import quiet
 from faithbench.training.trainer import LengthGroupedTrainer
 
@@ -49,7 +49,7 @@ def pretrain(
         model: trained in place.
         tokenizer: its own.
         texts: what is read.
-        folder: gets `model.safetensors` and, written last, `training.json`.
+        folder: becomes one with `model.safetensors` and `training.json`, by one rename.
         training: epochs and lr must be given.
         seed: of batches, masks and dropout.
         device: `cpu`, or what Trainer finds.
@@ -58,6 +58,9 @@ def pretrain(
 
     Returns:
         The folder.
+
+    Raises:
+        UserError: the folder cannot be written.
     """
     limit = min(training.max_length, tokenizer.model_max_length)
     ids = tokenizer(list(texts), truncation=True, max_length=limit, return_special_tokens_mask=True)
@@ -75,8 +78,6 @@ def pretrain(
         compute_loss_func=masked_loss,
     )
     run_trainer(trainer, work, verbose)
-    with quiet():
-        model.save_pretrained(folder)
     steps = trainer.state.max_steps
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     report = {
@@ -88,6 +89,7 @@ def pretrain(
         "losses": losses,
         "hardware": hardware(trainer.args.device),
     }
-    write_last(folder / REPORT, report)
-    shutil.rmtree(work)
+    with quiet(), finishing(folder, report) as made:
+        model.save_pretrained(made)
+    forget_work(folder)
     return folder

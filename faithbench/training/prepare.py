@@ -1,6 +1,5 @@
 """From a model's text (name, folder or hub id) to a classifier that answers; trains a named model that is not there."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,8 +9,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from faithbench.console import say
 from faithbench.errors import UserError
-from faithbench.files import cache_folder
+from faithbench.files import cache_folder, set_aside
 from faithbench.interfaces import Classifier
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
 from faithbench.plan import Training
@@ -19,10 +19,12 @@ from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_named, refer
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
-from faithbench.training.fine_tuning import fine_tune, report_of
+from faithbench.training.fine_tuning import fine_tune
 from faithbench.training.finished_model import FinishedModel
-from faithbench.training.initial_models import FOLDER, TrainingJob, initial_model
+from faithbench.training.initial_models import TrainingJob, initial_model
+from faithbench.training.keeping import ClassifierReport, fault, forget_work, in_turn, report_of, work_place
 from faithbench.training.loading import load_classifier
+from faithbench.training.plugin_model import plugin_classifier
 from faithbench.training.settings import complete_training, training_dataset
 from faithbench.types import SPLITS
 
@@ -41,8 +43,7 @@ class Setup:
 
     def say(self, text: str) -> None:
         """A plain line, if anybody listens."""
-        if self.console:
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, text)
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,10 @@ def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
         checkpoint = trained(zoo, base, setup)
         classifier = load_classifier(str(checkpoint.folder), setup.device, setup.dtype).classifier
         return Prepared(classifier, model.identity, model.label, checkpoint.report)
-    classifier = model.component.object.prepare(base.object, device=setup.device, dtype=setup.dtype)
-    return Prepared(classifier, model.identity, model.label, {}, base.identity)
+    found, fingerprint = plugin_classifier(model.component, base.object, setup.device, setup.dtype)
+    made = Prepared(found, model.identity, model.label, {}, base.identity)
+    vars(made)["fingerprint"] = fingerprint  # taken already
+    return made
 
 
 def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
@@ -187,12 +190,16 @@ def _referred(model: ModelRef | str) -> ModelRef:
 def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint | None:
     """The finished checkpoint, None if there is none yet and it may be trained."""
     folder = checkpoint_folder(model, dataset)
-    report = report_of(folder)
+    wrong = fault(folder, ClassifierReport) if folder.exists() else None
+    report = None if wrong else report_of(folder)
     if report is not None:
         _check_settings(model, dataset, folder, report["training"], setup.training)
         return Checkpoint(folder, report)
     if not setup.train:
-        raise UserError(f"{model.identity} has not been trained on {dataset.identity}, and training is switched off.")
+        broken = f" (the checkpoint {folder} is broken: {wrong})" if wrong else ""
+        raise UserError(
+            f"{model.identity} has not been trained on {dataset.identity}{broken}, and training is switched off."
+        )
     return None
 
 
@@ -237,11 +244,24 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
     Raises:
         UserError: it has to be trained and `setup.train` is False, or was trained with other settings than asked for.
     """
-    if finished := _finished(model, dataset, setup):
-        _say_settings(model, dataset, finished.report["training"], setup)
-        return finished
-    keep_freed_memory()
     folder = checkpoint_folder(model, dataset)
+    finished = _finished(model, dataset, setup)
+    if finished is None:
+        with in_turn(folder, lambda: setup.say(f"Another process trains {model.label} on {dataset.label}; waiting.")):
+            finished = _finished(model, dataset, setup)  # by another, since
+            if finished is None:
+                return _train_now(model, dataset, folder, setup)
+    forget_work(folder)  # of a training that was killed after its last step
+    _say_settings(model, dataset, finished.report["training"], setup)
+    return finished
+
+
+def _train_now(model: Component, dataset: Component, folder: Path, setup: Setup) -> Checkpoint:
+    """Trains into a folder; what is there is no checkpoint and is set aside."""
+    if folder.exists():
+        wrong, aside = fault(folder, ClassifierReport), set_aside(folder)
+        setup.say(f"{folder} is broken: {wrong}. It is now {aside.name}, and {model.label} is trained anew.")
+    keep_freed_memory()
     zoo: Conventional | Bcos = model.object
     training = complete_training(model, dataset, setup.training)
     splits = {split: dataset.object.load(split) for split in SPLITS}
@@ -251,11 +271,10 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
         f"{training.batch_size}, learning rate {training.lr:g}, on {setup.device}; kept in {folder}"
     )
     verbose = setup.console is not None
-    begun = initial_model(zoo, TrainingJob(dataset, splits, folder, training, setup.device, verbose))
+    begun = initial_model(zoo, TrainingJob(dataset, splits, work_place(folder), training, setup.device, verbose))
     about = {"model": model.identity, "dataset": dataset.identity, **begun.about}
     network, tokenizer = begun.network, begun.tokenizer
     fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, begun.loss, verbose)
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
     return Checkpoint(folder, report_of(folder) or {})
 
 

@@ -65,6 +65,7 @@ class Normalised:
         check_whole("beam", self.beam, 1, 1000)
         check_whole("width", self.width, 1, 10_000)
         object.__setattr__(self, "metric", built.identity)
+        object.__setattr__(self, "inner", built)
 
     @cached_property
     def inner(self) -> Component:

@@ -260,7 +260,7 @@ def test_a_run_answers_what_a_metric_asks_the_explainer(tmp_path):
 def test_an_explainer_that_fails_when_asked_again_fails_only_that_cell(tmp_path):
     found = records_of(tmp_path / "run", ("only_predicted", "occlusion"))
     assert {row.error for row in found["only_predicted", "other"]} == {
-        "QuestionError: the explainer failed: no such class"
+        "QuestionError: the explainer failed: LookupError: no such class"
     }
     for case in (("only_predicted", "plain"), ("occlusion", "other"), ("occlusion", "plain")):
         assert [pd.isna(row.error) for row in found[case]] == [True] * 3

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from functools import partial
-from types import SimpleNamespace
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -62,6 +62,7 @@ ADDITIVE = [  # exact for models that are sums over tokens
     "shap Partition",
     "shap Permutation(max_evals=30)",
 ]
+ENTRY = EntryPoint(name="captum", value="faithbench_explainers.captum:Captum", group="faithbench.explainers")
 PACKAGES = {"captum": lambda: Captum("Saliency"), "shap": lambda: Shap("Exact"), "lime": LimePackage}
 
 
@@ -417,7 +418,7 @@ def test_a_package_that_cannot_be_imported_is_named_with_the_reason(monkeypatch)
     ],
 )
 def test_identity_is_the_spec_with_the_methods_parameters_in_order(text, full, monkeypatch):
-    monkeypatch.setattr(spec.finding, "get", lambda kind, name: SimpleNamespace(load=lambda: Captum))
+    monkeypatch.setattr(spec.finding, "get", lambda kind, name: spec.finding.Plugin(kind, "captum", (ENTRY,)))
     assert spec.build("explainer", text).identity == full
     assert spec.build("explainer", full).object == spec.build("explainer", text).object
 

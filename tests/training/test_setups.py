@@ -34,6 +34,7 @@ from faithbench.training import initial_models, prepare
 from faithbench.training.checkpoint import load
 from faithbench.training.fine_tuning import drawn
 from faithbench.training.initial_models import InitialModel, TrainingJob, initial_model
+from faithbench.training.keeping import work_place
 from faithbench.training.masked_modelling import IGNORED, masked_loss
 from faithbench.types import SPLITS
 
@@ -218,7 +219,7 @@ def test_a_first_phase_that_was_killed_continues(first, tmp_path, monkeypatch):
     (tmp_path / "killed" / initial_models.FOLDER / "training.json").unlink()
     (tmp_path / "killed" / initial_models.FOLDER / "model.safetensors").unlink()
     saved = sorted(
-        (tmp_path / "killed" / initial_models.FOLDER).glob("trainer*/checkpoint-*"),
+        work_place(tmp_path / "killed" / initial_models.FOLDER).glob("trainer*/checkpoint-*"),
         key=lambda path: int(path.name[11:]),
     )
     assert len(saved) > 1

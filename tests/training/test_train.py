@@ -27,6 +27,7 @@ from faithbench.errors import UserError
 from faithbench.plugins.naming import build_dataset
 from faithbench.questions import Row
 from faithbench.training.fine_tuning import accuracies, arguments, bcos_loss, cross_entropy
+from faithbench.training.keeping import work_place
 from faithbench.training.prepare import Setup, load_model
 from faithbench.training.trainer import LengthGroupedTrainer
 
@@ -61,7 +62,7 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def states(folder: Path) -> list[Path]:
     """The states of a training that is under way or was kept, in order."""
-    return sorted(folder.glob("trainer-*/checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    return sorted(work_place(folder).glob("trainer-*/checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 def history(state: Path) -> list[dict]:
@@ -321,7 +322,7 @@ def killed_training(model: str, folder: Path) -> Path:
     process = subprocess.Popen(
         [sys.executable, "-c", TRAIN, model, LONG], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    while process.poll() is None and not list(folder.glob("trainer-*/checkpoint-*/trainer_state.json")):
+    while process.poll() is None and not list(work_place(folder).glob("trainer-*/checkpoint-*/trainer_state.json")):
         time.sleep(0.002)
     process.kill()
     _, said = process.communicate()

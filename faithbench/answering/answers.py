@@ -1,0 +1,106 @@
+"""What a model answers, checked where it comes in: an answer for each row, of the right shape, in finite numbers.
+
+Components share answers, so nobody can write into them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from faithbench.errors import QuestionError
+from faithbench.questions import Gradient, Point, Row
+
+Answers = Sequence[np.ndarray | QuestionError]
+
+
+def logits(found: object, rows: Sequence[Row], classes: int) -> Answers:
+    """Logits; of a row that has some which are not finite, a refusal.
+
+    Args:
+        found: what the model gave.
+        rows: what it was given.
+        classes: how many it says to have.
+
+    Raises:
+        QuestionError: it gave something else.
+    """
+    count = classes if rows[0].outputs is None else len(rows[0].outputs)
+    array = _numbers(found, "logits")
+    if array.shape != (len(rows), count):
+        raise QuestionError(f"the model gives logits of shape {array.shape} for {len(rows)} rows of {count} outputs")
+    finite = np.isfinite(array).all(axis=1)
+    return [row if fine else _not_finite("logits") for row, fine in zip(array, finite, strict=True)]
+
+
+def embeddings(found: object, rows: Sequence[Row]) -> Answers:
+    """Embeddings, a row for each token.
+
+    Raises:
+        QuestionError: the model gave something else.
+    """
+    return [_of_tokens(one, row, "embeddings") for one, row in zip(_each(found, rows), rows, strict=True)]
+
+
+def attentions(found: object, rows: Sequence[Row]) -> Answers:
+    """Attention of every layer and head.
+
+    Raises:
+        QuestionError: the model gave something else.
+    """
+    checked: list[np.ndarray | QuestionError] = []
+    for one, row in zip(_each(found, rows), rows, strict=True):
+        array = _numbers(one, "attention")
+        if array.ndim != 4 or array.shape[2:] != (len(row.ids), len(row.ids)):
+            raise QuestionError(f"the model gives attention of shape {array.shape} for {len(row.ids)} tokens")
+        checked.append(array if np.isfinite(array).all() else _not_finite("attention"))
+    return checked
+
+
+def gradients(found: object, points: Sequence[Point], rules: str) -> Sequence[Gradient | QuestionError]:
+    """Gradients, with where they were taken.
+
+    Raises:
+        QuestionError: the model gave something else.
+    """
+    under = f" under {rules}" if rules else ""
+    return [_gradient(one, point.row, under) for one, point in zip(_each(found, points), points, strict=True)]
+
+
+def _gradient(found: object, row: Row, under: str) -> Gradient | QuestionError:
+    if not isinstance(found, Gradient):
+        raise QuestionError(f"the model gives a {type(found).__name__} in place of a gradient{under}")
+    gradient = _of_tokens(found.gradient, row, f"gradients{under}")
+    where = _of_tokens(found.embeddings, row, "embeddings")
+    problem = next((part for part in (gradient, where) if isinstance(part, QuestionError)), None)
+    if problem is not None or isinstance(gradient, QuestionError) or isinstance(where, QuestionError):
+        return problem or _not_finite("gradients")
+    return replace(found, gradient=gradient, embeddings=where)
+
+
+def _each(found: object, rows: Sequence[object]) -> Sequence[object]:
+    if not isinstance(found, (list, tuple, np.ndarray)) or len(found) != len(rows):
+        count = len(found) if isinstance(found, (list, tuple, np.ndarray)) else "no"
+        raise QuestionError(f"the model gives {count} answers to {len(rows)} rows")
+    return list(found)
+
+
+def _of_tokens(found: object, row: Row, what: str) -> Float[np.ndarray, "tokens d"] | QuestionError:
+    array = _numbers(found, what)
+    if array.ndim != 2 or len(array) != len(row.ids):
+        raise QuestionError(f"the model gives {what} of shape {array.shape} for {len(row.ids)} tokens")
+    return array if np.isfinite(array).all() else _not_finite(what)
+
+
+def _numbers(found: object, what: str) -> np.ndarray:
+    """An array of numbers that nobody can write into."""
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+        raise QuestionError(f"the model gives {what} that are no array of numbers but a {type(found).__name__}")
+    view = found.view()
+    view.flags.writeable = False
+    return view
+
+
+def _not_finite(what: str) -> QuestionError:
+    return QuestionError(f"the model gives {what} that are not finite numbers (NaN or infinity)")

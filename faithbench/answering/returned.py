@@ -1,0 +1,115 @@
+"""What components give, checked once, where it comes in. Whatever is wrong there fails the cell of that component."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Real
+
+import numpy as np
+from jaxtyping import Float
+
+from faithbench.types import LINKS, Attribution, Example, Measurement, Target, Text
+
+TOKEN_ARRAYS = ("ids", "special", "words", "evidence", "rationale", "rationale_majority", "segments", "types")
+MOST_PARTS = 100_000  # of one measurement
+MOST_NOTES, LONGEST_NAME = 100, 200
+
+
+def check_text(found: object, example: Example, classes: int) -> Text:
+    """A text as components can be given it: of this example, every array with an entry for each token.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(found, Text):
+        raise ValueError(f"the model reads it as a {type(found).__name__}, not as a Text")
+    if found.id != example.id:
+        raise ValueError(f"the model reads it as text {str(found.id)[:50]!r}")
+    count = len(found.tokens)
+    arrays = {name: getattr(found, name) for name in TOKEN_ARRAYS}
+    for name, array in arrays.items():
+        if array is None and name not in ("ids", "special", "words"):
+            continue
+        if not isinstance(array, np.ndarray) or array.shape != (count,) or array.dtype.kind not in "biu":
+            raise ValueError(f"the model reads it with {name} that are no array of {count} whole numbers")
+    if found.outputs is not None and not all(type(one) is int and 0 <= one < classes for one in found.outputs):
+        raise ValueError(f"the model reads it with outputs that it does not have, of {classes}")
+    if found.link not in LINKS or not 0 <= found.read < max(count, 1):
+        raise ValueError("the model reads it with a link or a position to read that there is not")
+    return found
+
+
+def check_attribution(found: object, text: Text, target: Target) -> Attribution:
+    """An attribution as it can be kept: of this text and target, with a finite score for each token.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(found, Attribution):
+        raise ValueError(f"gave a {type(found).__name__}, not an Attribution")
+    if found.target != target:
+        raise ValueError(f"was asked about class {target} and speaks of class {found.target}")
+    if found.text_id != text.id:
+        raise ValueError(f"was asked about text {text.id!r} and speaks of text {str(found.text_id)[:50]!r}")
+    scores = _numbers(found.scores, "scores", text)
+    errors = None if found.standard_errors is None else _numbers(found.standard_errors, "standard errors", text)
+    if errors is not None and (errors < 0).any():
+        raise ValueError("gave standard errors below 0")
+    return replace(
+        found, scores=scores, standard_errors=errors, notes=_notes(found.notes), tokens=text.tokens, target=target
+    )
+
+
+def check_measurement(found: object) -> Measurement:
+    """A measurement as it can be kept: a number or NaN, a weight from 0, and parts that are numbers or NaN.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(found, Measurement):
+        raise ValueError(f"gave a {type(found).__name__}, not a Measurement")
+    value, weight = _number(found.value, "value"), _number(found.weight, "weight")
+    if math.isinf(value):
+        raise ValueError("gave a value that is infinite; one that is not defined is NaN")
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"gave the weight {weight}; it must be finite and not below 0")
+    if not isinstance(found.parts, (tuple, list, np.ndarray)) or len(found.parts) > MOST_PARTS:
+        raise ValueError(f"gave parts that are no tuple of at most {MOST_PARTS:,} numbers")
+    return Measurement(value, tuple(_number(part, "part") for part in found.parts), weight)
+
+
+def _numbers(found: object, what: str, text: Text) -> Float[np.ndarray, "tokens"]:
+    """Finite numbers, one a token."""
+    try:
+        array = np.asarray(found)
+        array = array if array.dtype.kind in "fiub" else array.astype(np.float64, casting="safe")
+    except Exception as error:  # whatever the thing raises
+        raise ValueError(f"gave {what} that are no array of numbers but a {type(found).__name__}") from error
+    if array.shape != (len(text),):
+        raise ValueError(f"gave {what} of shape {array.shape} for a text of {len(text)} tokens")
+    if not np.isfinite(array).all():
+        raise ValueError(f"gave {what} that are not finite numbers")
+    return array
+
+
+def _number(found: object, what: str) -> float:
+    """A number of Python, numpy or torch."""
+    try:
+        number = found if isinstance(found, Real) else found.item()  # type: ignore[attr-defined]  # of arrays of one
+        return float(number)
+    except Exception as error:  # whatever the thing raises
+        raise ValueError(f"gave a {what} that is no number but a {type(found).__name__}") from error
+
+
+def _notes(notes: object) -> dict[str, float]:
+    if not isinstance(notes, Mapping) or len(notes) > MOST_NOTES:
+        raise ValueError(f"gave notes that are no mapping of at most {MOST_NOTES} names to numbers")
+    checked = {}
+    for name, value in notes.items():
+        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+            raise ValueError("gave a note without a printable name")
+        number = _number(value, f"note {name!r}")
+        if not math.isfinite(number):
+            raise ValueError(f"gave the note {name!r} that is not a finite number")
+        checked[name] = number
+    return checked

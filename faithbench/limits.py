@@ -1,0 +1,93 @@
+"""What a component may do to the process that it runs in: how long it may take, and what is put back after it."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+SHOWN = 300  # characters of an error that are kept
+
+
+class OverTimeError(Exception):
+    """A component took longer than it may."""
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, of bounded length, whatever it is: `ValueError: what it says`."""
+    try:
+        words = " ".join(str(error).split())
+    except Exception as second:  # it cannot even be shown
+        words = f"an error that cannot be shown ({type(second).__name__})"
+    if len(words) > SHOWN:
+        words = f"{words[: SHOWN // 2]} … {words[-SHOWN // 2 :]}"
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+@contextmanager
+def limited(seconds: float | None) -> Iterator[None]:
+    """Within it a step may take so long, None for any time.
+
+    It is interrupted in the main thread of systems that have timers (all but Windows), and between two steps of Python;
+    elsewhere it is told when it has ended.
+
+    Raises:
+        OverTimeError: it took longer.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+    running = True
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if running:
+            raise OverTimeError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), 1.0)  # again, should the first be swallowed
+    try:
+        yield
+    finally:
+        running = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def put_back() -> Iterator[None]:
+    """Puts back what a component may leave changed for others: a generator that waits within a context has not left it.
+
+    These are numpy's treatment of floating-point errors, torch's switch for gradients, its default precision, and the
+    working folder.
+    """
+    errors, folder, torch = np.geterr(), _folder(), sys.modules.get("torch")
+    gradients, precision = _of(torch)
+    try:
+        yield
+    finally:
+        if np.geterr() != errors:
+            np.seterr(**errors)
+        if folder and _folder() != folder:
+            os.chdir(folder)
+        if torch is not None and gradients is not None and (gradients, precision) != _of(torch):
+            torch.set_grad_enabled(gradients)
+            torch.set_default_dtype(precision)
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it has been removed
+        return ""
+
+
+def _of(torch: Any) -> tuple[bool | None, Any]:
+    try:
+        return torch.is_grad_enabled(), torch.get_default_dtype()
+    except AttributeError:  # not there, or being imported
+        return None, None
