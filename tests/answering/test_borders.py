@@ -243,19 +243,19 @@ def test_what_a_component_leaves_changed_is_put_back(tmp_path):
     ("deed", "words"),
     [
         (lambda model: model.train(), "in training"),
-        (lambda model: model.classifier.bias.requires_grad_(False), "take no gradients"),
+        (lambda model: model.classifier.bias.requires_grad_(), "take gradients"),
         (lambda model: model.classifier.register_forward_hook(lambda *args: None), "with hooks"),
     ],
 )
 def test_a_model_that_is_left_changed_is_put_back_and_the_deed_is_told(deed, words):
-    network = tiny_classifier("bert").model
+    network = tiny_classifier("bert").model.requires_grad_(False)
     steady = Steady(network)
     with pytest.raises(QuestionError, match=words), steady.unchanged():
         deed(network)
     with steady.unchanged():
         assert not network.training
     assert not network.classifier._forward_hooks
-    assert network.classifier.bias.requires_grad
+    assert not network.classifier.bias.requires_grad
 
 
 @pytest.mark.parametrize(
