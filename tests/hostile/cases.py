@@ -91,10 +91,7 @@ class Maker:
     def specs(self, rng: random.Random, folder: Path) -> Made:
         kind = rng.choice(list(SPECS))
         text = rng.choice((*SPECS[kind], *finding.find(kind)))
-        if rng.random() < 0.5:
-            text = spoiled(rng, text)
-        else:
-            text = _with_parameter(rng, text)
+        text = spoiled(rng, text) if rng.random() < 0.5 else _with_parameter(rng, text)
         return [Attempt(f"build {kind} {text!r}", lambda: _rebuilt(kind, text)), *_named(rng, text)]
 
     def plans(self, rng: random.Random, folder: Path) -> Made:
@@ -137,17 +134,15 @@ class Maker:
         )
         path = folder / f"scores.{ending}"
         _put(rng, path, _bytes(document, ending))
-        format = rng.choice(
-            (None, None, None, None, name, rng.choice(("jsonl", "eraser", "thermostat", "bcos", "odd")))
-        )
+        named = rng.choice((*(None,) * 4, name, rng.choice(("jsonl", "eraser", "thermostat", "bcos", "odd"))))
         method = rng.choice((None,) * 8 + ("Bcos", "odd"))
         skip = rng.random() < 0.3
 
         def read() -> None:
-            _, entries, _ = read_entries(path, format, method, self.shared.texts, skip)
+            _, entries, _ = read_entries(path, named, method, self.shared.texts, skip)
             aligned(entries, self.shared.classifier, {"0": 0, "1": 1})
 
-        made = [Attempt(f"import {path} {format} {method}", read)]
+        made = [Attempt(f"import {path} {named} {method}", read)]
         if rng.random() < 0.03:
             given = ("--model", self.home.model, "--dataset", self.home.data, "--name", rng.choice(("mine", *WORDS)))
             made.append(command("import", path, *given, "--device", "cpu", "--out", folder / "out"))
