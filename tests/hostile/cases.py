@@ -424,7 +424,7 @@ def _damage_part(rng: random.Random, path: Path) -> None:
     if chance < 0.12:
         frame = frame.drop(columns=column)
     elif chance < 0.2:
-        frame = frame.rename(columns={column: rng.choice(("odd", column.upper(), *WORDS[:20]))})
+        frame = frame.rename(columns={column: rng.choice(("odd", column.upper(), *WORDS[:18]))})
     elif chance < 0.25:
         frame = frame.iloc[:0]
     elif chance < 0.3:
