@@ -74,6 +74,7 @@ PLANS: tuple[dict[str, Any], ...] = (
         "training": {"lr": 1e-3, "batch_size": 4, "max_length": 64, "limit": 8},
     },
 )
+NAMES = tuple(word for word in WORDS if "\ud800" not in word and len(word) < 400)
 ENDINGS = ("csv", "tsv", "json", "jsonl", "parquet", "csv.gz", "jsonl.gz", "txt", "xml", "csv.bz2", "csv.zst", "")
 
 
@@ -200,9 +201,9 @@ COUNTS = {
     "tables": 200,
     "imports": 120,
     "runs": 90,
-    "boards": 40,
-    "checkpoints": 40,
-    "trainings": 10,
+    "boards": 60,
+    "checkpoints": 60,
+    "trainings": 30,
 }
 ENCODINGS = (
     "latin-1",
@@ -410,7 +411,7 @@ def _damage_part(rng: random.Random, path: Path) -> None:
             [2**62] * rows_of,
             [float("inf")] * rows_of,
             [pd.Timestamp(0)] * rows_of,
-            [rng.choice(WORDS)] * rows_of,
+            [rng.choice(NAMES)] * rows_of,
         ),
         *(
             [[None, 1.0] * 3] * rows_of,
@@ -424,7 +425,7 @@ def _damage_part(rng: random.Random, path: Path) -> None:
     if chance < 0.12:
         frame = frame.drop(columns=column)
     elif chance < 0.2:
-        frame = frame.rename(columns={column: rng.choice(("odd", column.upper(), *WORDS[:18]))})
+        frame = frame.rename(columns={column: rng.choice(("odd", column.upper(), *NAMES))})
     elif chance < 0.25:
         frame = frame.iloc[:0]
     elif chance < 0.3:
@@ -475,7 +476,10 @@ def _looked_at(rng: random.Random, run: Path, folder: Path) -> Made:
 def _damage_checkpoint(rng: random.Random, model: Path) -> None:
     path = rng.choice((model / "config.json", rng.choice(sorted(model.iterdir()))))
     if path.suffix == ".json":
-        document = json.loads(path.read_text())
+        try:
+            document = json.loads(path.read_text())
+        except ValueError:  # it was damaged before
+            return
         if rng.random() < 0.3:
             document |= rng.choice(CONFIGURATIONS)
         else:
