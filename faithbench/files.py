@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
+
 from faithbench.errors import UserError
 from faithbench.file_names import cut, digest, slug
 
@@ -81,6 +83,27 @@ def writing(place: Path | str) -> Iterator[None]:
         if cause is None:
             raise
         raise UserError(f"{place} cannot be written: {cause}.") from error
+
+
+@contextmanager
+def locked(path: Path, waits: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Only one process at a time is here, but on a file system without locks; `waits` is called where another is.
+
+    Raises:
+        OSError: the lock's file cannot be written.
+    """
+    lock = FileLock(path, mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waits()
+        lock.acquire()
+    except NotImplementedError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

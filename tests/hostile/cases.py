@@ -132,10 +132,14 @@ class Maker:
     def imports(self, rng: random.Random, folder: Path) -> Made:
         name = rng.choice(list(self.shared.entries))
         document = mutated(rng, self.shared.entries[name])
-        ending = "json" if name == "document" else rng.choice((*("jsonl",) * 6, *("json",) * 3, "parquet", "csv", "txt"))
+        ending = (
+            "json" if name == "document" else rng.choice((*("jsonl",) * 6, *("json",) * 3, "parquet", "csv", "txt"))
+        )
         path = folder / f"scores.{ending}"
         _put(rng, path, _bytes(document, ending))
-        format = rng.choice((None, None, None, None, name, rng.choice(("jsonl", "eraser", "thermostat", "bcos", "odd"))))
+        format = rng.choice(
+            (None, None, None, None, name, rng.choice(("jsonl", "eraser", "thermostat", "bcos", "odd")))
+        )
         method = rng.choice((None,) * 8 + ("Bcos", "odd"))
         skip = rng.random() < 0.3
 
