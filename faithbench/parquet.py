@@ -6,6 +6,7 @@ different ones, so that what they come to is known before it is made.
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,6 +54,19 @@ def read_parquet(path: Path, columns: Collection[str] | None = None, usual: int 
         raise MissingFileError(f"{path} cannot be read: it does not exist.") from error
     except UNREADABLE as error:  # pyarrow's errors are all of these
         raise CorruptFileError(path, error) from error
+
+
+def rows_of(path: Path, table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of a table that was read from a file.
+
+    Raises:
+        CorruptFileError: a value is none that Python has, such as a date in the year 100,000.
+    """
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except UNREADABLE as error:
+        raise CorruptFileError(path, error) from error
+    return rows
 
 
 def _check_footer(path: Path, footer: pq.FileMetaData, limit: int) -> None:

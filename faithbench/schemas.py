@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 from faithbench.errors import UserError
 
@@ -27,7 +27,8 @@ else:
     import tomli as tomllib
 
 MAX_BYTES_VARIABLE = "FAITHBENCH_MAX_BYTES"
-SMALL, LARGE = 2**24, 2**30  # bytes
+SMALL, LARGE = 2**26, 2**30  # bytes
+PIECE = 2**20  # bytes that are read at once
 NESTED = 64  # lists and tables inside of each other
 WHOLE = 2**63  # from which on a whole number is too large
 SHOWN = 60  # characters of a value that an error shows
@@ -76,6 +77,33 @@ def limit_of(usual: int) -> int:
     return int(wanted)
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The regular files of a folder, in alphabetical order.
+
+    Raises:
+        UserError: it cannot be looked into.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise UserError(f"folder {folder} cannot be read: {reason(error)}.") from error
+
+
+def read_limited(path: Path, file: IO[bytes], limit: int) -> bytes:
+    """All bytes of an open file, which may be unpacked while it is read.
+
+    Raises:
+        UserError: there are more than the limit.
+    """
+    parts, size = [], 0
+    while part := file.read(PIECE):
+        size += len(part)
+        if size > limit:
+            raise too_large(path, None, limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
 def too_large(path: Path | str, size: int | None, limit: int) -> UserError:
     """The error for a file that has, unpacked, so many bytes, or (None) more than the limit."""
     has = f"more than {limit:,} bytes" if size is None else f"{size:,} bytes, more than {limit:,}"
@@ -119,30 +147,28 @@ def read_bytes(path: Path, usual: int = SMALL) -> bytes:
     limit = limit_of(usual)
     try:
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            return read_limited(path, file, limit)  # sizes in /proc, say, are 0
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} cannot be read: it does not exist.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {reason(error)}.") from error
-    if len(content) > limit:  # of /proc, say, where sizes are 0
-        raise too_large(path, None, limit)
-    return content
 
 
 def read_text(path: Path, usual: int = SMALL) -> str:
-    """The text of a file in UTF-8, without a byte order mark.
+    """The text of a file in UTF-8, without a byte order mark, and with its lines ending in a line feed.
 
     Raises:
         MissingFileError: it is not there.
         UserError: it cannot be read, or is not UTF-8.
     """
     try:
-        return read_bytes(path, usual).decode("utf-8-sig")
+        text = read_bytes(path, usual).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} cannot be read: byte {error.start + 1} is not UTF-8.") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: Path, kind: type[T], usual: int = SMALL, nan: bool = False) -> T:
+def read_json(path: Path, kind: type[T], usual: int = SMALL, nan: bool = False, large: bool = False) -> T:
     """The value in a JSON file.
 
     Args:
@@ -150,6 +176,7 @@ def read_json(path: Path, kind: type[T], usual: int = SMALL, nan: bool = False) 
         kind: the schema.
         usual: the most bytes, where `$FAITHBENCH_MAX_BYTES` says nothing.
         nan: whether numbers may be NaN or infinite, as Python writes them.
+        large: whether whole numbers may have more than 64 bits.
 
     Raises:
         MissingFileError: it is not there.
@@ -162,7 +189,7 @@ def read_json(path: Path, kind: type[T], usual: int = SMALL, nan: bool = False) 
         raise UserError(f"{path} cannot be read: it is not JSON ({reason(error)}).") from error
     except (ValueError, RecursionError) as error:  # a number of too many digits, brackets too deep
         raise UserError(f"{path} cannot be read: it is not JSON as it is read here ({reason(error)}).") from error
-    _check_plain(path, value, nan)
+    _check_plain(path, value, nan, math.inf if large else WHOLE)
     return check(value, kind, str(path))
 
 
@@ -182,7 +209,7 @@ def read_toml(path: Path, usual: int = SMALL) -> dict[str, Any]:
         raise UserError(f"{path} is not valid TOML: {reason(error)}.") from error
     except (ValueError, RecursionError, OverflowError) as error:  # a number of too many digits, brackets too deep
         raise UserError(f"{path} is not valid TOML as it is read here: {reason(error)}.") from error
-    _check_plain(path, value, nan=True)
+    _check_plain(path, value, nan=True, whole=WHOLE**2)
     return value
 
 
@@ -278,13 +305,13 @@ def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _check_plain(path: Path, value: object, nan: bool) -> None:
+def _check_plain(path: Path, value: object, nan: bool, whole: float) -> None:
     """Nothing nested too deep, and no texts and numbers that nothing else can hold."""
     level = [value]
     for _ in range(NESTED + 1):
         for each in level:
             for part in each if isinstance(each, dict) else (each,):
-                if (fault := _fault(part, nan)) is not None:
+                if (fault := _fault(part, nan, whole)) is not None:
                     raise UserError(f"{path} cannot be read: it holds {told(part)}, {fault}.")
         level = [inner for each in level if isinstance(each, (dict, list)) for inner in _inner(each)]
         if not level:
@@ -300,13 +327,13 @@ def _inner(value: dict[str, Any] | list[Any]) -> Iterator[Any]:
     return iter(value.values() if isinstance(value, dict) else value)
 
 
-def _fault(value: object, nan: bool) -> str | None:
+def _fault(value: object, nan: bool, whole: float) -> str | None:
     if isinstance(value, str):
-        return None if _is_text(value) else "which is no text: it has half a character or a NUL"
+        return None if _is_text(value) else "which is no text: it has half a character"
     if isinstance(value, float):
         return None if nan or math.isfinite(value) else "which is no number"
-    if isinstance(value, int) and abs(value) >= WHOLE:
-        return "a whole number of more than 64 bits"
+    if isinstance(value, int) and abs(value) >= whole:
+        return "a whole number that is too large"
     return None
 
 
@@ -315,4 +342,4 @@ def _is_text(text: str) -> bool:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in text
+    return True

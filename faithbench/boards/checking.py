@@ -15,6 +15,7 @@ from faithbench.paths import as_paths
 from faithbench.plugins import spec
 from faithbench.records.results import installed, label
 from faithbench.running.agenda import Cell
+from faithbench.schemas import MissingFileError, read_text
 from faithbench.shown import visible
 
 LINES = 40  # of a difference that are shown
@@ -228,12 +229,12 @@ def _tables(board: Board) -> Iterator[str]:
 def _difference(path: Path, text: str) -> Iterator[str]:
     """How a committed file differs from what it should be; nothing if it does not."""
     try:
-        committed = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        committed = read_text(path)
+    except MissingFileError:
         yield f"{path.name} is missing; {REMAKE}"
         return
-    except (OSError, UnicodeDecodeError) as error:
-        yield f"{path.name} cannot be read: {error}"
+    except UserError as error:
+        yield str(error).removeprefix(f"{path.parent}/").removesuffix(".")
         return
     if committed == text:
         return

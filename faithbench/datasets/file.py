@@ -13,6 +13,7 @@ from faithbench.datasets.columns import LABEL, PAIR, TEXT, Columns
 from faithbench.datasets.reading import ENDINGS, read_table
 from faithbench.errors import UserError
 from faithbench.plugins.naming import exists
+from faithbench.schemas import LARGE, files_of, read_bytes
 from faithbench.types import SPLITS
 
 NAMED = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|"}
@@ -64,7 +65,7 @@ class File(Collected):
         digest = hashlib.sha256()
         for split in SPLITS:
             path = self._files.get(split)
-            digest.update(split.encode() + (path.read_bytes() if path else b""))
+            digest.update(split.encode() + (read_bytes(path, LARGE) if path else b""))
         return digest.hexdigest()
 
     @cached_property
@@ -94,5 +95,5 @@ class File(Collected):
 
 def split_file(folder: Path, stems: tuple[str, ...]) -> Path | None:
     """The file of a split: the first of its names, and of all endings, that is there, in whatever case."""
-    files = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
+    files = {path.name.lower(): path for path in files_of(folder)}
     return next((files[name] for stem in stems for e in ENDINGS if (name := f"{stem}{e}") in files), None)

@@ -16,6 +16,7 @@ from faithbench.datasets.reading import ENDINGS, KINDS, ending_of, read_table
 from faithbench.datasets.sources import DATA_VARIABLE
 from faithbench.datasets.table import Table
 from faithbench.errors import UserError
+from faithbench.schemas import files_of
 
 READER = "faithbench.datasets.library:hub_tables"
 NAMES: Mapping[str, tuple[str, ...]] = {  # the hub's for each split, the usual one first
@@ -133,7 +134,7 @@ def _local(repo: str, name: str) -> Path | None:
 
 def _files(folder: Path) -> list[Path]:
     """The files of a folder that are named as a split and can be read, the usual ending last."""
-    named = [path for path in folder.iterdir() if path.is_file() and path.name.split(".")[0] in SPLITS]
+    named = [path for path in files_of(folder) if path.name.split(".")[0] in SPLITS]
     readable = [path for path in named if ending_of(path) in KINDS]
     order = {kind: i for i, kind in enumerate(ENDINGS)}
     return sorted(readable, key=lambda path: (-order[ending_of(path)], path.name))

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from faithbench.datasets.table import listed
 from faithbench.errors import UserError
+from faithbench.schemas import told
 
 Kind = Literal["whole", "fraction", "truth", "name", "several"]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
@@ -36,7 +37,8 @@ class Cell:
 
     def refusal(self, why: str) -> UserError:
         """The error for it."""
-        return UserError(f"{self.source}: row {self.row} has label {self.value!r} in column {self.column!r}; {why}.")
+        has = f"row {self.row} has label {told(self.value)} in column {told(self.column)}"
+        return UserError(f"{self.source}: {has}; {why}.")
 
 
 class Fields(TypedDict, total=False):
@@ -153,7 +155,7 @@ def _together(cells: Sequence[Cell], kinds: Sequence[Kind]) -> Kind | None:
         return "name"
     other = next(i for i, kind in enumerate(kinds) if WORDS[kind] != WORDS[kinds[0]])
     raise cells[other].refusal(
-        f"that is {WORDS[kinds[other]]}, and row {cells[0].row} has {cells[0].value!r}, {WORDS[kinds[0]]}; "
+        f"that is {WORDS[kinds[other]]}, and row {cells[0].row} has {told(cells[0].value)}, {WORDS[kinds[0]]}; "
         "the labels of a column are all numbers, all names, or all lists"
     )
 

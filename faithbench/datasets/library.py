@@ -17,6 +17,7 @@ from datasets.utils import logging
 from faithbench.datasets.table import Fields, Table
 from faithbench.errors import UserError
 
+LONGEST = 200  # characters of what the library says
 SAVED = ("dataset_dict.json", "state.json")  # of a folder that `save_to_disk` wrote
 
 
@@ -103,7 +104,7 @@ def _class_names(feature: Any) -> Sequence[str]:
 
 
 def _refusal(repo: str, error: Exception) -> str:
-    cause = " ".join(str(error).split()) or type(error).__name__
+    cause = " ".join(str(error).split())[:LONGEST] or type(error).__name__
     if "onfig name is missing" in cause or "BuilderConfig" in cause:
         return f"data set {repo!r}: {cause}; give one of them with name=…, as in hub({repo}, name=…)."
     if Path(repo).is_dir():
@@ -119,6 +120,7 @@ def _refusal(repo: str, error: Exception) -> str:
 def _quiet() -> Iterator[None]:
     """Errors only, and no progress bars, inside the `with`."""
     verbosity, bars = logging.get_verbosity(), datasets.are_progress_bars_disabled()
+    config.HF_DATASETS_TRUST_REMOTE_CODE = False  # older versions ask, and run what is answered with yes
     logging.set_verbosity_error()
     datasets.disable_progress_bars()
     try:

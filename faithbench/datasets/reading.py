@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import zlib
@@ -10,19 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from faithbench.datasets.decoding import decoded
 from faithbench.datasets.delimited import read_delimited
 from faithbench.datasets.objects import read_json, read_json_lines
 from faithbench.datasets.table import Table
 from faithbench.errors import UserError
+from faithbench.parquet import read_parquet, rows_of
+from faithbench.schemas import LARGE, limit_of, read_bytes, read_limited
 
-UNPACK: Mapping[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
-}
+UNPACK: Mapping[str, Callable[[io.BytesIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 KINDS = (".csv", ".jsonl", ".parquet", ".tsv", ".json", ".ndjson", ".txt")
 ENDINGS = (*KINDS, *(kind + packed for kind in KINDS if kind != ".parquet" for packed in UNPACK))
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
@@ -72,10 +69,9 @@ def _table(source: str, kind: str, text: str, delimiter: str, known: Collection[
 
 
 def _bytes(path: Path) -> bytes:
-    unpack = UNPACK.get(path.suffix.lower())
+    content, unpack = read_bytes(path, LARGE), UNPACK.get(path.suffix.lower())
     try:
-        content = path.read_bytes()
-        return unpack(content) if unpack else content
+        return content if unpack is None else read_limited(path, unpack(io.BytesIO(content)), limit_of(LARGE))
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
 
@@ -86,12 +82,8 @@ def read_parquet_table(path: Path) -> Table:
     Raises:
         UserError: it cannot be read.
     """
-    try:
-        table = pq.read_table(path)
-        rows: list[dict[str, Any]] = table.to_pylist()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from error
-    return Table(str(path), table.column_names, rows, names=_class_names(table.schema.metadata or {}))
+    table = read_parquet(path)
+    return Table(str(path), table.column_names, rows_of(path, table), names=_class_names(table.schema.metadata or {}))
 
 
 def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
@@ -100,6 +92,6 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         named = {name: (about, about.get("feature") or {}) for name, about in features.items()}
         names = {name: own.get("names") or inner.get("names") for name, (own, inner) in named.items()}
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    return {name: tuple(map(str, found)) for name, found in names.items() if found}
+    return {name: tuple(map(str, found)) for name, found in names.items() if found and isinstance(found, list)}

@@ -6,7 +6,10 @@ from faithbench.datasets.columns import Columns
 from faithbench.datasets.labelling import Scheme, is_missing
 from faithbench.datasets.table import Fields, Table, listed
 from faithbench.errors import UserError
+from faithbench.schemas import told
 from faithbench.types import Example, Segment, Skipped, Span
+
+FARTHEST = 2**31  # characters from a text's start that a span may go
 
 
 class RowError(Exception):
@@ -31,7 +34,7 @@ def examples_of(table: Table, columns: Columns, scheme: Scheme) -> tuple[list[Ex
         name = _id(i, row)
         try:
             if name in seen:
-                raise RowError(f"its id {name!r} is that of row {seen[name]}")
+                raise RowError(f"its id {told(name)} is that of row {seen[name]}")
             examples.append(_example(name, row, columns, scheme, columns.label in table.names))
         except RowError as problem:
             skipped.append(Skipped(name.encode(errors="replace").decode(), f"row {i + 1}: {problem}"))
@@ -107,9 +110,12 @@ def _spans(name: str, value: Any) -> tuple[Span, ...] | None:
         return None
     try:
         pairs: Any = listed(value) if isinstance(value, str) else value
-        return tuple((int(start), int(end)) for start, end in pairs)
-    except (TypeError, ValueError) as error:
+        spans = tuple((int(start), int(end)) for start, end in pairs)
+    except (TypeError, ValueError, OverflowError) as error:
         raise RowError(f"its {name} has spans that are not [[start, end], …]") from error
+    if any(abs(end) > FARTHEST for span in spans for end in span):
+        raise RowError(f"its {name} has a span that is too far")
+    return spans
 
 
 def _segments(value: Any, length: int, scheme: Scheme) -> tuple[Segment, ...] | None:
@@ -117,7 +123,7 @@ def _segments(value: Any, length: int, scheme: Scheme) -> tuple[Segment, ...] | 
         return None
     try:
         parts = [(int(start), int(end), scheme.index(label)) for start, end, label in listed(value) or []]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RowError("it has segments that are not [[start, end, label], …]") from error
     last = 0
     for start, end, _ in parts:

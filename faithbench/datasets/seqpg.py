@@ -1,7 +1,6 @@
 """Documents of the Sequence Pointing Game: texts of different classes, one behind the other (arXiv 2502.12992)."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from faithbench.models.zoo import conventional
 from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, build_dataset, refer
 from faithbench.plugins.spec import Component
+from faithbench.schemas import LARGE, read_bytes, read_json
 from faithbench.types import Example
 
 PUBLISHED = {"ag_news": 50, "imdb": 256, "hatexplain": 25}  # tokens of a segment, special ones included
@@ -124,8 +124,8 @@ class SeqPG:
         """How the documents were built; None if they are not there, or not as they were written."""
         path = self.path(split)
         try:
-            about: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            same = about["content"] == hashlib.sha256(path.read_bytes()).hexdigest()
-        except (OSError, ValueError, KeyError):
+            about: dict[str, Any] = read_json(path.with_suffix(".json"), dict[str, Any])
+            same = about["content"] == hashlib.sha256(read_bytes(path, LARGE)).hexdigest()
+        except (UserError, KeyError):
             return None
         return about if same else None

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+from faithbench import parquet
 from faithbench.errors import UserError
+from faithbench.parquet import rows_of
 
 DATA_VARIABLE = "FAITHBENCH_DATA"
 
@@ -38,12 +39,12 @@ def parquet_rows(name: str, split: str, hub: HubFiles) -> list[dict[str, Any]]:
 
 
 def read_parquet(path: Path) -> list[dict[str, Any]]:
-    """All rows of a parquet file as dictionaries."""
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from error
-    return rows
+    """All rows of a parquet file as dictionaries.
+
+    Raises:
+        UserError: it cannot be read, or holds more than the limit (see `faithbench.schemas`).
+    """
+    return rows_of(path, parquet.read_parquet(path))
 
 
 def _download(name: str, split: str, hub: HubFiles) -> Path:

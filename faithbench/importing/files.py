@@ -7,6 +7,7 @@ from typing import Any
 
 from faithbench.datasets.sources import read_parquet
 from faithbench.errors import UserError
+from faithbench.schemas import LARGE, read_text
 
 Fields = Mapping[str, Any]  # a row of a file
 
@@ -33,10 +34,7 @@ def read_rows(path: Path) -> Sequence[tuple[str, Fields]]:
 
 def _json(path: Path) -> list[tuple[str, Any]]:
     """One document, that is an object or a list of them, or else an object a line."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+    text = read_text(path, LARGE)
     lines = [(f"{path}, line {i}", line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
     by_line = len(lines) < 2 or _is_json(lines[0][1]) or (path.suffix != ".json" and not _is_json(text))
     parsed = [(where, _parsed(where, line)) for where, line in (lines if by_line else [(str(path), text)])]

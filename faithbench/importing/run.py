@@ -26,6 +26,7 @@ from faithbench.records.manifest import Source
 from faithbench.records.store import Store
 from faithbench.running.runner import default_folder
 from faithbench.running.scoring import attribution_row, identity
+from faithbench.schemas import told
 from faithbench.shown import path_word, shell_words
 from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.tokens import Scores, spread
@@ -156,7 +157,7 @@ def _scores(entry: Entry, text: Text) -> Scores:
             return align_ids(text, entry.ids, entry.scores)
         return spread(text, entry.scores) if entry.tokens is None else align(text, entry.tokens, entry.scores)
     except ValueError as error:
-        raise UserError(f"{entry.where}: text {text.id!r}: {error}.") from error
+        raise UserError(f"{entry.where}: text {told(text.id)}: {error}.") from error
 
 
 def _target(entry: Entry, model: Classifier, data_names: Mapping[str, int]) -> int | None:
@@ -170,7 +171,7 @@ def _target(entry: Entry, model: Classifier, data_names: Mapping[str, int]) -> i
         if number is None:
             raise UserError(f"{entry.where}: {unknown('class', target, names or data_names)}")
         return number
-    raise UserError(f"{entry.where}: target {target!r} is not one of the classes 0 to {model.classes - 1}.")
+    raise UserError(f"{entry.where}: target {told(target)} is not one of the classes 0 to {model.classes - 1}.")
 
 
 def _readable(entries: Sequence[Entry], model: Prepared, dataset: Component, setup: Setup) -> list[Entry]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import HfHubHTTPError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     AutoModelForSequenceClassification,
@@ -20,6 +19,8 @@ from transformers import (
 
 from faithbench.errors import UserError
 from faithbench.models.zoo import Backbone
+from faithbench.schemas import reason
+from faithbench.training.declared import check_folder
 from faithbench.training.quiet import quiet
 
 BACKBONES_VARIABLE = "FAITHBENCH_BACKBONES"
@@ -48,10 +49,18 @@ def load_backbone(
     local = Path(folder) / backbone.name if folder else None
     source, revision = (str(local), None) if local and local.is_dir() else (backbone.repo, backbone.revision)
     try:
+        if revision is None:
+            check_folder(Path(source))
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-            model = head.from_pretrained(source, revision=revision, num_labels=classes, use_safetensors=True)
-    except (OSError, HfHubHTTPError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=False)
+            model = head.from_pretrained(
+                source, revision=revision, num_labels=classes, use_safetensors=True, trust_remote_code=False
+            )
+    except UserError as error:
+        raise UserError(f"backbone {backbone.name!r}: {error}") from error
+    except Exception as error:  # the library and what it stands on fail in many ways
+        if revision is None:
+            raise UserError(f"backbone {backbone.name!r}: {source} cannot be read: {reason(error)}.") from error
         raise UserError(
             f"backbone {backbone.name!r}: the hub cannot be reached for {backbone.repo}; set {BACKBONES_VARIABLE} "
             f"to a folder that holds {backbone.name}/ with its config, tokenizer and model.safetensors."
@@ -70,7 +79,7 @@ def _tiny(texts: Iterable[str], classes: int, head: Any) -> tuple[PreTrainedMode
         max_position_embeddings=128,
         num_labels=classes,
     )
-    return head.from_config(config), tokenizer
+    return head.from_config(config, trust_remote_code=False), tokenizer
 
 
 def word_tokenizer(texts: Iterable[str], words: int = 5000, limit: int = 128) -> PreTrainedTokenizerBase:

@@ -22,7 +22,7 @@ def load(folder: Path) -> PreTrainedModel:
     if settings is None:
         return load_conventional(str(folder))
     del config.bcos
-    model = convert(AutoModelForSequenceClassification.from_config(config), **settings)
+    model = convert(AutoModelForSequenceClassification.from_config(config, trust_remote_code=False), **settings)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except RuntimeError:

@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import HfHubHTTPError
-from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.naming import is_folder
 from faithbench.training.checkpoint import WEIGHTS, load, load_conventional
+from faithbench.training.declared import check_folder
 from faithbench.training.quiet import quiet
 
-UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError, HfHubHTTPError)
-ADAPTER, PICKLE, INDEX = "adapter_config.json", "pytorch_model.bin", f"{WEIGHTS}.index.json"
+ADAPTER, PICKLE = "adapter_config.json", "pytorch_model.bin"
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,8 @@ def load_classifier(source: str, device: str, dtype: str, **options: Any) -> Loa
         classifier = HuggingFaceClassifier(network, tokenizer, device, getattr(torch, dtype), **options)
     except UserError as error:
         raise UserError(str(error) if source in str(error) else f"model {source!r}: {error}") from error
+    except Exception as error:  # of a configuration that nobody has thought of
+        raise UserError(f"model {source!r} cannot be used: {reason(error)}.") from error
     return Loaded(classifier, identity, identity.rpartition("@")[0] or identity)
 
 
@@ -52,9 +52,12 @@ def _folder(source: str) -> tuple[Any, Any, str]:
     folder = Path(source)
     _check_files(folder)
     try:
+        check_folder(folder)
         with quiet():
             return load(folder), AutoTokenizer.from_pretrained(folder, trust_remote_code=False), source
-    except UNREADABLE as error:
+    except UserError:
+        raise
+    except Exception as error:  # the libraries fail in many ways
         raise UserError(f"model {source!r}: {folder} is not a readable checkpoint: {reason(error)}") from error
 
 
@@ -85,7 +88,9 @@ def _hub(source: str) -> tuple[Any, Any, str]:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(repo, **pinned)
             network = load_conventional(repo, revision=revision or None)
-    except UNREADABLE as error:
+    except UserError:
+        raise
+    except Exception as error:  # the libraries fail in many ways
         raise UserError(
             f"model {source!r} is neither a folder nor to be had from the hub (not there, no safetensors, or the hub "
             f"cannot be reached): {reason(error)}"
@@ -99,5 +104,9 @@ def reason(error: Exception) -> str:
     if "Unrecognized configuration class" in str(error):
         kind = str(error).partition("<class '")[2].partition("'")[0].rpartition(".")[2].removesuffix("Config")
         return f"transformers has no sequence classifier of the type {kind}"
-    line = (str(error).splitlines() or [""])[0] or type(error).__name__
-    return line if len(line) <= 300 else f"{line[:300]}…"
+    if isinstance(error, KeyError):
+        return f"nothing is known by the name {error}"
+    if "ignore_mismatched_sizes" in str(error):
+        return "sizes in config.json are not those of the weights"
+    line = (str(error).strip().replace(":\n", ": ").splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else f"{line[:200]}…"

@@ -74,6 +74,7 @@ PLANS: tuple[dict[str, Any], ...] = (
         "training": {"lr": 1e-3, "batch_size": 4, "max_length": 64, "limit": 8},
     },
 )
+NAMES = tuple(word for word in WORDS if "\ud800" not in word and len(word) < 400)
 ENDINGS = ("csv", "tsv", "json", "jsonl", "parquet", "csv.gz", "jsonl.gz", "txt", "xml", "csv.bz2", "csv.zst", "")
 
 
@@ -91,10 +92,7 @@ class Maker:
     def specs(self, rng: random.Random, folder: Path) -> Made:
         kind = rng.choice(list(SPECS))
         text = rng.choice((*SPECS[kind], *finding.find(kind)))
-        if rng.random() < 0.5:
-            text = spoiled(rng, text)
-        else:
-            text = _with_parameter(rng, text)
+        text = spoiled(rng, text) if rng.random() < 0.5 else _with_parameter(rng, text)
         return [Attempt(f"build {kind} {text!r}", lambda: _rebuilt(kind, text)), *_named(rng, text)]
 
     def plans(self, rng: random.Random, folder: Path) -> Made:
@@ -132,18 +130,20 @@ class Maker:
     def imports(self, rng: random.Random, folder: Path) -> Made:
         name = rng.choice(list(self.shared.entries))
         document = mutated(rng, self.shared.entries[name])
-        ending = "json" if name == "document" else rng.choice(("jsonl", "jsonl", "json", "parquet", "csv", "txt"))
+        ending = (
+            "json" if name == "document" else rng.choice((*("jsonl",) * 6, *("json",) * 3, "parquet", "csv", "txt"))
+        )
         path = folder / f"scores.{ending}"
         _put(rng, path, _bytes(document, ending))
-        format = rng.choice((None, None, "jsonl", "eraser", "thermostat", "bcos", "odd"))
-        method = rng.choice((None, None, None, "Bcos", "odd"))
+        named = rng.choice((*(None,) * 4, name, rng.choice(("jsonl", "eraser", "thermostat", "bcos", "odd"))))
+        method = rng.choice((None,) * 8 + ("Bcos", "odd"))
         skip = rng.random() < 0.3
 
         def read() -> None:
-            _, entries, _ = read_entries(path, format, method, self.shared.texts, skip)
+            _, entries, _ = read_entries(path, named, method, self.shared.texts, skip)
             aligned(entries, self.shared.classifier, {"0": 0, "1": 1})
 
-        made = [Attempt(f"import {path} {format} {method}", read)]
+        made = [Attempt(f"import {path} {named} {method}", read)]
         if rng.random() < 0.03:
             given = ("--model", self.home.model, "--dataset", self.home.data, "--name", rng.choice(("mine", *WORDS)))
             made.append(command("import", path, *given, "--device", "cpu", "--out", folder / "out"))
@@ -201,9 +201,9 @@ COUNTS = {
     "tables": 200,
     "imports": 120,
     "runs": 90,
-    "boards": 40,
-    "checkpoints": 40,
-    "trainings": 10,
+    "boards": 60,
+    "checkpoints": 60,
+    "trainings": 30,
 }
 ENCODINGS = (
     "latin-1",
@@ -411,7 +411,7 @@ def _damage_part(rng: random.Random, path: Path) -> None:
             [2**62] * rows_of,
             [float("inf")] * rows_of,
             [pd.Timestamp(0)] * rows_of,
-            [rng.choice(WORDS)] * rows_of,
+            [rng.choice(NAMES)] * rows_of,
         ),
         *(
             [[None, 1.0] * 3] * rows_of,
@@ -425,7 +425,7 @@ def _damage_part(rng: random.Random, path: Path) -> None:
     if chance < 0.12:
         frame = frame.drop(columns=column)
     elif chance < 0.2:
-        frame = frame.rename(columns={column: rng.choice(("odd", column.upper(), *WORDS[:20]))})
+        frame = frame.rename(columns={column: rng.choice(("odd", column.upper(), *NAMES))})
     elif chance < 0.25:
         frame = frame.iloc[:0]
     elif chance < 0.3:
@@ -476,7 +476,10 @@ def _looked_at(rng: random.Random, run: Path, folder: Path) -> Made:
 def _damage_checkpoint(rng: random.Random, model: Path) -> None:
     path = rng.choice((model / "config.json", rng.choice(sorted(model.iterdir()))))
     if path.suffix == ".json":
-        document = json.loads(path.read_text())
+        try:
+            document = json.loads(path.read_text())
+        except ValueError:  # it was damaged before
+            return
         if rng.random() < 0.3:
             document |= rng.choice(CONFIGURATIONS)
         else:

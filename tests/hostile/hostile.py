@@ -32,7 +32,7 @@ def faults(
     for number in numbers:
         folder = Path(tempfile.mkdtemp(prefix=f"{kind}-{number}-", dir=place))
         for attempt in maker.make(kind, number, folder):
-            end = tried(attempt)
+            end = tried(attempt, folder)
             ends["faults" if isinstance(end, Fault) else end] += 1
             if isinstance(end, Fault):
                 yield number, end
@@ -85,9 +85,8 @@ def main() -> None:
         print(f"\n{len(cases)} × {what} at {where}")
         for case in cases[:3]:
             print(f"    {case}")
-    print(
-        f"\n{total} cases, {sum(map(len, found.values()))} faults at {len(found)} places, {time.process_time() - start:.0f} s"
-    )
+    seconds, faulty = time.process_time() - start, sum(map(len, found.values()))
+    print(f"\n{total} cases, {faulty} faults at {len(found)} places, {seconds:.0f} s of CPU")
 
 
 if __name__ == "__main__":

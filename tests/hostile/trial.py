@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import resource
 import signal
 import sys
@@ -17,6 +18,7 @@ from faithbench import cli
 from faithbench.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
+COLOURS = re.compile(r"\x1b\[[\d;]*m")  # that a table for a terminal has
 LONGEST = 400  # characters of a sentence
 SECONDS = 12.0  # of a clock that a case may take; other work may slow it down
 CPU_SECONDS = 5.0
@@ -66,7 +68,8 @@ def _command(args: list[str]) -> str:
         status = ended.code or 0
     finally:
         sys.argv = before
-    if problem := _wrong(status, out.getvalue(), err.getvalue()):
+    shown = COLOURS.sub("", out.getvalue()) if "terminal" in args else out.getvalue()
+    if problem := _wrong(status, shown, err.getvalue()):
         raise StatusError(f"{problem}; stderr: {err.getvalue()[-600:]!r}")
     return "done" if status == 0 else "refused"
 
@@ -87,34 +90,43 @@ def _wrong(status: object, out: str, err: str) -> str:
     return ""
 
 
-def tried(attempt: Attempt) -> Fault | str:
-    """What is wrong with how an attempt ends; if nothing is, whether it is "done" or "refused"."""
+def tried(attempt: Attempt, folder: Path | None = None) -> Fault | str:
+    """What is wrong with how an attempt ends; if nothing is, whether it is "done" or "refused".
+
+    The path of the case's folder, which may be long, does not count as part of a sentence.
+    """
     sys.modules.pop(PLANTED, None)
-    start, hung, end = time.process_time(), list[bool](), object()
+    start, hung = time.process_time(), list[bool]()
     try:
         with _limited(hung):
             end = attempt.do()
-    except HangError as error:
-        return _fault(attempt, error, "HANG")
-    except UserError as error:
-        end = "refused"
-        problem = str(error)
-        if not problem or "\n" in problem or len(problem) > LONGEST:
-            return _fault(attempt, error, "a sentence that is too long" if problem else "no sentence")
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and not hung:
             raise
-        what = (
-            "HANG" if hung else str(error).partition(";")[0] if isinstance(error, StatusError) else type(error).__name__
-        )
-        return _fault(attempt, error, what)
-    if hung:
-        return Fault(attempt.words, "HANG, and caught", "")
-    if PLANTED in sys.modules:
-        return Fault(attempt.words, "code named by the user was imported", "")
-    if time.process_time() - start > CPU_SECONDS:
-        return Fault(attempt.words, f"took {time.process_time() - start:.1f} s", "")
-    return "refused" if end == "refused" else "done"
+        if what := "HANG" if hung else _complaint(error, folder):
+            return _fault(attempt, error, what)
+        end = "refused"
+    seconds = time.process_time() - start
+    faults = {
+        "code named by the user was imported": PLANTED in sys.modules,
+        "HANG, and caught": bool(hung),
+        f"took {seconds:.1f} s": seconds > CPU_SECONDS,
+    }
+    if what := next((what for what, holds in faults.items() if holds), ""):
+        return Fault(attempt.words, what, "")
+    return end if isinstance(end, str) and end == "refused" else "done"
+
+
+def _complaint(error: BaseException, folder: Path | None) -> str:
+    """What is wrong with an error; nothing if it is one sentence for the user."""
+    if isinstance(error, StatusError):
+        return str(error).partition(";")[0]
+    if not isinstance(error, UserError):
+        return type(error).__name__
+    problem = str(error).replace(str(folder or "/no/folder"), "")
+    if not problem or "\n" in problem:
+        return "no sentence"
+    return "a sentence that is too long" if len(problem) > LONGEST else ""
 
 
 def _fault(attempt: Attempt, error: BaseException, what: str) -> Fault:

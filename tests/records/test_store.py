@@ -353,12 +353,12 @@ def test_workers_that_change_the_manifest_take_turns(tmp_path):
         "import sys; from pathlib import Path; from faithbench.records.store import Store\n"
         "store = Store(Path(sys.argv[1]))\n"
         "for i in range(60):\n"
-        "    store.change_manifest(lambda known: known.setdefault('imported', {}).update({sys.argv[2] + str(i): {}}))"
+        "    store.change_manifest(lambda known: known.setdefault('versions', {}).update({sys.argv[2] + str(i): '1'}))"
     )
     Store(tmp_path).open()
     workers = [subprocess.Popen([sys.executable, "-c", script, tmp_path, name]) for name in "abc"]
     assert [worker.wait() for worker in workers] == [0, 0, 0]
-    assert len(Store(tmp_path).manifest()["imported"]) == 180
+    assert len(Store(tmp_path).manifest()["versions"]) == 180
 
 
 def test_a_manifest_that_cannot_be_locked_is_a_user_error(tmp_path):
