@@ -1,7 +1,7 @@
 """Killed, torn or out of space at any change of any file: the same command again ends as if nothing had been.
 
 What changes files are `train`, `run`, `import`, `build seqpg`, `board publish` and `board build`. Of each a seeded
-sample of its changes is tried; `FAITHBENCH_SCALE=10` tries ten times as many, or all there are.
+sample of its changes is tried; `FAITHBENCH_SCALE=10` tries ten times as many; with 50 all are tried.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from faithbench.records.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc")]
 
-SCALE = int(os.environ.get("FAITHBENCH_SCALE", "1"))
+SCALE = max(1, round(float(os.environ.get("FAITHBENCH_SCALE", "1"))))
 KILLS, FULL = 2, 1  # changes of each command that are tried
 DATA, SMALL = "planted(train=200, validation=40, test=24)", "planted(train=32, validation=8, test=6)"
 PART = re.compile(r"\d{19}-\d+-[0-9a-f]{8}\.parquet")

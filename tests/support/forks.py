@@ -194,7 +194,7 @@ def _watch(command: Command, log: int) -> None:
     """Counts the changes below the command's folder, and does what is to go wrong."""
     home, fault, count = os.path.realpath(command.folder), command.fault, 0
     seen = False
-    before: dict[int, tuple[int, int]] = {}
+    before = {number: about for number, about, _ in _files(Path(home))}
 
     def hook(event: str, args: tuple[object, ...]) -> None:
         nonlocal count, seen, before
