@@ -556,11 +556,11 @@ def _answers(model: Path) -> None:
     classifier.fingerprint()
 
 
-def _with_cache(cache: Path, attempt: Attempt) -> None:
+def _with_cache(cache: Path, attempt: Attempt) -> object:
     before = os.environ["FAITHBENCH_CACHE"]
     os.environ["FAITHBENCH_CACHE"] = str(cache)
     try:
-        attempt.do()
+        return attempt.do()
     finally:
         os.environ["FAITHBENCH_CACHE"] = before
 
