@@ -20,12 +20,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
+
 from faithbench.errors import UserError
 from faithbench.file_names import cut, digest, slug
 
 CACHE_VARIABLE = "FAITHBENCH_CACHE"
 LONGEST = 80  # bytes of a label in a folder's name; the digest behind it tells apart what is cut
-STAGING = ".faithbench-"
+STAGING, IGNORE = ".faithbench-", ".gitignore"
 OWNED = re.compile(rf"{re.escape(STAGING)}([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}")
 FORMER = re.compile(r"\.publish-\w{8}|\.(.*\.)?[0-9a-f]{32}|\.\d{19}-\d+-[0-9a-f]{8}")  # names by earlier versions
 ABANDONED = 24 * 3600.0  # seconds without a change
@@ -84,6 +86,27 @@ def writing(place: Path | str) -> Iterator[None]:
 
 
 @contextmanager
+def locked(path: Path, waits: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Only one process at a time is here, but on a file system without locks; `waits` is called where another is.
+
+    Raises:
+        OSError: the lock's file cannot be written.
+    """
+    lock = FileLock(path, mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waits()
+        lock.acquire()
+    except NotImplementedError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def staging(home: Path) -> Iterator[Path]:
     """A folder to make things in that are renamed to a place in `home`, which is there; gone at the end.
 
@@ -95,10 +118,10 @@ def staging(home: Path) -> Iterator[Path]:
     _in_use.add(place.name)
     try:
         place.mkdir()
-        (place / ".gitignore").write_text("*\n", encoding="utf-8")
+        (place / IGNORE).write_text("*\n", encoding="utf-8")
         yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        _remove(place)
         _in_use.discard(place.name)
 
 
@@ -226,8 +249,19 @@ def remove_leftovers(home: Path) -> None:
         if _is_left(path):
             with suppress(OSError):
                 _put_back(path)
-            with suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or folder as far as it can be; what makes git ignore a folder goes last."""
+    with suppress(OSError):
+        if not path.is_dir() or path.is_symlink():
+            path.unlink()
+            return
+        for each in path.iterdir():
+            if each.name != IGNORE:
+                _remove(each)
+        shutil.rmtree(path)
 
 
 def _put_back(place: Path) -> None:

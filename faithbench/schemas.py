@@ -27,7 +27,7 @@ else:
     import tomli as tomllib
 
 MAX_BYTES_VARIABLE = "FAITHBENCH_MAX_BYTES"
-SMALL, LARGE = 2**24, 2**30  # bytes
+SMALL, LARGE = 2**26, 2**30  # bytes
 PIECE = 2**20  # bytes that are read at once
 NESTED = 64  # lists and tables inside of each other
 WHOLE = 2**63  # from which on a whole number is too large

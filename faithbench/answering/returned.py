@@ -82,7 +82,7 @@ def _numbers(found: object, what: str, text: Text) -> Float[np.ndarray, "tokens"
     """Finite numbers, one a token."""
     try:
         array = np.asarray(found)
-        array = array if array.dtype.kind in "fiub" else array.astype(np.float64, casting="safe")
+        array = array if array.dtype.kind == "f" else array.astype(np.float64, casting="safe")
     except Exception as error:  # whatever the thing raises
         raise ValueError(f"gave {what} that are no array of numbers but a {type(found).__name__}") from error
     if array.shape != (len(text),):

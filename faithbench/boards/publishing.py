@@ -53,6 +53,7 @@ def publish(run: Path | str, board: Path | str) -> list[Path]:
     missing = [name for name in ("plan.toml", "manifest.json") if not (run / name).is_file()]
     if missing:
         raise UserError(f"{run} is not a run: it has no {missing[0]}.")
+    remove_leftovers(board.resolve().parent)
     manifest = read_manifest(run)
     has_plans = any(board.glob(PLANS))
     plans = {path.name: read_plan(path) for path in (plan_files(board) if has_plans else [run / "plan.toml"])}

@@ -39,7 +39,8 @@ def typed(path: Path, table: pa.Table, schema: pa.Schema) -> pa.Table:
         column, wanted = table.column(i), schema.field(name).type
         if not _fits(column.type, wanted):
             kinds = f"lists of {WORDS[str(wanted.value_type)]}" if pa.types.is_list(wanted) else WORDS[str(wanted)]
-            raise UserError(f"{path}: column {name!r} holds {str(column.type)[:40]}, not {kinds}.")
+            held = "lists of others" if pa.types.is_nested(column.type) else str(column.type)[:40]
+            raise UserError(f"{path}: column {name!r} holds {held}, not {kinds}.")
         if not _is_kept(column.type, wanted):
             if pa.types.is_floating(column.type):  # as pandas writes whole numbers of which some are missing
                 column = pc.if_else(pc.is_nan(column), None, column)

@@ -20,10 +20,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
 
 from faithbench.errors import UserError
-from faithbench.files import remove_leftovers, replacing, staging, writing
+from faithbench.files import locked, remove_leftovers, replacing, staging, writing
 from faithbench.parquet import CorruptFileError, read_parquet
 from faithbench.records.entries import check_entries, typed
 from faithbench.records.manifest import Manifest, read_manifest
@@ -119,7 +118,7 @@ class Store:
 
     def change_manifest(self, change: Callable[[Manifest], None]) -> None:
         """Changes what is known of the run; of several workers one at a time."""
-        with self._writing(), FileLock(self.folder / ".manifest.lock", mode=0o666):
+        with self._writing(), locked(self.folder / ".manifest.lock"):
             manifest = self.manifest()
             change(manifest)
             self.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")

@@ -56,6 +56,8 @@ def load_backbone(
             model = head.from_pretrained(
                 source, revision=revision, num_labels=classes, use_safetensors=True, trust_remote_code=False
             )
+    except UserError as error:
+        raise UserError(f"backbone {backbone.name!r}: {error}") from error
     except Exception as error:  # the library and what it stands on fail in many ways
         if revision is None:
             raise UserError(f"backbone {backbone.name!r}: {source} cannot be read: {reason(error)}.") from error

@@ -168,7 +168,18 @@ def run_trainer(trainer: Trainer, work: Path, verbose: bool) -> None:
         trainer.remove_callback(PrinterCallback)
     # Trainer prints its log to stdout, where tables go
     with writing(f"folder {work}"), quiet(), redirect_stdout(sys.stderr):
-        trainer.train(resume_from_checkpoint=last_state(work))
+        try:
+            trainer.train(resume_from_checkpoint=last_state(work))
+        finally:
+            _close_bars(trainer)
+
+
+def _close_bars(trainer: Trainer) -> None:
+    """Ends progress bars that a failure has left open, so that what is said next begins a line."""
+    for callback in trainer.callback_handler.callbacks:
+        for name in ("prediction_bar", "training_bar"):
+            if (bar := getattr(callback, name, None)) is not None:
+                bar.close()
 
 
 def arguments(

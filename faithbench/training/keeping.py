@@ -3,18 +3,17 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from transformers.trainer_utils import get_last_checkpoint
 from typing_extensions import TypedDict
 
 from faithbench.errors import UserError
-from faithbench.files import staging, swap, write_whole, writing
+from faithbench.files import locked, staging, swap, write_whole, writing
 from faithbench.schemas import MissingFileError, check, read_json
 from faithbench.training.checkpoint import WEIGHTS
 
@@ -120,20 +119,11 @@ def in_turn(folder: Path, waits: Callable[[], None]) -> Iterator[None]:
     Raises:
         UserError: the cache cannot be written.
     """
-    with writing(f"folder {folder.parent}"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(folder.name + LOCK), mode=0o666)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waits()
-            lock.acquire()
-        except NotImplementedError:
-            pass  # by a file system that has no locks
-    try:
+    with ExitStack() as turn:
+        with writing(f"folder {folder.parent}"):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            turn.enter_context(locked(folder.with_name(folder.name + LOCK), waits))
         yield
-    finally:
-        lock.release()
 
 
 def last_state(work: Path) -> str | None:

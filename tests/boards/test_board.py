@@ -1,6 +1,7 @@
 """Leaderboards: every fault that can be planted in one is found and named; what is sound passes."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -691,3 +692,39 @@ def test_records_of_data_that_the_manifest_does_not_name_are_not_published(tmp_p
     board_module.publish(run, tmp_path / "board")
     published = pd.read_parquet(next((tmp_path / "board" / "records").iterdir()))
     assert published["value"].tolist() == [1.0, 2.0]
+
+
+def test_what_a_person_keeps_in_a_board_stays_as_it_is_when_the_board_is_replaced(home: Path, board: Path):
+    (board / "README.md").write_text("A page.\n")
+    (board / "pages").mkdir()
+    (board / "pages" / "link.md").symlink_to("../README.md")
+    (board / ".hidden").touch()
+    os.chmod(board / "README.md", 0o600)
+    before, table_before = (board / "README.md").stat(), (board / "table.md").open(encoding="utf-8")
+    old = table_before.read()
+    change_text(board / "table.md", "random", "Random")
+    for written in (lambda: faithbench.build_boards([board]), lambda: faithbench.publish(home / "run", board)):
+        written()
+        assert (board / "pages" / "link.md").is_symlink()
+        assert (board / "pages" / "link.md").read_text() == "A page.\n"
+        assert (board / ".hidden").exists()
+        after = (board / "README.md").stat()
+        assert (after.st_mode, after.st_mtime_ns, after.st_ino) == (before.st_mode, before.st_mtime_ns, before.st_ino)
+        assert (board / "table.md").read_text(encoding="utf-8") == old
+    assert sorted(path.name for path in board.parent.iterdir()) == ["README.md", "tiny"]
+
+
+def test_a_board_that_does_not_change_is_not_replaced(board: Path):
+    before = board.stat().st_ino
+    faithbench.build_boards([board])
+    assert board.stat().st_ino == before
+
+
+def test_no_board_is_replaced_if_the_tables_of_one_cannot_be_made(board: Path):
+    shutil.copytree(board, board.with_name("zero"))
+    (board / "table.md").write_text("old")
+    (board.with_name("zero") / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match="zero"):
+        faithbench.build_boards()
+    assert (board / "table.md").read_text() == "old"
+    assert sorted(path.name for path in board.parent.iterdir()) == ["README.md", "tiny", "zero"]

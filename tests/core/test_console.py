@@ -22,6 +22,7 @@ from faithbench import console as printing
 from faithbench.console import BROKEN_PIPE, prepare_streams, say, show, write
 from faithbench.running.progress import Tracker
 from faithbench.tables import terminal
+from faithbench.tables.parts import Column, Grid, Number, Words
 from faithbench.tables.writers import FORMATS
 from faithbench.training.prepare import Setup
 
@@ -146,6 +147,27 @@ def test_what_libraries_say_is_shown_as_text(capsys: pytest.CaptureFixture[str],
     assert r"file a\x1b[2J" in said
     assert r"\x1b]8;;http://evil.example" in said
     assert not OBEYED.search(said)
+
+
+def test_what_others_print_fits_the_terminal(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    factory, screen = logging.getLogRecordFactory(), Terminal("ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", None)
+    try:
+        prepare_streams()
+    finally:
+        logging.setLogRecordFactory(factory)
+    print("1 ± 2 中")
+    assert screen.sent() == "1 +/- 2 \\u4e2d\n"
+
+
+def test_columns_stay_aligned_where_there_is_no_plus_or_minus(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdout", Terminal("ascii"))
+    cells = (Number(2.0, 1, 1.0, 3.0), Words("x"))
+    lines = terminal.terminal([Grid((Column("a"), Column("b")), (cells, (Words("y"), Words("z"))))], 80).splitlines()
+    assert lines[2].startswith("2.0 +/- 1.0")
+    assert lines[2].index("x") == lines[3].index("z")
 
 
 @pytest.mark.slow

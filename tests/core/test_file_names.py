@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from hostile_words import TEXTS, WORDS
 from hypothesis import given
+from records import column, run_of
 
+from faithbench.boards.publishing import publish
 from faithbench.file_names import LONGEST, cut, slug
 from faithbench.files import cache_folder
 from faithbench.plan import Plan, run_folder
@@ -35,12 +37,22 @@ def test_a_name_is_a_file_of_its_folder_on_every_system(text):
         assert not name.endswith(".")
         assert ".." not in name
         assert os.path.basename(name) == name
-        assert name.partition(".")[0].upper() not in ("CON", "PRN", "AUX", "NUL", "COM1", "LPT9")
 
 
 def test_what_had_to_be_changed_is_told_apart():
     texts = ["", ".", "..", "-", "!", "con", "CON.txt", "-rf", ".rf", "../rf", "中" * 100, "中" * 101, *WORDS.values()]
     assert len({slug(text).casefold() for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize("text", ["con", "CON.txt", "Aux", "nul.tar.gz", "com1", "LPT9.x"])
+def test_no_name_is_a_device_of_windows(text: str):
+    assert slug(text).partition(".")[0].upper() not in ("CON", "AUX", "NUL", "COM1", "LPT9")
+
+
+def test_files_of_a_board_differ_in_more_than_case(tmp_path: Path):
+    records = [each for name in ("planted", "Planted") for each in column([1.0, 2.0], dataset=name)]
+    publish(run_of(tmp_path / "run", records), tmp_path / "board")
+    assert len({path.name.casefold() for path in (tmp_path / "board" / "records").iterdir()}) == 2
 
 
 def test_folders_of_any_words_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -100,7 +100,7 @@ def test_every_text_fits_every_terminal(text):
 
 @pytest.mark.parametrize("name", WORDS)
 def test_a_command_to_copy_gives_a_shell_the_words_that_were_meant(name):
-    words = [WORDS[name], "a b", "$(touch x)", "~", "it's"]
+    words = [WORDS[name], "a b", "$(touch x)", "~", "it's", "a\\x41'\x1b"]
     if name == "half":
         words[0] = "a\udc9b31mb"
     command = shell_words(words)
