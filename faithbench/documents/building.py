@@ -14,7 +14,7 @@ from faithbench.datasets.seqpg import SeqPG
 from faithbench.documents.drawing import document_row, draw
 from faithbench.documents.judging import judge_texts, tokenizer_of
 from faithbench.errors import UserError
-from faithbench.files import write_whole
+from faithbench.files import remove_leftovers, write_whole
 from faithbench.interfaces import Classifier
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset, refer, resolve
@@ -70,6 +70,7 @@ def ensure(dataset: Component, split: str, workshop: Workshop) -> Documents:
         UserError: there is no such judge, it cannot read so long a document, or too few texts are usable.
     """
     made: SeqPG = dataset.object
+    remove_leftovers(made.path(split).parent)
     every = list(made.source.object.load(split))
     judge = workshop.prepare(refer(made.judge), made.source, dtype="float32")
     origin = {

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from faithbench.console import say
 from faithbench.errors import UserError
-from faithbench.files import cache_folder, set_aside
+from faithbench.files import cache_folder, remove_leftovers, set_aside
 from faithbench.interfaces import Classifier
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
 from faithbench.plan import Training
@@ -245,6 +245,7 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
         UserError: it has to be trained and `setup.train` is False, or was trained with other settings than asked for.
     """
     folder = checkpoint_folder(model, dataset)
+    remove_leftovers(folder.parent)
     finished = _finished(model, dataset, setup)
     if finished is None:
         with in_turn(folder, lambda: setup.say(f"Another process trains {model.label} on {dataset.label}; waiting.")):
