@@ -70,9 +70,8 @@ def test_the_sentence_names_file_and_field(tmp_path: Path, entry: str, sentence:
         (b'{"a": 1, "a": 2}', "'a' is named twice"),
         (b'{"a": NaN}', "nan, which is no number"),
         (b'{"a": 1e999}', "inf, which is no number"),
-        (b'{"a": 9999999999999999999}', "more than 64 bits"),
+        (b'{"a": 9999999999999999999}', "too large"),
         (b'{"a": "\\ud800"}', "half a character"),
-        (b'{"a\\u0000": 1}', "NUL"),
         (b'{"a": "\xff"}', "not UTF-8"),
         (b'{"a": ' * 70 + b"1" + b"}" * 70, "inside of each other"),
     ],
@@ -85,9 +84,8 @@ def test_json_that_others_could_not_hold_is_refused(tmp_path: Path, content: byt
     ("content", "words"),
     [
         (b"a = " + b"[" * 5000, "not valid TOML"),
-        (b"a = 0x" + b"f" * 100_000, "more than 64 bits"),
+        (b"a = 0x" + b"f" * 100_000, "too large"),
         (b"a = " + b"9" * 5000, "digits"),
-        (b'a = "\\u0000"', "NUL"),
         (b"a." * 300_000 + b"a = 1", "inside of each other"),  # whose parser would take all memory
         (b'x = 1 # "\n' + b'"a" . ' * 300_000 + b"a = 1", "inside of each other"),
         (b"a = 1\na = 2", "not valid TOML"),
