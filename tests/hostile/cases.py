@@ -157,7 +157,7 @@ class Maker:
     def boards(self, rng: random.Random, folder: Path) -> Made:
         board = folder / "boards" / "board"
         shutil.copytree(self.home.board.parent, board.parent)
-        _damage(rng, board)
+        _damage(rng, board if rng.random() < 0.8 else board.parent)
         shown = ("publish", self.home.run, board)
         return [command("board", *rng.choice((("check", board), ("check", board), ("build", board), shown)))]
 
