@@ -4,6 +4,7 @@ A component yields a question, a tuple of them, or `Each`; whoever answers sees 
 once. What is refused is raised in the component that asked, and nowhere else.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from faithbench.errors import QuestionError
-from faithbench.limits import OverTimeError, describe, limited, put_back
+from faithbench.limits import OverTimeError, describe, limited, put_back, state
 from faithbench.questions import Explain, OnVariant, Question, Variant
 from faithbench.types import Attribution
 
@@ -77,8 +78,9 @@ class _Running(Generic[T]):
         and be it by SystemExit, that is its error, and whoever runs it says what becomes of that.
         """
         start, self.open = time.perf_counter(), ()
+        before = state() if self.guarded else None
         try:
-            with put_back() if self.guarded else nullcontext(), limited(self._left()):
+            with nullcontext() if self.most is None else limited(self._left()):
                 value = self._receive(answers)
                 asked = self.asking.throw(value) if isinstance(value, Exception) else self.asking.send(value)
                 self.open, self._receive = self._opened(asked)
@@ -88,17 +90,19 @@ class _Running(Generic[T]):
             raise
         except BaseException as error:
             self.error = error
+        finally:
+            if before is not None:
+                put_back(before)
         self.seconds += time.perf_counter() - start
         if self.most is not None and self.seconds > self.most:
             self.open, self.value, self.error = (), None, OverTimeError(f"it took longer than {self.most:g} seconds")
 
-    def _left(self) -> float | None:
+    def _left(self) -> float:
         """Seconds that it may still take."""
-        if self.most is None:
-            return None
-        if self.seconds > self.most:
+        left = math.inf if self.most is None else self.most - self.seconds
+        if left <= 0:
             raise OverTimeError
-        return self.most - self.seconds
+        return left
 
     def _opened(self, asked: Asked) -> tuple[tuple[Question | Explain, ...], Callable[[Sequence[object]], object]]:
         questions = asked if isinstance(asked, tuple) else (asked,)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,25 +58,39 @@ def limited(seconds: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-@contextmanager
-def put_back() -> Iterator[None]:
-    """Puts back what a component may leave changed for others: a generator that waits within a context has not left it.
+class State(NamedTuple):
+    """What a component may leave changed for others: a generator that waits within a context has not left it.
 
-    These are numpy's treatment of floating-point errors, torch's switch for gradients, its default precision, and the
-    working folder.
+    Args:
+        errors: numpy's treatment of floating-point errors.
+        folder: the working folder; "" where it has been removed.
+        gradients: torch's switch for gradients; None where torch has not been imported.
+        precision: torch's default.
     """
-    errors, folder, torch = np.geterr(), _folder(), sys.modules.get("torch")
-    gradients, precision = _of(torch)
-    try:
-        yield
-    finally:
-        if np.geterr() != errors:
-            np.seterr(**errors)
-        if folder and _folder() != folder:
-            os.chdir(folder)
-        if torch is not None and gradients is not None and (gradients, precision) != _of(torch):
-            torch.set_grad_enabled(gradients)
-            torch.set_default_dtype(precision)
+
+    errors: Any
+    folder: str
+    gradients: bool | None
+    precision: Any
+
+
+def state() -> State:
+    """That of now."""
+    return State(np.geterr(), _folder(), *_of(sys.modules.get("torch")))
+
+
+def put_back(before: State) -> None:
+    """Puts back what has changed since."""
+    now = state()
+    if now == before:
+        return
+    np.seterr(**before.errors)
+    if before.folder:
+        os.chdir(before.folder)
+    torch: Any = sys.modules.get("torch")
+    if before.gradients is not None:
+        torch.set_grad_enabled(before.gradients)
+        torch.set_default_dtype(before.precision)
 
 
 def _folder() -> str:

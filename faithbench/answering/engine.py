@@ -20,7 +20,7 @@ from faithbench.answering.rows import Asked, Key, Lane, rows_of
 from faithbench.conversations import Answer, Conversation
 from faithbench.errors import ModelChangedError, QuestionError
 from faithbench.interfaces import Classifier
-from faithbench.limits import describe, limited, put_back
+from faithbench.limits import describe, limited, put_back, state
 from faithbench.questions import (
     GONE,
     Embeddings,
@@ -303,9 +303,9 @@ class Engine:
 
     def _call(self, question: Inside) -> object:
         """White-box access: calls a function with the model. What it raises is raised in the component that asked."""
-        unchanged = getattr(self.model, "unchanged", nullcontext)
+        unchanged, before = getattr(self.model, "unchanged", nullcontext), state()
         try:
-            with put_back(), unchanged(), limited(self.most_seconds):
+            with unchanged(), limited(self.most_seconds):
                 return resolve_name(question.function)(self.model, question.text, **question.arguments)
         except (ModelChangedError, KeyboardInterrupt):
             raise
@@ -315,6 +315,8 @@ class Engine:
             return QuestionError(f"a text of {len(question.text)} tokens does not fit into memory")
         except BaseException as error:
             return QuestionError(describe(error))
+        finally:
+            put_back(before)
 
 
 @dataclass(frozen=True)

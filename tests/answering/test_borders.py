@@ -15,7 +15,7 @@ from faithbench.answering.engine import Engine
 from faithbench.answering.returned import check_attribution, check_measurement, check_text
 from faithbench.conversations import attempt, together
 from faithbench.errors import ModelChangedError, QuestionError
-from faithbench.limits import OverTimeError, describe, limited, put_back
+from faithbench.limits import OverTimeError, describe, limited, put_back, state
 from faithbench.models.steady import Steady
 from faithbench.questions import Gradient, Inside, Logits, Point, Row
 from faithbench.types import Attribution, Example, Measurement, Target, read_only
@@ -231,11 +231,12 @@ def test_what_a_component_takes_is_counted_over_all_its_steps():
 
 def test_what_a_component_leaves_changed_is_put_back(tmp_path):
     before = (np.geterr(), os.getcwd(), torch.is_grad_enabled(), torch.get_default_dtype())
-    with put_back():
-        np.seterr(all="raise")
-        os.chdir(tmp_path)
-        torch.set_grad_enabled(False)
-        torch.set_default_dtype(torch.float64)
+    kept = state()
+    np.seterr(all="raise")
+    os.chdir(tmp_path)
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    put_back(kept)
     assert (np.geterr(), os.getcwd(), torch.is_grad_enabled(), torch.get_default_dtype()) == before
 
 
