@@ -17,7 +17,6 @@ from datasets.utils import logging
 from faithbench.datasets.table import Fields, Table
 from faithbench.errors import UserError
 
-LONGEST = 200  # characters of what the library says
 SAVED = ("dataset_dict.json", "state.json")  # of a folder that `save_to_disk` wrote
 
 
@@ -104,16 +103,20 @@ def _class_names(feature: Any) -> Sequence[str]:
 
 
 def _refusal(repo: str, error: Exception) -> str:
-    cause = " ".join(str(error).split())[:LONGEST] or type(error).__name__
+    cause = " ".join(str(error).split()) or type(error).__name__
     if "onfig name is missing" in cause or "BuilderConfig" in cause:
-        return f"data set {repo!r}: {cause}; give one of them with name=…, as in hub({repo}, name=…)."
+        return f"data set {repo!r}: {_short(cause, 250)}; give one of them with name=…, as in hub({repo}, name=…)."
     if Path(repo).is_dir():
-        return f"data set folder {repo} cannot be read: {cause}"
+        return f"data set folder {repo} cannot be read: {_short(cause, 250)}"
     return (
-        f"data set {repo!r} cannot be had from the hub, and is no file or folder here: {cause}; what was downloaded "
-        f"before lies in {config.HF_DATASETS_CACHE} (see HF_HOME), and without the hub FAITHBENCH_DATA names a folder "
-        f"that holds {repo}/test.parquet, or .csv or .jsonl."
+        f"data set {repo!r} is no file or folder here and cannot be had from the hub: "
+        f"{_short(cause.replace(repo, 'it'), 80)}; downloads lie in {config.HF_DATASETS_CACHE} (HF_HOME), and "
+        f"FAITHBENCH_DATA names a folder that holds {repo}/test.parquet, or .csv or .jsonl."
     )
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 @contextmanager

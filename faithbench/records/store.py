@@ -223,7 +223,7 @@ def read_part(path: Path, kind: str, usual: int = LARGEST) -> pd.DataFrame:
         raise UserError(
             f"{path} is corrupt ({error.reason}); delete it and run again: only its cells are redone."
         ) from error
-    here = {there: name for name, there in names.items() if name not in table.column_names}
+    here = {there: name for name, there in names.items()}
     table = table.rename_columns([here.get(name, name) for name in table.column_names])
     if twice := next((name for name in here.values() if table.column_names.count(name) > 1), None):
         raise UserError(f"{path} is not a part of {kind}: it has the columns {twice!r} and {names[twice]!r}.")
