@@ -178,7 +178,7 @@ def _pages(folders: Sequence[Path]) -> list[Path]:
     written = []
     pages = dict.fromkeys(folder.parent / PAGE for folder in folders) if folders else [HOME / PAGE]
     for page in pages:
-        ours = page.is_file() and page.read_text(encoding="utf-8").startswith(MARK)
+        ours = page.is_file() and page.read_bytes().startswith(MARK.encode())
         if not folders and page.is_file() and not ours:
             raise UserError(
                 f"{page} was written by a person; delete it, and the overview of the boards takes its place."

@@ -32,10 +32,12 @@ def decoded(source: str, content: bytes, encoding: str = "") -> tuple[str, tuple
     chosen = encoding or marked or "utf-8"
     try:
         text = content.decode(chosen).removeprefix("\ufeff")
+    except LookupError as error:
+        raise UserError(f"encoding={encoding!r} is not known; use utf-8, utf-16, latin-1 or cp1252, say.") from error
     except UnicodeError as error:
         raise _refusal(source, content, chosen, error) from error
-    except (LookupError, ValueError) as error:  # a name with a NUL is a ValueError
-        raise UserError(f"encoding={encoding!r} is not known; use utf-8, utf-16, latin-1 or cp1252, say.") from error
+    except ValueError as error:
+        raise UserError(f"encoding={encoding!r} is not known; {error}.") from error
     if not encoding and not marked and text.count("\0") > MANY_ZEROS * len(text):
         zero_first = content[:1] == b"\0"
         raise _refusal(source, content, chosen, UnicodeError(), "utf-16-be" if zero_first else "utf-16-le")

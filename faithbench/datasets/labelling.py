@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, TypedDict
 
 from faithbench.datasets.table import listed
-from faithbench.errors import UserError
+from faithbench.errors import UserError, brief
 from faithbench.schemas import told
 
 Kind = Literal["whole", "fraction", "truth", "name", "several"]
@@ -171,7 +171,7 @@ def _names(cells: Sequence[Cell], names: set[str], kind: Kind | None) -> tuple[s
         far = str(high if abs(high) >= MOST else low)
         where = next((cell for cell in cells if name_of(cell.value) == far), cells[0])
         raise where.refusal(
-            f"label {far} is out of range: classes are whole numbers of which there are fewer than {MOST:,}"
+            f"label {brief(far)} is out of range: classes are whole numbers of which there are fewer than {MOST:,}"
         )
     return tuple(str(number) for number in range(low, high + 1))
 

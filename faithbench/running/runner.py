@@ -22,6 +22,7 @@ from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load
 from faithbench.running.knowledge import what_is_known
 from faithbench.running.manifest import note
 from faithbench.running.scoring import Done, Scoring
+from faithbench.schemas import read_text
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.encoding import Encoded, encode_examples, readable
@@ -202,7 +203,7 @@ def _check_read(scoring: Scoring, read: Encoded, strict: bool) -> None:
 def _write_plan(store: Store, plan: Plan) -> None:
     """Writes the plan into the run's folder, but not over a file that a person wrote."""
     path = store.folder / "plan.toml"
-    if not path.exists() or path.read_text(encoding="utf-8").startswith(WRITTEN):
+    if not path.exists() or read_text(path).startswith(WRITTEN):
         store.write_text(path.name, WRITTEN + write_plan(plan))
 
 

@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 from nasty import NUMBERS, PLANTED, WORDS, mutated, spoiled, torn, value
 from safetensors.numpy import load_file, save_file
-from sound import DATA, Home, Shared, pairs, rows, written
+from sound import DATA, PLAN, Home, Shared, pairs, rows, written
 from trial import Attempt, command
 
 import faithbench
 from faithbench.datasets.fingerprint import fingerprint
-from faithbench.errors import UserError
 from faithbench.importing.entries import read_entries
 from faithbench.importing.run import aligned
 from faithbench.plan import read_plan, write_plan
@@ -158,7 +157,7 @@ class Maker:
     def boards(self, rng: random.Random, folder: Path) -> Made:
         board = folder / "boards" / "board"
         shutil.copytree(self.home.board.parent, board.parent)
-        _damage(rng, board)
+        _damage(rng, board if rng.random() < 0.8 else board.parent)
         shown = ("publish", self.home.run, board)
         return [command("board", *rng.choice((("check", board), ("check", board), ("build", board), shown)))]
 
@@ -178,10 +177,7 @@ class Maker:
         _put(rng, path, json.dumps(mutated(rng, json.loads(path.read_text()))).encode())
         if rng.random() < 0.3:
             _damage_checkpoint(rng, path.parent)
-        given = ("--model", "conv-tiny", "--dataset", DATA, "--explainer", "random", "--metric", "entropy")
-        do = command(
-            "run", *given, "--epochs", "1", "--no-train", "--device", "cpu", "--limit", "2", "--out", folder / "out"
-        )
+        do = _run(folder, 2, folder / "out")
         return [Attempt(do.words, lambda: _with_cache(cache, do))]
 
 
@@ -466,11 +462,15 @@ def _looked_at(rng: random.Random, run: Path, folder: Path) -> Made:
         command(*rng.choice(commands)),
     ]
     if rng.random() < 0.08:
-        given = ("--model", "conv-tiny", "--dataset", DATA, "--explainer", "random", "--metric", "entropy")
-        made.append(
-            command("run", *given, "--epochs", "1", "--no-train", "--device", "cpu", "--limit", "6", "--out", run)
-        )
+        made.append(_run(folder, 6, run))
     return made
+
+
+def _run(folder: Path, limit: int, out: Path) -> Attempt:
+    """A run of what was trained before."""
+    plan = folder / "sound.toml"
+    plan.write_text(write_plan(replace(PLAN, limit=limit)))
+    return command("run", "--plan", plan, "--explainer", "random", "--no-train", "--device", "cpu", "--out", out)
 
 
 def _damage_checkpoint(rng: random.Random, model: Path) -> None:
@@ -556,13 +556,10 @@ def _answers(model: Path) -> None:
     classifier.fingerprint()
 
 
-def _with_cache(cache: Path, attempt: Attempt) -> None:
+def _with_cache(cache: Path, attempt: Attempt) -> object:
     before = os.environ["FAITHBENCH_CACHE"]
     os.environ["FAITHBENCH_CACHE"] = str(cache)
     try:
-        attempt.do()
+        return attempt.do()
     finally:
         os.environ["FAITHBENCH_CACHE"] = before
-
-
-__all__ = ["COUNTS", "KINDS", "Maker", "UserError", "replace"]
