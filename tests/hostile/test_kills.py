@@ -178,7 +178,7 @@ def contents(home: Path) -> dict[str, str]:
             frame = frame.drop(columns=["seconds"]).map(rounded)
             name, content = f"{name.removesuffix(path.name)}{kind}", frame.sort_values(list(frame)).to_csv(index=False)
         elif path.suffix == ".json":
-            content = json.dumps(timeless(json.loads(path.read_text())), sort_keys=True)
+            content = told_in(path)
         elif path.is_file() and not path.name.endswith(".lock"):
             content = hashlib.sha256(path.read_bytes()).hexdigest()
         else:
@@ -192,6 +192,14 @@ def rounded(value: object) -> str:
     if isinstance(value, float | np.ndarray):
         return str(np.round(value, 4))
     return str(value)
+
+
+def told_in(path: Path) -> str:
+    """What a JSON file says, times aside; one that is torn, as it is."""
+    try:
+        return json.dumps(timeless(json.loads(path.read_text())), sort_keys=True)
+    except ValueError:
+        return path.read_text()
 
 
 def timeless(value: Any) -> Any:
