@@ -1,5 +1,6 @@
 """The command line. Each command calls one public function of the package."""
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -406,14 +407,19 @@ def main() -> None:
     try:
         with stoppable(stop, _complain):
             app()
-    except (UserError, KeyboardInterrupt, SystemExit) as ended:
+    except (UserError, OSError, KeyboardInterrupt, SystemExit) as ended:
         if stop.number:
             _complain(sentence(stop.number))
             raise SystemExit(128 + stop.number) from ended
-        if isinstance(ended, UserError):
-            _complain(str(ended))
+        if isinstance(ended, UserError) or _is_of_output(ended):
+            _complain(str(ended) if isinstance(ended, UserError) else f"the output cannot be written: {ended}.")
             raise SystemExit(2) from ended
         raise
+
+
+def _is_of_output(error: BaseException) -> bool:
+    """Whether it is of a stream, such as help that is written to a full disk."""
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
 
 
 def _complain(what: str) -> None:

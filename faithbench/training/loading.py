@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.naming import is_folder
+from faithbench.schemas import MissingFileError
 from faithbench.training.checkpoint import WEIGHTS, load, load_conventional
 from faithbench.training.declared import check_folder
 from faithbench.training.quiet import quiet
@@ -55,9 +56,11 @@ def _folder(source: str) -> tuple[Any, Any, str]:
         check_folder(folder)
         with quiet():
             return load(folder), AutoTokenizer.from_pretrained(folder, trust_remote_code=False), source
-    except UserError:
+    except MissingFileError as error:
+        raise UserError(f"model {source!r}: {folder} is not a readable checkpoint: {error}") from error
+    except (UserError, KeyboardInterrupt):
         raise
-    except Exception as error:  # the libraries fail in many ways
+    except BaseException as error:  # the libraries fail in many ways, those in Rust by panics
         raise UserError(f"model {source!r}: {folder} is not a readable checkpoint: {reason(error)}") from error
 
 
@@ -88,9 +91,9 @@ def _hub(source: str) -> tuple[Any, Any, str]:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(repo, **pinned)
             network = load_conventional(repo, revision=revision or None)
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         raise
-    except Exception as error:  # the libraries fail in many ways
+    except BaseException as error:  # the libraries fail in many ways, those in Rust by panics
         raise UserError(
             f"model {source!r} is neither a folder nor to be had from the hub (not there, no safetensors, or the hub "
             f"cannot be reached): {reason(error)}"
