@@ -102,7 +102,7 @@ def _hub(source: str) -> tuple[Any, Any, str]:
     return network, tokenizer, f"{repo}@{commit}" if commit else repo
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The first line of an error, short."""
     if "Unrecognized configuration class" in str(error):
         kind = str(error).partition("<class '")[2].partition("'")[0].rpartition(".")[2].removesuffix("Config")
