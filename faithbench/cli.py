@@ -4,13 +4,14 @@ import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeGuard
 
 import typer
 
 import faithbench
 from faithbench.console import Printer, prepare_streams, say, show, write
 from faithbench.errors import UserError, unknown
+from faithbench.files import files_below
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, plan_files, read_plan, run_folder
 from faithbench.plugins.naming import dataset_spec
 from faithbench.shown import path_word, shell_words
@@ -207,7 +208,7 @@ def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
         words = ["faithbench", "figure", path_word(folder), "--like", name, "--out", f"{name}.svg"]
         say(out_console, f"To draw it: {shell_words(words)}", whole=True)
     say(out_console, f"{done:,} cells done, {before:,} were there before. Written to {folder}:", whole=True)
-    for path in sorted(p for p in folder.rglob("[!.]*") if p.is_file()):
+    for path in files_below(folder):
         say(out_console, f"  {path}", whole=True)
 
 
@@ -411,15 +412,16 @@ def main() -> None:
         if stop.number:
             _complain(sentence(stop.number))
             raise SystemExit(128 + stop.number) from ended
-        if isinstance(ended, UserError) or _is_of_output(ended):
-            _complain(str(ended) if isinstance(ended, UserError) else f"the output cannot be written: {ended}.")
+        if isinstance(ended, UserError) or _is_of_disk(ended):
+            what = getattr(ended, "filename", None) or "the output"
+            _complain(str(ended) if isinstance(ended, UserError) else f"{what} cannot be written: {ended.strerror}.")
             raise SystemExit(2) from ended
         raise
 
 
-def _is_of_output(error: BaseException) -> bool:
-    """Whether it is of a stream, such as help that is written to a full disk."""
-    return isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
+def _is_of_disk(error: BaseException) -> TypeGuard[OSError]:
+    """Whether it is of a disk that is full or may not be written, in the cache of a library, say, or below a stream."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 
 def _complain(what: str) -> None:

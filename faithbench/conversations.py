@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from faithbench.errors import QuestionError
-from faithbench.limits import OverTimeError, describe, limited, put_back, state
+from faithbench.limits import OverTimeError, State, describe, limited, put_back, state
 from faithbench.questions import Explain, OnVariant, Question, Variant
 from faithbench.types import Attribution
 
@@ -55,10 +55,7 @@ class Outcome(Generic[T]):
 
 @dataclass(eq=False)
 class _Running(Generic[T]):
-    """A component under way: its open questions, or how it ended.
-
-    One that is `guarded` leaves the process as it was after each step, and may take `most` seconds.
-    """
+    """A component under way: its open questions, or how it ended. It may take `most` seconds."""
 
     asking: Asking[T]
     allowed: Any = Question | Explain
@@ -67,18 +64,18 @@ class _Running(Generic[T]):
     error: BaseException | None = None
     rows: int = 0
     seconds: float = 0.0
-    guarded: bool = False
     most: float | None = None
     _receive: Callable[[Sequence[object]], object] = field(default=lambda answers: None)
 
-    def advance(self, answers: Sequence[object] = ()) -> None:
+    def advance(self, answers: Sequence[object] = (), before: State | None = None) -> None:
         """Hands over the answers to the open questions; then there are new ones, or it has ended.
+
+        Afterwards the process is as it was `before`.
 
         Of questions that were asked together, the first that was refused is raised in the component. However it fails,
         and be it by SystemExit, that is its error, and whoever runs it says what becomes of that.
         """
         start, self.open = time.perf_counter(), ()
-        before = state() if self.guarded else None
         try:
             with nullcontext() if self.most is None else limited(self._left()):
                 value = self._receive(answers)
@@ -120,17 +117,22 @@ def _first(answers: Sequence[object]) -> object:
     return answers[0]
 
 
-def _pump(running: Sequence[_Running[T]]) -> Conversation[None]:
-    """Advances components until all have ended; each round, whoever answers sees all open questions at once."""
+def _pump(running: Sequence[_Running[T]], guarded: bool = False) -> Conversation[None]:
+    """Advances components until all have ended; each round, whoever answers sees all open questions at once.
+
+    Those that are guarded leave the process as it was.
+    """
+    before = state() if guarded else None
     for one in running:
-        one.advance()
+        one.advance(before=before)
     while waiting := [one for one in running if one.open]:
         answers = iter((yield tuple(question for one in waiting for question in one.open)))  # type: ignore[misc]
+        before = state() if guarded else None
         for one in waiting:
             own = [next(answers) for _ in one.open]
             one.rows += sum(answer.rows for answer in own)
             one.seconds += sum(answer.seconds for answer in own)
-            one.advance([answer.value for answer in own])
+            one.advance([answer.value for answer in own], before)
 
 
 def _inside(running: Sequence[_Running[T]]) -> Asking[None]:
@@ -162,8 +164,8 @@ def together(askings: Mapping[K, Asking[T]], most_seconds: float | None = None) 
         askings: the components, under way, by whatever their outcomes are to be known.
         most_seconds: that one may take, its share of the model's time included; None for any time.
     """
-    running = {key: _Running(asking, Question, guarded=True, most=most_seconds) for key, asking in askings.items()}
-    yield from _pump(list(running.values()))
+    running = {key: _Running(asking, Question, most=most_seconds) for key, asking in askings.items()}
+    yield from _pump(list(running.values()), guarded=True)
     return {
         key: Outcome(one.value, None if one.error is None else describe(one.error), one.rows, one.seconds)
         for key, one in running.items()

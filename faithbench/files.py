@@ -53,6 +53,12 @@ def cache_folder(kind: str, identity: str, *labels: str) -> Path:
     return base / kind / "--".join([*(cut(slug(label), LONGEST) for label in labels), digest(identity)])
 
 
+def files_below(folder: Path) -> list[Path]:
+    """The files of a folder and of those in it, in order; none that is hidden, or in what is."""
+    found = (path for path in folder.rglob("*") if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+    return sorted(path for path in found if path.is_file())
+
+
 def why_not_written(error: BaseException) -> str | None:
     """Why something could not be written, and the cure, in words; None if the error is of another kind."""
     if any(name in str(error) for name in TORCH_WRITER):  # torch says no more, and it is nearly always so

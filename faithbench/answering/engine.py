@@ -35,6 +35,7 @@ from faithbench.questions import (
     Row,
     Variant,
 )
+from faithbench.types import Text
 
 T = TypeVar("T")
 MAX_CONVERSATIONS = 512
@@ -61,6 +62,7 @@ class _Open(Generic[T]):
     todo: dict[Lane, dict[Key, Asked]] = field(default_factory=dict)
     known: dict[Key, tuple[Any, float]] = field(default_factory=dict)
     length: int = 0
+    sound: Text | None = None  # whose token ids the model knows
 
 
 class Engine:
@@ -143,7 +145,7 @@ class Engine:
         item.length = len(question.text)
         keyed = [((lane, identity), row) for identity, row in rows]
         keys = [key for key, _ in keyed]
-        if problem := self._unknown_token(question) or self._problem(keyed[0][1]):  # of a row, so of all
+        if problem := self._unknown_token(item, question) or self._problem(keyed[0][1]):  # of a row, so of all
             item.known |= dict.fromkeys(keys, (QuestionError(problem), 0.0))
         if new := {key: row for key, row in keyed if key not in item.known}:
             item.todo.setdefault(lane, {}).update(new)
@@ -162,17 +164,19 @@ class Engine:
         wrong = [c for c in named if c is not None and not 0 <= c < count]
         return f"target {wrong[0]} is not one of {count} classes" if wrong else None
 
-    def _unknown_token(self, question: Question) -> str | None:
+    def _unknown_token(self, item: _Open[T], question: Question) -> str | None:
         """Which id of a question is none of the model's; a GPU that is given it can answer nothing more."""
         tokens = getattr(self.model, "tokens", None)
         if tokens is None:
             return None
         asked: Any = question.question if isinstance(question, OnVariant) else question
         fill = getattr(asked, "fill", None)
-        for ids in (asked.text.ids, *(() if fill is None else (np.asarray(fill),))):
+        own = () if asked.text is item.sound else (asked.text.ids,)
+        for ids in (*own, *(() if fill is None else (np.asarray(fill),))):
             highest, lowest = int(ids.max(initial=0)), int(ids.min(initial=0))
             if not GONE <= lowest <= highest < tokens:
                 return f"token id {lowest if lowest < GONE else highest} is not one of {tokens}"
+        item.sound = asked.text
         return None
 
     def _answer(self, item: _Open[T], index: int) -> Answer:
