@@ -408,7 +408,7 @@ def main() -> None:
     try:
         with stoppable(stop, _complain):
             app()
-    except (UserError, OSError, KeyboardInterrupt, SystemExit) as ended:
+    except BaseException as ended:
         if stop.number:
             _complain(sentence(stop.number))
             raise SystemExit(128 + stop.number) from ended

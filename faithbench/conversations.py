@@ -87,12 +87,22 @@ class _Running(Generic[T]):
             raise
         except BaseException as error:
             self.error = error
-        finally:
-            if before is not None:
-                put_back(before)
         self.seconds += time.perf_counter() - start
         if self.most is not None and self.seconds > self.most:
             self.open, self.value, self.error = (), None, OverTimeError(f"it took longer than {self.most:g} seconds")
+            self._close()
+        if before is not None:
+            put_back(before)
+
+    def _close(self) -> None:
+        """Ends it where it stands; what it does about that is of no interest, but may not take long."""
+        try:
+            with limited(1.0):
+                self.asking.close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            return
 
     def _left(self) -> float:
         """Seconds that it may still take."""

@@ -5,13 +5,15 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-SHOWN = 300  # characters of an error that are kept
+LONGEST = 100_000  # characters of an error that are looked at
+MOST_SECONDS = 1e8  # that a timer can be set to
+SHOWN = 300  # that are kept
 
 
 class OverTimeError(Exception):
@@ -21,8 +23,10 @@ class OverTimeError(Exception):
 def describe(error: BaseException) -> str:
     """An error in one line, of bounded length, whatever it is: `ValueError: what it says`."""
     try:
-        words = " ".join(str(error).split())
-    except Exception as second:  # it cannot even be shown
+        words = " ".join(str(error)[:LONGEST].split()).encode(errors="backslashreplace").decode()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as second:  # it cannot even be shown
         words = f"an error that cannot be shown ({type(second).__name__})"
     if len(words) > SHOWN:
         words = f"{words[: SHOWN // 2]} … {words[-SHOWN // 2 :]}"
@@ -46,11 +50,11 @@ def limited(seconds: float | None) -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if running:
-            raise OverTimeError
+            raise OverTimeError(f"it took longer than {seconds:g} seconds")
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), 1.0)  # again, should the first be swallowed
     try:
+        signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 1e-3), MOST_SECONDS), 1.0)  # again, if it is swallowed
         yield
     finally:
         running = False
@@ -85,8 +89,9 @@ def put_back(before: State) -> None:
     if now == before:
         return
     np.seterr(**before.errors)
-    if before.folder:
-        os.chdir(before.folder)
+    if before.folder and before.folder != now.folder:
+        with suppress(OSError):  # it has been removed
+            os.chdir(before.folder)
     torch: Any = sys.modules.get("torch")
     if before.gradients is not None:
         torch.set_grad_enabled(before.gradients)

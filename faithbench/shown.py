@@ -71,6 +71,10 @@ def fitting(text: str, encoding: str | None) -> str:
         return text.encode("ascii", IN_PLAIN).decode("ascii")
 
 
+MOST = 20_000  # characters of a message that are looked at
+BREAK = re.compile("[\r\n]")
+
+
 def is_unicode(text: str) -> bool:
     """Whether a text can be kept in a file: not one that holds bytes of a path that are in no encoding."""
     return not re.search("[\ud800-\udfff]", text)
@@ -81,7 +85,10 @@ def sentence(text: object, longest: int = LONGEST) -> str:
 
     What is wrong stands first, and the cure last.
     """
-    line = visible(re.sub(r"\s*[\r\n]\s*", " ", str(text).strip()))
+    words = str(text)
+    if len(words) > MOST:
+        words = f"{words[: MOST // 2]} … {words[-MOST // 2 :]}"
+    line = visible(re.sub(r"\s+", lambda gap: " " if BREAK.search(gap[0]) else gap[0], words.strip()))
     return (
         line
         if len(line) <= longest

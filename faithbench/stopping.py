@@ -82,12 +82,16 @@ def _watch(there: int, ended: threading.Event, say: Callable[[str], object]) -> 
             continue
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and not ended.is_set():
-            if select.select([there], [], [], 0.05)[0]:  # told again, or ended
-                break
+            if select.select([there], [], [], 0.05)[0]:
+                again = os.read(there, 1)
+                if not again or again[0] in list(SIGNALS):  # ended, or told again
+                    break
         if ended.is_set():
             return
-        for write in tuple(_writers):
-            with suppress(Exception):
-                write()
-        say(sentence(told[0]))
-        os._exit(128 + told[0])
+        try:
+            for write in tuple(_writers):
+                with suppress(Exception):
+                    write()
+            say(sentence(told[0]))
+        finally:
+            os._exit(128 + told[0])

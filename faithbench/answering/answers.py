@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from faithbench.errors import QuestionError
 from faithbench.questions import Gradient, Point, Row
+from faithbench.types import read_only
 
 Answers = Sequence[np.ndarray | QuestionError]
 
@@ -96,12 +97,10 @@ def _of_tokens(found: object, row: Row, what: str) -> Float[np.ndarray, "tokens 
 
 
 def _numbers(found: object, what: str) -> np.ndarray:
-    """An array of numbers that nobody can write into."""
+    """A copy that nobody can write into, neither components nor a model that gives the same array again."""
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
         raise QuestionError(f"the model gives {what} that are no array of numbers but a {type(found).__name__}")
-    view = found.view()
-    view.flags.writeable = False
-    return view
+    return read_only(found)
 
 
 def _not_finite(what: str) -> QuestionError:

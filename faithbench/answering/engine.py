@@ -130,7 +130,7 @@ class Engine:
             self._forget(item)
             item.keys, item.todo = [], {}
             for question in item.questions:
-                self._expand(item, question)
+                self._open(item, question)
             if item.todo:
                 return None
             answers = [self._answer(item, i) for i in range(len(item.questions))]
@@ -139,6 +139,18 @@ class Engine:
     def _forget(item: _Open[T]) -> None:
         """Keeps logits, which are small and asked again; attention and gradients have been handed over."""
         item.known = {key: value for key, value in item.known.items() if _plain_logits(key[0])}
+
+    def _open(self, item: _Open[T], question: Question) -> None:
+        """The rows of a question; one that makes no sense is refused."""
+        opened = len(item.keys)
+        try:
+            self._expand(item, question)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a question may hold anything
+            key: Key = (Lane(type(question), "refused"), (opened,))
+            item.known[key] = QuestionError(f"the question makes no sense ({describe(error)})"), 0.0
+            item.keys.append([key])
 
     def _expand(self, item: _Open[T], question: Question) -> None:
         lane, rows = rows_of(question)
@@ -188,7 +200,7 @@ class Engine:
         if refused is not None:
             value: object = refused
         elif isinstance(question, (Logits, LogitsAt, Embeddings)):
-            value = np.stack(values)
+            value = _stacked(values)
         else:
             value = values if isinstance(question, Gradients) and question.interpolation is not None else values[0]
             value = _own(value) if isinstance(question, Inside) else value
@@ -199,19 +211,19 @@ class Engine:
         lane = next(iter(active[0].todo))
         batch = self._pack(active, lane)
         rows = [item.todo[lane][key] for item, keys in batch for key in keys]
+        start = time.perf_counter()
         try:
-            start = time.perf_counter()
             values = self._ask(lane, rows)
-            seconds = (time.perf_counter() - start) / len(rows)
         except MemoryError:
             if len(rows) > 1:
                 self.batch_tokens = max(1, self.batch_tokens // 2)
                 return []
-            values, seconds = [QuestionError(f"a text of {batch[0][0].length} tokens does not fit into memory")], 0.0
+            values = [QuestionError(f"a text of {batch[0][0].length} tokens does not fit into memory")]
         except (ModelChangedError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            values, seconds = self._alone(lane, rows, _refused(error)), 0.0
+            values = self._alone(lane, rows, _refused(error))
+        seconds = (time.perf_counter() - start) / len(rows)
         self.counts.run += len(rows)
         answers = iter(values)
         for item, keys in batch:
@@ -258,13 +270,17 @@ class Engine:
 
     def _ask(self, lane: Lane, rows: Sequence[Any]) -> Sequence[object]:
         """The model's answers, checked: one for each row, and nobody can write into them."""
-        kind, rules, variant, _ = lane
-        if variant is None:
-            return self._ask_model(kind, rules, rows)
+        before = state()
+        try:
+            return self._ask_as_is(lane, rows) if lane.variant is None else self._ask_variant(lane.variant, lane, rows)
+        finally:
+            put_back(before)
+
+    def _ask_variant(self, variant: Variant, lane: Lane, rows: Sequence[Any]) -> Sequence[object]:
         try:
             with self._variant(variant):
-                return self._ask_model(kind, rules, rows)
-        except (QuestionError, MemoryError):
+                return self._ask_as_is(lane, rows)
+        except (QuestionError, MemoryError, ModelChangedError):
             raise
         except Exception as error:
             raise QuestionError(f"{variant.change} fails ({describe(error)})") from error
@@ -277,7 +293,9 @@ class Engine:
             self._variants[variant] = resolve_name(variant.change)(self.model, **dict(variant.arguments))
         return self._variants[variant]
 
-    def _ask_model(self, kind: type[Question], rules: str, rows: Sequence[Any]) -> Sequence[object]:
+    def _ask_as_is(self, lane: Lane, rows: Sequence[Any]) -> Sequence[object]:
+        """What is asked of the model as it is now."""
+        kind, rules = lane.kind, lane.rules
         if kind is Inside:
             return [self._call(question) for question in rows]
         if kind in (Logits, LogitsAt):
@@ -333,11 +351,20 @@ def _plain_logits(lane: Lane) -> bool:
     return lane.kind is Logits and lane.variant is None
 
 
+def _stacked(values: Sequence[np.ndarray]) -> np.ndarray | QuestionError:
+    """Answers below each other; they have different lengths where a question takes tokens away and asks for tokens."""
+    if len({value.shape for value in values}) > 1:
+        return QuestionError("the answers have different lengths; ask for one variant at a time")
+    return np.stack(values)
+
+
 def _own(value: object) -> object:
     """A copy, of whatever can be copied: what a function gives goes to all that asked for it."""
     try:
         return copy.deepcopy(value)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return value
 
 

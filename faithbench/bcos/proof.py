@@ -20,6 +20,7 @@ from faithbench.architectures.forms import REFUSALS, Gate
 from faithbench.architectures.inspection import takes
 from faithbench.errors import UserError
 from faithbench.interfaces import Architecture
+from faithbench.limits import describe
 from faithbench.models.frozen import FrozenWeights
 from faithbench.models.points import LayerInput
 
@@ -126,7 +127,7 @@ def _logits(model: PreTrainedModel) -> Tensor:
     try:
         logits = getattr(model(input_ids=probe_row(model), **uncached), "logits", None)
     except REFUSALS as error:
-        raise UserError(f"{type(model).__name__} cannot be run: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{type(model).__name__} cannot be run: {describe(error)}") from error
     if not isinstance(logits, Tensor):
         raise UserError(f"{type(model).__name__} is no sequence classifier or masked language model: it has no logits.")
     return logits

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from faithbench.architectures.inspection import takes
 from faithbench.errors import UserError
+from faithbench.limits import describe
 from faithbench.models.points import EmbeddingArgument, LayerInput, ModuleOutput, Point, read_at
 from faithbench.questions import Row
 
@@ -113,7 +114,7 @@ class Probe:
         try:
             logits = getattr(model(input_ids=ids), "logits", None)
         except REFUSALS as error:
-            raise UserError(f"{type(model).__name__} cannot be run: {str(error).splitlines()[0]}") from error
+            raise UserError(f"{type(model).__name__} cannot be run: {describe(error)}") from error
         if not isinstance(logits, Tensor) or logits.shape != (1, classes):
             shape = "none" if logits is None else list(getattr(logits, "shape", []))
             raise UserError(

@@ -20,7 +20,7 @@ class Steady:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, tuple[int, float]] = {}  # of each weight: torch's count of changes, and its sum then
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -31,15 +31,15 @@ class Steady:
                 in it; all this is put back.
             ModelChangedError: there are other numbers in its weights, which cannot be put back.
         """
-        if not self._sums:
-            self._sums = {name: _sum(weight) for name, weight in self._weights()}
         weights = dict(self._weights())
-        versions = {name: weight._version for name, weight in weights.items() if not weight.is_inference()}
+        for name, weight in weights.items():
+            if self._sums.get(name, (-1, 0.0))[0] != _version(weight):  # a variant of the model, say
+                self._sums[name] = _version(weight), _sum(weight)
         sample, switches, hooks = _sample(weights), self._switches(), self._hooks()
         try:
             yield
         finally:
-            self._check_weights(weights, versions, sample)
+            self._check_weights(weights, sample)
             left = self._put_back(switches, hooks)
         if left:
             raise QuestionError(f"it leaves the model {' and '.join(dict.fromkeys(left))}")
@@ -48,19 +48,26 @@ class Steady:
         yield from self.model.named_parameters()
         yield from self.model.named_buffers()
 
-    def _check_weights(self, weights: dict[str, Tensor], versions: dict[str, int], sample: Tensor) -> None:
+    def _check_weights(self, weights: dict[str, Tensor], sample: Tensor) -> None:
         now = dict(self._weights())
-        same = now.keys() == weights.keys() and all(now[name].shape == weights[name].shape for name in now)
-        written = [name for name, version in versions.items() if same and now[name]._version != version]
+        same = now.keys() == weights.keys() and all(now[name] is weights[name] for name in now)
         if (
             not same
             or not torch.equal(_sample(now).nan_to_num(), sample.nan_to_num())
-            or any(_sum(now[name]) != self._sums[name] for name in written)
+            or any(self._is_other(name, weight) for name, weight in now.items())
         ):
             raise ModelChangedError(
                 "a component has written into the model's weights, so the run ends here: what is stored is of the "
                 "model as it was; leave that component out, or let it work on a copy of the model."
             )
+
+    def _is_other(self, name: str, weight: Tensor) -> bool:
+        """Whether a weight has other numbers, if torch has counted a change."""
+        version, before = self._sums[name]
+        if version == _version(weight):
+            return False
+        self._sums[name] = _version(weight), _sum(weight)
+        return self._sums[name][1] != before
 
     def _switches(self) -> list[tuple[nn.Module | Tensor, bool]]:
         """What is in training, and what takes gradients."""
@@ -95,6 +102,11 @@ class Steady:
         for weight in self.model.parameters():
             weight.grad = None
         return left
+
+
+def _version(weight: Tensor) -> int:
+    """Torch's count of changes; 0 of tensors that have none."""
+    return 0 if weight.is_inference() else weight._version
 
 
 def _sum(weight: Tensor) -> float:

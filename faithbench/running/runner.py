@@ -87,7 +87,8 @@ def run(
                 model = workshop.prepare(block.model, block.base)
             except BrokenModelError as error:
                 setup.say(str(error))
-                problem, broken = error, broken + len(list(block.cells(texts[block.dataset.identity].offers)))
+                data = texts[block.dataset.identity]
+                problem, broken = error, broken + len(list(block.cells(data.offers))) * len(data.examples)
                 continue
             if (block.dataset.identity, model.identity) in scored:  # two names of one model on the hub
                 continue
@@ -157,7 +158,10 @@ def _why_not_block(metric: Component, block: BlockPlan, workshop: Workshop) -> s
     """Why a metric is not run on a model; those that are trained here all say one class of several."""
     if zoo_model(block.model) and "softmax" in metric.traits.links:
         return None
-    return why_not_link(metric, workshop.prepare(block.model, block.base))
+    try:
+        return why_not_link(metric, workshop.prepare(block.model, block.base))
+    except BrokenModelError as error:
+        return str(error).rstrip(".")
 
 
 def _fitting(data: DatasetPlan, model: Prepared, setup: Setup) -> DatasetPlan:

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 from faithbench.errors import BrokenModelError, UserError
 from faithbench.interfaces import Classifier, Dataset
-from faithbench.limits import describe
+from faithbench.limits import describe, put_back, state
 from faithbench.plugins.spec import Component
 from faithbench.tasks import Read
 from faithbench.types import LINKS
@@ -21,6 +21,7 @@ def plugin_classifier(model: Component, dataset: Dataset, device: str, dtype: st
         UserError: what the component itself says is wrong.
         BrokenModelError: it fails otherwise, in whatever way, or gives something that is no classifier.
     """
+    before = state()
     try:
         found = model.object.prepare(dataset, device=device, dtype=dtype)
         problem = _problem(found)
@@ -29,6 +30,8 @@ def plugin_classifier(model: Component, dataset: Dataset, device: str, dtype: st
         raise
     except BaseException as error:
         raise BrokenModelError(f"model {model.label} cannot be prepared ({describe(error)}).") from error
+    finally:
+        put_back(before)
     if problem is None and not _is_short(fingerprint):
         problem = "its fingerprint is not a short printable text"
     if problem:
