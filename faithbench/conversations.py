@@ -11,8 +11,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from faithbench.errors import QuestionError
-from faithbench.limits import OverTimeError, State, describe, limited, put_back, state
+from faithbench.errors import QuestionError, describe
+from faithbench.limits import OverTimeError, State, limited, put_back, state
 from faithbench.questions import Explain, OnVariant, Question, Variant
 from faithbench.types import Attribution
 

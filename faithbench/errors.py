@@ -6,6 +6,8 @@ from itertools import accumulate
 
 BRIEF = 100  # characters of a name or value that an error repeats
 NAMES = 240  # of the names that would do
+SAID = 300  # of what another error says
+LOOKED_AT = 100_000  # of it that are read at all
 
 
 class UserError(Exception):
@@ -41,6 +43,32 @@ def _listed(names: Sequence[str]) -> str:
     ends = accumulate(len(name) + 2 for name in names)
     shown = [name for name, end in zip(names, ends, strict=True) if end <= NAMES]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(shown) < len(names) else "")
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, on one line; nothing where it cannot say, for that too is somebody's code."""
+    try:
+        return " ".join(str(error)[:LOOKED_AT].split()).encode(errors="backslashreplace").decode()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return ""
+
+
+def describe(error: BaseException, limit: int = SAID) -> str:
+    """The type of an error and what it says, on one line of bounded length: `ValueError: what it says`."""
+    words = words_of(error)
+    return f"{type(error).__name__}: {brief(words, limit)}" if words else type(error).__name__
+
+
+def short(value: object) -> str:
+    """A value as an error repeats it: on one line, short, whatever it is."""
+    try:
+        return brief(repr(value))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a number of too many digits, lists too deep, or whatever a plugin's class raises
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def brief(text: str, limit: int = BRIEF) -> str:

@@ -11,26 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LONGEST = 100_000  # characters of an error that are looked at
 MOST_SECONDS = 1e8  # that a timer can be set to
-SHOWN = 300  # that are kept
 
 
 class OverTimeError(Exception):
     """A component took longer than it may."""
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line, of bounded length, whatever it is: `ValueError: what it says`."""
-    try:
-        words = " ".join(str(error)[:LONGEST].split()).encode(errors="backslashreplace").decode()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as second:  # it cannot even be shown
-        words = f"an error that cannot be shown ({type(second).__name__})"
-    if len(words) > SHOWN:
-        words = f"{words[: SHOWN // 2]} … {words[-SHOWN // 2 :]}"
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 @contextmanager

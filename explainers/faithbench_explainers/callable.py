@@ -10,7 +10,7 @@ from pkgutil import resolve_name
 
 import numpy as np
 
-from faithbench.limits import describe
+from faithbench.errors import describe
 from faithbench.tokens import spread
 from faithbench.types import Attribution, Target, Text
 

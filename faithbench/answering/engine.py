@@ -18,9 +18,9 @@ from jaxtyping import Float
 from faithbench.answering import answers
 from faithbench.answering.rows import Asked, Key, Lane, rows_of
 from faithbench.conversations import Answer, Conversation
-from faithbench.errors import ModelChangedError, QuestionError
+from faithbench.errors import ModelChangedError, QuestionError, describe
 from faithbench.interfaces import Classifier
-from faithbench.limits import describe, limited, put_back, state
+from faithbench.limits import limited, put_back, state
 from faithbench.questions import (
     GONE,
     Embeddings,

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from faithbench.answering.returned import check_attribution, check_measurement
 from faithbench.conversations import Asking, ask
-from faithbench.errors import UserError
+from faithbench.errors import UserError, describe
 from faithbench.interfaces import Classifier
-from faithbench.limits import describe
 from faithbench.plugins.spec import Component
 from faithbench.tasks import logits_of
 from faithbench.types import Attribution, Measurement, Target, Text

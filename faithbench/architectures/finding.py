@@ -3,10 +3,10 @@
 from transformers import PreTrainedModel
 
 from faithbench.architectures.inspection import inspected
-from faithbench.errors import UserError
+from faithbench.errors import UserError, short
 from faithbench.interfaces import Architecture
 from faithbench.plugins import finding
-from faithbench.plugins.faults import shown, told
+from faithbench.plugins.faults import blaming
 
 GATED = ("gelu", "gelu_pytorch_tanh", "relu", "silu", "swish")  # activations g(x)·x whose gate g we can hold constant
 
@@ -32,8 +32,8 @@ def architecture_of(model: PreTrainedModel) -> Architecture:
     if name not in known:
         return inspected(model)
     plugin = known[name]
-    with told(f"{plugin.whose} cannot be made"):
+    with blaming(f"{plugin.whose} cannot be made"):
         architecture = plugin.load()()
     if not isinstance(architecture, Architecture):
-        raise UserError(f"{plugin.whose} gives {shown(architecture)}, not an Architecture.")
+        raise UserError(f"{plugin.whose} gives {short(architecture)}, not an Architecture.")
     return architecture

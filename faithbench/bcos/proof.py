@@ -18,9 +18,8 @@ from transformers.activations import ACT2FN
 from faithbench.architectures.finding import GATED
 from faithbench.architectures.forms import REFUSALS, Gate
 from faithbench.architectures.inspection import takes
-from faithbench.errors import UserError
+from faithbench.errors import UserError, describe
 from faithbench.interfaces import Architecture
-from faithbench.limits import describe
 from faithbench.models.frozen import FrozenWeights
 from faithbench.models.points import LayerInput
 

@@ -17,8 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from faithbench.architectures.inspection import takes
-from faithbench.errors import UserError
-from faithbench.limits import describe
+from faithbench.errors import UserError, describe
 from faithbench.models.points import EmbeddingArgument, LayerInput, ModuleOutput, Point, read_at
 from faithbench.questions import Row
 

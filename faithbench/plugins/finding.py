@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 
-from faithbench.errors import UserError, unknown
-from faithbench.plugins.faults import cause, shown, told
+from faithbench.errors import UserError, describe, short, unknown
+from faithbench.plugins.faults import blaming
 
 GROUPS = {
     "dataset": "faithbench.datasets",
@@ -51,12 +51,12 @@ class Plugin:
             raise UserError(f"{self.kind} {self.name!r} is claimed by {self.origin}; uninstall one of them.")
         if NAME.fullmatch(self.name) is None:
             raise UserError(
-                f"{shown(self.name)} of {self.origin} is no name of a {self.kind}: letters, digits, _.- only."
+                f"{short(self.name)} of {self.origin} is no name of a {self.kind}: letters, digits, _.- only."
             )
-        with told(f"{self.whose} cannot be loaded"):
+        with blaming(f"{self.whose} cannot be loaded"):
             factory = self.claims[0].load()
         if not callable(factory):
-            raise UserError(f"{self.whose} is {shown(factory)}, which is not callable.")
+            raise UserError(f"{self.whose} is {short(factory)}, which is not callable.")
         return factory
 
     def signature(self) -> inspect.Signature:
@@ -66,7 +66,7 @@ class Plugin:
             UserError: it cannot be loaded, or does not tell its parameters.
         """
         factory = self.load()
-        with told(f"{self.whose} does not tell its parameters"):
+        with blaming(f"{self.whose} does not tell its parameters"):
             return inspect.signature(factory)
 
 
@@ -119,7 +119,7 @@ def _one_by_one(packages: Iterable[Distribution]) -> tuple[tuple[EntryPoint, ...
         try:
             entries += [entry for entry in package.entry_points if entry.group in GROUPS.values()]
         except Exception as error:  # whatever a package's files make of the reader
-            broken[_named(package)] = f"its entry points cannot be read ({cause(error)})"
+            broken[_named(package)] = f"its entry points cannot be read ({describe(error)})"
     return tuple(entries), broken
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from faithbench.errors import UserError
 from faithbench.plugins import finding
-from faithbench.plugins.faults import told
+from faithbench.plugins.faults import blaming
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def _listed(plugin: finding.Plugin) -> Listed:
     try:
         factory = plugin.load()
         parameters = plugin.signature().parameters.values()
-        with told(f"{plugin.whose} cannot be described"):
+        with blaming(f"{plugin.whose} cannot be described"):
             shown = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters)
             summary = (inspect.getdoc(factory) or "").split("\n\n")[0].replace("\n", " ")
     except UserError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from faithbench.errors import UserError, brief
 from faithbench.plugins import finding, spec
-from faithbench.plugins.faults import told
+from faithbench.plugins.faults import blaming
 from faithbench.plugins.spec import Component
 from faithbench.plugins.traits import read_traits
 
@@ -112,7 +112,7 @@ def resolve(dataset: Component, model: ModelRef) -> Component:
     if not dataset.traits.for_model:
         return dataset
     name = spec.parse(dataset.identity)[0]
-    with told(f"dataset {name!r} cannot be had for the model {brief(model.text)}"):
+    with blaming(f"dataset {name!r} cannot be had for the model {brief(model.text)}"):
         made = dataset.object.for_model(model)
         written = {field.name: getattr(made, field.name) for field in fields(made)}
     return Component(spec.write(name, written), dataset.label, made, read_traits("dataset", made, f"dataset {name!r}"))

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from faithbench.errors import UserError, brief, unknown
+from faithbench.errors import UserError, brief, short, unknown, words_of
 from faithbench.interfaces import Traits
 from faithbench.plugins import finding
-from faithbench.plugins.faults import shown, told, words
+from faithbench.plugins.faults import blaming
 from faithbench.plugins.traits import read_trait, read_traits
 
 LONGEST = 10_000  # characters of a spec
@@ -57,7 +57,7 @@ class Component:
         Raises:
             UserError: they cannot be read, or whatever else goes wrong.
         """
-        with told(f"{brief(self.identity)} cannot say what it holds"):
+        with blaming(f"{brief(self.identity)} cannot say what it holds"):
             return str(getattr(self.object, "content", ""))
 
 
@@ -78,7 +78,7 @@ def build(kind: str, text: str, overrides: Mapping[str, object] | None = None) -
         chosen = {k: v for k, v in (overrides or {}).items() if k in signature.parameters and k not in kwargs}
         given = _given(text, signature, args, {**chosen, **kwargs})
         component = _make(text, plugin, factory, given)
-        with told(f"{plugin.whose} cannot be described"):
+        with blaming(f"{plugin.whose} cannot be described"):
             return _described(plugin, factory, signature, component, given)
 
 
@@ -96,7 +96,7 @@ def _deeper(text: str) -> Iterator[None]:
     try:
         if _depth.get() > DEEPEST:
             raise UserError(
-                f"{shown(text)} is nested too deep; a spec may hold specs inside each other {DEEPEST} deep."
+                f"{short(text)} is nested too deep; a spec may hold specs inside each other {DEEPEST} deep."
             )
         yield
     finally:
@@ -111,7 +111,7 @@ def _given(
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:
         raise UserError(
-            f"{shown(text)}: {brief(words(error))}; parameters: {brief(', '.join(signature.parameters), 200)}."
+            f"{short(text)}: {brief(words_of(error))}; parameters: {brief(', '.join(signature.parameters), 200)}."
         ) from error
     return {key: _typed(text, value, signature.parameters[key]) for key, value in bound.arguments.items()}
 
@@ -153,7 +153,7 @@ def _short(kind: str, text: str) -> str:
     name, args, kwargs = parse(text)
     plugin = finding.get(kind, name)
     signature = plugin.signature()
-    with told(f"{plugin.whose} cannot be described"):
+    with blaming(f"{plugin.whose} cannot be described"):
         return _label(name, _given(text, signature, args, kwargs), signature)
 
 
@@ -168,7 +168,7 @@ def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
         UserError: it is malformed, longer than `LONGEST` or deeper than `BRACKETS`.
     """
     if not isinstance(text, str):
-        raise UserError(f"{shown(text)} is not a spec; it must be a text of the form name(key=value, …).")
+        raise UserError(f"{short(text)} is not a spec; it must be a text of the form name(key=value, …).")
     if len(text) > LONGEST:
         raise UserError(
             f"{brief(repr(text))} is too long for a spec: {len(text):,} characters, of {LONGEST:,} allowed."
@@ -330,9 +330,9 @@ def _typed(text: str, value: object, parameter: inspect.Parameter) -> object:
     if allowed and type(value) not in allowed:
         kinds = " or ".join("None" if each is type(None) else each.__name__ for each in allowed)
         default = parameter.default
-        such = "" if default is parameter.empty or default is None else f", such as {shown(default)}"
+        such = "" if default is parameter.empty or default is None else f", such as {short(default)}"
         key = parameter.name
-        raise UserError(f"{shown(text)}: {key}={shown(value)} is not allowed; it must be of type {kinds}{such}.")
+        raise UserError(f"{short(text)}: {key}={short(value)} is not allowed; it must be of type {kinds}{such}.")
     return value
 
 
@@ -346,8 +346,8 @@ def _types(parameter: inspect.Parameter) -> tuple[type, ...]:
 
 
 def _make(text: str, plugin: finding.Plugin, factory: Callable[..., object], given: Mapping[str, object]) -> object:
-    with told(f"{shown(text)}: {plugin.whose} cannot be made"):
+    with blaming(f"{short(text)}: {plugin.whose} cannot be made"):
         try:
             return factory(**given)
         except (TypeError, ValueError) as error:
-            raise UserError(f"{shown(text)}: {brief(words(error), 250) or type(error).__name__}") from error
+            raise UserError(f"{short(text)}: {brief(words_of(error), 250) or type(error).__name__}") from error

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, short
 from faithbench.interfaces import Traits
-from faithbench.plugins.faults import shown, told
+from faithbench.plugins.faults import blaming
 from faithbench.types import LINKS, Text
 
 FIELDS = frozenset(field.name for field in fields(Text))
@@ -37,7 +37,7 @@ def read_traits(kind: str, component: object, who: str) -> Traits:
         UserError: one is not what it must be.
     """
     said: dict[str, Any] = {name: read_trait(component, name, who) for name in OF.get(kind, ())}
-    with told(f"{who} does not tell what methods it has"):
+    with blaming(f"{who} does not tell what methods it has"):
         said |= {name: callable(getattr(component, name, None)) for name in METHODS.get(kind, ())}
     return Traits(**said)
 
@@ -49,10 +49,10 @@ def read_trait(owner: object, name: str, who: str) -> Any:
         UserError: it is not what it must be.
     """
     default, allowed = DEFAULTS[name], ALLOWED[name]
-    with told(f"{who} does not tell its {name}"):
+    with blaming(f"{who} does not tell its {name}"):
         value = getattr(owner, name, default)
         if value is not default and not allowed.holds(value):
-            raise UserError(f"{who} says {name}={shown(value)}, which is not allowed; it must be {allowed.words}.")
+            raise UserError(f"{who} says {name}={short(value)}, which is not allowed; it must be {allowed.words}.")
         return value
 
 

@@ -13,8 +13,7 @@ from jaxtyping import Float
 from faithbench.answering.engine import Engine
 from faithbench.answering.explaining import explain, measure, targets_of
 from faithbench.conversations import Asking, Conversation, Outcome, answering, attempt, on_variant, together
-from faithbench.errors import QuestionError
-from faithbench.limits import describe
+from faithbench.errors import QuestionError, describe
 from faithbench.plugins.spec import Component
 from faithbench.questions import Explain
 from faithbench.records.store import Store

@@ -2,9 +2,9 @@
 
 from typing import Any, get_args
 
-from faithbench.errors import BrokenModelError, UserError
+from faithbench.errors import BrokenModelError, UserError, describe
 from faithbench.interfaces import Classifier, Dataset
-from faithbench.limits import describe, put_back, state
+from faithbench.limits import put_back, state
 from faithbench.plugins.spec import Component
 from faithbench.tasks import Read
 from faithbench.types import LINKS

@@ -14,8 +14,8 @@ from faithbench.answering import answers
 from faithbench.answering.engine import Engine
 from faithbench.answering.returned import check_attribution, check_measurement, check_text
 from faithbench.conversations import attempt, together
-from faithbench.errors import ModelChangedError, QuestionError
-from faithbench.limits import OverTimeError, describe, limited, put_back, state
+from faithbench.errors import ModelChangedError, QuestionError, describe
+from faithbench.limits import OverTimeError, limited, put_back, state
 from faithbench.models.steady import Steady
 from faithbench.questions import Gradient, Inside, Logits, Point, Row
 from faithbench.types import Attribution, Example, Measurement, Target, read_only
@@ -186,7 +186,7 @@ class MuteError(Exception):
     [
         (ValueError("a\nb \x0b c"), "ValueError: a b c"),
         (KeyError(), "KeyError"),
-        (MuteError(), "MuteError: an error that cannot be shown (RuntimeError)"),
+        (MuteError(), "MuteError"),
         (SystemExit(3), "SystemExit: 3"),
     ],
 )
