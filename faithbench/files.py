@@ -29,7 +29,6 @@ CACHE_VARIABLE = "FAITHBENCH_CACHE"
 LONGEST = 80  # bytes of a label in a folder's name; the digest behind it tells apart what is cut
 STAGING, IGNORE = ".faithbench-", ".gitignore"
 OWNED = re.compile(rf"{re.escape(STAGING)}([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}")
-FORMER = re.compile(r"\.publish-\w{8}|\.(.*\.)?[0-9a-f]{32}|\.\d{19}-\d+-[0-9a-f]{8}")  # names by earlier versions
 ABANDONED = 24 * 3600.0  # seconds without a change
 EARLIER, TARGET = "earlier", "target"  # within a folder of staging: what was moved aside, and from which name
 OS_ERROR = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")  # how libraries say it: in Rust, and shutil
@@ -280,9 +279,9 @@ def _put_back(place: Path) -> None:
 
 def _is_left(path: Path) -> bool:
     owned = OWNED.fullmatch(path.name)
-    if (owned is None and FORMER.fullmatch(path.name) is None) or path.name in _in_use:
+    if owned is None or path.name in _in_use:
         return False
-    if owned and owned[1] == _machine() and os.name == "posix":
+    if owned[1] == _machine() and os.name == "posix":
         return int(owned[2]) == os.getpid() or not _is_alive(int(owned[2]))
     try:
         return time.time() - path.lstat().st_mtime > ABANDONED
