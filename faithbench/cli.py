@@ -1,19 +1,19 @@
 """The command line. Each command calls one public function of the package."""
 
-import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TypeGuard
+from typing import Annotated
 
 import typer
 
 import faithbench
 from faithbench.console import Printer, prepare_streams, say, show, write
 from faithbench.errors import UserError, unknown
-from faithbench.files import files_below
+from faithbench.files import files_below, why_not_written
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, plan_files, read_plan, run_folder
 from faithbench.plugins.naming import dataset_spec
+from faithbench.schemas import reason
 from faithbench.shown import path_word, shell_words
 from faithbench.stopping import Stop, sentence, stoppable
 
@@ -412,16 +412,18 @@ def main() -> None:
         if stop.number:
             _complain(sentence(stop.number))
             raise SystemExit(128 + stop.number) from ended
-        if isinstance(ended, UserError) or _is_of_disk(ended):
-            what = getattr(ended, "filename", None) or "the output"
-            _complain(str(ended) if isinstance(ended, UserError) else f"{what} cannot be written: {ended.strerror}.")
+        if isinstance(ended, (UserError, OSError)):
+            _complain(str(ended) if isinstance(ended, UserError) else _of_system(ended))
             raise SystemExit(2) from ended
         raise
 
 
-def _is_of_disk(error: BaseException) -> TypeGuard[OSError]:
-    """Whether it is of a disk that is full or may not be written, in the cache of a library, say, or below a stream."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+def _of_system(error: OSError) -> str:
+    """What the system has refused: a full disk in the cache of a library, say, or a folder that may not be read."""
+    cause = None if isinstance(error, PermissionError) else why_not_written(error)
+    if cause is not None:
+        return f"{error.filename or 'the output'} cannot be written: {cause}."
+    return f"{error.filename or 'something that the system was asked for'} cannot be had: {reason(error)}."
 
 
 def _complain(what: str) -> None:

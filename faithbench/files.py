@@ -29,17 +29,16 @@ CACHE_VARIABLE = "FAITHBENCH_CACHE"
 LONGEST = 80  # bytes of a label in a folder's name; the digest behind it tells apart what is cut
 STAGING, IGNORE = ".faithbench-", ".gitignore"
 OWNED = re.compile(rf"{re.escape(STAGING)}([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}")
-FORMER = re.compile(r"\.publish-\w{8}|\.(.*\.)?[0-9a-f]{32}|\.\d{19}-\d+-[0-9a-f]{8}")  # names by earlier versions
 ABANDONED = 24 * 3600.0  # seconds without a change
 EARLIER, TARGET = "earlier", "target"  # within a folder of staging: what was moved aside, and from which name
-OS_ERROR = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")  # how libraries say it: in Rust, and shutil
+IN_RUST, IN_SHUTIL = re.compile(r"\(os error (\d+)\)"), re.compile(r"\[Errno (\d+)\]")
 TORCH_WRITER = ("PytorchStreamWriter", "inline_container")
 ON = ", and the same command goes on from what is finished"
 NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}  # of systems that cannot swap two folders
 AT_WORKING_FOLDER, EXCHANGE = -100, 2  # the numbers of Linux; 2 is also macOS's
 ROOM, LIMIT, ALLOW = "make room there", "raise the limit on files", "allow writing there, or name another folder"
 CURES = {errno.ENOSPC: ROOM, errno.EROFS: ALLOW, errno.EACCES: ALLOW, errno.EPERM: ALLOW}
-CURES |= {errno.EFBIG: LIMIT, errno.EMFILE: LIMIT, getattr(errno, "EDQUOT", errno.ENOSPC): ROOM}
+CURES |= {errno.EFBIG: LIMIT, errno.EMFILE: LIMIT, errno.ENFILE: LIMIT, getattr(errno, "EDQUOT", errno.ENOSPC): ROOM}
 
 TRIES = 10  # to read what is being replaced
 
@@ -61,21 +60,23 @@ def files_below(folder: Path) -> list[Path]:
 
 def why_not_written(error: BaseException) -> str | None:
     """Why something could not be written, and the cure, in words; None if the error is of another kind."""
-    if any(name in str(error) for name in TORCH_WRITER):  # torch says no more, and it is nearly always so
+    try:
+        text = str(error)
+    except Exception:  # of a plugin's error
+        return None
+    if any(name in text for name in TORCH_WRITER):  # torch says no more, and it is nearly always so
         return f"{os.strerror(errno.ENOSPC)}, or the writing failed; {ROOM}{ON}"
-    found = OS_ERROR.search(str(error))
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None:
-        if found is None:
-            return None
-        number = int(found[1] or found[2])
-    cure = CURES.get(number)
-    return os.strerror(number) + (f"; {cure}{ON}" if cure else "")
+    found = (IN_SHUTIL if isinstance(error, shutil.Error) else IN_RUST).search(text)
+    number = error.errno if isinstance(error, OSError) and error.errno else found and int(found[1])
+    return f"{os.strerror(number)}; {CURES[number]}{ON}" if number in CURES else None
 
 
 @contextmanager
 def writing(place: Path | str) -> Iterator[None]:
     """What fails here because of the disk becomes a sentence that names the place, the cause and the cure.
+
+    Args:
+        place: a path, or the words `folder PATH`. Errors that have no cure are the place's if they are about this path.
 
     Raises:
         UserError: it cannot be written.
@@ -86,9 +87,19 @@ def writing(place: Path | str) -> Iterator[None]:
         raise
     except Exception as error:
         cause = why_not_written(error)
+        if cause is None and isinstance(error, OSError) and _is_about(error, str(place).removeprefix("folder ")):
+            cause = error.strerror
         if cause is None:
             raise
         raise UserError(f"{place} cannot be written: {cause}.") from error
+
+
+def _is_about(error: OSError, place: str) -> bool:
+    """Whether an error of the system names a place, what is in it, or what it is in."""
+    if not isinstance(error.filename, (str, bytes)):
+        return False
+    named, place = Path(os.path.realpath(os.fsdecode(error.filename))), os.path.realpath(place)
+    return named.is_relative_to(place) or Path(place).is_relative_to(named)
 
 
 @contextmanager
@@ -280,9 +291,9 @@ def _put_back(place: Path) -> None:
 
 def _is_left(path: Path) -> bool:
     owned = OWNED.fullmatch(path.name)
-    if (owned is None and FORMER.fullmatch(path.name) is None) or path.name in _in_use:
+    if owned is None or path.name in _in_use:
         return False
-    if owned and owned[1] == _machine() and os.name == "posix":
+    if owned[1] == _machine() and os.name == "posix":
         return int(owned[2]) == os.getpid() or not _is_alive(int(owned[2]))
     try:
         return time.time() - path.lstat().st_mtime > ABANDONED

@@ -171,8 +171,9 @@ def plan_files(path: Path) -> list[Path]:
     """A plan's file, or all of a board's: its `plan….toml` in alphabetical order.
 
     Raises:
-        UserError: the folder has none.
+        UserError: the folder has none, or the system knows no such path.
     """
+    path = as_path("plan", path)
     if not path.is_dir():
         return [path]
     found = sorted(path.glob(PLANS))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from faithbench.errors import UserError
-from faithbench.files import remove_leftovers, steadily
+from faithbench.files import steadily
 from faithbench.plan import PLANS, Plan, plan_files, read_plan
 from faithbench.records.manifest import Manifest, read_manifest
 from faithbench.records.store import IDENTITY, Store, read_part
@@ -37,13 +37,9 @@ class Board:
 def find(folders: Sequence[Path] = ()) -> list[Path]:
     """The folders of the boards that are meant: those given, or all below `./leaderboards`.
 
-    What a killed `publish` or `build` has left beside them is removed, or put back.
-
     Raises:
         UserError: there is none.
     """
-    for home in dict.fromkeys(folder.resolve().parent for folder in folders or (HOME / "any", *boards_below(HOME))):
-        remove_leftovers(home)
     found = list(dict.fromkeys(folders)) or boards_below(HOME)
     if not found:
         raise UserError(f"there is no board below {HOME.resolve()}: a board is a folder with a folder of records.")

@@ -160,6 +160,8 @@ def build(folders: Sequence[Path | str] = ()) -> list[Path]:
             `leaderboards/README.md`.
     """
     written, folders = [], as_paths("folders", folders)
+    for home in dict.fromkeys(folder.resolve().parent for folder in folders or (HOME / "any", *boards_below(HOME))):
+        remove_leftovers(home)
     with ExitStack() as replacing:
         for board in map(read_board, find(folders)):
             tables = _encoded(generated(board))

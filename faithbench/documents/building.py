@@ -16,6 +16,7 @@ from faithbench.documents.judging import judge_texts, tokenizer_of
 from faithbench.errors import UserError
 from faithbench.files import remove_leftovers, write_whole
 from faithbench.interfaces import Classifier
+from faithbench.paths import as_path
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
@@ -122,7 +123,7 @@ def build_documents(
     Raises:
         UserError: a name or value is not allowed, too few texts are usable, or the file cannot be written.
     """
-    dataset, model = str(dataset), str(model)
+    dataset, model, out = str(dataset), str(model), None if out is None else as_path("out", out)
     given = {"dataset": dataset, "segment": segment, "segments": segments, "documents": documents}
     given |= {"confidence": confidence, "seed": seed}
     setup = Setup(best_device(device), train=train, console=console)
@@ -131,8 +132,8 @@ def build_documents(
     built = ensure(component, split, Workshop(setup))
     if out is None:
         return built
-    write_whole(Path(out), built.path.read_text(encoding="utf-8"))
-    return replace(built, path=Path(out))
+    write_whole(out, built.path.read_text(encoding="utf-8"))
+    return replace(built, path=out)
 
 
 def _build(

@@ -18,6 +18,7 @@ from faithbench.importing.formats import Entry
 from faithbench.importing.texts import Texts
 from faithbench.interfaces import Classifier
 from faithbench.labels import class_number
+from faithbench.paths import as_path
 from faithbench.plan import Plan
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
@@ -91,13 +92,14 @@ def import_attributions(
         UserError: something in the file, the model or the data set is wrong, or the folder cannot be written. Nothing
             is written then.
     """
-    model, dataset = str(model), str(dataset)
+    model, dataset, file = str(model), str(dataset), as_path("file", file)
+    folder = None if out is None else as_path("out", out)
     plan = Plan((dataset,), (model,), split=split, dtype=dtype)
     _imported(name, {})
     component = build_dataset(dataset)
     every = list(component.object.load(split))
     texts = Texts(every, f"the {split} split of {component.label}")
-    kind, entries, left_out = read_entries(Path(file), format, method, texts, skip_unknown)
+    kind, entries, left_out = read_entries(file, format, method, texts, skip_unknown)
     setup = Setup(best_device(device), dtype, train=False, console=console)
     prepared = prepare(model, component, setup)
     named, said = classes_by_name(prepared, component, every)
@@ -108,9 +110,9 @@ def import_attributions(
     explainer = _imported(name, found)
     own = identity(component, fingerprint(every), prepared)
     rows = [attribution_row(own, explainer, a.text_id, a.target, Outcome(a)) for a in found.values()]
-    folder = Path(out) if out is not None else default_folder(plan)
+    folder = folder or default_folder(plan)
     source: Source = {
-        "file": Path(file).name,
+        "file": file.name,
         "format": kind,
         "method": method,
         "texts": len(rows),

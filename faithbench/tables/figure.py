@@ -5,6 +5,7 @@ from pathlib import Path
 
 from faithbench.errors import UserError
 from faithbench.files import replacing, writing
+from faithbench.paths import as_path
 
 ENDINGS = (".svg", ".png", ".pdf")
 
@@ -20,7 +21,7 @@ def write_figure(drawer: str, path: Path | str, *data: object) -> Path:
     Raises:
         UserError: the file's ending is not that of a figure, matplotlib is not there, or it cannot be written.
     """
-    path = Path(path)
+    path = as_path("figure", path)
     if path.suffix not in ENDINGS:
         raise UserError(f"figure {str(path)!r} does not end in {' or '.join(ENDINGS)}.")
     try:

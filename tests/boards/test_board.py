@@ -21,6 +21,7 @@ from faithbench.boards import publishing as board_module
 from faithbench.boards.folder import read_board
 from faithbench.boards.overview import MARK
 from faithbench.errors import UserError
+from faithbench.files import STAGING
 from faithbench.plugins.spec import build
 from faithbench.records import results
 from faithbench.tables.table import render, table
@@ -118,6 +119,17 @@ def test_an_edited_number_is_shown(name: str, board: Path, capsys):
     assert found[0].startswith(f"{board}: {name} is not what the records give; make it with `faithbench board build`")
     assert {f"-{edited}", f"+{line}"} <= set(found)
     assert {each[0] for each in found[1:]} <= set("-+@ ")
+
+
+def test_a_check_removes_nothing_and_the_next_build_removes_what_was_left(board: Path, capsys):
+    left = board.parent / f"{STAGING}ffffffff-1-0123abcd"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    for words in (["check"], ["check", board]):
+        assert call(capsys, "board", *words).status == 0
+        assert left.exists()
+    faithbench.build_boards([board])
+    assert not left.exists()
 
 
 def test_a_long_difference_is_cut(board: Path, capsys):

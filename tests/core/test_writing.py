@@ -72,9 +72,8 @@ def test_an_earlier_process_of_our_number_is_dead(tmp_path: Path):
     assert not left.exists()
 
 
-@pytest.mark.parametrize("name", [f"{STAGING}ffffffff-1-0123abcd", ".publish-abcd_123", f".a.json.{'0' * 32}"])
-def test_what_cannot_be_judged_by_its_process_is_removed_after_a_day(name: str, tmp_path: Path):
-    left = made(tmp_path / name)
+def test_what_cannot_be_judged_by_its_process_is_removed_after_a_day(tmp_path: Path):
+    left = made(tmp_path / f"{STAGING}ffffffff-1-0123abcd")
     remove_leftovers(tmp_path)
     assert left.exists()
     long_ago = time.time() - ABANDONED - 10
@@ -83,7 +82,10 @@ def test_what_cannot_be_judged_by_its_process_is_removed_after_a_day(name: str, 
     assert not left.exists()
 
 
-@pytest.mark.parametrize("name", [".git", ".gitignore", ".manifest.lock", ".faithbench-notes", "table.md"])
+STRANGERS = [".git", ".gitignore", ".manifest.lock", ".faithbench-notes", "table.md", ".publish-abcd_123"]
+
+
+@pytest.mark.parametrize("name", [*STRANGERS, f".a.json.{'0' * 32}", f".{'0' * 19}-1-0123abcd"])
 def test_files_of_people_stay_however_old_they_are(name: str, tmp_path: Path):
     (tmp_path / name).touch()
     os.utime(tmp_path / name, (0, 0))
@@ -146,7 +148,6 @@ ROOM = "No space left on device; make room there, and the same command goes on f
         (OSError(errno.EROFS, "x"), "Read-only file system; allow writing there, or name another folder"),
         (PermissionError(errno.EACCES, "x"), "Permission denied; allow writing there"),
         (OSError(errno.EFBIG, "x"), "File too large; raise the limit on files"),
-        (FileNotFoundError(errno.ENOENT, "x"), "No such file or directory"),
         (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), ROOM),
         (Exception("No space left on device (os error 28)"), ROOM),  # tokenizers
         (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]), ROOM),
@@ -164,13 +165,27 @@ def test_why_a_file_cannot_be_written_is_said_with_the_cure(error: Exception, wo
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("no"), RuntimeError("CUDA out of memory"), OSError("no weights"), KeyError(28)]
+    "error",
+    [
+        *(ValueError("no"), RuntimeError("CUDA out of memory"), OSError("no weights"), KeyError(28)),
+        *(ValueError("see [Errno 28]"), ConnectionRefusedError(errno.ECONNREFUSED, "refused")),
+        *(BrokenPipeError(errno.EPIPE, "pipe"), FileNotFoundError(errno.ENOENT, "none", "/data.bin")),
+    ],
 )
 def test_other_errors_are_what_they_were(error: Exception):
     assert why_not_written(error) is None
     with pytest.raises(type(error)) as told, writing("x"):
         raise error
     assert told.value is error
+
+
+def test_what_is_not_there_is_the_places_fault_if_it_names_the_place(tmp_path: Path):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "below", tmp_path / "file"):
+        with pytest.raises(UserError, match=r"cannot be written: (Not a directory|File exists)"), writing(place):
+            place.mkdir()
+    with pytest.raises(UserError, match="cannot be written: No such file"), writing(f"folder {tmp_path}"):
+        (tmp_path / "gone" / "file").open("x")
 
 
 @pytest.mark.skipif(not EXCHANGES, reason="this system cannot exchange two folders")
