@@ -57,8 +57,8 @@ def words_of(error: BaseException) -> str:
 
 def describe(error: BaseException, limit: int = SAID) -> str:
     """The type of an error and what it says, on one line of bounded length: `ValueError: what it says`."""
-    words = words_of(error)
-    return f"{type(error).__name__}: {brief(words, limit)}" if words else type(error).__name__
+    words, name = words_of(error), type.__dict__["__name__"].__get__(type(error))  # whatever a metaclass makes of it
+    return f"{name}: {brief(words, limit)}" if words else str(name)
 
 
 def short(value: object) -> str:

@@ -14,6 +14,11 @@ import numpy as np
 MOST_SECONDS = 1e8  # that a timer can be set to
 
 
+DEVICES = ("cpu", "cuda")
+KERNELS = ("flash", "mem_efficient", "math")  # of attention
+_guards: list[Any] = []  # of inference mode, each for a component that left it switched
+
+
 class OverTimeError(Exception):
     """A component took longer than it may."""
 
@@ -55,17 +60,29 @@ class State(NamedTuple):
         folder: the working folder; "" where it has been removed.
         gradients: torch's switch for gradients; None where torch has not been imported.
         precision: torch's default.
+        modes: torch's other ones: mixed precision and its types, which kernels attention may use, contexts that change
+            functions, such as a default device.
     """
 
     errors: Any
     folder: str
     gradients: bool | None
     precision: Any
+    modes: tuple[Any, ...]
 
 
 def state() -> State:
     """That of now."""
-    return State(np.geterr(), _folder(), *_of(sys.modules.get("torch")))
+    torch: Any = sys.modules.get("torch")
+    if not hasattr(torch, "set_autocast_enabled"):  # not there, or being imported
+        return State(np.geterr(), _folder(), None, None, ())
+    modes = (
+        *((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in DEVICES),
+        *(getattr(torch._C, f"_get_{name}_sdp_enabled")() for name in KERNELS),
+        torch.is_inference_mode_enabled(),
+        torch._C._len_torch_function_stack(),
+    )
+    return State(np.geterr(), _folder(), torch.is_grad_enabled(), torch.get_default_dtype(), modes)
 
 
 def put_back(before: State) -> None:
@@ -79,8 +96,24 @@ def put_back(before: State) -> None:
             os.chdir(before.folder)
     torch: Any = sys.modules.get("torch")
     if before.gradients is not None:
+        if now.modes and now.modes != before.modes:
+            _put_back_modes(torch, now, before)
         torch.set_grad_enabled(before.gradients)
         torch.set_default_dtype(before.precision)
+
+
+def _put_back_modes(torch: Any, now: State, before: State) -> None:
+    *_, inference, functions = before.modes
+    if torch.is_inference_mode_enabled() != inference:  # a guard ends what it began when it goes, so it stays
+        _guards.append(torch._C._InferenceMode(inference))
+        _guards[-1].__enter__()
+    for kind, (enabled, precision) in zip(DEVICES, before.modes, strict=False):
+        torch.set_autocast_enabled(kind, enabled)
+        torch.set_autocast_dtype(kind, precision)
+    for name, enabled in zip(KERNELS, before.modes[len(DEVICES) :], strict=False):
+        getattr(torch._C, f"_set_sdp_use_{name}")(enabled)
+    for _ in range(now.modes[-1] - functions):
+        torch._C._pop_torch_function_stack()
 
 
 def _folder() -> str:
@@ -88,10 +121,3 @@ def _folder() -> str:
         return os.getcwd()
     except OSError:  # it has been removed
         return ""
-
-
-def _of(torch: Any) -> tuple[bool | None, Any]:
-    try:
-        return torch.is_grad_enabled(), torch.get_default_dtype()
-    except AttributeError:  # not there, or being imported
-        return None, None

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,10 +24,13 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 def _lock(value: Any) -> None:
     """Makes a value's arrays read-only."""
-    for one in fields(value):
-        content = getattr(value, one.name)
-        if isinstance(content, np.ndarray):
-            object.__setattr__(value, one.name, read_only(content))
+    for name, array in _arrays(value):
+        object.__setattr__(value, name, read_only(array))
+
+
+def _arrays(value: Any) -> list[tuple[str, np.ndarray]]:
+    contents = ((one.name, getattr(value, one.name)) for one in fields(value))
+    return [(name, content) for name, content in contents if isinstance(content, np.ndarray)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +148,11 @@ class Text:
     def __post_init__(self) -> None:
         _lock(self)
 
+    def own(self) -> "Text":
+        """A copy for one component, which cannot spoil the text for others, not even through torch."""
+        arrays: dict[str, Any] = {name: array.copy() for name, array in _arrays(self) if name != "vocabulary"}
+        return replace(self, **arrays)
+
     @property
     def content(self) -> Int[np.ndarray, "content"]:
         """Positions of the tokens that are not special."""
@@ -172,6 +180,11 @@ class Attribution:
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", Target.of(self.target))
         _lock(self)
+
+    def own(self) -> "Attribution":
+        """A copy for one component, which cannot spoil the attribution for others, not even through torch."""
+        arrays: dict[str, Any] = {name: array.copy() for name, array in _arrays(self)}
+        return replace(self, notes=dict(self.notes), **arrays)
 
 
 @dataclass(frozen=True)

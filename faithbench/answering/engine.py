@@ -62,7 +62,7 @@ class _Open(Generic[T]):
     todo: dict[Lane, dict[Key, Asked]] = field(default_factory=dict)
     known: dict[Key, tuple[Any, float]] = field(default_factory=dict)
     length: int = 0
-    sound: Text | None = None  # whose token ids the model knows
+    sound: dict[int, Text] = field(default_factory=dict)  # texts whose token ids the model knows, by identity
 
 
 class Engine:
@@ -183,12 +183,12 @@ class Engine:
             return None
         asked: Any = question.question if isinstance(question, OnVariant) else question
         fill = getattr(asked, "fill", None)
-        own = () if asked.text is item.sound else (asked.text.ids,)
+        own = () if id(asked.text) in item.sound else (asked.text.ids,)
         for ids in (*own, *(() if fill is None else (np.asarray(fill),))):
             highest, lowest = int(ids.max(initial=0)), int(ids.min(initial=0))
             if not GONE <= lowest <= highest < tokens:
                 return f"token id {lowest if lowest < GONE else highest} is not one of {tokens}"
-        item.sound = asked.text
+        item.sound[id(asked.text)] = asked.text
         return None
 
     def _answer(self, item: _Open[T], index: int) -> Answer:
@@ -203,7 +203,7 @@ class Engine:
             value = _stacked(values)
         else:
             value = values if isinstance(question, Gradients) and question.interpolation is not None else values[0]
-            value = _own(value) if isinstance(question, Inside) else value
+            value = _own(value)
         return Answer(value, rows=len(found), seconds=sum(seconds for _, seconds in found))
 
     def _answer_batch(self, active: Sequence[_Open[T]]) -> list[_Open[T]]:
@@ -359,7 +359,7 @@ def _stacked(values: Sequence[np.ndarray]) -> np.ndarray | QuestionError:
 
 
 def _own(value: object) -> object:
-    """A copy, of whatever can be copied: what a function gives goes to all that asked for it."""
+    """A copy, of whatever can be copied: an answer goes to all that asked for it, and torch writes into any array."""
     try:
         return copy.deepcopy(value)
     except KeyboardInterrupt:

@@ -1,7 +1,5 @@
 """One explanation or measurement, checked; and the class that a model predicts."""
 
-from dataclasses import replace
-
 from faithbench.answering.returned import check_attribution, check_measurement
 from faithbench.conversations import Asking, ask
 from faithbench.errors import UserError, describe
@@ -40,7 +38,7 @@ def explain(explainer: Component, text: Text, target: Target, outputs: int) -> A
     for output in (target.output, target.against):
         if output is not None and not 0 <= output < outputs:
             raise ValueError(f"target {output} is not one of {outputs} classes")
-    return check_attribution((yield from ask(explainer.object, text, target)), text, target)
+    return check_attribution((yield from ask(explainer.object, text.own(), target)), text, target)
 
 
 def targets_of(classifier: Classifier, text: Text) -> Asking[tuple[Target, ...]]:
@@ -56,13 +54,12 @@ def targets_of(classifier: Classifier, text: Text) -> Asking[tuple[Target, ...]]
 
 
 def measure(metric: Component, text: Text, attribution: Attribution) -> Asking[Measurement]:
-    """One measurement, checked. Notes of the attribution are the metric's own copy.
+    """One measurement, checked. The attribution is the metric's own copy; the text has to be so already.
 
     Raises:
         ValueError: the metric gave something else.
     """
-    own = replace(attribution, notes=dict(attribution.notes))
-    return check_measurement((yield from ask(metric.object, text, own)))
+    return check_measurement((yield from ask(metric.object, text, attribution.own())))
 
 
 def predict(text: Text) -> Asking[int]:

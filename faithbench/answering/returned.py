@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from numbers import Real
 
 import numpy as np
@@ -11,6 +12,8 @@ from jaxtyping import Float
 from faithbench.types import LINKS, Attribution, Example, Measurement, Target, Text
 
 TOKEN_ARRAYS = ("ids", "special", "words", "evidence", "rationale", "rationale_majority", "segments", "types")
+FLOATS = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
+LARGEST = 1e30  # of scores, values and weights: boards keep values in single precision
 MOST_PARTS = 100_000  # of one measurement
 MOST_NOTES, LONGEST_NAME = 100, 200
 
@@ -73,22 +76,30 @@ def check_measurement(found: object) -> Measurement:
         raise ValueError("gave a value that is infinite; one that is not defined is NaN")
     if not 0 <= weight < math.inf:
         raise ValueError(f"gave the weight {weight}; it must be finite and not below 0")
-    if not isinstance(found.parts, (tuple, list, np.ndarray)) or len(found.parts) > MOST_PARTS:
+    if abs(value) > LARGEST or weight > LARGEST:
+        raise ValueError(f"gave a value or weight beyond {LARGEST:g}")
+    parts = islice(found.parts, MOST_PARTS + 1) if isinstance(found.parts, (tuple, list, np.ndarray)) else None
+    numbers = None if parts is None else tuple(_number(part, "part") for part in parts)
+    if numbers is None or len(numbers) > MOST_PARTS:
         raise ValueError(f"gave parts that are no tuple of at most {MOST_PARTS:,} numbers")
-    return Measurement(value, tuple(_number(part, "part") for part in found.parts), weight)
+    return Measurement(value, numbers, weight)
 
 
 def _numbers(found: object, what: str, text: Text) -> Float[np.ndarray, "tokens"]:
     """Finite numbers, one a token."""
     try:
         array = np.asarray(found)
-        array = array if array.dtype.kind == "f" else array.astype(np.float64, casting="safe")
+        if array.dtype not in FLOATS:
+            with np.errstate(over="ignore"):  # of longer numbers, which are infinite then
+                array = array.astype(np.float64, casting="same_kind" if array.dtype.kind == "f" else "safe")
     except Exception as error:  # whatever the thing raises
         raise ValueError(f"gave {what} that are no array of numbers but a {type(found).__name__}") from error
     if array.shape != (len(text),):
         raise ValueError(f"gave {what} of shape {array.shape} for a text of {len(text)} tokens")
     if not np.isfinite(array).all():
         raise ValueError(f"gave {what} that are not finite numbers")
+    if (np.abs(array.astype(np.float64)) > LARGEST).any():
+        raise ValueError(f"gave {what} beyond {LARGEST:g}, whose sums would not be finite")
     return array
 
 
@@ -102,10 +113,11 @@ def _number(found: object, what: str) -> float:
 
 
 def _notes(notes: object) -> dict[str, float]:
-    if not isinstance(notes, Mapping) or len(notes) > MOST_NOTES:
+    pairs = list(islice(notes.items(), MOST_NOTES + 1)) if isinstance(notes, Mapping) else None
+    if pairs is None or len(pairs) > MOST_NOTES:
         raise ValueError(f"gave notes that are no mapping of at most {MOST_NOTES} names to numbers")
     checked = {}
-    for name, value in notes.items():
+    for name, value in pairs:
         if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
             raise ValueError("gave a note without a printable name")
         number = _number(value, f"note {name!r}")

@@ -189,7 +189,7 @@ class HuggingFaceClassifier:
             getattr(mode, "check", lambda model: None)(self.model)
             self._need_frozen(getattr(mode, "freezes", None))
         groups = self._groups([point.row for point in points])
-        with torch.enable_grad(), memory_errors():
+        with torch.inference_mode(False), torch.enable_grad(), memory_errors():
             return in_order(groups, lambda numbers: self._gradients([points[n] for n in numbers], mode))
 
     def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "layers heads _ _"]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from faithbench.errors import ModelChangedError, QuestionError
 
 SAMPLED = 8  # numbers of a weight, about
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+GLOBAL_HOOKS = tuple(f"_global{name}" for name in HOOKS)
+Kinds = list[tuple[torch.dtype, torch.device, torch.Size]]
 
 
 class Steady:
@@ -27,32 +31,34 @@ class Steady:
         """Within it the model is to stay as it is.
 
         Raises:
-            QuestionError: it was switched to training, its weights no longer or now take gradients, or hooks were left
-                in it; all this is put back.
+            QuestionError: its modules, configuration or hooks hold something else, such as the mode of training, or its
+                weights no longer or now take gradients; all this is put back.
             ModelChangedError: there are other numbers in its weights, which cannot be put back.
         """
         weights = dict(self._weights())
         for name, weight in weights.items():
             if self._sums.get(name, (-1, 0.0))[0] != _version(weight):  # a variant of the model, say
                 self._sums[name] = _version(weight), _sum(weight)
-        sample, switches, hooks = _sample(weights), self._switches(), self._hooks()
+        sample, contents, kinds = _sample(weights), self._contents(), _kinds(weights)
+        gradients = {name: weight.requires_grad for name, weight in self.model.named_parameters()}
         try:
             yield
         finally:
-            self._check_weights(weights, sample)
-            left = self._put_back(switches, hooks)
+            left = self._put_back(contents, gradients)
+            self._check_weights(weights, sample, kinds)
         if left:
-            raise QuestionError(f"it leaves the model {' and '.join(dict.fromkeys(left))}")
+            raise QuestionError(f"it leaves the model with other {', '.join(list(dict.fromkeys(left))[:3])}")
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
         yield from self.model.named_parameters()
         yield from self.model.named_buffers()
 
-    def _check_weights(self, weights: dict[str, Tensor], sample: Tensor) -> None:
+    def _check_weights(self, weights: dict[str, Tensor], sample: Tensor, kinds: Kinds) -> None:
         now = dict(self._weights())
         same = now.keys() == weights.keys() and all(now[name] is weights[name] for name in now)
         if (
             not same
+            or kinds != _kinds(now)
             or not torch.equal(_sample(now).nan_to_num(), sample.nan_to_num())
             or any(self._is_other(name, weight) for name, weight in now.items())
         ):
@@ -69,39 +75,38 @@ class Steady:
         self._sums[name] = _version(weight), _sum(weight)
         return self._sums[name][1] != before
 
-    def _switches(self) -> list[tuple[nn.Module | Tensor, bool]]:
-        """What is in training, and what takes gradients."""
-        modules = [(module, module.training) for module in self.model.modules()]
-        return [*modules, *((weight, weight.requires_grad) for weight in self.model.parameters())]
-
-    def _hooks(self) -> list[tuple[dict[int, object], dict[int, object]]]:
-        """The hooks of all modules, as they are kept and as they are now."""
-        kept = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-        found = [getattr(module, name) for module in self.model.modules() for name in kept]
-        return [(hooks, dict(hooks)) for hooks in found]
+    def _contents(self) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
+        """What modules, configuration and hooks hold, as they are kept and as they are now."""
+        owners = [vars(module) for module in self.model.modules()]
+        config = getattr(self.model, "config", None)
+        kept = [*owners, *(owner[name] for owner in owners for name in HOOKS), *map(vars, filter(None, [config]))]
+        kept += [getattr(torch.nn.modules.module, name) for name in GLOBAL_HOOKS]
+        return [(there, dict(there)) for there in kept]
 
     def _put_back(
         self,
-        switches: list[tuple[nn.Module | Tensor, bool]],
-        hooks: list[tuple[dict[int, object], dict[int, object]]],
+        contents: list[tuple[dict[Any, Any], dict[Any, Any]]],
+        gradients: dict[str, bool],
     ) -> list[str]:
         """Says what has been left changed."""
         left = []
-        for thing, state in switches:
-            if isinstance(thing, nn.Module) and thing.training != state:
-                thing.training = state
-                left.append("in training" if not state else "not in training")
-            elif isinstance(thing, Tensor) and thing.requires_grad != state:
-                thing.requires_grad_(state)
-                left.append("with weights that take gradients" if not state else "with weights that take no gradients")
-        for there, before in hooks:
-            if there.keys() != before.keys():
-                there.clear()
-                there.update(before)
-                left.append("with hooks")
-        for weight in self.model.parameters():
+        for there, before in contents:
+            if there.keys() == before.keys() and all(there[name] is before[name] for name in before):
+                continue
+            changed = [name for name in {**there, **before} if there.get(name, self) is not before.get(name, self)]
+            left += ["hooks" if isinstance(name, int) else str(name) for name in changed]
+            there.clear()
+            there.update(before)
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad != gradients[name]:
+                weight.requires_grad_(gradients[name])
+                left.append("requires_grad")
             weight.grad = None
         return left
+
+
+def _kinds(weights: dict[str, Tensor]) -> Kinds:
+    return [(weight.dtype, weight.device, weight.shape) for weight in weights.values()]
 
 
 def _version(weight: Tensor) -> int:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -176,16 +176,17 @@ class Scoring:
 
     def _measure(self, metric: Component, text: Text, name: str, found: Attribution) -> Asking[Measurement]:
         """Runs a metric; what it asks of the explainer is asked of the explainer."""
+        own = text.own()
 
         def explain_again(question: Explain) -> Asking[Attribution]:
-            if question.variant is None and question.text is text and question.target == found.target:
-                return replace(found, notes=dict(found.notes))
+            if question.variant is None and question.text is own and question.target == found.target:
+                return found.own()
             try:
                 return (yield from on_variant(question.variant, self._explain(name, question.text, question.target)))
             except Exception as error:
                 raise QuestionError(f"the explainer failed: {describe(error)}") from error
 
-        return answering(measure(metric, text, found), explain_again)
+        return answering(measure(metric, own, found), explain_again)
 
     def _record(self, explainer: str, metric: str, target: Target, text: Text, outcome: Outcome[Measurement]) -> Record:
         value = outcome.value or Measurement(math.nan)

@@ -52,6 +52,8 @@ def measured(value=1.0, **changed):
         (said(scores=["a"] * 5), "no array of numbers"),
         (said(scores=np.full(5, 1j)), "no array of numbers"),
         (said(scores=np.array([0, 0, 0, 0, math.nan])), "not finite"),
+        (said(scores=np.full(5, np.longdouble("1e4000"))), "not finite"),
+        (said(scores=np.full(5, 1e300)), "beyond 1e"),
         (said(standard_errors=np.zeros(4)), "standard errors of shape"),
         (said(standard_errors=np.full(5, -1.0)), "below 0"),
         (said(standard_errors=np.full(5, math.nan)), "not finite"),
@@ -85,6 +87,7 @@ def test_scores_may_be_any_numbers_and_are_kept_so_that_nobody_writes_into_them(
         (measured(1j), "no number but a complex"),
         (measured(np.zeros(2)), "no number but a ndarray"),
         (measured(math.inf), "infinite"),
+        (measured(1e300), "beyond 1e"),
         (measured(1.0, weight=-1.0), "weight -1.0"),
         (measured(1.0, weight=math.nan), "weight nan"),
         (measured(1.0, weight=math.inf), "weight inf"),
@@ -232,20 +235,31 @@ def test_what_a_component_takes_is_counted_over_all_its_steps():
 def test_what_a_component_leaves_changed_is_put_back(tmp_path):
     before = (np.geterr(), os.getcwd(), torch.is_grad_enabled(), torch.get_default_dtype())
     kept = state()
+    torch.set_autocast_enabled("cpu", True)
+    torch.backends.cuda.enable_math_sdp(False)
+    torch.device("meta").__enter__()
+    torch.inference_mode().__enter__()
     np.seterr(all="raise")
     os.chdir(tmp_path)
     torch.set_grad_enabled(False)
     torch.set_default_dtype(torch.float64)
     put_back(kept)
     assert (np.geterr(), os.getcwd(), torch.is_grad_enabled(), torch.get_default_dtype()) == before
+    assert (torch.is_autocast_enabled("cpu"), torch.backends.cuda.math_sdp_enabled()) == (False, True)
+    assert torch.zeros(1).device.type == "cpu"
+    assert not torch.is_inference_mode_enabled()
 
 
 @pytest.mark.parametrize(
     ("deed", "words"),
     [
-        (lambda model: model.train(), "in training"),
-        (lambda model: model.classifier.bias.requires_grad_(), "take gradients"),
-        (lambda model: model.classifier.register_forward_hook(lambda *args: None), "with hooks"),
+        (lambda model: setattr(model.bert.embeddings.LayerNorm, "eps", 1.0), "other eps"),
+        (lambda model: setattr(model.config, "problem_type", "odd"), "other problem_type"),
+        (lambda model: setattr(model.dropout, "forward", abs), "other forward"),
+        (lambda model: torch.nn.modules.module.register_module_forward_hook(abs), "other hooks"),
+        (lambda model: model.train(), "other training"),
+        (lambda model: model.classifier.bias.requires_grad_(), "other requires_grad"),
+        (lambda model: model.classifier.register_forward_hook(lambda *args: None), "other hooks"),
     ],
 )
 def test_a_model_that_is_left_changed_is_put_back_and_the_deed_is_told(deed, words):
@@ -266,6 +280,7 @@ def test_a_model_that_is_left_changed_is_put_back_and_the_deed_is_told(deed, wor
         lambda weight: weight.data.normal_(),
         lambda weight: weight[3].zero_(),
         lambda weight: setattr(weight, "data", torch.zeros_like(weight)),
+        lambda weight: setattr(weight, "data", weight.double()),
     ],
 )
 def test_weights_that_are_written_into_end_the_run(deed):

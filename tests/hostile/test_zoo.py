@@ -25,12 +25,10 @@ def whole(text):
 EXPLAINERS = {
     "writes_ids": "text.ids[:] = text.mask_id; return zeros(text, target)",
     "forces_ids": "text.ids.flags.writeable = True; text.ids[:] = text.mask_id; return zeros(text, target)",
-    "writes_answers": """
-        logits, found = yield Logits(text, whole(text)), Gradients(text, target)
-        logits[:] = 0
-        found.gradient[:] = 0
+    "mixes_precision": """
+        with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode(), torch.device("meta"):
+            yield Logits(text, whole(text))
         return zeros(text, target)""",
-    "writes_attention": "found = yield Attentions(text); found[:] = 0; return zeros(text, target)",
     "exits": "sys.exit(0)",
     "closes": "raise GeneratorExit",
     "stops": "raise StopIteration",
@@ -50,6 +48,12 @@ EXPLAINERS = {
     "inside_trains": "yield Inside(text, 'zoo:train'); return zeros(text, target)",
 }
 HARMLESS = {  # what they change is their own, or is put back
+    "writes_answers": """
+        logits, found = yield Logits(text, whole(text)), Gradients(text, target)
+        logits[:] = 0
+        found.gradient[:] = 0
+        return zeros(text, target)""",
+    "writes_attention": "found = yield Attentions(text); found[:] = 0; return zeros(text, target)",
     "no_grad": """
         with torch.no_grad():
             yield Logits(text, whole(text))
@@ -59,6 +63,11 @@ HARMLESS = {  # what they change is their own, or is put back
     "inside_writes": """
         found = yield Inside(text, 'zoo:shared'); found.append(len(found))
         return Attribution(text.id, target, np.full(len(text), float(len(found))))""",
+    "writes_through_torch": """
+        torch.from_numpy(text.ids).zero_()
+        (logits, found) = yield Logits(text, whole(text)), Gradients(text, target)
+        torch.from_numpy(found.gradient).zero_()
+        return zeros(text, target)""",
     "reseeds": "np.random.seed(0); torch.manual_seed(0); return zeros(text, target)",
 }
 METRICS = {
@@ -71,7 +80,10 @@ METRICS = {
     "ends_all": "raise SystemExit(3)",
     "asks_nonsense": "yield Explain(text, Target(10**9)); return Measurement(0.0)",
 }
-HARMLESS_METRICS = {"writes_notes": "attribution.notes['planted'] = 1.0; return Measurement(0.0)"}
+HARMLESS_METRICS = {
+    "writes_notes": "attribution.notes['planted'] = 1.0; return Measurement(0.0)",
+    "writes_through_torch": "torch.from_numpy(attribution.scores).abs_().zero_(); return Measurement(0.0)",
+}
 TAIL = """
 class Unsayable(Exception):
     def __str__(self):
