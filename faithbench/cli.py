@@ -379,8 +379,11 @@ def board_publish(
 @board.command("build")
 def board_build(folders: Boards = None) -> None:
     """Make leaderboards' tables, and the overview, from their records."""
-    for path in faithbench.build_boards(folders or ()):
+    written = faithbench.build_boards(folders or ())
+    for path in written:
         say(out_console, f"wrote {path}", whole=True)
+    if not written:
+        say(out_console, "All tables are as their records say already.")
 
 
 @board.command("check")

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read
 from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError
 from faithbench.file_names import cut, digest, slug
-from faithbench.files import STAGING, remove_leftovers, staging, swap, write_whole, writing
+from faithbench.files import IGNORE, STAGING, locked, remove_leftovers, staging, swap, write_whole, writing
 from faithbench.paper.fill_table import paper_table
 from faithbench.paths import as_path, as_paths
 from faithbench.plan import PLANS, plan_files, read_plan
@@ -29,6 +29,7 @@ TABLES = {"table.md": "markdown", "table.csv": "csv"}
 MAX_BYTES = 1_000_000
 MAX_BOARD_BYTES = 2_000_000
 PAGE = "README.md"  # of the folder that boards are in: the overview
+LOCKS = ".faithbench.locks"  # beside boards, nothing for git: whoever changes one of them holds a lock there
 LONGEST = 200  # bytes of a file's name
 
 
@@ -53,7 +54,12 @@ def publish(run: Path | str, board: Path | str) -> list[Path]:
     missing = [name for name in ("plan.toml", "manifest.json") if not (run / name).is_file()]
     if missing:
         raise UserError(f"{run} is not a run: it has no {missing[0]}.")
-    remove_leftovers(board.resolve().parent)
+    with _alone([board.resolve().parent]):
+        return _publish(run, board)
+
+
+def _publish(run: Path, board: Path) -> list[Path]:
+    """Publishes a run whose plan and manifest are there, while nobody else changes the board."""
     manifest = read_manifest(run)
     has_plans = any(board.glob(PLANS))
     plans = {path.name: read_plan(path) for path in (plan_files(board) if has_plans else [run / "plan.toml"])}
@@ -95,17 +101,34 @@ def _asked_for(board: Board, run: Path) -> pd.DataFrame:
 
 
 @contextmanager
+def _alone(homes: Iterable[Path]) -> Iterator[None]:
+    """Only one process at a time changes the boards in these folders; what killed ones have left there is gone.
+
+    Raises:
+        UserError: a folder cannot be written.
+    """
+    with ExitStack() as turns:
+        for home in sorted(set(homes)):
+            with writing(f"folder {home}"):
+                (home / LOCKS).mkdir(parents=True, exist_ok=True)
+                (home / LOCKS / IGNORE).write_text("*\n", encoding="utf-8")
+                turns.enter_context(locked(home / LOCKS / "boards"))
+            remove_leftovers(home)
+        yield
+
+
+@contextmanager
 def _anew(board: Path) -> Iterator[Path]:
     """A copy of a board, or an empty folder, that takes its place at the end, in one step; not if anything fails.
 
     Files are links to those of the board, so none may be changed in place: `_put` does not.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or is the working folder, which would be gone then.
     """
     there = board.resolve()
-    with writing(f"folder {board}"):
-        there.parent.mkdir(parents=True, exist_ok=True)
+    if Path.cwd().is_relative_to(there):
+        raise UserError(f"{there} is replaced as a whole, so not from within: go to {there.parent} first.")
     with writing(f"folder {board}"), staging(there.parent) as place:
         made = place / "new"
         if there.exists():
@@ -153,21 +176,27 @@ def build(folders: Sequence[Path | str] = ()) -> list[Path]:
     there, and a README.md that a person wrote is left alone.
 
     Returns:
-        The files written.
+        The files that were not so already.
 
     Raises:
         UserError: there is no board, one cannot be read, a file cannot be written, or a person wrote
             `leaderboards/README.md`.
     """
-    written, folders = [], as_paths("folders", folders)
-    for home in dict.fromkeys(folder.resolve().parent for folder in folders or (HOME / "any", *boards_below(HOME))):
-        remove_leftovers(home)
+    folders = as_paths("folders", folders)
+    with _alone([HOME.resolve()] if not folders and HOME.is_dir() else [folder.resolve().parent for folder in folders]):
+        return _build(folders)
+
+
+def _build(folders: Sequence[Path]) -> list[Path]:
+    """Makes tables and overviews while nobody else changes the boards."""
+    written = []
     with ExitStack() as replacing:
         for board in map(read_board, find(folders)):
             tables = _encoded(generated(board))
-            if any(_content(board.folder / name) != data for name, data in tables.items()):
+            changed = [name for name, data in tables.items() if _content(board.folder / name) != data]
+            if changed:
                 _put(replacing.enter_context(_anew(board.folder)), tables)
-            written += [board.folder / name for name in tables]
+            written += [board.folder / name for name in changed]
     return written + _pages(folders)
 
 
@@ -176,9 +205,9 @@ def _content(path: Path) -> bytes | None:
 
 
 def _pages(folders: Sequence[Path]) -> list[Path]:
-    """Makes the overviews of these boards, or of all below `./leaderboards`."""
+    """Makes the overviews of these boards, or of all below `./leaderboards`; returns those that have changed."""
     written = []
-    pages = dict.fromkeys(folder.parent / PAGE for folder in folders) if folders else [HOME / PAGE]
+    pages = dict.fromkeys(_home(folder) / PAGE for folder in folders) if folders else [HOME / PAGE]
     for page in pages:
         ours = page.is_file() and page.read_bytes().startswith(MARK.encode())
         if not folders and page.is_file() and not ours:
@@ -186,9 +215,16 @@ def _pages(folders: Sequence[Path]) -> list[Path]:
                 f"{page} was written by a person; delete it, and the overview of the boards takes its place."
             )
         if ours or not folders:
-            write_whole(page, overview([read_board(folder) for folder in boards_below(page.parent)], page.parent))
-            written.append(page)
+            text = overview([read_board(folder) for folder in boards_below(page.parent)], page.parent)
+            if _content(page) != text.encode():
+                write_whole(page, text)
+                written.append(page)
     return written
+
+
+def _home(board: Path) -> Path:
+    """The folder in which a board is, also if it is called `.` or `..`."""
+    return board.parent if board.name not in ("", "..") else board.resolve().parent
 
 
 def generated(board: Board) -> dict[str, str]:

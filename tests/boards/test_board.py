@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ import faithbench
 from faithbench.boards import publishing as board_module
 from faithbench.boards.folder import read_board
 from faithbench.boards.overview import MARK
+from faithbench.boards.publishing import LOCKS
 from faithbench.errors import UserError
-from faithbench.files import STAGING
+from faithbench.files import STAGING, locked
 from faithbench.plugins.spec import build
 from faithbench.records import results
 from faithbench.tables.table import render, table
@@ -497,11 +499,10 @@ def test_the_boards_of_this_repository_are_as_their_records_say(tmp_path: Path, 
 def test_building_again_changes_nothing(board: Path, capsys):
     before = {path: path.read_bytes() for path in Path("leaderboards").rglob("*") if path.is_file()}
     ended = call(capsys, "board", "build")
-    assert ended.status == 0
-    assert ended.out.splitlines() == [
-        f"wrote {path}" for path in (board / "table.md", board / "table.csv", Path("leaderboards/README.md"))
-    ]
+    assert (ended.status, ended.out) == (0, "All tables are as their records say already.\n")
     assert {path: path.read_bytes() for path in Path("leaderboards").rglob("*") if path.is_file()} == before
+    change_text(board / "table.md", "random", "Random")
+    assert call(capsys, "board", "build").out == f"wrote {board / 'table.md'}\n"
 
 
 def test_published_tables_that_a_plan_is_like_are_built_and_checked(tmp_path: Path, capsys):
@@ -645,13 +646,18 @@ def test_publishing_leaves_all_else_in_the_folder_as_it_is(tmp_path: Path, monke
     (real / "nothing").symlink_to("gone")
     (tmp_path / "board").symlink_to(real)
     run = run_of(tmp_path / "run", [record(1.0, 0, **PLANNED)])
-    monkeypatch.chdir(real)
-    board_module.publish(run, Path())
+    board_module.publish(run, tmp_path / "board")
+    for working in (real, real / "records"):
+        monkeypatch.chdir(working)
+        with pytest.raises(UserError, match=r"elsewhere is replaced as a whole, so not from within: go to .* first"):
+            board_module.publish(run, real)
+    assert (working / "..").resolve() == real
+    monkeypatch.chdir(tmp_path)
     board_module.publish(run, tmp_path / "board")
     assert (tmp_path / "board").is_symlink()
     assert (real / "README.md").read_text() == "mine"
     assert table([real])["mean"].tolist() == [1.0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["board", "elsewhere", "run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LOCKS, "board", "elsewhere", "run"]
 
 
 @pytest.mark.parametrize(
@@ -687,7 +693,7 @@ def test_publishing_too_much_is_refused_and_the_records_that_are_there_stay(tmp_
     with pytest.raises(UserError, match="a leaderboard stays under 2 MB"):
         board_module.publish(more, board)
     assert {path: path.read_bytes() for path in tmp_path.rglob("board/**/*") if path.is_file()} == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["board", "more", "run"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LOCKS, "board", "more", "run"]
 
 
 def test_two_names_that_would_be_one_file_are_two(tmp_path: Path):
@@ -723,7 +729,32 @@ def test_what_a_person_keeps_in_a_board_stays_as_it_is_when_the_board_is_replace
         after = (board / "README.md").stat()
         assert (after.st_mode, after.st_mtime_ns, after.st_ino) == (before.st_mode, before.st_mtime_ns, before.st_ino)
         assert (board / "table.md").read_text(encoding="utf-8") == old
-    assert sorted(path.name for path in board.parent.iterdir()) == ["README.md", "tiny"]
+    assert sorted(path.name for path in board.parent.iterdir()) == [LOCKS, "README.md", "tiny"]
+
+
+def test_who_changes_a_board_reads_it_when_it_is_his_turn(home: Path, board: Path):
+    faithbench.build_boards()
+    with locked(board.parent / LOCKS / "boards"):
+        others = [
+            threading.Thread(target=faithbench.build_boards, args=([board],)),
+            threading.Thread(target=faithbench.publish, args=(home / "run", board)),
+        ]
+        for other in others:
+            other.start()
+        others[0].join(0.3)
+        assert all(other.is_alive() for other in others)
+        change_text(board / "table.md", "random", "Random")
+    for other in others:
+        other.join()
+    assert "Random" not in (board / "table.md").read_text()
+
+
+def test_the_overview_is_made_again_from_within_a_board_too(board: Path, monkeypatch):
+    page = Path("leaderboards/README.md").resolve()
+    change_text(page, "| 6 | 1 |", "| 600 | 1 |")
+    monkeypatch.chdir(board)
+    assert faithbench.build_boards(["."]) == [page]
+    assert "| 600 |" not in page.read_text()
 
 
 def test_a_board_that_does_not_change_is_not_replaced(board: Path):
@@ -739,4 +770,4 @@ def test_no_board_is_replaced_if_the_tables_of_one_cannot_be_made(board: Path):
     with pytest.raises(UserError, match="zero"):
         faithbench.build_boards()
     assert (board / "table.md").read_text() == "old"
-    assert sorted(path.name for path in board.parent.iterdir()) == ["README.md", "tiny", "zero"]
+    assert sorted(path.name for path in board.parent.iterdir()) == [LOCKS, "README.md", "tiny", "zero"]
