@@ -110,18 +110,18 @@ def too_large(path: Path | str, size: int | None, limit: int) -> UserError:
     return UserError(f"{path} cannot be read: it has {has}; {MAX_BYTES_VARIABLE} raises the limit.")
 
 
-def check_file(path: Path, usual: int = SMALL) -> int:
+def check_file(path: Path, usual: int | None = SMALL) -> int:
     """The size of a regular file, which is not opened.
 
     Args:
         path: of the file.
-        usual: the most bytes, where `$FAITHBENCH_MAX_BYTES` says nothing.
+        usual: the most bytes, where `$FAITHBENCH_MAX_BYTES` says nothing; None for any number.
 
     Raises:
         MissingFileError: it is not there.
         UserError: it is a folder, pipe, device or socket, cannot be looked at, or is larger.
     """
-    limit = limit_of(usual)
+    limit = sys.maxsize if usual is None else limit_of(usual)
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -68,8 +68,8 @@ def check_folder(folder: Path) -> None:
         UserError: names the file, and what in it is wrong.
     """
     for path in sorted(folder.iterdir()):
-        if path.suffix in READ or not path.is_dir():
-            check_file(path, 2**60 if path.suffix == ".safetensors" else LARGE)
+        if path.suffix in READ and not path.name.startswith("."):
+            check_file(path, None if path.suffix == ".safetensors" else LARGE)  # weights are held against config.json
     configuration = read_json(folder / CONFIG, Configuration, nan=True, large=True)
     _check_configuration(folder / CONFIG, configuration)
     if (folder / TOKENIZER).exists():

@@ -19,6 +19,13 @@ from faithbench.training.checkpoint import WEIGHTS
 
 REPORT = "training.json"
 STATE, STATE_PARTS = "trainer_state.json", ("optimizer.pt", "scheduler.pt", "rng_state.pth")
+READ = (
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "added_tokens.json",
+)
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 WORK, LOCK = ".training", ".lock"  # endings, beside a checkpoint's folder, of where it is made and by whom
 
@@ -75,9 +82,9 @@ def fault(folder: Path, kind: type[FinishedReport]) -> str | None:
     except UserError as error:
         return str(error).rstrip(".") if (folder / REPORT).exists() else f"it has no {REPORT}"
     needed = ["config.json"] if kind is FinishedReport else ["config.json", "tokenizer_config.json"]
-    for path in [*(folder / name for name in needed), *sorted(folder.glob("*.json"))]:
-        if not isinstance(_json(path), dict):
-            return f"{path.name} is missing or torn"
+    for name in dict.fromkeys((*needed, *(name for name in READ if (folder / name).exists()))):
+        if not isinstance(_json(folder / name), dict):
+            return f"{name} is missing or torn"
     if not _weights_are_whole(folder):
         return "its weights are missing or torn"
     if kind is ClassifierReport and not any((folder / name).is_file() for name in VOCABULARIES):

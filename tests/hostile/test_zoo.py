@@ -82,7 +82,7 @@ METRICS = {
 }
 HARMLESS_METRICS = {
     "writes_notes": "attribution.notes['planted'] = 1.0; return Measurement(0.0)",
-    "writes_through_torch": "torch.from_numpy(attribution.scores).abs_().zero_(); return Measurement(0.0)",
+    "zeroes_through_torch": "torch.from_numpy(attribution.scores).abs_().zero_(); return Measurement(0.0)",
 }
 TAIL = """
 class Unsayable(Exception):
