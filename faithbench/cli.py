@@ -1,5 +1,6 @@
 """The command line. Each command calls one public function of the package."""
 
+import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables, check them.")
 app.add_typer(board, name="board")
+INTERRUPTED = 130  # the status that typer makes of a KeyboardInterrupt
 DEMO, DEMO_TEXTS = ("bcos-tiny", "conv-tiny"), 100
 out_console, err_console = Printer(), Printer(stderr=True)
 
@@ -412,6 +414,8 @@ def main() -> None:
         with stoppable(stop, _complain):
             app()
     except BaseException as ended:
+        if isinstance(ended, KeyboardInterrupt) or (isinstance(ended, SystemExit) and ended.code == INTERRUPTED):
+            stop.number = stop.number or signal.SIGINT  # raised by a component, say
         if stop.number:
             _complain(sentence(stop.number))
             raise SystemExit(128 + stop.number) from ended

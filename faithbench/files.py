@@ -155,6 +155,8 @@ def replacing(path: Path) -> Iterator[Path]:
         raise UserError(f"{path} cannot be written: it is no regular file.")
     with staging(target.parent) as place:
         yield place / target.name
+        if target.exists():
+            shutil.copymode(target, place / target.name)
         (place / target.name).replace(target)
 
 

@@ -97,6 +97,9 @@ def _wrongs(kind: str, table: pa.Table, identity: Collection[str]) -> Iterator[W
     for name, least in LEAST.items():
         if name in columns and (row := _first(pc.less(columns[name], least))) is not None:
             yield Wrong(name, row, f"is {told(columns[name][row].as_py())}, less than {least}")
+    for name in ("value", "weight"):
+        if name in columns and (row := _first(pc.is_inf(columns[name]))) is not None:
+            yield Wrong(name, row, "is infinite")
     if kind == "attributions":
         yield from _wrong_attributions(columns)
 

@@ -92,7 +92,14 @@ class Store:
         self._lock = threading.RLock()
 
     def open(self) -> "Store":
-        """Makes the folder if need be and checks that it can be written."""
+        """Makes the folder if need be and checks that it can be written.
+
+        Raises:
+            UserError: it cannot, or something in it is a link, which would be written through to wherever it leads.
+        """
+        for name in (*SCHEMAS, "manifest.json", "plan.toml"):
+            if (self.folder / name).is_symlink():
+                raise UserError(f"{self.folder / name} is a link; a run's folder holds its own files, so remove it.")
         self._made = not self.folder.exists()
         with self._writing():
             for kind in SCHEMAS:
@@ -103,8 +110,9 @@ class Store:
         return self
 
     def discard_if_empty(self) -> None:
-        """Removes the folder again if `open` made it and nothing has been measured."""
-        if self._made and not any(self._parts(kind) for kind in SCHEMAS):
+        """Removes the folder again if `open` made it and nobody has put anything into it but what a run begins with."""
+        begun = {"manifest.json", "plan.toml", ".manifest.lock", *SCHEMAS}
+        if self._made and not any(path.is_file() and path.name not in begun for path in self.folder.rglob("*")):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def write_text(self, name: str, text: str) -> None:

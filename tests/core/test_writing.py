@@ -265,3 +265,11 @@ def test_a_folder_that_is_replaced_while_it_is_read_is_read_again(tmp_path: Path
     assert steadily(target, read) == ["old", "new"]
     with pytest.raises(UserError, match="wrong"):
         steadily(target, lambda: (_ for _ in ()).throw(UserError("wrong")))
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path):
+    path = tmp_path / "kept"
+    path.write_text("old")
+    path.chmod(0o600)
+    write_whole(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o600)

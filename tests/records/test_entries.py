@@ -76,6 +76,7 @@ def test_types_that_lose_nothing_are_read(tmp_path: Path, changes: dict[str, pa.
         ({"target": pa.array([0, -2])}, "target in row 2 is -2, less than -1."),
         ({"weight": pa.array([1.0, -1.0])}, "weight in row 2 is -1.0, less than 0."),
         ({"rows": pa.array([-5, 1])}, "rows in row 1 is -5, less than 0."),
+        ({"value": pa.array([1.0, np.inf])}, "value in row 2 is infinite."),
         ({"version": pa.array(["1.1", "1.1\n"])}, r"version is '1.1\n', not of the form 1.1."),
         ({"version": pa.array(["1.1", "1"])}, "version is '1', not of the form 1.1."),
         ({"version": pa.array(["1.1", "9" * 5000 + ".1"])}, "…, not of the form 1.1."),

@@ -377,3 +377,24 @@ def test_a_folder_that_cannot_be_written_is_a_user_error_that_names_it(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file/run cannot be written"):
         Store(tmp_path / "file" / "run").open()
+
+
+@pytest.mark.parametrize("name", ["records", "attributions", "manifest.json", "plan.toml"])
+def test_a_run_is_not_written_through_a_link_of_a_strangers_folder(name, tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    run.mkdir()
+    (run / name).symlink_to(elsewhere)
+    with pytest.raises(UserError, match=f"{name} is a link"):
+        Store(run).open()
+    assert not elsewhere.exists()
+
+
+def test_a_folder_in_which_somebody_else_works_is_not_discarded(tmp_path):
+    store = Store(tmp_path / "run").open()
+    (store.folder / "records" / "1-2-3.parquet.of.another").touch()
+    store.discard_if_empty()
+    assert store.folder.exists()
+    (store.folder / "records" / "1-2-3.parquet.of.another").unlink()
+    store.write_text("plan.toml", "")
+    store.discard_if_empty()
+    assert not store.folder.exists()
