@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from faithbench.errors import UserError, unknown
+from faithbench.errors import UserError, short, unknown
 from faithbench.file_names import slug
 from faithbench.paths import as_names, as_path
-from faithbench.schemas import read_toml, told
+from faithbench.schemas import read_toml
 from faithbench.shown import is_unicode
 from faithbench.types import SPLITS
 
@@ -48,7 +48,7 @@ class Training:
         for name in ("epochs", "limit", "batch_size", "max_length", "eval_limit"):
             _check_count(name, getattr(self, name))
         if self.lr is not None and (type(self.lr) not in (int, float) or not 0 < self.lr < math.inf):
-            raise UserError(f"lr={told(self.lr)} is not allowed; it must be positive.")
+            raise UserError(f"lr={short(self.lr)} is not allowed; it must be positive.")
 
     def differences(self, other: "Training | Mapping[str, object]") -> list[tuple[str, object, object]]:
         """The settings that another training has otherwise: name, value here, value there.
@@ -106,12 +106,12 @@ class Plan:
         choices = (("dtype", DTYPES), ("split", SPLITS), ("protocol", (*PROTOCOLS, None)))
         for name, value, allowed in ((name, getattr(self, name), allowed) for name, allowed in choices):
             if value not in allowed:
-                raise UserError(f"{name}={told(value)} is not allowed; use {' or '.join(filter(None, allowed))}.")
+                raise UserError(f"{name}={short(value)} is not allowed; use {' or '.join(filter(None, allowed))}.")
 
 
 def _check_count(name: str, value: object) -> None:
     if value is not None and (type(value) is not int or value < 1):
-        raise UserError(f"{name}={told(value)} is not allowed; it must be positive and whole.")
+        raise UserError(f"{name}={short(value)} is not allowed; it must be positive and whole.")
     if isinstance(value, int) and value > LARGEST:
         raise UserError(f"{name} is not allowed to be larger than {LARGEST:,}.")
 
@@ -161,9 +161,9 @@ def _backbone(path: Path, data: dict[str, object], wanted: str | None) -> str:
     if is_open and chosen is None:
         raise UserError(f"plan {path} holds {OPEN}, and no backbone was given.")
     if not is_open and chosen is not None:
-        raise UserError(f"plan {path} holds no {OPEN} for backbone={told(chosen)}.")
+        raise UserError(f"plan {path} holds no {OPEN} for backbone={short(chosen)}.")
     if chosen is not None and not (isinstance(chosen, str) and chosen):
-        raise UserError(f"plan {path}: backbone={told(chosen)} is not allowed; it must be a name.")
+        raise UserError(f"plan {path}: backbone={short(chosen)} is not allowed; it must be a name.")
     return chosen or ""
 
 

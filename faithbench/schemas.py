@@ -19,7 +19,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import IO, Any, TypeVar, cast
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, brief, short
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -240,15 +240,6 @@ def is_json(text: str, kind: type) -> bool:
     return True
 
 
-def told(value: object) -> str:
-    """A value as an error shows it: short, whatever it is."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of too many digits, lists too deep
-        return f"{type(value).__name__} too large to show"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-
-
 def reason(error: BaseException) -> str:
     """What an error says, as the end of a sentence: its first line, short."""
     text = (isinstance(error, OSError) and error.strerror) or str(error).strip() or type(error).__name__
@@ -269,7 +260,7 @@ def _wrong(value: object, error: Any) -> str:
     if first["type"] == "missing":
         return f"{place} is missing"
     said = dict.fromkeys(_said(each) for each, (other, _) in zip(every, places, strict=True) if other == place)
-    return f"{place or 'it'} is {told(at)}, which is {' and '.join(said)}"
+    return f"{place or 'it'} is {short(at)}, which is {' and '.join(said)}"
 
 
 def _said(error: Mapping[str, Any]) -> str:
@@ -283,7 +274,7 @@ def _place(value: object, error: Mapping[str, Any]) -> tuple[str, object]:
     place = ""
     for part in error["loc"]:
         if isinstance(value, Mapping) and part in value:
-            place, value = f"{place}.{_short(part)}" if place else _short(part), value[part]
+            place, value = f"{place}.{brief(part)}" if place else brief(part), value[part]
         elif isinstance(value, (list, tuple)) and isinstance(part, int):
             place, value = f"{place}[{part}]", value[part]
         elif error["type"] == "missing" and part == error["loc"][-1]:
@@ -291,17 +282,12 @@ def _place(value: object, error: Mapping[str, Any]) -> tuple[str, object]:
     return place, value
 
 
-def _short(name: object) -> str:
-    text = str(name)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-
-
 def _table(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, which names nothing twice."""
     table = dict(pairs)
     if len(table) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"{told(twice)} is named twice")
+        raise ValueError(f"{short(twice)} is named twice")
     return table
 
 
@@ -312,7 +298,7 @@ def _check_plain(path: Path, value: object, nan: bool, whole: float) -> None:
         for each in level:
             for part in each if isinstance(each, dict) else (each,):
                 if (fault := _fault(part, nan, whole)) is not None:
-                    raise UserError(f"{path} cannot be read: it holds {told(part)}, {fault}.")
+                    raise UserError(f"{path} cannot be read: it holds {short(part)}, {fault}.")
         level = [inner for each in level if isinstance(each, (dict, list)) for inner in _inner(each)]
         if not level:
             return

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from faithbench.errors import UserError, unknown
-from faithbench.schemas import told
+from faithbench.errors import UserError, short, unknown
 
 TEXTS = (
     *("text", "sentence", "content", "review", "tweet", "comment", "document", "headline", "utterance", "message"),
@@ -65,7 +64,7 @@ def find_columns(source: str, present: Sequence[str], wanted: Columns) -> Column
     found = Columns(text, pair, _find_label(source, present, wanted.label, (text, pair)))
     for name in filter(None, (found.text, found.pair, found.label)):
         if list(present).count(name) > 1:
-            raise UserError(f"{source} has more than one column {told(name)}; rename one of them.")
+            raise UserError(f"{source} has more than one column {short(name)}; rename one of them.")
     return found
 
 

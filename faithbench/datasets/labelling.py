@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, TypedDict
 
 from faithbench.datasets.table import listed
-from faithbench.errors import UserError, brief
-from faithbench.schemas import told
+from faithbench.errors import UserError, brief, short
 
 Kind = Literal["whole", "fraction", "truth", "name", "several"]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
@@ -37,7 +36,7 @@ class Cell:
 
     def refusal(self, why: str) -> UserError:
         """The error for it."""
-        has = f"row {self.row} has label {told(self.value)} in column {told(self.column)}"
+        has = f"row {self.row} has label {short(self.value)} in column {short(self.column)}"
         return UserError(f"{self.source}: {has}; {why}.")
 
 
@@ -155,7 +154,7 @@ def _together(cells: Sequence[Cell], kinds: Sequence[Kind]) -> Kind | None:
         return "name"
     other = next(i for i, kind in enumerate(kinds) if WORDS[kind] != WORDS[kinds[0]])
     raise cells[other].refusal(
-        f"that is {WORDS[kinds[other]]}, and row {cells[0].row} has {told(cells[0].value)}, {WORDS[kinds[0]]}; "
+        f"that is {WORDS[kinds[other]]}, and row {cells[0].row} has {short(cells[0].value)}, {WORDS[kinds[0]]}; "
         "the labels of a column are all numbers, all names, or all lists"
     )
 

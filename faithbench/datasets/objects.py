@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from faithbench.datasets.table import Fields, Table
-from faithbench.errors import UserError
-from faithbench.schemas import told
+from faithbench.errors import UserError, short
 
 WRAPPERS = ("data", "rows", "examples", "instances")  # keys of an object that is a list of objects otherwise
 
@@ -54,7 +53,7 @@ def _objects(source: str, value: Any) -> Sequence[Fields | str]:
     if isinstance(value, list):
         return [row if isinstance(row, dict) else "it is not an object with columns" for row in value]
     if not isinstance(value, dict):
-        raise UserError(f"{source} cannot be read: it holds {told(value)}, not a list of objects with columns.")
+        raise UserError(f"{source} cannot be read: it holds {short(value)}, not a list of objects with columns.")
     wrapped = next((value[key] for key in WRAPPERS if isinstance(value.get(key), list)), None)
     if wrapped is not None and all(isinstance(row, dict) for row in wrapped):
         return _objects(source, wrapped)
@@ -66,7 +65,7 @@ def _objects(source: str, value: Any) -> Sequence[Fields | str]:
 def _from_columns(source: str, columns: Mapping[str, Any]) -> list[Fields | str]:
     cells = {name: list(c.values()) if isinstance(c, dict) else c for name, c in columns.items()}
     if len({len(column) for column in cells.values()}) > 1:
-        raise UserError(f"{source} cannot be read: its columns {told(list(cells))} are not of the same length.")
+        raise UserError(f"{source} cannot be read: its columns {short(list(cells))} are not of the same length.")
     return [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
 
 

@@ -5,8 +5,7 @@ from typing import Any
 from faithbench.datasets.columns import Columns
 from faithbench.datasets.labelling import Scheme, is_missing
 from faithbench.datasets.table import Fields, Table, listed
-from faithbench.errors import UserError
-from faithbench.schemas import told
+from faithbench.errors import UserError, short
 from faithbench.types import Example, Segment, Skipped, Span
 
 FARTHEST = 2**31  # characters from a text's start that a span may go
@@ -34,7 +33,7 @@ def examples_of(table: Table, columns: Columns, scheme: Scheme) -> tuple[list[Ex
         name = _id(i, row)
         try:
             if name in seen:
-                raise RowError(f"its id {told(name)} is that of row {seen[name]}")
+                raise RowError(f"its id {short(name)} is that of row {seen[name]}")
             examples.append(_example(name, row, columns, scheme, columns.label in table.names))
         except RowError as problem:
             skipped.append(Skipped(name.encode(errors="replace").decode(), f"row {i + 1}: {problem}"))

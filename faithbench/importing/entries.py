@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from faithbench.errors import UserError, unknown
+from faithbench.errors import UserError, short, unknown
 from faithbench.importing.files import Fields, read_rows
 from faithbench.importing.formats import BCOS, THERMOSTAT, Entry, format_of
 from faithbench.importing.texts import Texts, UnknownTextError
-from faithbench.schemas import told
 
 Rows = Sequence[tuple[str, Fields]]
 
@@ -37,7 +36,9 @@ def read_entries(
                 raise
             continue
         if other := found.get(entry.example.id):
-            raise UserError(f"{where}: text {told(entry.example.id)} occurs a second time; the first is {other.where}.")
+            raise UserError(
+                f"{where}: text {short(entry.example.id)} occurs a second time; the first is {other.where}."
+            )
         found[entry.example.id] = entry
     if not found:
         raise UserError(f"{path} has nothing about a text of {texts.label}.")

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from faithbench.errors import UserError, unknown
+from faithbench.errors import UserError, short, unknown
 from faithbench.importing.files import Fields
 from faithbench.importing.texts import Texts
-from faithbench.schemas import told
 from faithbench.types import Example
 
 
@@ -48,7 +47,7 @@ def read_plain(where: str, row: Fields, texts: Texts) -> Entry:
     """`id`, `scores`; perhaps `tokens`, `text`, `target`."""
     tokens, text, target = row.get("tokens"), row.get("text"), row.get("target")
     if text is not None and not isinstance(text, str):
-        raise UserError(f"{where}: text={told(text)} is not a text.")
+        raise UserError(f"{where}: text={short(text)} is not a text.")
     return Entry(
         where,
         texts.named(where, _given(where, row, "id")),
@@ -148,7 +147,7 @@ def _given(where: str, row: Fields, key: str) -> Any:
 def _whole(where: str, row: Fields, key: str) -> int:
     value = _given(where, row, key)
     if type(value) is not int or value < 0:
-        raise UserError(f"{where}: {key}={told(value)} is not a row number.")
+        raise UserError(f"{where}: {key}={short(value)} is not a row number.")
     return value
 
 
@@ -180,6 +179,6 @@ def _spans(where: str, spans: object, tokens: int) -> Float[np.ndarray, "_"]:
     for span in spans if isinstance(spans, list) else [None]:
         ends: Sequence[Any] = [span.get(key) for key in ("start_token", "end_token")] if isinstance(span, dict) else []
         if not ends or any(type(end) is not int for end in ends) or not 0 <= ends[0] < ends[1] <= tokens:
-            raise UserError(f"{where}: {told(span)} is not a span of the text's {tokens} white space tokens.")
+            raise UserError(f"{where}: {short(span)} is not a span of the text's {tokens} white space tokens.")
         scores[ends[0] : ends[1]] = 1.0
     return scores

@@ -11,7 +11,7 @@ from faithbench.answering.engine import Engine
 from faithbench.answering.explaining import predict
 from faithbench.conversations import Outcome, attempt
 from faithbench.datasets.fingerprint import fingerprint
-from faithbench.errors import UserError, unknown
+from faithbench.errors import UserError, short, unknown
 from faithbench.importing.align import align, align_ids, check_same
 from faithbench.importing.entries import read_entries
 from faithbench.importing.formats import Entry
@@ -27,7 +27,6 @@ from faithbench.records.manifest import Source
 from faithbench.records.store import Store
 from faithbench.running.runner import default_folder
 from faithbench.running.scoring import attribution_row, identity
-from faithbench.schemas import told
 from faithbench.shown import path_word, shell_words
 from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.tokens import Scores, spread
@@ -159,7 +158,7 @@ def _scores(entry: Entry, text: Text) -> Scores:
             return align_ids(text, entry.ids, entry.scores)
         return spread(text, entry.scores) if entry.tokens is None else align(text, entry.tokens, entry.scores)
     except ValueError as error:
-        raise UserError(f"{entry.where}: text {told(text.id)}: {error}.") from error
+        raise UserError(f"{entry.where}: text {short(text.id)}: {error}.") from error
 
 
 def _target(entry: Entry, model: Classifier, data_names: Mapping[str, int]) -> int | None:
@@ -173,7 +172,7 @@ def _target(entry: Entry, model: Classifier, data_names: Mapping[str, int]) -> i
         if number is None:
             raise UserError(f"{entry.where}: {unknown('class', target, names or data_names)}")
         return number
-    raise UserError(f"{entry.where}: target {told(target)} is not one of the classes 0 to {model.classes - 1}.")
+    raise UserError(f"{entry.where}: target {short(target)} is not one of the classes 0 to {model.classes - 1}.")
 
 
 def _readable(entries: Sequence[Entry], model: Prepared, dataset: Component, setup: Setup) -> list[Entry]:

@@ -4,8 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 
-from faithbench.errors import UserError
-from faithbench.schemas import told
+from faithbench.errors import UserError, short
 from faithbench.types import Example
 
 NUMBER = re.compile(r"(?:.*-)?([0-9]{1,18})", re.DOTALL)  # `17`, `test-17`
@@ -29,9 +28,9 @@ class Texts:
             UserError: there is none.
         """
         if not isinstance(name, (str, int)) or isinstance(name, bool):
-            raise UserError(f"{where}: id {told(name)} is neither text nor a whole number.")
+            raise UserError(f"{where}: id {short(name)} is neither text nor a whole number.")
         if str(name) not in self.ids:
-            raise UnknownTextError(f"{where}: {told(str(name))} is not the id of a text in {self.label}.")
+            raise UnknownTextError(f"{where}: {short(str(name))} is not the id of a text in {self.label}.")
         return self.ids[str(name)]
 
     def numbered(self, where: str, number: int) -> Example:

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from faithbench.errors import UserError
-from faithbench.schemas import is_json, told
+from faithbench.errors import UserError, short
+from faithbench.schemas import is_json
 
 VERSIONS = {"attributions": ("1", r"^[0-9]{1,9}(\.[0-9]{1,9})?$"), "records": ("1.1", r"^[0-9]{1,9}\.[0-9]{1,9}$")}
 LEAST = {"target": -1, "against": 0, "weight": 0, "rows": 0, "seconds": 0}
@@ -93,10 +93,10 @@ def _wrongs(kind: str, table: pa.Table, identity: Collection[str]) -> Iterator[W
     example, form = VERSIONS[kind]
     for version in pc.unique(columns["version"]):
         if not pc.match_substring_regex(version, form).as_py():
-            yield Wrong("version", None, f"is {told(version.as_py())}, not of the form {example}")
+            yield Wrong("version", None, f"is {short(version.as_py())}, not of the form {example}")
     for name, least in LEAST.items():
         if name in columns and (row := _first(pc.less(columns[name], least))) is not None:
-            yield Wrong(name, row, f"is {told(columns[name][row].as_py())}, less than {least}")
+            yield Wrong(name, row, f"is {short(columns[name][row].as_py())}, less than {least}")
     for name in ("value", "weight"):
         if name in columns and (row := _first(pc.is_inf(columns[name]))) is not None:
             yield Wrong(name, row, "is infinite")
@@ -118,7 +118,7 @@ def _wrong_attributions(columns: Mapping[str, pa.ChunkedArray]) -> Iterator[Wron
             yield Wrong("standard_errors", row, "is not as long as scores")
     for note in pc.unique(columns["notes"]).drop_null().to_pylist() if "notes" in columns else ():
         if not is_json(note, Notes):
-            yield Wrong("notes", None, f"is {told(note)}, not a JSON object of numbers")
+            yield Wrong("notes", None, f"is {short(note)}, not a JSON object of numbers")
 
 
 def _first(mask: Any) -> int | None:

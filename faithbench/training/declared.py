@@ -14,8 +14,8 @@ from safetensors import safe_open
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
 from typing_extensions import Required, TypedDict
 
-from faithbench.errors import UserError
-from faithbench.schemas import LARGE, check_file, read_json, reason, told
+from faithbench.errors import UserError, short
+from faithbench.schemas import LARGE, check_file, read_json, reason
 from faithbench.training.checkpoint import WEIGHTS
 
 CONFIG, TOKENIZER, INDEX = "config.json", "tokenizer_config.json", f"{WEIGHTS}.index.json"
@@ -77,7 +77,7 @@ def check_folder(folder: Path) -> None:
     if (folder / INDEX).exists():
         for name in read_json(folder / INDEX, WeightIndex, nan=True, large=True)["weight_map"].values():
             if Path(name).name != name or not name.endswith(".safetensors"):
-                raise UserError(f"{folder / INDEX}: {told(name)} is not the name of a file of weights in the folder.")
+                raise UserError(f"{folder / INDEX}: {short(name)} is not the name of a file of weights in the folder.")
     _check_size(folder, configuration)
 
 
@@ -85,18 +85,18 @@ def _check_configuration(path: Path, configuration: Configuration) -> None:
     kind = configuration["model_type"]
     if kind not in CONFIG_MAPPING:
         own = "needs code of its own (auto_map), which is never run" if "auto_map" in configuration else "is not known"
-        raise UserError(f"{path}: model_type {told(kind)} {own}.")
+        raise UserError(f"{path}: model_type {short(kind)} {own}.")
     labels = [configuration.get("num_labels") or 0, len(configuration.get("id2label") or ())]
     if not 0 <= min(labels) <= max(labels) <= LABELS:
-        raise UserError(f"{path}: num_labels is {told(labels[0])}; a model has between 1 and {LABELS:,}.")
+        raise UserError(f"{path}: num_labels is {short(labels[0])}; a model has between 1 and {LABELS:,}.")
     for name, value in _nested(configuration):
         if name.endswith("_implementation") and any(mark in str(value) for mark in "/:"):
-            raise UserError(f"{path}: {name} is {told(value)}, code of the hub, which is never run.")
+            raise UserError(f"{path}: {name} is {short(value)}, code of the hub, which is never run.")
     settings = configuration.get("bcos")
     if settings is None:
         return
     if unknown := [name for name in settings if name not in SETTINGS]:
-        raise UserError(f"{path}: bcos has the unknown setting {told(unknown[0])}; known: {', '.join(SETTINGS)}.")
+        raise UserError(f"{path}: bcos has the unknown setting {short(unknown[0])}; known: {', '.join(SETTINGS)}.")
     if not math.isfinite(settings["b"]):
         raise UserError(f"{path}: bcos.b is {settings['b']}, which is not finite.")
 
@@ -108,7 +108,7 @@ def _check_size(folder: Path, configuration: Mapping[str, Any]) -> None:
         return
     for name, value in _nested(configuration):
         if type(value) is int and value > max(tensors, PARTS) and any(part in name for part in REPEATED):
-            raise UserError(f"{folder / CONFIG}: {name} is {told(value)}, and the weights are {tensors:,} tensors.")
+            raise UserError(f"{folder / CONFIG}: {name} is {short(value)}, and the weights are {tensors:,} tensors.")
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with torch.device("meta"):  # shapes without numbers

@@ -79,7 +79,7 @@ def test_types_that_lose_nothing_are_read(tmp_path: Path, changes: dict[str, pa.
         ({"value": pa.array([1.0, np.inf])}, "value in row 2 is infinite."),
         ({"version": pa.array(["1.1", "1.1\n"])}, r"version is '1.1\n', not of the form 1.1."),
         ({"version": pa.array(["1.1", "1"])}, "version is '1', not of the form 1.1."),
-        ({"version": pa.array(["1.1", "9" * 5000 + ".1"])}, "…, not of the form 1.1."),
+        ({"version": pa.array(["1.1", "9" * 5000 + ".1"])}, ", not of the form 1.1."),
     ],
 )
 def test_what_no_run_writes_is_refused(tmp_path: Path, changes: dict[str, pa.Array], sentence: str):
