@@ -98,8 +98,9 @@ def _is_about(error: OSError, place: str) -> bool:
     """Whether an error of the system names a place, what is in it, or what it is in."""
     if not isinstance(error.filename, (str, bytes)):
         return False
-    named, place = Path(os.path.realpath(os.fsdecode(error.filename))), os.path.realpath(place)
-    return named.is_relative_to(place) or Path(place).is_relative_to(named)
+    named, path = (Path(os.path.realpath(name)) for name in (os.fsdecode(error.filename), place))
+    is_staging = named.name.startswith(STAGING) and named.parent == path.parent
+    return is_staging or named.is_relative_to(path) or path.is_relative_to(named)
 
 
 @contextmanager

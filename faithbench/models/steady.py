@@ -76,12 +76,12 @@ class Steady:
         return self._sums[name][1] != before
 
     def _contents(self) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
-        """What modules, configuration and hooks hold, as they are kept and as they are now."""
+        """What modules (but for what is private), configuration and hooks hold, as they are kept and as they are now."""
         owners = [vars(module) for module in self.model.modules()]
         config = getattr(self.model, "config", None)
-        kept = [*owners, *(owner[name] for owner in owners for name in HOOKS), *map(vars, filter(None, [config]))]
+        kept = [*(owner[name] for owner in owners for name in HOOKS), *map(vars, filter(None, [config]))]
         kept += [getattr(torch.nn.modules.module, name) for name in GLOBAL_HOOKS]
-        return [(there, dict(there)) for there in kept]
+        return [*((owner, _public(owner)) for owner in owners), *((there, dict(there)) for there in kept)]
 
     def _put_back(
         self,
@@ -91,18 +91,23 @@ class Steady:
         """Says what has been left changed."""
         left = []
         for there, before in contents:
-            if there.keys() == before.keys() and all(there[name] is before[name] for name in before):
-                continue
-            changed = [name for name in {**there, **before} if there.get(name, self) is not before.get(name, self)]
+            now = _public(there) if "_modules" in there else there
+            changed = [name for name in {**now, **before} if now.get(name, self) is not before.get(name, self)]
             left += ["hooks" if isinstance(name, int) else str(name) for name in changed]
-            there.clear()
-            there.update(before)
+            for name in changed:
+                there.pop(name, None)
+                there.update({name: before[name]} if name in before else {})
         for name, weight in self.model.named_parameters():
             if weight.requires_grad != gradients[name]:
                 weight.requires_grad_(gradients[name])
                 left.append("requires_grad")
             weight.grad = None
         return left
+
+
+def _public(owner: dict[str, Any]) -> dict[str, Any]:
+    """What a module holds but for what it keeps for itself, such as weights that it has computed once."""
+    return {name: value for name, value in owner.items() if not name.startswith("_")}
 
 
 def _kinds(weights: dict[str, Tensor]) -> Kinds:
