@@ -76,7 +76,7 @@ class Steady:
         return self._sums[name][1] != before
 
     def _contents(self) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
-        """What modules (but for what is private), configuration and hooks hold, as they are kept and as they are now."""
+        """What modules (but in private), configuration and hooks hold, as they are kept and as they are now."""
         owners = [vars(module) for module in self.model.modules()]
         config = getattr(self.model, "config", None)
         kept = [*(owner[name] for owner in owners for name in HOOKS), *map(vars, filter(None, [config]))]
