@@ -20,6 +20,7 @@ from pkgutil import resolve_name
 from typing import IO, Any, TypeVar, cast
 
 from faithbench.errors import UserError, brief, short
+from faithbench.shown import is_unicode
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -315,17 +316,9 @@ def _inner(value: dict[str, Any] | list[Any]) -> Iterator[Any]:
 
 def _fault(value: object, nan: bool, whole: float) -> str | None:
     if isinstance(value, str):
-        return None if _is_text(value) else "which is no text: it has half a character"
+        return None if is_unicode(value) else "which is no text: it has half a character"
     if isinstance(value, float):
         return None if nan or math.isfinite(value) else "which is no number"
     if isinstance(value, int) and abs(value) >= whole:
         return "a whole number that is too large"
     return None
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 
 LONGEST = 390  # characters of a sentence, with the name of the program in front
 WORD = 100  # of a word or quotation in a sentence that is longer
+MOST = 20_000  # of a message that are looked at
 GAP = " ... "
+BREAK = re.compile("[\r\n]")
 ENDLESS = re.compile(rf"'[^']{{{WORD},}}'|\"[^\"]{{{WORD},}}\"|\S{{{WORD},}}")
 IN_PLAIN = "fitting"  # the error handler that spells characters which an encoding lacks
 
@@ -69,10 +71,6 @@ def fitting(text: str, encoding: str | None) -> str:
         return text.encode(encoding or "utf-8", IN_PLAIN).decode(encoding or "utf-8")
     except LookupError:  # an encoding that Python does not know
         return text.encode("ascii", IN_PLAIN).decode("ascii")
-
-
-MOST = 20_000  # characters of a message that are looked at
-BREAK = re.compile("[\r\n]")
 
 
 def is_unicode(text: str) -> bool:

@@ -76,9 +76,10 @@ def _gradient(found: object, row: Row, under: str) -> Gradient | QuestionError:
         raise QuestionError(f"the model gives a {type(found).__name__} in place of a gradient{under}")
     gradient = _of_tokens(found.gradient, row, f"gradients{under}")
     where = _of_tokens(found.embeddings, row, "embeddings")
-    problem = next((part for part in (gradient, where) if isinstance(part, QuestionError)), None)
-    if problem is not None or isinstance(gradient, QuestionError) or isinstance(where, QuestionError):
-        return problem or _not_finite("gradients")
+    if isinstance(gradient, QuestionError):
+        return gradient
+    if isinstance(where, QuestionError):
+        return where
     return replace(found, gradient=gradient, embeddings=where)
 
 

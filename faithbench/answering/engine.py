@@ -325,7 +325,7 @@ class Engine:
 
     def _call(self, question: Inside) -> object:
         """White-box access: calls a function with the model. What it raises is raised in the component that asked."""
-        unchanged, before = getattr(self.model, "unchanged", nullcontext), state()
+        unchanged = getattr(self.model, "unchanged", nullcontext)
         try:
             with unchanged(), limited(self.most_seconds):
                 return resolve_name(question.function)(self.model, question.text, **question.arguments)
@@ -337,8 +337,6 @@ class Engine:
             return QuestionError(f"a text of {len(question.text)} tokens does not fit into memory")
         except BaseException as error:
             return QuestionError(describe(error))
-        finally:
-            put_back(before)
 
 
 @dataclass(frozen=True)

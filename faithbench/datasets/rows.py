@@ -6,6 +6,7 @@ from faithbench.datasets.columns import Columns
 from faithbench.datasets.labelling import Scheme, is_missing
 from faithbench.datasets.table import Fields, Table, listed
 from faithbench.errors import UserError, short
+from faithbench.shown import is_unicode
 from faithbench.types import Example, Segment, Skipped, Span
 
 FARTHEST = 2**31  # characters from a text's start that a span may go
@@ -56,7 +57,7 @@ def _id(index: int, row: Fields | str) -> str:
 def _example(name: str, row: Fields | str, columns: Columns, scheme: Scheme, named: bool) -> Example:
     if isinstance(row, str):
         raise RowError(row)
-    if not _is_encodable(name):
+    if not is_unicode(name):
         raise RowError("its id has half a surrogate pair")
     text = _text(row.get(columns.text), "text")
     pair = _text(row.get(columns.pair), "second text") if columns.pair else None
@@ -82,17 +83,9 @@ def _text(value: Any, called: str) -> str:
         raise RowError(f"its {called} is no text but {str(value)[:40]}")
     if not value.strip():
         raise RowError(f"its {called} is empty")
-    if not _is_encodable(value):
+    if not is_unicode(value):
         raise RowError(f"its {called} has half a surrogate pair (a character that was cut in two)")
     return value
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _marks(row: Fields, name: str, text: str, pair: str | None) -> tuple[Span, ...] | None:

@@ -95,7 +95,9 @@ def test_a_text_fits_what_a_terminal_has(text, encoding, shown):
 @given(TEXTS)
 def test_every_text_fits_every_terminal(text):
     for encoding in ("ascii", "cp1252", "latin-1", "utf-8", "cp437", "shift_jis"):
-        fitting(text, encoding).encode(encoding)
+        shown = fitting(text, encoding)
+        assert fitting(shown, encoding) == shown
+        shown.encode(encoding)
 
 
 @pytest.mark.parametrize("name", WORDS)
