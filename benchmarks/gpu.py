@@ -62,7 +62,7 @@ ROWS = 512  # of each kind for a cost
 HALVED = ("shap_sampl(n_permutations=25)", "sig", "decompx", "bcos")  # whose cost is measured in bfloat16 too
 FEWER = {
     "lime": "lime(n_samples=300)",
-    "lime_package": "lime_package(n_samples=300)",
+    "lime_package": "lime_package(num_samples=300)",
     "kernel_shap": "kernel_shap(n_samples=300)",
 }  # enough to see agreement
 Cells = Iterator[tuple[str, Callable[[], dict[str, Any]]]]
