@@ -23,11 +23,13 @@ from faithbench.models.batches import (
     alike,
     by_length,
     chosen_outputs,
+    fetched,
     in_order,
     last_visible,
     memory_errors,
     only_read,
     onto,
+    onto_device,
     rectangle,
     signs,
     to_numpy,
@@ -99,6 +101,7 @@ class HuggingFaceClassifier:
         self.first_position: int | None = None
         cpu = self.device.type == "cpu"
         self.batch_tokens = CPU_TOKENS if cpu else GPU_TOKENS
+        self.in_flight = 2 if self.device.type == "cuda" else 1  # batches: one is packed while another is computed
         self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.can = Abilities()
         self.can = probed(self)
@@ -152,12 +155,16 @@ class HuggingFaceClassifier:
 
         In place of rows, bare token ids are read as the tokenizer reads a text or pair of these ids.
         """
+        return self.submit(rows)()
+
+    def submit(self, rows: Sequence[Row]) -> Callable[[], Float[np.ndarray, "rows outputs"]]:
+        """`logits`, begun: what is returned waits for them. A GPU works meanwhile."""
         rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
         embeddings = [row.embeddings for row in rows if row.embeddings is not None]
         with torch.inference_mode(), memory_errors():
             groups = self._groups(rows)
             if len(groups) == 1:
-                return to_numpy(self._forward(rows, self._stacked(embeddings) if embeddings else None))
+                return fetched(self._forward(rows, self._stacked(embeddings) if embeddings else None))
             answers = [
                 to_numpy(self._forward([rows[n] for n in group], self._stacked([embeddings[n] for n in group])))
                 if embeddings
@@ -165,7 +172,7 @@ class HuggingFaceClassifier:
                 for group in groups
             ]
         logits: Float[np.ndarray, "rows outputs"] = np.concatenate(answers)[np.argsort(np.concatenate(groups))]
-        return logits
+        return lambda: logits
 
     def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "_ d"]]:
         """What the first layer reads."""
@@ -367,7 +374,7 @@ class HuggingFaceClassifier:
 
     def _types(self, rows: Sequence[Row]) -> Int[Tensor, "rows longest"] | None:
         types = types_below(rows)
-        return None if types is None else torch.from_numpy(types).to(self.device)
+        return None if types is None else onto_device(types, self.device)
 
     def _inputs(self, ids: Tensor, types: Tensor | None, visible: Tensor | None) -> dict[str, Any]:
         """What the model is called with; explicit positions where it would take them from the ids."""
@@ -384,10 +391,10 @@ class HuggingFaceClassifier:
         ids = rectangle([row.ids for row in rows])
         there = ids != HIDDEN
         ids[~there] = self.pad_id
-        visible = None if there.all() else torch.from_numpy(there).to(self.device)
+        visible = None if there.all() else onto_device(there, self.device)
         if not self.can.hides and any((row.ids == HIDDEN).any() for row in rows):
             raise QuestionError(f"{type(self.model).__name__} cannot hide a token from its attention")
-        return torch.from_numpy(ids).to(self.device), self._types(rows), visible
+        return onto_device(ids, self.device), self._types(rows), visible
 
     def _forward(
         self, rows: Sequence[Row], embeddings: Float[Tensor, "rows tokens d"] | None

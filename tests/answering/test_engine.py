@@ -239,3 +239,52 @@ def test_rules_that_fail_fail_only_their_asker(rules):
     assert outcomes["bad"].error.startswith("QuestionError: ")
     assert rules in outcomes["bad"].error
     assert outcomes["good"].error is None
+
+
+@dataclass
+class Late(Watched):
+    """A GPU, which goes on while batches are packed, and tells of its troubles when it is waited for."""
+
+    in_flight: int = 2
+    fails: str = ""  # a batch of more rows than one
+    order: list[str] = field(default_factory=list)
+
+    def submit(self, rows: Sequence[Row]):
+        self.order.append("given")
+
+        def wait() -> np.ndarray:
+            self.order.append("awaited")
+            if self.fails and len(rows) > 1:
+                raise {"memory": MemoryError, "other": RuntimeError}[self.fails](self.fails)
+            return self.logits(rows)
+
+        return wait
+
+
+@pytest.mark.parametrize("fails", ["", "memory", "other"])
+def test_a_model_that_works_while_batches_are_packed_gives_the_same_answers(fails: str):
+    texts = random_texts(12, seed=3)
+    now, late = Watched(), Late(fails=fails)
+
+    def conversations() -> Iterator:
+        for one in texts:
+            yield attempt(one.id, ask(lambda own: (yield Logits(own, masks(own, len(own) - 1))), one))
+
+    soon, later = (dict(Engine(model).run(conversations())) for model in (now, late))
+    assert list(soon) and soon.keys() == later.keys()
+    for name, outcome in soon.items():
+        np.testing.assert_allclose(later[name].value, outcome.value, rtol=1e-12)
+    assert late.order[:3] == ["given", "given", "awaited"], "the second batch is given before the first is awaited"
+    assert sum(map(len, late.batches)) == sum(map(len, now.batches)), "no row twice"
+
+
+def test_a_row_that_fails_when_it_is_awaited_fails_its_text_alone():
+    texts = random_texts(4, seed=3)
+    poison = int(texts[1].ids[1])
+    own = [one for one in texts if poison in one.ids]
+    found = dict(
+        Engine(Late(poison=poison)).run(
+            attempt(one.id, ask(lambda own: (yield Logits(own, masks(own, 0))), one)) for one in texts
+        )
+    )
+    assert {name for name, outcome in found.items() if outcome.error} == {one.id for one in own} != set(found)
