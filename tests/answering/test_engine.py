@@ -263,15 +263,17 @@ class Late(Watched):
 
 @pytest.mark.parametrize("fails", ["", "memory", "other"])
 def test_a_model_that_works_while_batches_are_packed_gives_the_same_answers(fails: str):
-    texts = random_texts(12, seed=3)
+    texts = texts_of([4, 9, 5, 30, 6, 4, 9, 17])
     now, late = Watched(), Late(fails=fails)
-
-    def conversations() -> Iterator:
-        for one in texts:
-            yield attempt(one.id, ask(lambda own: (yield Logits(own, masks(own, len(own) - 1))), one))
-
-    soon, later = (dict(Engine(model).run(conversations())) for model in (now, late))
-    assert list(soon) and soon.keys() == later.keys()
+    soon, later = (
+        {
+            key: outcome
+            for one in Engine(model).run(together({t.id: ask(asks, t)}) for t in texts)
+            for key, outcome in one.items()
+        }
+        for model in (now, late)
+    )
+    assert soon.keys() == later.keys() == {t.id for t in texts}
     for name, outcome in soon.items():
         np.testing.assert_allclose(later[name].value, outcome.value, rtol=1e-12)
     assert late.order[:3] == ["given", "given", "awaited"], "the second batch is given before the first is awaited"
@@ -279,12 +281,10 @@ def test_a_model_that_works_while_batches_are_packed_gives_the_same_answers(fail
 
 
 def test_a_row_that_fails_when_it_is_awaited_fails_its_text_alone():
-    texts = random_texts(4, seed=3)
+    texts = texts_of([4, 4, 4])
     poison = int(texts[1].ids[1])
-    own = [one for one in texts if poison in one.ids]
-    found = dict(
-        Engine(Late(poison=poison)).run(
-            attempt(one.id, ask(lambda own: (yield Logits(own, masks(own, 0))), one)) for one in texts
-        )
-    )
-    assert {name for name, outcome in found.items() if outcome.error} == {one.id for one in own} != set(found)
+    own = {t.id for t in texts if poison in t.ids}
+    results = Engine(Late(poison=poison)).run(together({t.id: ask(asks, t, 1, 0)}) for t in texts)
+    failed = {key for result in results for key, outcome in result.items() if outcome.error}
+    assert failed == own
+    assert 0 < len(own) < len(texts)
