@@ -163,8 +163,9 @@ def _short(kind: str, text: str) -> str:
     plugin = finding.get(kind, name)
     signature = plugin.signature()
     with blaming(f"{plugin.whose} cannot be described"):
-        former = _formerly(plugin.load(), f"{kind} {name!r}", _defaults(signature))
-        return _label(name, former | _given(text, signature, args, kwargs), signature)
+        said = _formerly(plugin.load(), f"{kind} {name!r}", _defaults(signature))
+        said |= _given(text, signature, args, kwargs)
+        return _label(name, {key: said[key] for key in signature.parameters if key in said}, signature)
 
 
 def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
