@@ -7,9 +7,7 @@ if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 
-def cut_texts(
-    tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], tokens: int
-) -> tuple[int, Mapping[int, str]]:
+def cut_texts(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], tokens: int) -> tuple[int, Mapping[int, str]]:
     """How many texts have so many tokens, special ones included, and those that still do when they are cut to that.
 
     A token that stands for what the vocabulary lacks, such as [UNK], is kept: as its name where that is read as the

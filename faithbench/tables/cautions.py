@@ -63,8 +63,8 @@ def older_conversion(models: Iterable[str]) -> Iterator[str]:
     labels = sorted({label("model", model) for model in models})
     if names := [name for name in labels if "embedding_bias=True" in name and "biases=True" not in name]:
         yield (
-            "Converted with the bias of the embeddings' LayerNorm kept, unlike the paper's, as all were before there was "
-            f"embedding_bias (docs/bcos.md): {', '.join(names)}."
+            "Converted with the bias of the embeddings' LayerNorm kept, unlike the paper's, as all were before "
+            f"there was embedding_bias (docs/bcos.md): {', '.join(names)}."
         )
 
 
