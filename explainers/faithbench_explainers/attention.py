@@ -29,8 +29,8 @@ class Attention:
             the identity for the residual connection and normalise rows. `rollout` multiplies these matrices, which sums
             the products along all paths from the token read down to a token. `flow` is the maximum flow from the token
             read, above the last layer, down to a token below the first, where they are capacities; many tokens may tie
-            at 1, all that leaves the token read. It takes time, on one core with 12 layers 1.5 seconds
-            a text of 128 tokens, 9 of 256 and one to three minutes of 512. `max_path` is what the research code behind arXiv 2502.12992
+            at 1, all that leaves the token read. It takes time: on one core, with 12 layers, 1.5 seconds a text of 128
+            tokens, 9 of 256, and at least a minute of 512. `max_path` is what the research code behind arXiv 2502.12992
             calls flow: of each layer the largest of the heads, without the residual connection, and the largest product
             along one path that leaves the token read in the first layer and arrives in the last.
     """

@@ -324,11 +324,11 @@ def _added(factory: Callable[..., object], who: str, defaults: Mapping[str, obje
 
 def _formerly(factory: Callable[..., object], who: str, defaults: Mapping[str, object]) -> dict[str, object]:
     """Parameters that the identity leaves out while they have the value of results that are older than they."""
-    formerly: dict[str, object] = dict(read_trait(factory, "formerly", who))
-    for name in formerly:
+    formerly: tuple[tuple[str, object], ...] = read_trait(factory, "formerly", who)
+    for name, _ in formerly:
         if name not in defaults:
-            raise UserError(f"{who} says formerly={formerly!r}, but {name!r} is not a parameter with a default.")
-    return formerly
+            raise UserError(f"{who} says formerly={short(formerly)}, but {name!r} is not a parameter with a default.")
+    return dict(formerly)
 
 
 def _text(value: object) -> str:

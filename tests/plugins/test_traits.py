@@ -146,7 +146,7 @@ def _odd(tmp_path, monkeypatch):
     ("name", "complaint"),
     [
         ("lamp", r"metric 'lamp' says added=\('oil',\), but 'oil' is not a parameter with a default"),
-        ("gas", r"metric 'gas' says formerly=.*'oil'.*, but 'oil' is not a parameter with a default"),
+        ("gas", r"metric 'gas' says formerly=\(\('oil', True\),\), but 'oil' is not a parameter with a default"),
         ("torch_light", "metric 'torch_light' says needs='evidence', which is not allowed"),
         ("candle", "metric 'candle' says on_request='perhaps', which is not allowed"),
     ],
