@@ -192,6 +192,9 @@ class Traits:
         version: raised when numbers change, so that older results are not taken for new ones.
         added: parameters that came later: left out of the identity while they have their default, so that older results
             keep theirs. Of the class itself, since it is asked before anything is built.
+        formerly: parameters that came later with a default that gives other numbers, each with the value that older
+            results had, such as (("embedding_bias", True),): left out of the identity while they have that value, so
+            that older results keep theirs, and stated where they have their default. Of the class itself, likewise.
         on_request: only run where it is named. Of the class itself, likewise.
         kind: metrics: what they are about: "faithfulness", "ground truth", "plausibility", "simplicity" or a word of
             one's own. Tables have a part for each.
@@ -230,6 +233,7 @@ class Traits:
 
     version: int = 1
     added: tuple[str, ...] = ()
+    formerly: tuple[tuple[str, object], ...] = ()
     on_request: bool = False
     kind: str = "faithfulness"
     higher_is_better: bool | None = None

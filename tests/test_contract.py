@@ -56,7 +56,8 @@ CHEAPER = {
     "lime": "n_samples=50",
     "shap_sampl": "n_permutations=4",
 }
-VARIANTS = """attention(rollout); attention(flow); attn_lrp(contrastive=True); bcos(contrastive=True);
+VARIANTS = """attention(rollout); attention(flow); attention(max_path); attn_lrp(contrastive=True);
+    bcos(contrastive=True);
     decompx(bias_split=dimension, value_bias=shared); input_x_gradient(contrastive=True);
     integrated_gradients(n_steps=3, baseline=pad, contrastive=True); kernel_shap(n_samples=20, paired=False);
     lime(n_samples=50, feature_selection=auto, num_features=3); occlusion(window=2, baseline=pad);

@@ -53,6 +53,8 @@ class Bcos:
         seed: of the training run.
         loss: `bce`, or `ce`: cross-entropy, an ablation.
         biases: keep all biases and the activations of the head, an ablation: explanations are not complete then.
+        embedding_bias: keep the bias of the embeddings' LayerNorm, as all conversions did before there was this
+            parameter; `biases` keeps it too.
         start: what is converted: the `pretrained` backbone; its architecture with random weights (`scratch`); the
             backbone after fine-tuning (`task`). Or what is fine-tuned: the converted backbone after masked language
             modelling (`mlm`).
@@ -70,10 +72,13 @@ class Bcos:
     start_epochs: int = 0
     epochs: int = 0
     mlm_data: str = ""
+    embedding_bias: bool = False
     backbone: ClassVar[Backbone]
     added: ClassVar[tuple[str, ...]] = ("loss", "biases", "start", "start_epochs", "epochs", "mlm_data")
+    formerly: ClassVar[tuple[tuple[str, object], ...]] = (("embedding_bias", True),)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "embedding_bias", self.embedding_bias or self.biases)
         if not self.b >= 1:
             raise UserError(f"b={self.b!r} is not allowed; B-cos needs a number of at least 1.")
         check_choice("loss", self.loss, LOSSES)

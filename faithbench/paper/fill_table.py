@@ -16,6 +16,7 @@ from faithbench.paper.trainings import differing
 from faithbench.plan import TABLES_OF_PAPER, Plan
 from faithbench.plugins.naming import refer
 from faithbench.records.results import label
+from faithbench.tables.cautions import older_conversion
 from faithbench.tables.signature import signature_of
 
 
@@ -104,6 +105,7 @@ def _notes(
     if any(isinstance(source, Seconds) for source in layout.columns.values()):
         yield from _on_times(run_data)
     else:
+        yield from older_conversion(_shown(run_data, subjects))
         yield from _on_training(run_data, subjects)
         yield from _on_data(run_data, [subject.dataset for subject in subjects])
     yield from run_data.left_out
@@ -128,6 +130,12 @@ def _on_training(run_data: RunData, subjects: Sequence[Subject]) -> Iterator[str
                 found.setdefault(", ".join(chosen), []).append(f"{label('model', training.model)} on {dataset}")
     for setting, names in found.items():
         yield f"Trained with {setting}: {', '.join(names)}."
+
+
+def _shown(run_data: RunData, subjects: Sequence[Subject]) -> list[str]:
+    """The models of the rows."""
+    pairs = dict.fromkeys((subject.model, subject.dataset) for subject in subjects)
+    return [training.model for pair in pairs for training in run_data.trained(*pair)]
 
 
 def _on_data(run_data: RunData, datasets: Sequence[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from faithbench.types import LINKS, Text
 
 FIELDS = frozenset(field.name for field in fields(Text))
 SUMS = ("", "logit", "content", "tokens")
-EVERY = ("version", "added", "on_request")
+EVERY = ("version", "added", "formerly", "on_request")
 OF = {
     "dataset": (*EVERY, "lr", "base", "only_for"),
     "model": EVERY,
@@ -72,6 +72,12 @@ def _is_names(value: object) -> bool:
     return isinstance(value, tuple) and all(isinstance(name, str) and name.isidentifier() for name in value)
 
 
+def _are_pairs(value: object) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and _is_names(pair[:1]) for pair in value
+    )
+
+
 def _is_line(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
@@ -88,6 +94,7 @@ _BOOL = Allowed(_is_bool, "True or False")
 ALLOWED = {
     "version": Allowed(lambda value: type(value) is int and value >= 1, "a whole number from 1"),
     "added": Allowed(_is_names, 'a tuple of names of parameters, such as ("epochs",)'),
+    "formerly": Allowed(_are_pairs, 'a tuple of names with values, such as (("epochs", 3),)'),
     "on_request": _BOOL,
     "kind": Allowed(_is_line, 'a text on one line, such as "ground truth"'),
     "higher_is_better": Allowed(lambda value: value is None or _is_bool(value), "True, False or None"),

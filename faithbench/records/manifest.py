@@ -11,6 +11,7 @@ from typing import Any
 from typing_extensions import Required, TypedDict
 
 from faithbench.errors import UserError
+from faithbench.plugins import spec
 from faithbench.schemas import MissingFileError, read_json
 from faithbench.types import Link
 
@@ -114,7 +115,14 @@ def read_manifest(folder: Path) -> Manifest:
     for name, entry in manifest.get("models", {}).items():
         if (fault := _wrong_performance(entry.get("performance", {}))) is not None:
             raise UserError(f"{path}: models.{name}.performance {fault}.")
+        entry["label"] = _label(name.partition(" on ")[0], entry["label"])
     return manifest
+
+
+def _label(model: str, written: str) -> str:
+    """The label of a named model as it is now: parameters that came later may have to be said of older ones."""
+    now = spec.label("model", model)
+    return now if now.partition("(")[0] == written.partition("(")[0] else written
 
 
 def _wrong_performance(performance: Mapping[str, float]) -> str | None:

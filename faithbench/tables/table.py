@@ -13,7 +13,7 @@ from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import intervals
 from faithbench.statistics.paired_tests import FLIPS, corrected_pairs, flip_test, rank_groups
-from faithbench.tables.cautions import cautions, left_out
+from faithbench.tables.cautions import cautions, left_out, older_conversion, trained_as
 from faithbench.tables.document import document
 from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
@@ -199,8 +199,10 @@ def _checked(value: object) -> object:
 
 def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     """A sentence for what is to be known of data and models, and for everything that explainers noted of themselves."""
+    known: list[str] = []
     for folder in folders:
         manifest = Store(Path(folder)).manifest()
+        known += trained_as(manifest.get("models", {}))
         for name, data in manifest.get("datasets", {}).items():
             if data.get("skipped"):
                 yield f"{label('dataset', name)}: {left_out(data['skipped'])}"
@@ -212,6 +214,7 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
                 for note, value in found.items():
                     name = label("explainer", explainer)
                     yield f"{name} on {where}: mean absolute {note.replace('_', ' ')} {value:.2g}."
+    yield from older_conversion(known)
 
 
 def failures(folders: Iterable[Path | str]) -> pd.DataFrame:

@@ -123,7 +123,7 @@ def check_labels(dataset: Component, splits: Mapping[str, Sequence[Example]]) ->
 
 
 def _converted(network: PreTrainedModel, zoo: Bcos) -> PreTrainedModel:
-    return convert(network, zoo.b, zoo.qkv, zoo.biases)
+    return convert(network, zoo.b, zoo.qkv, zoo.biases, zoo.embedding_bias)
 
 
 def _task(

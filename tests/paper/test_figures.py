@@ -28,7 +28,7 @@ WORDS = {"women": [100.0, 0.0, 100.0, 100.0], "it's": [0.0, 0.0, 0.0, 100.0]}
 
 
 def bcos(b: float, seed: int = 42) -> str:
-    return f"bcos-minilm(b={b}, qkv=False, seed={seed})"
+    return f"bcos-minilm(b={b}, qkv=False, seed={seed}, embedding_bias=False)"
 
 
 def cell(values: Sequence[float] = VALUES, **changes: object) -> list[Record]:
@@ -82,7 +82,7 @@ def test_figure_2_has_the_accuracies_of_all_backbones_by_data_set(tmp_path: Path
         (bcos(1.5, seed=2), HATEXPLAIN): 79.0,
         (bcos(2.0), HATEXPLAIN): 10.0,  # not the usual B
         (bcos(1.5, seed=1), f"seqpg(dataset='{HATEXPLAIN}')"): 77.0,  # the same training
-        ("bcos-bert(b=1.5, qkv=False, seed=42)", "seqpg(dataset=imdb)"): 91.0,
+        ("bcos-bert(b=1.5, qkv=False, seed=42, embedding_bias=False)", "seqpg(dataset=imdb)"): 91.0,
         ("conv-bert(seed=42)", "ag_news"): 94.0,
         ("owner/model", HATEXPLAIN): 20.0,
     }
@@ -190,7 +190,7 @@ def test_figures_are_drawn_the_same_every_time(run: Path, tmp_path: Path, name: 
 
 def test_records_of_replaced_weights_are_left_out_and_told_of(tmp_path: Path):
     old = cell(VALUES + 50, model_fingerprint="earlier")
-    other = cell(VALUES, model="bcos-bert(b=1.5, qkv=False, seed=42)")
+    other = cell(VALUES, model="bcos-bert(b=1.5, qkv=False, seed=42, embedding_bias=False)")
     found = faithbench.paper_figure([run_of(tmp_path / "run", [*old, *cell()[:9], *other])], "figure5", "minilm")
     assert found.ours["value"].tolist() == [pytest.approx(VALUES[:9].mean())]
     told = f"{len(VALUES)} records are left out: of weights or data that were replaced under the same name"

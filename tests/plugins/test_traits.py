@@ -80,6 +80,8 @@ def test_methods_tell_what_a_data_set_can_do():
         ("metric", "version", True, "a whole number from 1"),
         ("explainer", "version", 0, "a whole number from 1"),
         ("explainer", "added", "epochs", "a tuple of names of parameters"),
+        ("model", "formerly", {"epochs": 3}, "a tuple of names with values"),
+        ("model", "formerly", (("epochs", 3, 4),), "a tuple of names with values"),
         ("model", "on_request", 1, "True or False"),
         ("metric", "kind", 3, "a text on one line"),
         ("metric", "kind", "", "a text on one line"),
@@ -124,6 +126,9 @@ class Lamp:
     def __init__(self, wick=1): self.wick = wick
 class Torch:
     needs = "evidence"
+class Gas:
+    formerly = (("oil", True),)
+    def __init__(self, wick=1): self.wick = wick
 class Candle:
     on_request = "perhaps"
 """
@@ -132,6 +137,7 @@ class Candle:
 @pytest.fixture
 def _odd(tmp_path, monkeypatch):
     entries = {"metrics": {"lamp": "odd_lights:Lamp", "torch_light": "odd_lights:Torch", "candle": "odd_lights:Candle"}}
+    entries["metrics"]["gas"] = "odd_lights:Gas"
     monkeypatch.syspath_prepend(add_distribution(tmp_path, "odd", entries, {"odd_lights": SOURCE}))
 
 
@@ -140,6 +146,7 @@ def _odd(tmp_path, monkeypatch):
     ("name", "complaint"),
     [
         ("lamp", r"metric 'lamp' says added=\('oil',\), but 'oil' is not a parameter with a default"),
+        ("gas", r"metric 'gas' says formerly=\(\('oil', True\),\), but 'oil' is not a parameter with a default"),
         ("torch_light", "metric 'torch_light' says needs='evidence', which is not allowed"),
         ("candle", "metric 'candle' says on_request='perhaps', which is not allowed"),
     ],
