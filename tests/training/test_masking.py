@@ -56,13 +56,13 @@ def test_half_of_each_batch_stays_as_it_is_and_a_text_of_the_rest_loses_a_share_
 
 def test_which_half_is_masked_does_not_go_by_place_in_the_batch():
     often = np.mean([shares_masked(16, step) > 0 for step in range(400)], axis=0)
-    assert (0.35 < often).all()
+    assert (often > 0.35).all()
     assert (often < 0.65).all()
 
 
 def test_of_an_odd_batch_one_more_or_less_is_masked_and_of_a_single_text_every_second():
     counts = {(shares_masked(3, step) > 0).sum() for step in range(100)}
-    assert counts == {0, 1, 2} or counts == {1, 2}
+    assert counts in ({0, 1, 2}, {1, 2})  # a share may round to nothing
     assert np.mean([shares_masked(1, step)[0] > 0 for step in range(400)]) == pytest.approx(0.5, abs=0.08)
 
 
@@ -211,18 +211,17 @@ def test_the_report_has_the_accuracy_of_both_forms_and_of_the_mean_the_best(mode
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["conv-tiny", "bcos-tiny"])
-def test_a_mask_speaks_for_no_class_after_training_on_masks(model, tmp_path, monkeypatch):
-    """A text that is all masks: the labels alternate, so that the model should be in doubt."""
+def test_a_mask_speaks_for_no_class_after_training_on_masks(tmp_path, monkeypatch):
+    """Texts that are all masks: the labels alternate, so that the model should be in doubt."""
     use_cache(monkeypatch, tmp_path)
-    training, said = faithbench.Training(epochs=5, lr=3e-3), {}
+    training, said = faithbench.Training(epochs=5, lr=5e-3), {}
     for masking in ("none", "half"):
-        folder, _ = faithbench.train(model, LONG, training, masking=masking, device="cpu")
+        folder, _ = faithbench.train("bcos-tiny", LONG, training, masking=masking, device="cpu")
         classifier = load_model(str(folder), Setup()).classifier
-        mask, (start, end) = classifier.blank.id, classifier.encode(Example("a", "the", 0)).ids[[0, -1]]
-        logits = classifier.logits([Row(np.array([start, *[mask] * n, end])) for n in range(8, 18)])
+        start, end = classifier.encode(Example("a", "the", 0)).ids[[0, -1]]
+        logits = classifier.logits([Row(np.array([start, *[classifier.blank.id] * n, end])) for n in range(8, 18)])
         said[masking] = np.abs(logits[:, 0] - logits[:, 1]).mean()
-    assert said["half"] < 0.5 < said["none"]
+    assert said["half"] < 1 < 10 < said["none"]
 
 
 @pytest.mark.slow
