@@ -221,7 +221,8 @@ def test_a_mask_speaks_for_no_class_after_training_on_masks(tmp_path, monkeypatc
         start, end = classifier.encode(Example("a", "the", 0)).ids[[0, -1]]
         logits = classifier.logits([Row(np.array([start, *[classifier.blank.id] * n, end])) for n in range(8, 18)])
         said[masking] = np.abs(logits[:, 0] - logits[:, 1]).mean()
-    assert said["half"] < 1 < 10 < said["none"]
+    assert said["half"] < 1
+    assert said["none"] > 10
 
 
 @pytest.mark.slow
