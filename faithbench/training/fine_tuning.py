@@ -29,8 +29,10 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import ModelOutput
 
 from faithbench.files import writing
+from faithbench.models.distribution import activations, summary
 from faithbench.models.vocabulary import blank_token
 from faithbench.plan import Training
+from faithbench.statistics.distribution import FEWEST, Distribution
 from faithbench.training.keeping import finishing, forget_work, last_state, work_place
 from faithbench.training.masking import SPECIAL, HalfMasking, Tokenised
 from faithbench.training.quiet import quiet
@@ -40,6 +42,8 @@ from faithbench.types import Example
 PACKAGES = ("faithbench", "torch", "transformers", "numpy")
 PUBLISHED_STEPS = 1000  # between the evaluations of the paper
 EVALUATIONS_PER_EPOCH = 2  # where that would leave fewer than two
+KNOWN, CHECKED = 600, 200  # texts of the check of distribution, at most: reference, and tried
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of content tokens, masked there
 BEST = {"eval_strategy": "steps", "load_best_model_at_end": True, "metric_for_best_model": "accuracy"}
 
 
@@ -180,11 +184,36 @@ def measured(trainer: Trainer, rows: Sequence[Tokenised]) -> dict[str, float]:
     return accuracies(trainer.predict(_evaluated(rows, None)))
 
 
-def _on_masked(
-    trainer: Trainer, data: Mapping[str, Sequence[Tokenised]], masks: HalfMasking
-) -> dict[str, dict[str, float]]:
-    """Accuracies on the same texts masked."""
-    return {f"{name}_masked": measured(trainer, masks.rows(data[name])) for name in ("validation", "test")}
+def _on_masked(trainer: Trainer, data: Mapping[str, Sequence[Tokenised]], masks: HalfMasking) -> dict[str, object]:
+    """Accuracies on the same texts masked, and whether masked texts are in the model's distribution."""
+    told: dict[str, object] = {
+        f"{name}_masked": measured(trainer, masks.rows(data[name])) for name in ("validation", "test")
+    }
+    if len(data["validation"]) < FEWEST:
+        return told
+    return told | {"distribution": _distribution(trainer, data["validation"][:KNOWN], data["test"][:CHECKED], masks)}
+
+
+def _distribution(
+    trainer: Trainer, known: Sequence[Tokenised], texts: Sequence[Tokenised], masks: HalfMasking
+) -> dict[str, object]:
+    """Test texts, so many of their tokens masked, against validation texts as in training: every second masked."""
+    mixed = [pair[i % 2] for i, pair in enumerate(zip(known, masks.rows(known), strict=True))]
+    order = np.random.default_rng(masks.seed).permutation(len(mixed))
+    distribution = Distribution(_activations(trainer, [mixed[i] for i in order]))
+    shares = {
+        f"{share:g}": summary(distribution.p_values(_activations(trainer, masks.rows(texts, share))))
+        for share in SHARES
+    }
+    return {"reference": len(known), "texts": len(texts), "masked": shares}
+
+
+def _activations(trainer: Trainer, rows: Sequence[Tokenised]) -> Float[np.ndarray, "inputs layers features"]:
+    """Of the model as it is after training, on its device."""
+    model = trainer.model.eval()
+    batches = trainer.get_eval_dataloader(_evaluated(rows, None))
+    inputs = ({name: value for name, value in batch.items() if name != "labels"} for batch in batches)
+    return activations(model, ({name: value.to(model.device) for name, value in batch.items()} for batch in inputs))
 
 
 def hardware(device: torch.device) -> str:

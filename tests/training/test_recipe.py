@@ -31,7 +31,7 @@ UNUSED = 1  # a token that no text holds
 
 
 def network_of(kind: str) -> PreTrainedModel:
-    """A small BERT, as it is or converted, without dropout; in double precision, in which two ways can be told apart."""
+    """A small BERT, as it is or converted, without dropout; in double precision, which rounding leaves exact."""
     network = tiny_network("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     return (convert(network) if kind == "bcos" else network).double()
 
