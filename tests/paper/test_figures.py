@@ -129,9 +129,34 @@ def test_rates_are_those_of_any_explainer_and_shares_those_of_bcos(tmp_path: Pat
     records += cell([90.0], metric="special_share", explainer="random(seed=0)")
     found = faithbench.paper_figure([run_of(tmp_path / "run", records)], "figure6")
     assert found.data[["panel", "value"]].to_numpy().tolist() == [["positive rate", 50.0]]
-    assert found.notes == (
-        "figure6: nothing in these runs for balanced accuracy, special tokens, positive rate by word.",
+    assert found.notes[0] == (
+        "figure6: nothing in these runs for balanced accuracy, special tokens, positive rate by word."
     )
+
+
+def test_figure_6_has_the_conventional_model_and_the_labels_as_level_lines(run: Path, tmp_path: Path):
+    of_labels = {"metric": "positive_rate(positive=1, word='', of=label)"}
+    conv = {"model": "conv-minilm(seed=42)"}
+    records = rate([100.0, 100.0, 0.0, 100.0], **conv) + cell([100.0, 0.0, 0.0, 0.0], **of_labels)
+    records += rate([0.0, 100.0, 0.0, 0.0], "women", (0, 1, 3), **conv) + cell(
+        VALUES / 4, metric="special_share", **conv
+    )
+    other = run_of(tmp_path / "other", records)
+    found = faithbench.paper_figure([run, reported(other, {("conv-minilm(seed=42)", HATEXPLAIN): 82.0})], "figure6")
+    lines = found.data.groupby(["panel", "series"])["value"].agg(list).to_dict()
+    assert lines["positive rate", "conventional"] == [75.0] * 3
+    assert lines["balanced accuracy", "conventional"] == [80.0] * 3
+    assert lines["special tokens", "conventional"] == pytest.approx([VALUES.mean() / 4] * 3)
+    assert lines["positive rate", "gold"] == [25.0] * 3
+    assert lines["positive rate by word, conventional", "women"] == pytest.approx([100 / 3] * 3)
+    assert sorted(set(found.data["b"])) == [1.0, 1.5, 2.0]
+    assert not [note for note in found.notes if "missing" in note]
+    missing = [note for note in faithbench.paper_figure([run], "figure6").notes if "missing" in note]
+    assert [note.split(" is missing")[0] for note in missing] == [
+        "The curve of the conventional model",
+        "The rate of the labels",
+    ]
+    assert found.plot(tmp_path / "figure6.svg").exists()
 
 
 def test_figure_13_has_the_mean_parts_by_layer_for_each_model(run: Path):

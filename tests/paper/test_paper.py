@@ -211,11 +211,13 @@ def test_settings_that_are_not_the_published_ones_are_told(tmp_path: Path):
     ]
     found = faithbench.paper_table([run_of(tmp_path / "run", records)], "table2")
     assert found.frame()["comp"].notna().sum() == 2
-    assert [note for note in found.notes if "the paper" in note] == [
+    assert [note for note in found.notes if "lime(" in note] == [
         "LIME: lime(n_samples=300); the paper: lime(n_samples=3000)."
     ]
     as_published = run_of(tmp_path / "published", cell(explainer=LIME.format(3000)))
-    assert not any("the paper" in note for note in faithbench.paper_table([as_published], "table2").notes)
+    notes = faithbench.paper_table([as_published], "table2").notes
+    assert not any("lime(" in note for note in notes)
+    assert "LIME: comp and suff are measured on the text with its special tokens; the paper: without them." in notes
 
 
 def test_another_judge_of_the_documents_is_told(tmp_path: Path):
