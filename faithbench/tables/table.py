@@ -24,9 +24,11 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     Columns: `dataset`, `dataset_fingerprint`, `model`, `model_fingerprint`, `explainer`, `metric` (identities); `kind`
     of the metric; `mean` over texts, `low` and `high` of its 95 % interval, and how `interval` was made; `n` texts with
     a value, `undefined` texts without, `failed` texts; `rank_group` of the explainer, from 1, and whether it is
-    `tied_with_best`: paired tests, Holm-corrected (missing where the metric has no better or worse, or there is no
-    value). Of several versions of a component only the latest counts. Where texts have several outputs explained, as
-    those of a multi-label model may, these counts are of outputs, and `texts` is that of texts. See docs/statistics.md.
+    `tied_with_best`: paired tests, Holm-corrected (missing where the metric has no better or worse, and where the
+    explainer was not measured on enough of the `ranked_on` texts; a test needs `texts_needed` to show anything);
+    `equal_to`, the explainer that has the same scores on `equal_on` texts, and counts once together with it. Of several
+    versions of a component only the latest counts. Where texts have several outputs explained, as those of a
+    multi-label model may, these counts are of outputs, and `texts` is that of texts. See docs/statistics.md.
 
     Args:
         folders: of the runs.
@@ -45,7 +47,8 @@ def _frame(records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFr
     seeds = together(found) if over_seeds else None
     parts = [_rows(each.panel, each) for each in seeds] if seeds is not None else [_rows(panel) for panel in found]
     frame = pd.DataFrame([row for part in parts for row in part])
-    frame["rank_group"] = frame["rank_group"].astype("Int64")
+    for name in ("rank_group", "ranked_on", "texts_needed", "equal_on"):
+        frame[name] = frame[name].astype("Int64")
     frame["tied_with_best"] = (frame["rank_group"] == 1).astype("boolean").mask(frame["rank_group"].isna())
     if by_class:
         frame["target"] = frame["target"].astype(int)
@@ -58,7 +61,7 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
     """A row for each cell of the panel that has records."""
     places = np.argwhere(panel.present.any(axis=0))  # explainer, metric
     found = intervals(panel.values[:, places[:, 0], places[:, 1]], panel.weights[:, places[:, 0], places[:, 1]])
-    means, groups = panel.means, ranking(panel)
+    means, ranks = panel.means, ranking(panel)
     counts = {
         "n": (panel.weights > 0).sum(axis=0),
         "failed": panel.failed.sum(axis=0),
@@ -67,7 +70,6 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
     rows = []
     for i, (explainer, metric) in enumerate(places):
         n, failed, records = (int(count[explainer, metric]) for count in counts.values())
-        group = int(groups[explainer, metric])
         row = {
             **panel.key,
             "explainer": panel.explainers[explainer],
@@ -80,7 +82,7 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
             "n": n,
             "undefined": records - n - failed,
             "failed": failed,
-            "rank_group": group or pd.NA,
+            **ranks.row(panel, explainer, metric),
         }
         if seeds is not None:
             row["seeds"] = int(seeds.count[explainer, metric])
