@@ -1,27 +1,21 @@
 """Tables: pure functions of records. Every number is a mean over texts, made here and nowhere else."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
 
-from faithbench.records.results import CELL, Panel, higher_is_better, kind, label, panels, read
+from faithbench.records.results import CELL, Panel, kind, label, panels, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import intervals
-from faithbench.statistics.paired_tests import FLIPS, corrected_pairs, flip_test, rank_groups
 from faithbench.tables.cautions import cautions, left_out, older_conversion, trained_as
 from faithbench.tables.document import document
+from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
 from faithbench.tables.writers import WRITERS, check_format
-
-ALPHA = 0.05
-NEGLIGIBLE = 0.005  # differences below the decimals shown are none, whatever a test says of them
-AT_ONCE = 10_000_000  # differences held in memory
 
 
 def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: bool = False) -> pd.DataFrame:
@@ -30,9 +24,11 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     Columns: `dataset`, `dataset_fingerprint`, `model`, `model_fingerprint`, `explainer`, `metric` (identities); `kind`
     of the metric; `mean` over texts, `low` and `high` of its 95 % interval, and how `interval` was made; `n` texts with
     a value, `undefined` texts without, `failed` texts; `rank_group` of the explainer, from 1, and whether it is
-    `tied_with_best`: paired tests, Holm-corrected (missing where the metric has no better or worse, or there is no
-    value). Of several versions of a component only the latest counts. Where texts have several outputs explained, as
-    those of a multi-label model may, these counts are of outputs, and `texts` is that of texts. See docs/statistics.md.
+    `tied_with_best`: paired tests, Holm-corrected (missing where the metric has no better or worse, and where the
+    explainer was not measured on enough of the `ranked_on` texts; a test needs `texts_needed` to show anything);
+    `equal_to`, the explainer that has the same scores on `equal_on` texts, and counts once together with it. Of several
+    versions of a component only the latest counts. Where texts have several outputs explained, as those of a
+    multi-label model may, these counts are of outputs, and `texts` is that of texts. See docs/statistics.md.
 
     Args:
         folders: of the runs.
@@ -51,7 +47,8 @@ def _frame(records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFr
     seeds = together(found) if over_seeds else None
     parts = [_rows(each.panel, each) for each in seeds] if seeds is not None else [_rows(panel) for panel in found]
     frame = pd.DataFrame([row for part in parts for row in part])
-    frame["rank_group"] = frame["rank_group"].astype("Int64")
+    for name in ("rank_group", "ranked_on", "texts_needed", "equal_on"):
+        frame[name] = frame[name].astype("Int64")
     frame["tied_with_best"] = (frame["rank_group"] == 1).astype("boolean").mask(frame["rank_group"].isna())
     if by_class:
         frame["target"] = frame["target"].astype(int)
@@ -64,7 +61,7 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
     """A row for each cell of the panel that has records."""
     places = np.argwhere(panel.present.any(axis=0))  # explainer, metric
     found = intervals(panel.values[:, places[:, 0], places[:, 1]], panel.weights[:, places[:, 0], places[:, 1]])
-    means, groups = panel.means, ranking(panel)
+    means, ranks = panel.means, ranking(panel)
     counts = {
         "n": (panel.weights > 0).sum(axis=0),
         "failed": panel.failed.sum(axis=0),
@@ -73,7 +70,6 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
     rows = []
     for i, (explainer, metric) in enumerate(places):
         n, failed, records = (int(count[explainer, metric]) for count in counts.values())
-        group = int(groups[explainer, metric])
         row = {
             **panel.key,
             "explainer": panel.explainers[explainer],
@@ -86,52 +82,13 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
             "n": n,
             "undefined": records - n - failed,
             "failed": failed,
-            "rank_group": group or pd.NA,
+            **ranks.row(panel, explainer, metric),
         }
         if seeds is not None:
             row["seeds"] = int(seeds.count[explainer, metric])
             row["seed_deviation"] = seeds.deviation[explainer, metric]
         rows.append(row)
     return rows
-
-
-def ranking(panel: Panel) -> Int[np.ndarray, "explainers metrics"]:
-    """Each explainer's rank group by each metric, from 1; 0 where there is none.
-
-    All pairs of a metric's explainers are tested and corrected together: the best is chosen by the same data, and tests
-    against it alone would find differences too often. Means that look alike in a table are tied.
-    """
-    signs = {metric: direction(name) for metric, name in enumerate(panel.metrics) if direction(name)}
-    means, columns = panel.means, len(panel.metrics)
-    groups = np.zeros(means.shape, dtype=np.int64)
-    pairs = {
-        metric: np.array(list(combinations(np.flatnonzero(np.isfinite(means[:, metric])), 2)), dtype=np.int64)
-        for metric in signs
-    }
-    flat = [each.reshape(-1, 2) * columns + metric for metric, each in pairs.items()]
-    most = max((len(each) for each in flat), default=0)
-    flips = max(FLIPS, 40 * most - 1)  # enough for the smallest possible p to stay significant when corrected
-    asked, n = np.concatenate([np.empty((0, 2), dtype=np.int64), *flat]), len(panel.texts)
-    values, weights = panel.values.reshape(n, -1), panel.weights.reshape(n, -1)
-    parts = np.array_split(asked, 1 + n * len(asked) // AT_ONCE)
-    p = np.concatenate([flip_test(values, weights, part, flips) for part in parts])
-    p[np.abs(np.diff(means.reshape(-1)[asked], axis=1)[:, 0]) < NEGLIGIBLE] = 1.0
-    begin = 0
-    for metric, sign in signs.items():
-        count = len(pairs[metric])
-        found = corrected_pairs(p[begin : begin + count], pairs[metric].reshape(-1, 2), len(panel.explainers))
-        groups[:, metric] = rank_groups(_scores(means[:, metric], sign), found, ALPHA)
-        begin += count
-    return groups
-
-
-def direction(metric: str) -> int:
-    """1: higher is better; −1: lower is; 0: neither."""
-    return {True: 1, False: -1, None: 0}[higher_is_better(metric)]
-
-
-def _scores(means: Float[np.ndarray, "explainers"], sign: int) -> Float[np.ndarray, "explainers"]:
-    return np.where(np.isfinite(means), sign * means, np.nan)
 
 
 def render(
