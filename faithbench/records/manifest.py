@@ -6,7 +6,7 @@ What it says besides is left as it is.
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from typing_extensions import Required, TypedDict
 
@@ -17,6 +17,7 @@ from faithbench.types import Link
 NAME = "manifest.json"
 ACCURACIES = ("accuracy", "subset accuracy")
 Setting = int | float | str | None
+Sampling = Literal["all", "stratified", "random"]  # which texts of a split were measured
 
 
 class Row(TypedDict):
@@ -57,8 +58,18 @@ class DatasetEntry(TypedDict, total=False):
     texts: int
     split: str
     split_texts: int
+    sampling: Sampling
     offers: list[str]
     skipped: Skipped
+
+
+class Predicted(TypedDict):
+    """How often a model predicts each class, by number, on so many texts drawn from the split, or all `of` them."""
+
+    classes: dict[str, int]
+    texts: int
+    of: int
+    seconds: float
 
 
 class ModelEntry(TypedDict, total=False):
@@ -74,6 +85,7 @@ class ModelEntry(TypedDict, total=False):
     notes: dict[str, dict[str, float]]
     checks: dict[str, float | list[float]]
     performance: dict[str, float]
+    predicted: Predicted
     unknown_tokens: float
     skipped: Skipped
     said: list[str]
@@ -115,6 +127,13 @@ def read_manifest(folder: Path) -> Manifest:
         if (fault := _wrong_performance(entry.get("performance", {}))) is not None:
             raise UserError(f"{path}: models.{name}.performance {fault}.")
     return manifest
+
+
+def sampling_of(entry: DatasetEntry) -> Sampling:
+    """How the texts of a data set were drawn; older manifests do not say so, and they were drawn at random."""
+    if "sampling" in entry:
+        return entry["sampling"]
+    return "all" if "split_texts" in entry and entry.get("texts") == entry["split_texts"] else "random"
 
 
 def _wrong_performance(performance: Mapping[str, float]) -> str | None:
