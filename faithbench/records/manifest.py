@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from typing_extensions import Required, TypedDict
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, short
 from faithbench.schemas import MissingFileError, read_json
 from faithbench.types import Link
 
@@ -64,7 +64,7 @@ class DatasetEntry(TypedDict, total=False):
 
 
 class Predicted(TypedDict):
-    """How often a model predicts each class, by number, on so many texts drawn from the split, or all `of` them."""
+    """How often a model predicts each class, by number, on `texts` drawn from those `of` the split."""
 
     classes: dict[str, int]
     texts: int
@@ -126,6 +126,8 @@ def read_manifest(folder: Path) -> Manifest:
     for name, entry in manifest.get("models", {}).items():
         if (fault := _wrong_performance(entry.get("performance", {}))) is not None:
             raise UserError(f"{path}: models.{name}.performance {fault}.")
+        if "predicted" in entry and (fault := _wrong_predicted(entry["predicted"])) is not None:
+            raise UserError(f"{path}: models.{name}.predicted {fault}.")
     return manifest
 
 
@@ -134,6 +136,18 @@ def sampling_of(entry: DatasetEntry) -> Sampling:
     if "sampling" in entry:
         return entry["sampling"]
     return "all" if "split_texts" in entry and entry.get("texts") == entry["split_texts"] else "random"
+
+
+def _wrong_predicted(predicted: Predicted) -> str | None:
+    """What is wrong with how often classes are predicted."""
+    for name, count in predicted["classes"].items():
+        if not (name.isascii() and name.isdecimal() and len(name) < 10):
+            return f"names the class {short(name)}, which is no number of one"
+        if count < 1:
+            return f"says {count} of class {name}, which is less than 1"
+    if not 0 < sum(predicted["classes"].values()) <= predicted["texts"] <= predicted["of"]:
+        return "counts more classes than texts, more texts than there are, or none"
+    return None
 
 
 def _wrong_performance(performance: Mapping[str, float]) -> str | None:

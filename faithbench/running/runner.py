@@ -23,6 +23,7 @@ from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load
 from faithbench.running.knowledge import what_is_known
 from faithbench.running.manifest import note
 from faithbench.running.scoring import Done, Scoring
+from faithbench.running.shares import note_predicted
 from faithbench.schemas import read_text
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.training.allocator import keep_freed_memory
@@ -203,6 +204,7 @@ def _score(plan: Plan, scoring: Scoring, strict: bool) -> Done:
     note(store, scoring, known)
     done = scoring.run(read.texts)
     note(store, scoring, known, done=True)
+    note_predicted(scoring)
     return done
 
 
