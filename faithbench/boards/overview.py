@@ -19,9 +19,10 @@ Which explainer tells the truth about what a model used: the boards of this fold
 """
 FOOT = """
 *Leads*: on each data set and model the explainers of the first rank group by comprehensiveness, or by the first other
-metric that ranks: the best, and those of which paired tests do not show that they differ from it. A test on few texts
-shows little, so who was measured on fewer than others is named with its number of texts. *Texts*: the most of any cell.
-*Seeds*: the most trainings of one model. Read a board's own page before its numbers.
+metric that ranks: the best of those that were measured on the same texts, and those of which paired tests do not show
+that they differ from it or from each other; "=" joins those with equal scores. Who was measured on fewer texts has no
+rank. *Texts*: the most of any cell. *Seeds*: the most trainings of one model. Read a board's own page before its
+numbers.
 
 Each folder holds plans, a manifest, compact records, and the tables made from them: `faithbench board build` makes the
 tables and this page, `faithbench board check` says where they differ from the records, and the records from the plans.
@@ -55,17 +56,25 @@ def _row(board: Board, home: Path) -> dict[str, Cell]:
 def _leaders(frame: pd.DataFrame, names: dict[str, dict[str, str]]) -> Iterator[str]:
     """A line for each data set and model: who leads by what."""
     for (dataset, model), block in frame.groupby(["dataset", "model"]):
-        metric = _leading_metric(block)
-        if metric is None:
-            continue
-        column = block[block["metric"] == metric]
-        first = column[column["rank_group"] == 1]
-        of = [
-            names["explainer"][str(row.explainer)] + f" ({row.n:,} texts)" * bool(row.n < column["n"].max())
-            for row in first.itertuples()
-        ]
         where = f"{names['model'][str(model)]} on {names['dataset'][str(dataset)]}"
-        yield f"{where}, {label('metric', metric)}: {_listed(of)}"
+        metric = _leading_metric(block)
+        if metric is not None:
+            column = block[(block["metric"] == metric) & block["rank_group"].notna()]
+            yield f"{where}, {label('metric', metric)}: {_leading(column, names['explainer'])}"
+        elif block["ranked_on"].notna().any():
+            yield f"{where}: too few texts to rank"
+
+
+def _leading(column: pd.DataFrame, names: dict[str, str]) -> str:
+    """The first rank group of what is ranked, equal ones as one; nobody leads where all are tied."""
+    first = column[column["rank_group"] == 1]
+    alike = {name: [name] for name in first["explainer"]}
+    for row in first.itertuples():
+        if row.equal_to in alike:
+            alike[row.equal_to] += alike.pop(row.explainer)
+    if len(first) == len(column) > 1 and len(alike) > 1:
+        return f"no difference is shown between {len(column)} explainers"
+    return _listed(" = ".join(names[name] for name in group) for group in alike.values())
 
 
 def _leading_metric(block: pd.DataFrame) -> str | None:

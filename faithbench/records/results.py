@@ -48,19 +48,19 @@ class Panel:
     failed: Bool[np.ndarray, "texts explainers metrics"]
     strata: Strata | None = None
 
-    @property
+    @functools.cached_property
     def counted(self) -> Bool[np.ndarray, "texts explainers metrics"]:
         """The texts that stand for their class: measured, be their value undefined or not."""
         return self.present & ~self.failed
 
-    @property
+    @functools.cached_property
     def stratified(self) -> Bool[np.ndarray, "explainers metrics"]:
         """Of which cells the means are post-stratified."""
         if self.strata is None:
             return np.zeros(self.present.shape[1:], dtype=bool)
         return self.strata.usable(self.counted.reshape(len(self.texts), -1)).reshape(self.present.shape[1:])
 
-    @property
+    @functools.cached_property
     def adjusted(self) -> Float[np.ndarray, "texts explainers metrics"]:
         """The weights with which texts count in means: those of a class as much as the class has of the split."""
         return self.weights if self.strata is None else self.weights * self.strata.factors(self.counted)

@@ -88,6 +88,19 @@ def flip_test(
     return found
 
 
+def paired_means(
+    values: Float[np.ndarray, "texts columns"],
+    weights: Float[np.ndarray, "texts columns"],
+    pairs: Int[np.ndarray, "pairs 2"],
+) -> Float[np.ndarray, "pairs"]:
+    """The first column of each pair less the second: the mean over the texts where both have a value, else NaN."""
+    values, weights = clean(values, weights)
+    left, right = pairs.T
+    both = (weights[:, left] > 0) & (weights[:, right] > 0)
+    shares = np.where(both, (weights[:, left] + weights[:, right]) / 2, 0.0)
+    return weighted_mean(values[:, left] - values[:, right], shares)
+
+
 @cache
 def _all_signs(n: int) -> Float[np.ndarray, "flips n"]:
     """All signs of n texts, but for their mirror images."""
@@ -170,23 +183,6 @@ def detectable(n: int, spread: float, alpha: float = 0.05, power: float = 0.8) -
         warnings.simplefilter("ignore")
         found = TTestPower().solve_power(nobs=n, alpha=alpha, power=power, alternative="two-sided")
     return float(np.squeeze(found)) * spread
-
-
-def rank_groups(
-    scores: Float[np.ndarray, "columns"], p: Float[np.ndarray, "columns columns"], alpha: float = 0.05
-) -> Int[np.ndarray, "columns"]:
-    """Groups from the best score down; 0 for a column without a score.
-
-    Each group is led by the best that is left, and holds those of which it is not shown that they differ from it.
-    """
-    groups = np.zeros(len(scores), dtype=np.int64)
-    left = [int(i) for i in np.argsort(-scores, kind="stable") if not math.isnan(scores[i])]
-    while left:
-        leader = left[0]
-        members = [i for i in left if i == leader or not p[leader, i] < alpha]
-        groups[members] = groups.max() + 1
-        left = [i for i in left if i not in members]
-    return groups
 
 
 def corrected_pairs(

@@ -1,15 +1,16 @@
 """Tables for people as parts: models first, then explainers against metrics, a grid for each kind of metric."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from faithbench.records.results import FAITHFULNESS, TRUTH, higher_is_better, kind_order, labels
+from faithbench.statistics.verdicts import NEGLIGIBLE
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
-from faithbench.tables.wording import places_of
+from faithbench.tables.wording import places_of, shown
 
 HEADINGS = {
     TRUTH: "ground truth: is what is known to decide found?",
@@ -61,7 +62,21 @@ def _grids(group: pd.DataFrame) -> list[Part]:
     told, units = _counted(texts, "text"), int(group["texts"].max()) if "texts" in group else texts
     if units < texts:
         told = f"{_counted(texts, 'explained output')} of {_counted(units, 'text')}, each counted alone"
-    return [*(part for pair in grids for part in pair), Note(f"{told}.")]
+    return [*(part for pair in grids for part in pair), Note(f"{told}.{_unranked(group)}")]
+
+
+def _unranked(group: pd.DataFrame) -> str:
+    """By which metrics nobody is ranked, for want of texts."""
+    several = group[(group["n"] > 0) & group["ranked_on"].notna()]
+    lacking = [
+        (str(metric), int(column["texts_needed"].max()))
+        for metric, column in several.groupby("metric")
+        if len(column) > 1 and column["rank_group"].isna().all()
+    ]
+    if not lacking:
+        return ""
+    names = labels("metric", [metric for metric, _ in lacking]).values()
+    return f" Too few texts to rank explainers, which takes {max(n for _, n in lacking)}: {', '.join(names)}."
 
 
 def _grid(group: pd.DataFrame, texts: int) -> Grid:
@@ -70,7 +85,7 @@ def _grid(group: pd.DataFrame, texts: int) -> Grid:
     columns: dict[str, dict[str, Cell]] = {}
     for metric, column in group.groupby("metric"):
         places = places_of(column["high"] - column["low"])
-        several = bool((column["n"] > 0).sum() > 1)
+        several = bool(column["rank_group"].notna().sum() > 1)
         columns[metrics[str(metric)]] = {
             explainers[str(row.explainer)]: _cell(row, places, several, texts) for row in column.itertuples()
         }
@@ -82,10 +97,17 @@ def _grid(group: pd.DataFrame, texts: int) -> Grid:
 
 
 def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
-    """A mean with its interval, bold if tied with the best; on how many texts if fewer than others, what is missing."""
+    """A mean with its interval, bold if tied with the best; what is missing; whether the texts are too few for a rank.
+
+    If they are enough, or there are no ranks, it says on how many texts it rests where others have more.
+    """
     asked = row.n + row.undefined + row.failed
+    few = bool(row.rank_group is pd.NA and row.ranked_on is not pd.NA and row.n < row.ranked_on)
     remarks = [f"{count} {what}" for count, what in ((row.failed, "failed"), (row.undefined, "undefined")) if count]
-    remarks = [f"of {asked:,} texts"] * (asked < texts) + remarks
+    remarks = [f"of {asked:,} texts"] * (asked < texts and not (few and row.n)) + remarks
+    raw = shown(row.raw_mean, places)
+    if not row.low <= row.raw_mean <= row.high and raw != shown(row.mean, places):
+        remarks.append(f"raw {raw}")
     if not row.n:
         return Words("", remarks=tuple(remarks))
     return Number(
@@ -96,6 +118,7 @@ def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
         deviation=getattr(row, "seed_deviation", math.nan),
         bold=several and row.tied_with_best is not pd.NA and bool(row.tied_with_best),
         remarks=tuple(remarks),
+        behind=f"too few texts ({asked if asked < row.ranked_on else row.n:,} of {row.ranked_on:,})" if few else "",
     )
 
 
@@ -106,9 +129,9 @@ def _legend(frame: pd.DataFrame) -> list[str]:
         ways[higher_is_better(metric)].append(name)
     words = {True: "Higher is better", False: "Lower is better", None: "No better or worse"}
     lines = [
-        "Means over texts with 95 % bootstrap intervals: ± half the width, or (low, high) where one is lopsided. Bold: "
-        "the best of a column, and those of which paired tests on the texts that both have (Holm-corrected, 5 %) do "
-        "not show that they differ.",
+        "Means over texts with 95 % bootstrap intervals: ± half the width, or (low, high) where one is lopsided.",
+        *_weighed_how(frame),
+        *_ranked_how(frame),
         " ".join(f"{words[way]}: {', '.join(names)}." for way, names in ways.items() if names),
     ]
     if "seeds" in frame:
@@ -117,6 +140,55 @@ def _legend(frame: pd.DataFrame) -> list[str]:
             "texts; seeds ± is the standard deviation of the trainings' means."
         )
     return lines
+
+
+def _weighed_how(frame: pd.DataFrame) -> Iterator[str]:
+    """Which means are post-stratified, and which are not."""
+    if frame["post_stratified"].any():
+        yield (
+            "Means and intervals are post-stratified by the predicted class, each class counting as often as it is "
+            "predicted in the whole split; the raw mean over the texts measured is given where it is outside of the "
+            "interval."
+        )
+    if "target" in frame or frame["post_stratified"].all():
+        return
+    names = {what: labels(what, frame[what]) for what in ("model", "dataset")}
+    told = [
+        "some cells of " * bool(group["post_stratified"].any())
+        + f"{names['model'][str(model)]} on {names['dataset'][str(dataset)]}"
+        for (model, dataset), group in frame.groupby(["model", "dataset"], sort=False)
+        if not group["post_stratified"].all()
+    ]
+    yield (
+        "Raw means over the texts measured, because it is not known how often each class is predicted in the split, a "
+        "class has fewer than two texts, or texts have other than one class explained: "
+        f"{', '.join(told) if frame['post_stratified'].any() else 'all cells'}."
+    )
+
+
+def _ranked_how(frame: pd.DataFrame) -> Iterator[str]:
+    """What bold means, how many texts a rank takes, and which explainers count once."""
+    ranked = frame[frame["ranked_on"].notna()]
+    if ranked.empty:
+        return
+    yield (
+        "Bold: the best of the explainers of a column that were measured on the same texts, and those that are tied "
+        "with it: paired tests (Holm-corrected over all pairs of the column, 5 %) do not show that they differ from it "
+        f"or from another one in bold. A difference below 1/{round(1 / NEGLIGIBLE):,} of a metric's range is none."
+    )
+    needed = sorted({int(n) for n in ranked["texts_needed"]} - {1})
+    if needed:
+        span = "" if len(needed) < 2 else f" ({needed[0]} to {needed[-1]}, the more explainers the more)"
+        yield f"A test of n texts has no p below 2^(1−n): fewer than {needed[-1]} texts{span} could show nothing."
+    equal = frame[frame["equal_to"] != ""].drop_duplicates(["dataset", "model", "model_fingerprint", "explainer"])
+    names = {what: labels(what, frame[what]) for what in ("explainer", "model", "dataset")}
+    told = [
+        f"{names['explainer'][row['explainer']]} = {names['explainer'][row['equal_to']]} (equal on all "
+        f"{_counted(row['equal_on'], 'text')}) for {names['model'][row['model']]} on {names['dataset'][row['dataset']]}"
+        for _, row in equal.iterrows()
+    ]
+    if told:
+        yield f"Explainers with equal scores count once in ranks and tests: {'; '.join(told)}."
 
 
 def _counted(count: int, what: str) -> str:

@@ -53,6 +53,7 @@ class Number:
         bold: one of the best.
         mark: a sign that a note explains.
         remarks: what is said of it in parentheses.
+        behind: what is said of it in the end, behind a semicolon.
     """
 
     value: float
@@ -66,6 +67,7 @@ class Number:
     bold: bool = False
     mark: str = ""
     remarks: "tuple[str | Number, ...]" = ()
+    behind: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pandas as pd
 from faithbench.records.results import CELL, Panel, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
-from faithbench.tables.cautions import cautions, left_out
+from faithbench.tables.cautions import cautions, left_out, not_by_label
 from faithbench.tables.document import document
 from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
@@ -21,12 +21,14 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     """One row for each data set, model, explainer and metric of the runs.
 
     Columns: `dataset`, `dataset_fingerprint`, `model`, `model_fingerprint`, `explainer`, `metric` (identities); `kind`
-    of the metric; `mean` over texts, `low` and `high` of its 95 % interval, and how `interval` was made; whether the
-    mean is `post_stratified` by the predicted class, and the `raw_mean` over the texts measured; `n` texts with a
-    value, `undefined` texts without, `failed` texts; `rank_group` of the explainer, from 1, and whether it is
-    `tied_with_best`: paired tests, Holm-corrected (missing where the metric has no better or worse, or there is no
-    value). Of several versions of a component only the latest counts. Where texts have several outputs explained, as
-    those of a multi-label model may, these counts are of outputs, and `texts` is that of texts. See docs/statistics.md.
+    of the metric; `mean` over texts, `low` and `high` of its 95 % interval, and how `interval` was made; `n` texts with
+    a value, `undefined` texts without, `failed` texts; `rank_group` of the explainer, from 1, and whether it is
+    `tied_with_best`: paired tests, Holm-corrected (missing where the metric has no better or worse, and where the
+    explainer was not measured on enough of the `ranked_on` texts; a test needs `texts_needed` to show anything);
+    `equal_to`, the explainer that has the same scores on `equal_on` texts, and counts once together with it; whether
+    the mean is `post_stratified` by the predicted class, and the `raw_mean` over the texts measured. Of several
+    versions of a component only the latest counts. Where texts have several outputs explained, as those of a
+    multi-label model may, these counts are of outputs, and `texts` is that of texts. See docs/statistics.md.
 
     Args:
         folders: of the runs.
@@ -45,7 +47,8 @@ def _frame(folders: Sequence[Path | str], records: pd.DataFrame, by_class: bool,
     seeds = together(found) if over_seeds else None
     parts = [_rows(each.panel, each) for each in seeds] if seeds is not None else [_rows(panel) for panel in found]
     frame = pd.DataFrame([row for part in parts for row in part])
-    frame["rank_group"] = frame["rank_group"].astype("Int64")
+    for name in ("rank_group", "ranked_on", "texts_needed", "equal_on"):
+        frame[name] = frame[name].astype("Int64")
     frame["tied_with_best"] = (frame["rank_group"] == 1).astype("boolean").mask(frame["rank_group"].isna())
     if by_class:
         frame["target"] = frame["target"].astype(int)
@@ -57,7 +60,7 @@ def _frame(folders: Sequence[Path | str], records: pd.DataFrame, by_class: bool,
 def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
     """A row for each cell of the panel that has records."""
     places = np.argwhere(panel.present.any(axis=0))  # explainer, metric
-    found, means, groups = panel.intervals(places), panel.means, ranking(panel)
+    found, means, ranks = panel.intervals(places), panel.means, ranking(panel)
     raw, stratified = (panel.raw_means, panel.stratified) if seeds is None else (seeds.raw, seeds.stratified)
     counts = {
         "n": (panel.weights > 0).sum(axis=0),
@@ -67,7 +70,6 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
     rows = []
     for i, (explainer, metric) in enumerate(places):
         n, failed, records = (int(count[explainer, metric]) for count in counts.values())
-        group = int(groups[explainer, metric])
         row = {
             **panel.key,
             "explainer": panel.explainers[explainer],
@@ -77,12 +79,12 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
             "low": found.low[i],
             "high": found.high[i],
             "interval": found.method[i],
-            "post_stratified": bool(stratified[explainer, metric]),
             "raw_mean": raw[explainer, metric],
+            "post_stratified": bool(stratified[explainer, metric]),
             "n": n,
             "undefined": records - n - failed,
             "failed": failed,
-            "rank_group": group or pd.NA,
+            **ranks.row(panel, explainer, metric),
         }
         if seeds is not None:
             row["seeds"] = int(seeds.count[explainer, metric])
@@ -156,8 +158,12 @@ def _checked(value: object) -> object:
 
 def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     """A sentence for what is to be known of data and models, and for everything that explainers noted of themselves."""
-    for folder in folders:
-        manifest = Store(Path(folder)).manifest()
+    manifests = [Store(Path(folder)).manifest() for folder in folders]
+    datasets = [pair for manifest in manifests for pair in manifest.get("datasets", {}).items()]
+    drawn = dict.fromkeys(label("dataset", name) for name, entry in datasets if not_by_label(entry))
+    if drawn:
+        yield f"Texts were drawn at random, and not as many of each label as the split has: {', '.join(drawn)}."
+    for manifest in manifests:
         for name, data in manifest.get("datasets", {}).items():
             if data.get("skipped"):
                 yield f"{label('dataset', name)}: {left_out(data['skipped'])}"

@@ -62,16 +62,18 @@ def _side_by_side(cell: Number | Words | Several, minus: str) -> Iterator[Span]:
 
 
 def _spans(item: Number | Words, minus: str) -> Iterator[Span]:
-    """A number, `; seeds ± 0.3` and `(3 failed, of 80 texts)` behind it."""
-    label, main, seeds = "", Span(""), ""
+    """A number, `; seeds ± 0.3`, `(3 failed, of 80 texts)` and what else is said of it behind it."""
+    label, main, seeds, behind = "", Span(""), "", ""
     if isinstance(item, Words):
         label, main = item.label, Span(visible(item.text), link=item.link)
     elif math.isfinite(item.value):
         label, main = item.label, Span(with_interval(item).replace("-", minus), item.bold)
+        behind = f"; {visible(item.behind)}" if item.behind else ""
         seeds = f"; seeds ± {shown(item.deviation, item.places)}" if math.isfinite(item.deviation) else ""
     remarks = f"({', '.join(_remarks(item.remarks, minus))})" if item.remarks else ""
     gap = " " * bool(remarks and main.text)
-    spans = (Span(label + " " * bool(label)), main, Span(item.mark, is_mark=True), Span(seeds), Span(gap + remarks))
+    last = (Span(seeds), Span(gap + remarks), Span(behind))
+    spans = (Span(label + " " * bool(label)), main, Span(item.mark, is_mark=True), *last)
     yield from (span for span in spans if span.text)
 
 

@@ -17,7 +17,7 @@ from faithbench.statistics.paired_tests import (
     difference,
     flip_test,
     holm,
-    rank_groups,
+    paired_means,
     wilcoxon,
 )
 
@@ -257,19 +257,22 @@ def test_the_detectable_difference_has_the_power_that_it_promises():
     assert detectable(9, 0.0) == 0.0
 
 
-def test_groups_are_led_by_the_best_that_is_left():
-    p = np.full((5, 5), 0.5)
-    for i, j in [(0, 3), (0, 4), (1, 4), (2, 4)]:
-        p[i, j] = p[j, i] = 0.01
-    scores = np.array([9.0, 8.0, 7.0, 6.0, NAN])
-    np.testing.assert_array_equal(rank_groups(scores, p), [1, 1, 1, 2, 0])
-    p[0, 1] = p[1, 0] = 0.01  # now 1 leads a group of its own, without 2, which is level with 0
-    np.testing.assert_array_equal(rank_groups(scores, p), [1, 2, 1, 2, 0])
-    np.testing.assert_array_equal(rank_groups(np.array([2.0, 1.0]), np.full((2, 2), NAN)), [1, 1])  # nothing is shown
-
-
 def test_all_pairs_are_corrected_together():
     pairs = np.array([[0, 1], [0, 2], [1, 2]])
     found = corrected_pairs(np.array([0.01, 0.02, 0.5]), pairs, 4)
     assert (found[0, 1], found[1, 0], found[2, 0], found[1, 2]) == pytest.approx((0.03, 0.03, 0.04, 0.5))
     assert np.isnan(found[3]).all()
+
+
+def test_paired_means_are_those_of_the_differences_on_texts_that_both_have():
+    values = skewed(30, 3)
+    weights = np.random.default_rng(1).integers(1, 9, (30, 3)).astype(float)
+    values[[2, 5], [0, 1]] = NAN
+    values[:, 2], both = NAN, [i for i in range(30) if i not in (2, 5)]
+    found = paired_means(values, weights, np.array([[0, 1], [1, 0], [0, 2]]))
+    expected = difference(values[:, 0], values[:, 1], weights[:, 0], weights[:, 1], flips=9).mean
+    assert found[:2] == pytest.approx((expected, -expected), rel=1e-12)
+    assert expected == pytest.approx(
+        np.average(values[both, 0] - values[both, 1], weights=weights[both, :2].mean(axis=1)), rel=1e-12
+    )
+    assert math.isnan(found[2])

@@ -88,15 +88,99 @@ def test_a_metric_without_better_or_worse_has_no_best(tmp_path: Path):
     assert "No better or worse: entropy, gone(from=here)." in text
 
 
-def test_few_texts_show_no_difference_and_a_lone_explainer_is_not_bold(tmp_path: Path):
-    three = run_of(tmp_path / "three", column([9, 8, 9], explainer="a") + column([1, 2, 1], explainer="b"))
-    assert table([three])["rank_group"].tolist() == [1, 1]
+def test_too_few_texts_give_no_rank_and_a_lone_explainer_is_not_bold(tmp_path: Path):
+    for n, group in ((5, None), (6, 1)):  # the smallest p of 5 texts is 1/16
+        run = run_of(tmp_path / str(n), column([1.0] * n, explainer="a") + column([9.0] * n, explainer="random"))
+        frame = table([run]).set_index("explainer")
+        assert frame.loc["a", "rank_group"] is pd.NA if group is None else frame.loc["a", "rank_group"] == 2
+        assert ("**9" in render([run])) == (n == 6)
+        assert ("5 texts. Too few texts to rank explainers, which takes 6: comprehensive" in render([run])) == (n == 5)
+    assert "fewer than 6 texts could show nothing" in render([run])
     lone = run_of(tmp_path / "lone", column([9, 8, 9]))
     assert "**9" not in render([lone])
     nothing = run_of(tmp_path / "none", column([9, 8], explainer="a") + column([math.nan] * 2, explainer="b"))
     frame = table([nothing]).set_index("explainer")
     assert pd.isna(frame.loc["b", "rank_group"])
     assert cells(render([nothing]), "b") == [["(2 undefined)"]]
+
+
+def test_who_was_measured_on_fewer_texts_has_no_rank_and_makes_nobody_tie(tmp_path: Path):
+    generator = np.random.default_rng(0)
+    base = generator.normal(40, 20, 150)
+    records = column(base + 20, explainer="good") + column(base, explainer="random(seed=0)")
+    records += column(base[:5] + 30, explainer="costly")  # the highest mean, which 5 texts cannot tell from anything
+    run = run_of(tmp_path / "run", records)
+    frame = table([run]).set_index("explainer")
+    assert frame["rank_group"].astype(object).where(frame["rank_group"].notna(), None).to_dict() == {
+        "costly": None,
+        "good": 1,
+        "random(seed=0)": 2,
+    }
+    text = render([run])
+    assert cells(text, "costly")[0][0].endswith("; too few texts (5 of 150)")
+    assert [cells(text, name)[0][0].startswith("**") for name in ("good", "random", "costly")] == [True, False, False]
+
+
+def test_no_text_in_common_is_no_tie(tmp_path: Path):
+    one, other = column(range(30), explainer="a"), column(range(60), explainer="b")[30:]
+    frame = table([run_of(tmp_path / "run", one + other)])
+    assert frame["rank_group"].isna().all()
+    assert frame["tied_with_best"].isna().all()
+
+
+def test_undefined_values_cost_no_rank_and_failures_on_most_texts_do(tmp_path: Path):
+    values = np.random.default_rng(0).normal(50, 10, 60)
+    some = np.where(np.arange(60) < 20, math.nan, values - 5)
+    records = column(values, explainer="a") + column(some, explainer="b")
+    records += column(values[:7] + 50, explainer="c")
+    records += [record(math.nan, text, explainer="c", error="no") for text in range(7, 60)]
+    run = run_of(tmp_path / "run", records)
+    frame = table([run]).set_index("explainer")
+    assert (frame.loc["a", "rank_group"], frame.loc["b", "rank_group"]) == (1, 2)
+    assert frame.loc["c", "rank_group"] is pd.NA
+    assert cells(render([run]), "c")[0][0].endswith("; too few texts (7 of 60)")
+
+
+def test_who_is_beaten_shares_no_rank_with_the_winner_whatever_the_best_shows(tmp_path: Path):
+    generator = np.random.default_rng(0)
+    base = generator.normal(30, 1, 60)
+    scattered = np.where(np.arange(60) < 3, 100.0, -70.0) * np.sign(generator.normal(size=60)) + 45
+    records = column(scattered + 38 - scattered.mean(), explainer="noisy")
+    records += column(base + 5, explainer="steady") + column(base, explainer="random(seed=0)")
+    frame = table([run_of(tmp_path / "run", records)]).set_index("explainer")
+    assert frame["mean"].idxmax() == "noisy"
+    assert frame["rank_group"].to_dict() == {"noisy": 1, "steady": 1, "random(seed=0)": 2}
+
+
+def test_equal_scores_count_once_in_ranks_and_tests(tmp_path: Path):
+    generator = np.random.default_rng(0)
+    base = generator.normal(50, 10, 40)
+    records = []
+    for name, shift in {"a": 0.0, "b": 1.0, "c": 2.0}.items():
+        records += column(base + shift + generator.normal(0, 1, 40), explainer=name)
+    alone = table([run_of(tmp_path / "alone", records)]).set_index("explainer")
+    copies = column([r.value + 1e-6 for r in records if r.explainer == "a"], explainer="copy")
+    copies += column([r.value for r in records if r.explainer == "c"][:9], explainer="short")
+    run = run_of(tmp_path / "run", [*records, *copies])
+    frame = table([run]).set_index("explainer")
+    assert frame.loc["copy", ["equal_to", "equal_on"]].tolist() == ["a", 40]
+    assert frame.loc["copy", "rank_group"] == frame.loc["a", "rank_group"]
+    assert frame.loc["short", ["equal_to", "equal_on"]].tolist() == ["c", 9]
+    assert frame.loc["short", "rank_group"] is pd.NA
+    assert list(frame.loc[["a", "b", "c"], "rank_group"]) == list(alone["rank_group"])
+    assert set(frame["texts_needed"]) == set(alone["texts_needed"]) == {7}  # 3 pairs, not 6 or 10
+    text = render([run])
+    assert "count once in ranks and tests: copy = a (equal on all 40 texts) for conv-tiny on planted; short = c" in text
+    other = column([r.value + 5 * (r.unit == "7") for r in records if r.explainer == "a"], explainer="other")
+    assert set(table([run_of(tmp_path / "other", [*records, *other])])["equal_to"]) == {""}
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3])
+def test_negligible_is_a_share_of_the_range_whatever_the_unit(tmp_path: Path, unit: float):
+    values = unit * np.random.default_rng(0).uniform(-8, 0, 30)  # of a metric whose range has no ends
+    for gap, groups in ((1e-5, {1}), (1e-3, {1, 2})):
+        pair = column(values, metric="log_odds") + column(values + gap * unit, metric="log_odds", explainer="other")
+        assert set(table([run_of(tmp_path / str(gap), pair)])["rank_group"]) == groups
 
 
 def test_kinds_of_metrics_have_tables_of_their_own(tmp_path: Path):
@@ -122,7 +206,7 @@ def test_lopsided_intervals_are_written_out_and_decimals_follow_the_width(tmp_pa
     text = render([run_of(tmp_path / "run", records)])
     row = table([tmp_path / "run"]).set_index("explainer").loc["lopsided"]
     assert row["high"] - row["mean"] > 1.2 * (row["mean"] - row["low"])
-    assert cells(text, "lopsided")[0][0].startswith(f"{row['mean']:.1f} ({row['low']:.1f}, {row['high']:.1f}) (of 40")
+    assert cells(text, "lopsided")[0][0].startswith(f"{row['mean']:.1f} ({row['low']:.1f}, {row['high']:.1f}); too few")
     assert cells(text, "even")[0][0].strip("*").split(" ± ")[1] == "0.5"
     narrow = run_of(tmp_path / "narrow", column(generator.normal(2.5, 0.2, 100), metric=ENTROPY))
     assert cells(render([narrow]), "occlusion")[0][0].partition(" ± ")[2] == "0.04"
@@ -139,9 +223,11 @@ def test_means_that_look_alike_are_tied_whatever_a_test_says(tmp_path: Path):
 
 def test_cells_of_fewer_texts_say_so(tmp_path: Path):
     few = column([1.0, math.nan, 3.0], explainer="random(seed=0)")
-    text = render([run_of(tmp_path, [*column(range(5)), *few])])
+    text = render([run_of(tmp_path / "ranked", [*column(range(5)), *few])])
     assert "of" not in cells(text, "occlusion")[0][0]
-    assert cells(text, "random")[0][0].endswith("(of 3 texts, 1 undefined)")
+    assert cells(text, "random")[0][0].endswith("(1 undefined); too few texts (3 of 5)")
+    unranked = [r for number in (5, 3) for r in column(range(number), explainer=str(number), metric=ENTROPY)]
+    assert cells(render([run_of(tmp_path / "unranked", unranked)]), "3")[0][0].endswith("(of 3 texts)")
 
 
 def test_a_zero_has_no_sign(tmp_path: Path):
@@ -228,10 +314,12 @@ def test_checks_of_a_training_stand_beside_its_accuracy(tmp_path: Path):
 def test_csv_is_tidy(tmp_path: Path):
     text = render([run_of(tmp_path / "run", [record(1.25, 0), record(1.75, 1)])], "csv")
     assert text.splitlines()[0] == (
-        "dataset,dataset_fingerprint,model,model_fingerprint,explainer,metric,kind,mean,low,high,interval,n,undefined,"
-        "failed,rank_group,tied_with_best"
+        "dataset,dataset_fingerprint,model,model_fingerprint,explainer,metric,kind,mean,low,high,interval,raw_mean,"
+        "post_stratified,n,undefined,failed,rank_group,ranked_on,texts_needed,equal_to,equal_on,tied_with_best"
     )
-    assert text.splitlines()[1].endswith(",faithfulness,1.5000,1.2500,1.7500,percentile,2,0,0,1,True")
+    assert text.splitlines()[1].endswith(
+        ",faithfulness,1.5000,1.2500,1.7500,percentile,1.5000,False,2,0,0,1,2,1,,,True"
+    )
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path):
