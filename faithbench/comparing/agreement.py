@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from faithbench.ranks import tau_b
 from faithbench.records.results import Panel, higher_is_better
 from faithbench.statistics.intervals import clean, resampled_means
+from faithbench.statistics.verdicts import equal_columns
+from faithbench.tables.ranking import widths
 
 LEAST = 3  # explainers that a ranking needs
 
@@ -17,7 +19,7 @@ LEAST = 3  # explainers that a ranking needs
 class Standing:
     """How the explainers stand on one model and data set: scores where higher is better, first as they are, then drawn.
 
-    NaN where an explainer has no value by a metric.
+    NaN where an explainer has no value by a metric, and where it is equal to an earlier one: `equal` holds such pairs.
     """
 
     dataset: str
@@ -25,6 +27,7 @@ class Standing:
     explainers: tuple[str, ...]
     metrics: tuple[str, ...]
     scores: Float[np.ndarray, "draws explainers metrics"]
+    equal: tuple[tuple[str, str], ...] = ()
 
     def of(self, metric: str, explainers: Sequence[str]) -> Float[np.ndarray, "draws chosen"]:
         """The scores of these explainers by one metric."""
@@ -57,9 +60,25 @@ def standing_of(panel: Panel, draws: int, seed: int) -> Standing:
     n = len(panel.texts)
     rows = np.concatenate([np.arange(n)[None], np.random.default_rng(seed).integers(0, n, (draws, n))])
     means = resampled_means(rows, values.reshape(n, -1), weights.reshape(n, -1))
-    scores = signs * means.reshape(len(rows), len(panel.explainers), len(kept))
+    equal = equal_columns(panel.values[:, :, kept], widths(panel)[kept])
+    scores = _once(signs * means.reshape(len(rows), len(panel.explainers), len(kept)), equal)
     metrics = tuple(panel.metrics[i] for i in kept)
-    return Standing(panel.key["dataset"], panel.key["model"], panel.explainers, metrics, scores)
+    alike = tuple((name, panel.explainers[i]) for name, i in zip(panel.explainers, equal, strict=True))
+    alike = tuple(pair for pair in alike if pair[0] != pair[1])
+    return Standing(panel.key["dataset"], panel.key["model"], panel.explainers, metrics, scores, alike)
+
+
+def _once(
+    scores: Float[np.ndarray, "draws explainers metrics"], equal: Int[np.ndarray, "explainers"]
+) -> Float[np.ndarray, "draws explainers metrics"]:
+    """The scores with NaN for all but the first of explainers that are equal, which takes the place of one it lacks."""
+    found = scores.copy()
+    for explainer in np.flatnonzero(equal != np.arange(len(equal))):
+        first = equal[explainer]
+        lacks = np.isnan(found[0, first])
+        found[:, first, lacks] = scores[:, explainer, lacks]
+        found[:, explainer] = np.nan
+    return found
 
 
 def _comparable(present: Bool[np.ndarray, "texts explainers metrics"]) -> Bool[np.ndarray, "texts explainers metrics"]:

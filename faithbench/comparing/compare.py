@@ -1,7 +1,7 @@
 """Is A better than B? Two explainers, or two models, on the same texts, with the evidence (see docs/statistics.md)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +13,29 @@ from faithbench.errors import UserError
 from faithbench.records.results import higher_is_better, kind, label, panels, predicted_classes, read
 from faithbench.shown import visible
 from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
+from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE, is_negligible, least_texts
 from faithbench.tables.spreadsheet import csv
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A less B by one metric. `p` is Holm-corrected over everything that was compared with it."""
+    """A less B by one metric.
+
+    `p` is Holm-corrected over so many `tests`: over all pairs of explainers by the metric if `is_ranked`, so that the
+    verdict is that of the table; else over everything that was compared with it. It is 1 where the difference is
+    negligible.
+    """
 
     pair: Pair
     found: Difference
     p: float
+    tests: int
+    is_ranked: bool
+
+    @property
+    def is_negligible(self) -> bool:
+        """Whether the difference is none, however sure it is."""
+        return bool(is_negligible(np.array(self.found.mean), np.array(self.pair.width)))
 
 
 @dataclass(frozen=True)
@@ -46,8 +59,8 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """A row for each data set, metric, and model (for two models: explainer).
 
-        `difference` is A less B with its 95 % interval, `p` Holm-corrected and `p_alone` not; `share_a_higher` and
-        `share_equal` of the `n` texts; `better` the name of the better, if that is shown.
+        `difference` is A less B with its 95 % interval, `p` Holm-corrected over `tests` tests and `p_alone` not;
+        `share_a_higher` and `share_equal` of the `n` texts; `better` the name of the better, if that is shown.
         """
         return pd.DataFrame([self._row(cell) for cell in self.cells])
 
@@ -66,6 +79,7 @@ class Comparison:
             "high": found.high,
             "interval": found.interval,
             "p": cell.p,
+            "tests": cell.tests,
             "p_alone": found.p,
             "effect": found.effect,
             "n": found.n,
@@ -87,16 +101,27 @@ class Comparison:
         if not found.n:
             return f"{where} {a} and {b} cannot be compared, for no text has a value for both."
         evidence = self._evidence(cell, a, b, direction)
+        if found.equal == 1:
+            return f"{where} {a} and {b} are equal on all {found.n:,} texts."
         if cell.p < self.alpha:
             a_first = (found.mean > 0) == (direction is not False)
             first, second = (a, b) if a_first else (b, a)
             return f"{where} {first} is {'higher' if direction is None else 'better'} than {second} ({evidence})."
-        seen = (
-            f" Such a sample would have shown, 8 times in 10, a true difference of {_figure(found.detectable)} or more."
-            if found.detectable > 0
+        return f"{where} it is not shown that {a} and {b} differ ({evidence}).{self._missed(cell)}"
+
+    def _missed(self, cell: Compared) -> str:
+        """Why no difference was shown, or how large one could have been missed."""
+        if cell.is_negligible:
+            return f" A difference below {_figure(NEGLIGIBLE * cell.pair.width)} counts as none."
+        least = least_texts(cell.tests, self.alpha)
+        if cell.found.n < least:
+            return f" Fewer than {least} texts could not show any."
+        return (
+            f" Such a sample would have shown, 8 times in 10, a true difference of {_figure(cell.found.detectable)} or "
+            "more."
+            if cell.found.detectable > 0
             else ""
         )
-        return f"{where} it is not shown that {a} and {b} differ ({evidence}).{seen}"
 
     def _where(self, pair: Pair) -> str:
         under = "model" if self.what == "explainer" else "explainer"
@@ -107,13 +132,14 @@ class Comparison:
         return f"{label('dataset', pair.dataset)}, {label(under, pair.under)}{state}, {metric}:"
 
     def _evidence(self, cell: Compared, a: str, b: str, direction: bool | None) -> str:
-        found, tests = cell.found, len(self.cells)
+        found, tests = cell.found, cell.tests
+        over = f"all {tests} pairs of explainers" if cell.is_ranked else f"{tests} comparisons"
         wins = found.better if direction is not False else 1 - found.better - found.equal
         parts = [
             f"difference {a} − {b} {_figure(found.mean)}"
             + ("" if math.isnan(found.low) else f", 95 % interval {_figure(found.low)} to {_figure(found.high)}"),
             ("p < 0.001" if cell.p < 0.001 else f"p = {cell.p:.3f}")
-            + (f", Holm-corrected over {tests} comparisons" if tests > 1 else ""),
+            + (f", Holm-corrected over {over}" if tests > 1 else ""),
             "" if math.isnan(found.effect) else f"effect size d_z {found.effect:.2f}".replace("-", "−"),
             f"{a} is {'higher' if direction is None else 'better'} on {100 * wins:.0f} % of {found.n:,} texts"
             + (f", level on {100 * found.equal:.0f} %" if found.equal else ""),
@@ -143,7 +169,7 @@ def comparison(
     model: str | None = None,
     dataset: str | None = None,
     test: str = "permutation",
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
 ) -> Comparison:
     """Compares two explainers, or two models, by each metric on the texts where both have a value.
 
@@ -172,11 +198,24 @@ def comparison(
     kept = [pair for pair in pairs if pair.metric in chosen]
     if not kept:
         raise UserError(f"the runs hold nothing, of what was asked for, that was measured for both {a} and {b}.")
-    level, flips = alpha / len(kept), max(FLIPS, 40 * len(kept) - 1)  # what the smallest p has to reach, and can
-    differences = [difference(*pair.values, *pair.weights, test=test, alpha=level, flips=flips) for pair in kept]
-    p = holm(np.array([each.p for each in differences]))
-    cells = tuple(Compared(*each) for each in zip(kept, differences, map(float, p), strict=True))
+    cells = tuple(_compared(kept, test, alpha))
     return Comparison(what, first, second, cells, test, alpha)
+
+
+def _compared(pairs: Sequence[Pair], test: str, alpha: float) -> Iterator[Compared]:
+    """The verdict of the table where it has one; the other pairs are corrected together."""
+    ranked = [test == "permutation" and pair.tests > 0 for pair in pairs]
+    tests = [pair.tests if has else len(pairs) - sum(ranked) for pair, has in zip(pairs, ranked, strict=True)]
+    found = [
+        difference(*pair.values, *pair.weights, test=test, alpha=alpha / n, flips=max(FLIPS, 40 * n - 1))
+        for pair, n in zip(pairs, tests, strict=True)
+    ]
+    gaps, widths = (np.array(each) for each in ([one.mean for one in found], [pair.width for pair in pairs]))
+    alone = np.where(is_negligible(gaps, widths), 1.0, [each.p for each in found])
+    p = np.array([pair.p for pair in pairs])
+    others = ~np.array(ranked)
+    p[others] = holm(alone[others])
+    yield from (Compared(*each) for each in zip(pairs, found, map(float, p), tests, ranked, strict=True))
 
 
 def _figure(value: float) -> str:

@@ -1,6 +1,6 @@
 """Do metrics agree on which explainer is better, with each other and with the ground truth? See docs/statistics.md."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faithbench.comparing.agreement import LEAST, Agreement, agreement_of, standing_of
+from faithbench.comparing.agreement import LEAST, Agreement, Standing, agreement_of, standing_of
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.records.results import TRUTH, kind, kind_order, labels, panels, predicted_classes, read
+from faithbench.records.results import TRUTH, kind, kind_order, label, labels, panels, predicted_classes, read
 from faithbench.tables.figure import write_figure
 from faithbench.tables.parts import Cell, Column, Grid, Note, Number, Part, Signature, Title, Words
 from faithbench.tables.signature import signature_of
@@ -36,6 +36,7 @@ class MetaEvaluation:
     truth: pd.DataFrame
     operators: pd.DataFrame
     signature: str = ""
+    equal: tuple[str, ...] = ()
 
     def matrix(self) -> pd.DataFrame:
         """The agreements as a symmetric matrix under the metrics' short names; NaN where two have none."""
@@ -77,7 +78,7 @@ class MetaEvaluation:
             found += [Title("Which metric predicts the ground truth?"), _listed(self.truth)]
         if not self.operators.empty:
             found += [Title("Does the ranking survive the perturbation operator?"), _listed(self.operators)]
-        return [*found, *_legend(self.pairs), Signature(self.signature)]
+        return [*found, *_legend(self.pairs, self.equal), Signature(self.signature)]
 
     def plot(self, path: Path | str) -> Path:
         """Draws the matrix as a heat map.
@@ -111,7 +112,16 @@ def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int
         _truth(agreements, metrics, costs),
         _operators(agreements),
         signature_of(frame[frame["metric"].isin(metrics)], folders),
+        tuple(_equal(standings)),
     )
+
+
+def _equal(standings: Sequence[Standing]) -> Iterator[str]:
+    """Which explainers count once, and where."""
+    for each in standings:
+        for names in each.equal:
+            pair = " = ".join(label("explainer", name) for name in names)
+            yield f"{pair} for {label('model', each.model)} on {label('dataset', each.dataset)}"
 
 
 def _row(each: Agreement) -> dict[str, object]:
@@ -181,7 +191,7 @@ def _listed(frame: pd.DataFrame) -> Grid:
     return Grid(tuple(map(Column, shown)), cells, minus=MINUS)
 
 
-def _legend(pairs: pd.DataFrame) -> list[Note]:
+def _legend(pairs: pd.DataFrame, equal: Sequence[str]) -> list[Note]:
     least, most = pairs["explainers"].min(), pairs["explainers"].max()
     count = f"{least}" if least == most else f"{least} to {most}"
     notes = [
@@ -191,6 +201,8 @@ def _legend(pairs: pd.DataFrame) -> list[Note]:
             "texts."
         )
     ]
+    if equal:
+        notes.append(Note(f"Explainers with equal scores count once: {'; '.join(equal)}."))
     if pairs["across"].any():
         notes.append(Note("never measured on one data set: across data sets, under models of the same name.", MARK))
     return notes

@@ -1,5 +1,6 @@
 """Paired measurements of two explainers, or two models, text by text; and what a name in a command means."""
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,11 +9,16 @@ from jaxtyping import Float
 
 from faithbench.errors import UserError, unknown
 from faithbench.records.results import Panel, label
+from faithbench.statistics.verdicts import width_of
+from faithbench.tables.ranking import range_of, ranking, widths
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Values and weights of two explainers on one model, or of two models under one explainer, on the same texts."""
+    """Values and weights of two explainers on one model, or of two models under one explainer, on the same texts.
+
+    Of two explainers that a table ranks `p` is the table's, corrected over all `tests` of the metric; else NaN, and 0.
+    """
 
     dataset: str
     under: str  # the model of two explainers, or the explainer of two models
@@ -20,6 +26,9 @@ class Pair:
     metric: str
     values: tuple[Float[np.ndarray, "texts"], Float[np.ndarray, "texts"]]
     weights: tuple[Float[np.ndarray, "texts"], Float[np.ndarray, "texts"]]
+    width: float  # of the metric's range
+    p: float = math.nan
+    tests: int = 0
 
 
 def of_explainers(found: Sequence[Panel], first: str, second: str) -> Iterator[Pair]:
@@ -28,6 +37,7 @@ def of_explainers(found: Sequence[Panel], first: str, second: str) -> Iterator[P
         if not {first, second} <= set(panel.explainers):
             continue
         a, b = panel.explainers.index(first), panel.explainers.index(second)
+        ranks, sizes = ranking(panel), widths(panel)
         for i, metric in enumerate(panel.metrics):
             seen = panel.present[:, [a, b], i]
             if seen.any(axis=0).all():
@@ -35,7 +45,10 @@ def of_explainers(found: Sequence[Panel], first: str, second: str) -> Iterator[P
                 values = panel.values[rows, a, i], panel.values[rows, b, i]
                 weights = panel.adjusted[rows, a, i], panel.adjusted[rows, b, i]
                 state = f"{panel.key['dataset_fingerprint']} {panel.key['model_fingerprint']}"
-                yield Pair(panel.key["dataset"], panel.key["model"], state, metric, values, weights)
+                place = panel.key["dataset"], panel.key["model"], state, metric
+                p = float(ranks.p[a, b, i])
+                tests = 0 if math.isnan(p) else max(1, int(ranks.pairs[i]))
+                yield Pair(*place, values, weights, float(sizes[i]), p, tests)
 
 
 def of_models(found: Sequence[Panel], first: str, second: str) -> Iterator[Pair]:
@@ -70,7 +83,9 @@ def _of_two(a: Panel, b: Panel, dataset: str, content: str) -> Iterator[Pair]:
                 kept = seen.any(axis=1)
                 values = a.values[first][kept], b.values[second][kept]
                 weights = a.weights[first][kept], b.weights[second][kept]
-                yield Pair(dataset, explainer, content, metric, values, weights)
+                every = np.concatenate([a.values[:, :, first[2]].ravel(), b.values[:, :, second[2]].ravel()])
+                width = width_of(range_of(metric), every)
+                yield Pair(dataset, explainer, content, metric, values, weights, width)
 
 
 def both(a: str, b: str, names: Mapping[str, Collection[str]]) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 import io
 import math
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_the_answer_is_a_sentence_in_the_metrics_direction(run: Path):
         "planted, conv-tiny, comprehensiveness (higher is better): occlusion is better than saliency ("
     )
     assert f"difference saliency − occlusion −{(BETTER - BASE).mean():.2f}, 95 % interval −" in comp
-    assert "p < 0.001, Holm-corrected over 3 comparisons; effect size d_z −" in comp
+    assert "p < 0.001, Holm-corrected over all 3 pairs of explainers; effect size d_z −" in comp
     assert f"saliency is better on {wins}" in comp
     assert (
         "sufficiency (lower is better): occlusion is better than saliency (difference saliency − occlusion 3." in suff
@@ -70,12 +71,62 @@ def test_what_is_not_shown_comes_with_what_could_have_been_seen(run: Path):
     detectable = found.table()["detectable"].iloc[0]
     assert "it is not shown that saliency and lime(n_samples=9) differ (" in sentence
     assert f"Such a sample would have shown, 8 times in 10, a true difference of {detectable:.3g} or more." in sentence
-    assert "Holm" not in sentence
+    assert "Holm-corrected over all 3 pairs of explainers" in sentence
     spread = (BASE - LEVEL).std(ddof=1)
-    closed = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * spread / math.sqrt(N)
+    closed = (stats.norm.ppf(1 - 0.025 / 3) + stats.norm.ppf(0.8)) * spread / math.sqrt(N)
     assert detectable == pytest.approx(closed, rel=0.03)
-    stricter = faithbench.comparison("saliency", "lime", [run]).table().set_index("metric")["detectable"]
-    assert stricter[COMP] > detectable  # three comparisons: each has to pass a stricter level
+    alone = faithbench.comparison("saliency", "lime", [run], metrics=["comp"], test="wilcoxon").table()["detectable"]
+    assert alone[0] < detectable  # one comparison instead of three
+    both = faithbench.comparison("saliency", "lime", [run], test="wilcoxon")
+    assert "Holm-corrected over 3 comparisons" in both.sentences()[0]
+
+
+def test_the_verdict_is_that_of_the_table(tmp_path: Path):
+    generator = np.random.default_rng(1)
+    base, records = generator.normal(50, 10, N), []
+    for i in range(6):
+        records += column(base + 0.45 * i + generator.normal(0, 1, N), explainer=f"e{i}")
+        records += column(-base - 0.1 * i + generator.normal(0, 1, N), explainer=f"e{i}", metric=SUFF)
+    records += column(base[:20], explainer="few")
+    run = run_of(tmp_path / "run", records)
+    frame = faithbench.table([run])
+    verdicts = set()
+    for a, b in combinations([f"e{i}" for i in range(6)], 2):
+        found = faithbench.comparison(a, b, [run])
+        for cell in found.cells:
+            group = frame[frame["metric"] == cell.pair.metric].set_index("explainer")["rank_group"]
+            better = found.better(cell)
+            if group[a] == group[b]:
+                assert better is None
+            if better is not None:
+                assert group[better] < group[a if better == b else b]
+            verdicts.add(better is None)
+            assert cell.tests == 15
+    assert verdicts == {True, False}
+    few = faithbench.comparison("e5", "few", [run]).table().iloc[0]  # no rank in the table: on the texts in common
+    assert (few["tests"], few["n"], few["better"]) == (1, 20, "e5")
+
+
+def test_a_negligible_difference_is_none_however_sure(tmp_path: Path):
+    values = np.random.default_rng(0).normal(50, 10, 30)
+    for gap, better in ((0.00002, ""), (0.1, "b")):
+        run = run_of(tmp_path / str(gap), column(values, explainer="a") + column(values + gap, explainer="b"))
+        found = faithbench.comparison("a", "b", [run])
+        assert found.table()["better"].tolist() == [better]
+        assert found.table()["p_alone"].iloc[0] < 0.001
+        assert faithbench.table([run])["rank_group"].tolist() == [1, 1] if not better else [2, 1]
+        assert ("A difference below 0.00500 counts as none." in found.sentences()[0]) == (not better)
+    models = [r for m, w in MODELS.items() for r in column(values + 2e-5 * (w == "w"), model=m, model_fingerprint=w)]
+    assert faithbench.comparison("conv", "bcos", [run_of(tmp_path / "m", models)]).table()["better"].tolist() == [""]
+
+
+def test_equal_scores_and_too_few_texts_are_said(tmp_path: Path):
+    same = run_of(tmp_path / "same", column(BASE, explainer="a") + column(BASE, explainer="b"))
+    assert faithbench.comparison("a", "b", [same]).sentences()[0].endswith("a and b are equal on all 60 texts.")
+    few = run_of(tmp_path / "few", column(BASE[:5], explainer="a") + column(BETTER[:5] + 9, explainer="b"))
+    sentence = faithbench.comparison("a", "b", [few]).sentences()[0]
+    assert "it is not shown that a and b differ" in sentence
+    assert sentence.endswith("Fewer than 6 texts could not show any.")
 
 
 def test_two_models_are_compared_under_each_explainer_on_their_common_texts(tmp_path: Path):

@@ -3,6 +3,7 @@
 import io
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +169,28 @@ def test_rankings_are_of_the_same_texts_for_all_explainers(tmp_path: Path):
     mixed = faithbench.meta_evaluation([run_of(tmp_path / "mixed", [*records, *easy, *rare])])
     pd.testing.assert_frame_equal(mixed.matrix(), plain.matrix())
     assert set(mixed.pairs["explainers"]) == {6}
+
+
+def test_explainers_with_equal_scores_count_once(tmp_path: Path):
+    means = {COMP: MEANS[COMP], SUFF: MEANS[SUFF]}
+    records = records_of(means, noise=1.0)
+    copies = [replace(r, explainer=f"z{r.explainer}") for r in records if r.explainer in ("e0", "e5")]
+    short = [r for r in copies if not (r.explainer == "ze0" and r.metric == SUFF)]
+    plain = faithbench.meta_evaluation([run_of(tmp_path / "plain", records)])
+    for name, more in (("copies", copies), ("short", short)):
+        found = faithbench.meta_evaluation([run_of(tmp_path / name, [*records, *more])])
+        pd.testing.assert_frame_equal(found.pairs, plain.pairs)
+        told = "count once: ze0 = e0 for conv-tiny on planted; ze5 = e5 for conv-tiny on planted."
+        assert told in found.render()
+    assert "count once" not in plain.render()
+
+
+def test_an_equal_explainer_stands_in_where_the_first_has_no_value(tmp_path: Path):
+    records = records_of({COMP: MEANS[COMP], SUFF: MEANS[SUFF]}, noise=1.0)
+    split = [r for r in records if not (r.explainer == "e0" and r.metric == SUFF)]
+    split += [replace(r, explainer="ze0") for r in records if r.explainer == "e0"]
+    plain, found = (
+        faithbench.meta_evaluation([run_of(tmp_path / name, each)]).pairs
+        for name, each in (("plain", records), ("split", split))
+    )
+    pd.testing.assert_frame_equal(found, plain)
