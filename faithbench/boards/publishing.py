@@ -25,8 +25,9 @@ from faithbench.records.results import installed, label, named, read
 from faithbench.records.store import ADDED, IDENTITY, Store
 from faithbench.tables.table import renderings
 
-COLUMNS = [*IDENTITY["records"], "value", "weight", "rows", "seconds", "error"]
-SINGLE = {"value": pa.float32(), "seconds": pa.float32(), "rows": pa.int32()}
+COLUMNS = [*IDENTITY["records"], "value", "parts", "weight", "seconds", "rows", "error"]
+OPTIONAL = (*ADDED, "parts")  # where no record has any
+SINGLE = {"value": pa.float32(), "parts": pa.list_(pa.float32()), "seconds": pa.float32(), "rows": pa.int32()}
 FLOATS = ("value", "seconds", "parts.list.element")  # packed byte by byte, which takes a third less
 TABLES = {"table.md": "markdown", "table.csv": "csv"}
 MAX_BYTES = 1_000_000
@@ -282,22 +283,21 @@ def _packed(frame: pd.DataFrame, with_parts: Collection[str]) -> dict[str, bytes
 def _compact(frame: pd.DataFrame, with_parts: Collection[str]) -> bytes:
     """Records as a small Parquet file."""
     frame = frame.sort_values(IDENTITY["records"], kind="stable")
-    columns = [name for name in COLUMNS if name not in ADDED or frame[name].notna().any()]
+    pairs = zip(frame["metric"], frame["parts"], strict=True)
+    frame["parts"] = [parts if metric in with_parts else None for metric, parts in pairs]
+    columns = [name for name in COLUMNS if name not in OPTIONAL or frame[name].notna().any()]
     table = pa.Table.from_pandas(frame[columns], preserve_index=False)
     for name, kind in SINGLE.items():
-        table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
-    pairs = zip(frame["metric"], frame["parts"], strict=True)
-    parts = [parts if metric in with_parts else None for metric, parts in pairs]
-    if any(each is not None for each in parts):
-        table = table.append_column("parts", pa.array(parts, pa.list_(pa.float32())))
+        if name in columns:
+            table = table.set_column(columns.index(name), name, table[name].cast(kind))
     sink = pa.BufferOutputStream()
     pq.write_table(
         table,
         sink,
         compression="zstd",
         compression_level=19,
-        use_dictionary=[name for name in table.column_names if name not in (*SINGLE, "parts")],
-        use_byte_stream_split=[name for name in FLOATS if name.partition(".")[0] in table.column_names],
+        use_dictionary=[name for name in columns if name not in SINGLE],
+        use_byte_stream_split=[name for name in FLOATS if name.partition(".")[0] in columns],
     )
     return sink.getvalue().to_pybytes()
 
