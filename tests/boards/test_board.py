@@ -545,9 +545,29 @@ def test_the_overview_has_a_row_for_each_board(tmp_path: Path, monkeypatch):
     text = Path("leaderboards/README.md").read_text()
     a, b = (line for line in text.splitlines() if line.startswith("| ["))
     assert a.startswith("| [a](a/table.md) | planted | conv-tiny | 3: occlusion, random, words")
-    assert "| 20 | 1 | conv-tiny on planted, comprehensiveness: occlusion, words" in a
-    assert a.endswith(" (12 texts) |")
+    assert a.endswith("| 20 | 1 | conv-tiny on planted, comprehensiveness: occlusion |")  # words: on fewer texts
     assert b.startswith("| [b](b/README.md) | planted | conv-tiny | 1: occlusion | 1 | 2 |")
+
+
+def test_who_leads_is_who_is_shown_to(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).normal(50, 10, 20)
+    copy, worse = column(values, explainer="copy"), column(values - 20, explainer="random(seed=0)")
+    level = column(values + np.random.default_rng(1).normal(0, 5, 20), explainer="level")
+    boards = {
+        "equal": [*column(values), *copy, *worse],
+        "few": [*column(values[:5]), *column(values[:5] - 20, explainer="random(seed=0)")],
+        "level": [*column(values), *level],
+    }
+    for name, records in boards.items():
+        faithbench.publish(run_of(tmp_path / f"run-{name}", records), Path("leaderboards", name))
+    faithbench.build_boards()
+    ends = [line.split(" | ")[-1] for line in Path("leaderboards/README.md").read_text().splitlines() if "| [" in line]
+    assert ends == [
+        "conv-tiny on planted, comprehensiveness: copy = occlusion |",
+        "conv-tiny on planted: too few texts to rank |",
+        "conv-tiny on planted, comprehensiveness: no difference is shown between 2 explainers |",
+    ]
 
 
 def test_a_page_that_a_person_wrote_is_left_alone(board: Path, capsys):

@@ -1,0 +1,42 @@
+"""Sentences of pages that are written by hand: what they must and must not say."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+HOME = Path(__file__).parents[2]
+BOARDS = sorted(page.parent for page in (HOME / "leaderboards").glob("*/README.md"))
+PAGES = [HOME / "README.md", *(board / "README.md" for board in BOARDS)]
+
+
+def plain(page: Path) -> str:
+    return " ".join(page.read_text().split())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_no_order_is_called_the_best_that_there_is_and_exact_sig_not_slow(page: Path):
+    text = plain(page)
+    assert "attainable" not in text
+    assert not re.search(r"SIG, slow", text)
+    assert not re.search(r"likely cause|is the cause\b|The cause is", text)  # none was tested
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_significance_comes_with_its_size(page: Path):
+    text = plain(page)
+    for told in re.finditer(r"\bp [<=] 0\.\d+", text):
+        before = text[max(0, told.start() - 200) : told.start()]
+        assert told.group() == "p < 0.05" or re.search(r"\d to −?\d|−?\d; −?\d", before), text[
+            told.start() - 200 : told.end()
+        ]
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_a_board_of_single_trainings_speaks_of_these_models_alone(board: Path):
+    models = pd.read_csv(board / "table.csv", usecols=["model"])["model"].unique()
+    seeds = {model.replace("seed=", "") for model in models}
+    assert len(seeds) == len(models)
+    assert re.search(r"One training (each|of each)[^.]*", plain(board / "README.md"))
+    assert re.search(r"B-cos (does )?as a method", plain(board / "README.md"))
