@@ -405,6 +405,8 @@ def board_check(folders: Boards = None) -> None:
             say(err_console, f"faithbench: {each.summary}")
         elif not each.problems:
             say(out_console, f"{each.path}: {each.summary}")
+        for remark in each.remarks:
+            say(out_console, f"{each.path}: note: {remark}", whole=True)
     if any(each.refused for each in checked):
         raise typer.Exit(2)
     if any(each.problems for each in checked):

@@ -2,14 +2,16 @@
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from faithbench.boards.across import compare_boards
 from faithbench.boards.cells import Asked, NamedBlock, read_asks
 from faithbench.boards.folder import CELL, HOME, Board, find, read_board, texts_of
 from faithbench.boards.overview import overview
-from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
+from faithbench.boards.pictures import Pictures, is_drawn_alike, pictures
+from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, sizes, tables_of
 from faithbench.errors import UserError
 from faithbench.paths import as_paths
 from faithbench.plugins import spec
@@ -28,13 +30,15 @@ REMAKE = "make it with `faithbench board build`"
 class Checked:
     """What a check came to: of which folder, in one sentence what it holds, and everything that is wrong.
 
-    A folder that was `refused` could not be checked; the summary says why.
+    A folder that was `refused` could not be checked; the summary says why. `remarks` are what is not wrong and should
+    be known: what cannot be made again, and where another board says something else of a cell.
     """
 
     path: Path
     summary: str
     problems: tuple[str, ...] = ()
     refused: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 def check(folders: Sequence[Path | str] = ()) -> list[Checked]:
@@ -50,10 +54,16 @@ def check(folders: Sequence[Path | str] = ()) -> list[Checked]:
     for folder in find(folders):
         try:
             board = read_board(folder)
-            checked.append(Checked(folder, _summary(board), tuple(problems(board))))
+            drawn = pictures(board)
+            wrong = (*problems(board), *_pictures(board, drawn))
+            checked.append(Checked(folder, _summary(board), wrong, remarks=tuple(_old(board, drawn))))
             boards.append(board)
         except UserError as error:
             checked.append(Checked(folder, str(error), refused=True))
+    places = {board.folder: checked.index(each) for board in boards for each in checked if each.path == board.folder}
+    for number, sentence in compare_boards(boards):
+        place = places[boards[number].folder]
+        checked[place] = replace(checked[place], remarks=(*checked[place].remarks, sentence))
     if not folders and len(boards) == len(checked):
         found = tuple(_difference(HOME / PAGE, overview(boards, HOME)))
         checked.append(Checked(HOME, "the overview is that of its boards", found))
@@ -217,8 +227,28 @@ def _too_large(folder: Path) -> Iterator[str]:
         yield f"it has {sum(found.values()):,} bytes in all; a leaderboard has at most {MAX_BOARD_BYTES:,}"
 
 
+def _pictures(board: Board, drawn: Pictures) -> Iterator[str]:
+    """Figures and agreement that are not what the records give."""
+    for name, text in drawn.made.items():
+        path = board.folder / name
+        if not (path.is_file() and is_drawn_alike(read_text(path), text)):
+            yield from _difference(path, text)
+
+
+def _old(board: Board, drawn: Pictures) -> Iterator[str]:
+    """What cannot be made again, above all because records do not hold what they do now."""
+    lacking = [name for name in ("parts", "rows", "seconds") if board.records[name].isna().any()]
+    if lacking:
+        count = int(board.records[lacking].isna().any(axis=1).sum())
+        some = f"all {count:,}" if count == len(board.records) else f"{count:,} of {len(board.records):,}"
+        yield f"{some} records lack {', '.join(lacking)}, so nothing that is made of these can be checked"
+    for reason in dict.fromkeys(drawn.lost.values()):
+        names = ", ".join(name for name, other in drawn.lost.items() if other == reason)
+        yield f"{names} cannot be made again here: {reason}"
+
+
 def _tables(board: Board) -> Iterator[str]:
-    made = generated(board)
+    made = tables_of(board)
     for name, text in made.items():
         yield from _difference(board.folder / name, text)
     for path in sorted([*board.folder.glob("table*.md"), *board.folder.glob("table*.csv")]):

@@ -55,7 +55,7 @@ def standing_of(panel: Panel, draws: int, seed: int) -> Standing:
     """The explainers by each metric that has a better and worse, and on so many resamples of the texts."""
     kept = [i for i, metric in enumerate(panel.metrics) if higher_is_better(metric) is not None]
     signs = np.array([1.0 if higher_is_better(panel.metrics[i]) else -1.0 for i in kept])
-    weights = np.where(_comparable(panel.present), panel.weights, 0.0)
+    weights = np.where(_comparable(panel.present), panel.adjusted, 0.0)
     values, weights = clean(panel.values[:, :, kept], weights[:, :, kept])
     n = len(panel.texts)
     rows = np.concatenate([np.arange(n)[None], np.random.default_rng(seed).integers(0, n, (draws, n))])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from faithbench.comparing.pairs import Pair, both, of_explainers, of_models, one
 from faithbench.errors import UserError
-from faithbench.records.results import higher_is_better, kind, label, panels, read
+from faithbench.records.results import higher_is_better, kind, label, panels, predicted_classes, read
 from faithbench.shown import visible
 from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE, is_negligible, least_texts
@@ -184,7 +184,7 @@ def comparison(
         raise UserError(f"test {test!r} is not known; use {' or '.join(TESTS)}.")
     if not 0 < alpha < 1:
         raise UserError(f"alpha {alpha!r} is not allowed; it lies between 0 and 1.")
-    found = list(panels(read(folders)))
+    found = list(panels(read(folders), predicted=predicted_classes(folders)))
     names = {name: sorted({panel.key[name] for panel in found}) for name in ("dataset", "model")}
     names["explainer"] = sorted({name for panel in found for name in panel.explainers})
     names["metric"] = sorted({name for panel in found for name in panel.metrics})

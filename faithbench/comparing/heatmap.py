@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from faithbench.shown import visible
+from faithbench.tables.figure import description
 
 INCHES, MARGIN = 0.55, 2.4  # a cell, and what the names need
 DARKEST = 1.6  # what would be black: cells of different agreement still look different
@@ -39,5 +40,6 @@ def draw(matrix: pd.DataFrame, path: Path) -> None:
             range(len(matrix)), list(map(visible, matrix.columns)), rotation=45, ha="right", rotation_mode="anchor"
         )
         axes.set_yticks(range(len(matrix)), list(map(visible, matrix.index)))
+        noted = {"Date": None, "Description": description(matrix)} if path.suffix == ".svg" else None
         figure.suptitle("Rank agreement of metrics, Kendall's τ_b")
-        figure.savefig(path, dpi=200, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.savefig(path, dpi=200, bbox_inches="tight", metadata=noted)

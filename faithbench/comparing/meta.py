@@ -12,7 +12,7 @@ import pandas as pd
 from faithbench.comparing.agreement import LEAST, Agreement, Standing, agreement_of, standing_of
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.records.results import TRUTH, kind, kind_order, label, labels, panels, read
+from faithbench.records.results import TRUTH, kind, kind_order, label, labels, panels, predicted_classes, read
 from faithbench.tables.figure import write_figure
 from faithbench.tables.parts import Cell, Column, Grid, Note, Number, Part, Signature, Title, Words
 from faithbench.tables.signature import signature_of
@@ -96,7 +96,7 @@ def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int
         UserError: no two metrics ranked the same three explainers on models of the same name.
     """
     frame = read(folders)
-    standings = [standing_of(panel, draws, seed) for panel in panels(frame)]
+    standings = [standing_of(panel, draws, seed) for panel in panels(frame, predicted=predicted_classes(folders))]
     found = {metric for standing in standings for metric in standing.metrics}
     metrics = tuple(sorted(found, key=lambda metric: (*kind_order(kind(metric)), metric)))
     agreements = [each for a, b in combinations(metrics, 2) if (each := agreement_of(a, b, standings)) is not None]

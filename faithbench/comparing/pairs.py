@@ -43,7 +43,7 @@ def of_explainers(found: Sequence[Panel], first: str, second: str) -> Iterator[P
             if seen.any(axis=0).all():
                 rows = seen.any(axis=1)
                 values = panel.values[rows, a, i], panel.values[rows, b, i]
-                weights = panel.weights[rows, a, i], panel.weights[rows, b, i]
+                weights = panel.adjusted[rows, a, i], panel.adjusted[rows, b, i]
                 state = f"{panel.key['dataset_fingerprint']} {panel.key['model_fingerprint']}"
                 place = panel.key["dataset"], panel.key["model"], state, metric
                 p = float(ranks.p[a, b, i])

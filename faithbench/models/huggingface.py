@@ -42,7 +42,14 @@ from faithbench.models.points import read_at
 from faithbench.models.probes import Abilities, is_frozen, probed
 from faithbench.models.reading import read_text
 from faithbench.models.steady import Steady
-from faithbench.models.vocabulary import blank_token, check_tokenizer, longest, padding_id
+from faithbench.models.vocabulary import (
+    USUAL_LENGTH,
+    blank_token,
+    check_tokenizer,
+    longest,
+    padding_id,
+    positions_of,
+)
 from faithbench.questions import HIDDEN, Gradient, Point, Row
 from faithbench.tasks import Task
 from faithbench.types import Example, Text
@@ -218,7 +225,10 @@ class HuggingFaceClassifier:
         return self._steady.unchanged()
 
     def fingerprint(self) -> str:
-        """A hash of weights, precision, conversion settings, and of how the model is read if not in the usual way."""
+        """A hash of weights, precision, conversion settings, and of how the model is read if not in the usual way.
+
+        Texts are usually cut to as many tokens as the model has positions for, or 512 where these have no end.
+        """
         digest = hashlib.sha256(repr(getattr(self.model.config, "bcos", None)).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             add_weight(digest, name, tensor)
@@ -227,6 +237,8 @@ class HuggingFaceClassifier:
         told = task_of(self.classes, getattr(self.model.config, "problem_type", None), self.task.read)
         if told.link != self.task.link:
             digest.update(f"link {self.task.link}".encode())
+        if self.max_length != (positions_of(self.model, self.first_position or 0) or USUAL_LENGTH):
+            digest.update(f"length {self.max_length}".encode())
         return digest.hexdigest()[:16]
 
     def inputs_of(self, text: Text) -> tuple[Int[Tensor, "1 tokens"], Int[Tensor, "1 tokens"] | None]:

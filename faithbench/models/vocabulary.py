@@ -92,6 +92,12 @@ def padding_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, blank
     return int(pad) if pad is not None and pad < _embedding_rows(model) else blank.id
 
 
+def positions_of(model: PreTrainedModel, first_position: int) -> int | None:
+    """How many tokens a model has positions for; None where their number has no end."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return int(positions) - first_position if positions and positions > 0 else None
+
+
 def longest(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, first_position: int
 ) -> tuple[int, tuple[str, ...]]:
@@ -102,8 +108,8 @@ def longest(
         tokenizer: its own limit counts too.
         first_position: the number of the first place.
     """
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    limits = [int(positions) - first_position] if positions and positions > 0 else []
+    positions = positions_of(model, first_position)
+    limits = [] if positions is None else [positions]
     if tokenizer.model_max_length < UNLIMITED:
         limits.append(int(tokenizer.model_max_length))
     if limits:

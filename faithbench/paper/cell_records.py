@@ -1,15 +1,17 @@
 """Records of a model on a data set, and which of them claim a cell of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from faithbench.errors import UserError
+from faithbench.records.manifest import Predicted
 from faithbench.records.results import Panel, label, panels
 from faithbench.records.seeds import Seeds, together, without_seed
-from faithbench.statistics.intervals import Intervals, intervals
+from faithbench.statistics.intervals import Intervals
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Group:
     def intervals(self) -> Intervals:
         """Of every explainer by every metric, flat."""
         panel = self.seeds.panel
-        return intervals(panel.values.reshape(len(panel.texts), -1), panel.weights.reshape(len(panel.texts), -1))
+        return panel.intervals(np.argwhere(np.ones(panel.present.shape[1:], dtype=bool)))
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,10 @@ class Claim:
         return int((self.group.seeds.panel.weights[:, explainer, metric] > 0).sum())
 
 
-def groups(records: pd.DataFrame) -> tuple[Group, ...]:
-    """The records, put together over seeds."""
+def groups(records: pd.DataFrame, predicted: Mapping[tuple[str, ...], Predicted]) -> tuple[Group, ...]:
+    """The records, put together over seeds; `predicted` says how often models predict each class."""
     found: dict[tuple[str, ...], list[Panel]] = {}
-    for panel in panels(records):
+    for panel in panels(records, predicted=predicted):
         place = without_seed(panel.key["model"]), panel.key["dataset"], panel.key["dataset_fingerprint"]
         found.setdefault(place, []).append(panel)
     return tuple(Group(model, dataset, tuple(each)) for (model, dataset, _), each in found.items())

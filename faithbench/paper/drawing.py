@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from faithbench.shown import visible
+from faithbench.tables.figure import description
 
 STYLE = {
     "svg.fonttype": "none",
@@ -44,7 +45,8 @@ def draw(name: str, data: pd.DataFrame, path: Path) -> None:
     """Draws the data of a figure into a file of the kind that its name says."""
     with mpl.rc_context(STYLE):
         figure = FIGURES[name](data)
-        figure.savefig(path, dpi=200, bbox_inches="tight", metadata=NO_DATE.get(path.suffix))
+        noted = {**NO_DATE[".svg"], "Description": description(data)} if path.suffix == ".svg" else None
+        figure.savefig(path, dpi=200, bbox_inches="tight", metadata=noted or NO_DATE.get(path.suffix))
 
 
 def _bars(data: pd.DataFrame) -> Figure:

@@ -12,7 +12,7 @@ from faithbench.paper.cell_records import Claim, Group, groups, holds, twice
 from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
 from faithbench.paper.trainings import TrainedModel, trained_models
 from faithbench.paths import as_paths
-from faithbench.records.results import CELL, PLACE, named, read
+from faithbench.records.results import CELL, PLACE, named, predicted_classes, read
 from faithbench.records.store import IDENTITY, Store
 
 
@@ -45,7 +45,7 @@ class RunData:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The records of the backbone's models, put together over seeds."""
-        return groups(self.records)
+        return groups(self.records, predicted_classes(self.folders))
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ What it says besides is left as it is.
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from typing_extensions import Required, TypedDict
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, short
 from faithbench.plugins import spec
 from faithbench.schemas import MissingFileError, read_json
 from faithbench.types import Link
@@ -18,6 +18,7 @@ from faithbench.types import Link
 NAME = "manifest.json"
 ACCURACIES = ("accuracy", "subset accuracy")
 Setting = int | float | str | None
+Sampling = Literal["all", "stratified", "random"]  # which texts of a split were measured
 
 
 class Row(TypedDict):
@@ -58,8 +59,18 @@ class DatasetEntry(TypedDict, total=False):
     texts: int
     split: str
     split_texts: int
+    sampling: Sampling
     offers: list[str]
     skipped: Skipped
+
+
+class Predicted(TypedDict):
+    """How often a model predicts each class, by number, on `texts` drawn from those `of` the split."""
+
+    classes: dict[str, int]
+    texts: int
+    of: int
+    seconds: float
 
 
 class ModelEntry(TypedDict, total=False):
@@ -75,6 +86,7 @@ class ModelEntry(TypedDict, total=False):
     notes: dict[str, dict[str, float]]
     checks: dict[str, float | list[float]]
     performance: dict[str, float]
+    predicted: Predicted
     unknown_tokens: float
     skipped: Skipped
     said: list[str]
@@ -116,7 +128,28 @@ def read_manifest(folder: Path) -> Manifest:
         if (fault := _wrong_performance(entry.get("performance", {}))) is not None:
             raise UserError(f"{path}: models.{name}.performance {fault}.")
         entry["label"] = _label(name.partition(" on ")[0], entry["label"])
+        if "predicted" in entry and (fault := _wrong_predicted(entry["predicted"])) is not None:
+            raise UserError(f"{path}: models.{name}.predicted {fault}.")
     return manifest
+
+
+def sampling_of(entry: DatasetEntry) -> Sampling:
+    """How the texts of a data set were drawn; older manifests do not say so, and they were drawn at random."""
+    if "sampling" in entry:
+        return entry["sampling"]
+    return "all" if "split_texts" in entry and entry.get("texts") == entry["split_texts"] else "random"
+
+
+def _wrong_predicted(predicted: Predicted) -> str | None:
+    """What is wrong with how often classes are predicted."""
+    for name, count in predicted["classes"].items():
+        if not (name.isascii() and name.isdecimal() and len(name) < 10):
+            return f"names the class {short(name)}, which is no number of one"
+        if count < 1:
+            return f"says {count} of class {name}, which is less than 1"
+    if not 0 < sum(predicted["classes"].values()) <= predicted["texts"] <= predicted["of"]:
+        return "counts more classes than texts, more texts than there are, or none"
+    return None
 
 
 def _label(model: str, written: str) -> str:

@@ -3,20 +3,23 @@
 import functools
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from faithbench.errors import UserError
 from faithbench.interfaces import Traits
 from faithbench.paths import as_paths
 from faithbench.plugins import spec
+from faithbench.records.manifest import Predicted
 from faithbench.records.store import Store, joined
-from faithbench.statistics.intervals import clean, weighted_mean
+from faithbench.statistics.intervals import Intervals, clean, intervals, weighted_mean
+from faithbench.statistics.stratified import Strata, stratified_intervals
 
 PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
 CELL = [*PLACE, "explainer", "metric"]
@@ -32,6 +35,7 @@ class Panel:
     """The records of one model on one data set: what was measured on the same texts and can be paired.
 
     `values` are NaN where there is no value, `weights` 0. `present` marks the records, `failed` those with an error.
+    `strata` are the classes that were explained, with their shares of the split; None where these are not known.
     """
 
     key: dict[str, str]
@@ -42,11 +46,52 @@ class Panel:
     weights: Float[np.ndarray, "texts explainers metrics"]
     present: Bool[np.ndarray, "texts explainers metrics"]
     failed: Bool[np.ndarray, "texts explainers metrics"]
+    strata: Strata | None = None
+
+    @functools.cached_property
+    def counted(self) -> Bool[np.ndarray, "texts explainers metrics"]:
+        """The texts that stand for their class: measured, be their value undefined or not."""
+        return self.present & ~self.failed
+
+    @functools.cached_property
+    def stratified(self) -> Bool[np.ndarray, "explainers metrics"]:
+        """Of which cells the means are post-stratified."""
+        if self.strata is None:
+            return np.zeros(self.present.shape[1:], dtype=bool)
+        return self.strata.usable(self.counted.reshape(len(self.texts), -1)).reshape(self.present.shape[1:])
+
+    @functools.cached_property
+    def adjusted(self) -> Float[np.ndarray, "texts explainers metrics"]:
+        """The weights with which texts count in means: those of a class as much as the class has of the split."""
+        return self.weights if self.strata is None else self.weights * self.strata.factors(self.counted)
 
     @property
     def means(self) -> Float[np.ndarray, "explainers metrics"]:
-        """The weighted mean over texts of each cell."""
+        """The mean of each cell: weighted, and post-stratified by the class that was explained where that can be."""
+        return weighted_mean(self.values, self.adjusted)
+
+    @property
+    def raw_means(self) -> Float[np.ndarray, "explainers metrics"]:
+        """The weighted mean over the texts that were measured, of each cell."""
         return weighted_mean(self.values, self.weights)
+
+    def intervals(self, places: Int[np.ndarray, "cells 2"]) -> Intervals:
+        """The intervals of the means of some cells.
+
+        Args:
+            places: explainer and metric of each cell.
+        """
+        values, weights, counted = (
+            each[:, places[:, 0], places[:, 1]] for each in (self.values, self.weights, self.counted)
+        )
+        found = intervals(values, weights)
+        chosen = np.flatnonzero(self.stratified[places[:, 0], places[:, 1]])
+        if self.strata is None or not len(chosen):
+            return found
+        better = stratified_intervals(values[:, chosen], weights[:, chosen], counted[:, chosen], self.strata)
+        low, high, method = found.low.copy(), found.high.copy(), np.array(found.method, dtype=object)
+        low[chosen], high[chosen], method[chosen] = better.low, better.high, better.method
+        return Intervals(low, high, tuple(method))
 
 
 def read(folders: Sequence[Path | str]) -> pd.DataFrame:
@@ -100,14 +145,37 @@ def named(frame: pd.DataFrame, folders: Sequence[Path | str], strictly: bool = F
     return told
 
 
-def panels(frame: pd.DataFrame, by_class: bool = False) -> Iterator[Panel]:
-    """The records as arrays, a panel for each data set and model, with their fingerprints, in alphabetical order."""
+def predicted_classes(folders: Sequence[Path | str]) -> dict[tuple[str, ...], Predicted]:
+    """How often models predict each class, as the manifests of runs say: by data set and model with fingerprints."""
+    found: dict[tuple[str, ...], Predicted] = {}
+    for folder in folders:
+        manifest = Store(Path(folder)).manifest()
+        for name, entry in manifest.get("models", {}).items():
+            for dataset, data in manifest.get("datasets", {}).items():
+                if "predicted" in entry and name.endswith(f" on {dataset}"):
+                    model = name.removesuffix(f" on {dataset}")
+                    key = dataset, data["fingerprint"], model, entry["fingerprint"]
+                    found[key] = max(found.get(key, entry["predicted"]), entry["predicted"], key=itemgetter("texts"))
+    return found
+
+
+def panels(
+    frame: pd.DataFrame, by_class: bool = False, predicted: Mapping[tuple[str, ...], Predicted] | None = None
+) -> Iterator[Panel]:
+    """The records as arrays, a panel for each data set and model, with their fingerprints, in alphabetical order.
+
+    Args:
+        frame: records.
+        by_class: a panel for each class that was explained.
+        predicted: how often models predict each class (`predicted_classes`); means are post-stratified by it.
+    """
     columns = [*PLACE, "target"] if by_class else PLACE
     for key, group in frame.groupby(columns):
-        yield _panel({name: str(part) for name, part in zip(columns, key, strict=True)}, group)
+        shares = None if by_class else (predicted or {}).get(tuple(map(str, key)))
+        yield _panel({name: str(part) for name, part in zip(columns, key, strict=True)}, group, shares)
 
 
-def _panel(key: dict[str, str], group: pd.DataFrame) -> Panel:
+def _panel(key: dict[str, str], group: pd.DataFrame, shares: Predicted | None) -> Panel:
     codes, names = [], []
     for column in (_units(group), group["explainer"], group["metric"]):
         found, known = pd.factorize(column, sort=True)
@@ -124,7 +192,20 @@ def _panel(key: dict[str, str], group: pd.DataFrame) -> Panel:
     values[place] = np.where(counted > 0, measured, np.nan)
     weights[place], present[place], failed[place] = counted, True, failures
     texts, explainers, metrics = names
-    return Panel(key, texts, explainers, metrics, values, weights, present, failed)
+    strata = None if shares is None else _strata(group, texts, shares)
+    return Panel(key, texts, explainers, metrics, values, weights, present, failed, strata)
+
+
+def _strata(group: pd.DataFrame, texts: Sequence[str], shares: Predicted) -> Strata | None:
+    """The class that was explained of each text, with the shares; None where that is not one class a text."""
+    worked = group[group["error"].isna()]
+    targets = worked.groupby("unit")["target"].agg(["min", "max"])
+    if worked["against"].notna().any() or (targets["min"] != targets["max"]).any():
+        return None
+    classes = {int(name): place for place, name in enumerate(shares["classes"])}
+    of_texts = np.array([classes.get(targets["min"].get(text, -1), -1) for text in texts])
+    counts = np.array(list(shares["classes"].values()), dtype=np.float64)
+    return Strata(of_texts, counts / counts.sum(), int(counts.sum()))
 
 
 def _units(group: pd.DataFrame) -> "pd.Series[str]":

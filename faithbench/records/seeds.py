@@ -1,10 +1,10 @@
 """Trainings that differ in their seed alone, put together. Variance over seeds stays apart from that over texts."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
@@ -17,11 +17,15 @@ class Seeds:
     """One panel for several trainings: a text's value is its mean over them.
 
     `count` trainings have a mean in a cell, and `deviation` is the standard deviation of these means (NaN for one).
+    `raw` are the means over trainings of what is not post-stratified, and `stratified` says in which cells each
+    training's mean is post-stratified: of several, the panel's weights are so already.
     """
 
     panel: Panel
     count: Int[np.ndarray, "explainers metrics"]
     deviation: Float[np.ndarray, "explainers metrics"]
+    raw: Float[np.ndarray, "explainers metrics"]
+    stratified: Bool[np.ndarray, "explainers metrics"]
 
 
 def without_seed(model: str) -> str:
@@ -43,6 +47,20 @@ def together(panels: Iterable[Panel]) -> list[Seeds]:
 
 
 def _merged(group: Sequence[Panel]) -> Seeds:
+    key = {
+        **group[0].key,
+        "model": without_seed(group[0].key["model"]),
+        "model_fingerprint": "+".join(sorted({panel.key["model_fingerprint"] for panel in group})),
+    }
+    return _alone(replace(group[0], key=key)) if len(group) == 1 else _several(group, key)
+
+
+def _alone(panel: Panel) -> Seeds:
+    count = np.isfinite(panel.means).astype(np.int64)
+    return Seeds(panel, count, np.full(count.shape, np.nan), panel.raw_means, panel.stratified)
+
+
+def _several(group: Sequence[Panel], key: dict[str, str]) -> Seeds:
     texts, explainers, metrics = (
         tuple(sorted({name for panel in group for name in getattr(panel, axis)}))
         for axis in ("texts", "explainers", "metrics")
@@ -50,27 +68,32 @@ def _merged(group: Sequence[Panel]) -> Seeds:
     shape = (len(group), len(texts), len(explainers), len(metrics))
     values, weights = np.full(shape, np.nan), np.zeros(shape)
     present, failed = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    raw, stratified = np.full((len(group), *shape[2:]), np.nan), np.ones((len(group), *shape[2:]), dtype=bool)
     for i, panel in enumerate(group):
-        place = np.ix_(
-            np.searchsorted(texts, panel.texts),
-            np.searchsorted(explainers, panel.explainers),
-            np.searchsorted(metrics, panel.metrics),
-        )
-        values[i][place], weights[i][place] = panel.values, panel.weights
+        rows = np.searchsorted(texts, panel.texts)
+        cells = np.ix_(np.searchsorted(explainers, panel.explainers), np.searchsorted(metrics, panel.metrics))
+        place = (rows[:, None, None], *cells)
+        values[i][place], weights[i][place] = panel.values, panel.adjusted
         present[i][place], failed[i][place] = panel.present, panel.failed
+        raw[i][cells], stratified[i][cells] = panel.raw_means, panel.stratified | ~panel.present.any(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.stack([weighted_mean(*pair) for pair in zip(values, weights, strict=True)])
         shares = np.where(weights > 0, weights / weights.sum(axis=1, keepdims=True), 0.0)  # each training counts alike
         mixed = (shares * np.where(weights > 0, values, 0.0)).sum(axis=0) / shares.sum(axis=0)
         count = np.isfinite(means).sum(axis=0)
-        centre = np.where(np.isfinite(means), means, 0.0).sum(axis=0) / count
+        centre = _mean_of_finite(means)
         spread = np.where(np.isfinite(means), (means - centre) ** 2, 0.0).sum(axis=0)
         deviation = np.where(count > 1, np.sqrt(spread / (count - 1)), np.nan)
-    key = {
-        **group[0].key,
-        "model": without_seed(group[0].key["model"]),
-        "model_fingerprint": "+".join(sorted({panel.key["model_fingerprint"] for panel in group})),
-    }
+        raw_mean = _mean_of_finite(raw)
     total, tried = shares.sum(axis=0), np.asarray(present.any(axis=0))
     lost = np.asarray(failed.any(axis=0)) & (total == 0)
-    return Seeds(Panel(key, texts, explainers, metrics, mixed, total, tried, lost), count, deviation)
+    panel = Panel(key, texts, explainers, metrics, mixed, total, tried, lost)
+    return Seeds(panel, count, deviation, raw_mean, np.asarray(stratified.all(axis=0)))
+
+
+def _mean_of_finite(
+    means: Float[np.ndarray, "trainings explainers metrics"],
+) -> Float[np.ndarray, "explainers metrics"]:
+    finite = np.isfinite(means)
+    found: Float[np.ndarray, "explainers metrics"] = np.where(finite, means, 0.0).sum(axis=0) / finite.sum(axis=0)
+    return found

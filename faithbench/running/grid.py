@@ -3,14 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-import numpy as np
-
 from faithbench.datasets.fingerprint import fingerprint
 from faithbench.errors import UserError
 from faithbench.plan import Plan
 from faithbench.plugins import finding, spec
 from faithbench.plugins.spec import Component
 from faithbench.plugins.traits import read_trait
+from faithbench.records.manifest import DatasetEntry, Sampling, sampling_of
+from faithbench.running.sampling import sampled, shuffled
 from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.training.prepare import Prepared
 from faithbench.types import Example, Skipped
@@ -49,6 +49,8 @@ class DatasetPlan:
     split: str = "test"
     split_texts: int = 0  # before the limit
     skipped: tuple[Skipped, ...] = ()  # rows of the split that cannot be used
+    sampling: Sampling = "all"
+    every: tuple[Example, ...] = ()  # the split
 
     @property
     def wants_vocabulary(self) -> bool:
@@ -68,8 +70,21 @@ def select_components(plan: Plan) -> Selection:
     return Selection(tuple(explainers), tuple(metrics), (*unusable, *useless), bool(plan.metrics))
 
 
-def load_examples(dataset: Component, selection: Selection, split: str, limit: int | None) -> DatasetPlan:
+def load_examples(
+    dataset: Component,
+    selection: Selection,
+    split: str,
+    limit: int | None,
+    earlier: DatasetEntry | None = None,
+) -> DatasetPlan:
     """The examples of a data set, and those of the components that fit them.
+
+    Args:
+        dataset: which.
+        selection: explainers and metrics.
+        split: of the data set.
+        limit: texts; None for all.
+        earlier: what the run's manifest says of the data set already; texts are drawn on as they were.
 
     Raises:
         UserError: the examples cannot be had, or there is none that can be used.
@@ -79,26 +94,35 @@ def load_examples(dataset: Component, selection: Selection, split: str, limit: i
     if not every:
         cause = f": {left_out(skipped_entry(skipped, len(skipped)))}" if skipped else "."
         raise UserError(f"{dataset.identity} has no row that can be used in its {split} split{cause}")
-    order = np.random.default_rng(0).permutation(len(every))
-    examples = tuple(every[i] for i in (sorted(order[:limit]) if limit else range(len(every))))
+    content = fingerprint(every)
+    sampling = _sampling(limit, len(every), earlier if earlier and earlier["fingerprint"] == content else None)
     offered = fields_present(dataset, every)
     reasons = [why_not(metric, dataset, offered) for metric in selection.metrics]
     return DatasetPlan(
         dataset,
         selection.explainers,
         tuple(metric for metric, reason in zip(selection.metrics, reasons, strict=True) if reason is None),
-        examples,
-        fingerprint(every),
+        sampled(every, limit, sampling),
+        content,
         (
             *(dataset.object.notes(split) if dataset.traits.notes else ()),
             *(_passed_over(dataset, selection.metrics, reasons) if selection.metrics_named else ()),
         ),
-        tuple(every[i] for i in order[:SAMPLE]),
+        tuple(every[i] for i in shuffled(len(every))[:SAMPLE]),
         offered,
         split,
         len(every),
         skipped,
+        sampling,
+        tuple(every),
     )
+
+
+def _sampling(limit: int | None, count: int, earlier: DatasetEntry | None) -> Sampling:
+    """How a limit takes texts of so many: a run that drew them at random goes on so."""
+    if not limit or limit >= count:
+        return "all"
+    return "random" if earlier and sampling_of(earlier) == "random" else "stratified"
 
 
 def fields_present(dataset: Component, examples: Sequence[Example] = ()) -> frozenset[str]:

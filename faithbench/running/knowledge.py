@@ -18,8 +18,8 @@ class Knowledge:
     Args:
         truncated: texts that were cut to the model's limit.
         checks: whether the model uses what was planted in the data; nothing where nothing was.
-        more: what else the manifest says, as far as there is something to say: `performance`, `unknown_tokens` in
-            percent, rows `skipped`, and what was `said` of labels.
+        more: what else the manifest says, as far as there is something to say: `performance`, how often
+            each class is `predicted`, `unknown_tokens` in percent, rows `skipped`, and what was `said` of labels.
     """
 
     truncated: int
@@ -55,6 +55,7 @@ def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any]) 
         measured = {"texts": len(read.texts), **measured} if measured else {}
     more = {
         "performance": measured,
+        "predicted": earlier.get("predicted"),
         "unknown_tokens": unknown,
         "skipped": skipped_entry(read.skipped, len(texts.examples)) if read.skipped else None,
         "said": [f"{read.said}."] if read.said else None,

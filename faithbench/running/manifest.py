@@ -22,6 +22,7 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
         "texts": len(texts.examples),
         "split": texts.split,
         "split_texts": texts.split_texts,
+        "sampling": texts.sampling,
         "offers": sorted(texts.offers),
     }
     if texts.skipped:

@@ -16,12 +16,14 @@ from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
 from faithbench.plan import Plan, write_plan
 from faithbench.plugins.spec import Component
+from faithbench.records.manifest import DatasetEntry
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import what_is_known
 from faithbench.running.manifest import note
 from faithbench.running.scoring import Done, Scoring
+from faithbench.running.shares import note_predicted
 from faithbench.schemas import read_text
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.training.allocator import keep_freed_memory
@@ -76,9 +78,10 @@ def run(
     for explainer in {each.identity: each for block in blocks for each in block.selection.explainers}.values():
         ready(explainer)
     workshop = Workshop(setup)
-    texts = _load(blocks, workshop, strict)
+    store = Store(default_folder(plan) if out is None else as_path("out", out))
+    texts = _load(blocks, workshop, strict, store.manifest().get("datasets", {}))
     _check_links(blocks, texts, workshop)
-    store = Store(default_folder(plan) if out is None else as_path("out", out)).open()
+    store.open()
     try:
         stored = store.read("attributions"), store.read("records")
         parts, scored, broken, problem = [], set(), 0, None
@@ -106,14 +109,16 @@ def run(
     return Run(store.folder, done, before, failed + broken)
 
 
-def _load(blocks: tuple[BlockPlan, ...], workshop: Workshop, strict: bool) -> dict[str, DatasetPlan]:
+def _load(
+    blocks: tuple[BlockPlan, ...], workshop: Workshop, strict: bool, earlier: Mapping[str, DatasetEntry]
+) -> dict[str, DatasetPlan]:
     """The texts of each data set, by its identity; all mistakes that can be found are found before documents are built.
 
     Raises:
         UserError: there is a mistake, or a data set cannot be built.
     """
     distinct = {block.dataset.identity: block for block in blocks}
-    there = {name: _examples(block) for name, block in distinct.items() if not block.dataset.traits.for_model}
+    there = {name: _examples(block, earlier) for name, block in distinct.items() if not block.dataset.traits.for_model}
     offered = [
         (block.dataset, there[name].offers if name in there else fields_present(block.dataset))
         for name, block in distinct.items()
@@ -123,10 +128,15 @@ def _load(blocks: tuple[BlockPlan, ...], workshop: Workshop, strict: bool) -> di
     for name, block in distinct.items():
         if name not in there:
             ensure(block.dataset, block.split, workshop)
-            there[name] = _examples(block)
+            there[name] = _examples(block, earlier)
     for problem in dict.fromkeys((*selection.left_out, *(line for each in there.values() for line in each.left_out))):
         workshop.setup.say(problem)
     for each in there.values():
+        if each.sampling == "random":
+            workshop.setup.say(
+                f"{each.dataset.label}: texts are drawn on at random, as this run began; a new folder has as many of "
+                "each label as the data set."
+            )
         if each.skipped:
             if strict:
                 raise UserError(f"{each.dataset.label}: {strictly(each.skipped)}")
@@ -172,8 +182,9 @@ def _fitting(data: DatasetPlan, model: Prepared, setup: Setup) -> DatasetPlan:
     return replace(data, metrics=tuple(metric for metric, reason in reasons.items() if reason is None))
 
 
-def _examples(block: BlockPlan) -> DatasetPlan:
-    return load_examples(block.dataset, block.selection, block.split, block.limit)
+def _examples(block: BlockPlan, earlier: Mapping[str, DatasetEntry]) -> DatasetPlan:
+    known = earlier.get(block.dataset.identity)
+    return load_examples(block.dataset, block.selection, block.split, block.limit, known)
 
 
 def _score(plan: Plan, scoring: Scoring, strict: bool) -> Done:
@@ -193,6 +204,7 @@ def _score(plan: Plan, scoring: Scoring, strict: bool) -> Done:
     note(store, scoring, known)
     done = scoring.run(read.texts)
     note(store, scoring, known, done=True)
+    note_predicted(scoring)
     return done
 
 

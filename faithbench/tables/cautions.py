@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from faithbench.records.manifest import ModelEntry
+from faithbench.records.manifest import DatasetEntry, ModelEntry, sampling_of
 from faithbench.records.results import label
 from faithbench.statistics.performance import is_above_chance
 from faithbench.types import Skipped
@@ -32,6 +32,11 @@ def strictly(skipped: Sequence[Skipped]) -> str:
     """Why a strict run stops, by the first row that cannot be used."""
     first = skipped[0]
     return f"row {first.id!r} cannot be used: {first.reason}; without --strict it is left out."
+
+
+def not_by_label(entry: DatasetEntry) -> bool:
+    """Whether texts were drawn from a data set that has labels, or may have, without a look at these."""
+    return sampling_of(entry) == "random" and "label" in entry.get("offers", ["label"])
 
 
 def cautions(entry: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from faithbench.records.results import FAITHFULNESS, TRUTH, higher_is_better, kind_order, labels
 from faithbench.statistics.verdicts import NEGLIGIBLE
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
-from faithbench.tables.wording import places_of
+from faithbench.tables.wording import places_of, shown
 
 HEADINGS = {
     TRUTH: "ground truth: is what is known to decide found?",
@@ -105,6 +105,9 @@ def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
     few = bool(row.rank_group is pd.NA and row.ranked_on is not pd.NA and row.n < row.ranked_on)
     remarks = [f"{count} {what}" for count, what in ((row.failed, "failed"), (row.undefined, "undefined")) if count]
     remarks = [f"of {asked:,} texts"] * (asked < texts and not (few and row.n)) + remarks
+    raw = shown(row.raw_mean, places)
+    if not row.low <= row.raw_mean <= row.high and raw != shown(row.mean, places):
+        remarks.append(f"raw {raw}")
     if not row.n:
         return Words("", remarks=tuple(remarks))
     return Number(
@@ -127,6 +130,7 @@ def _legend(frame: pd.DataFrame) -> list[str]:
     words = {True: "Higher is better", False: "Lower is better", None: "No better or worse"}
     lines = [
         "Means over texts with 95 % bootstrap intervals: ± half the width, or (low, high) where one is lopsided.",
+        *_weighed_how(frame),
         *_ranked_how(frame),
         " ".join(f"{words[way]}: {', '.join(names)}." for way, names in ways.items() if names),
     ]
@@ -136,6 +140,30 @@ def _legend(frame: pd.DataFrame) -> list[str]:
             "texts; seeds ± is the standard deviation of the trainings' means."
         )
     return lines
+
+
+def _weighed_how(frame: pd.DataFrame) -> Iterator[str]:
+    """Which means are post-stratified, and which are not."""
+    if frame["post_stratified"].any():
+        yield (
+            "Means and intervals are post-stratified by the predicted class, each class counting as often as it is "
+            "predicted in the whole split; the raw mean over the texts measured is given where it is outside of the "
+            "interval."
+        )
+    if "target" in frame or frame["post_stratified"].all():
+        return
+    names = {what: labels(what, frame[what]) for what in ("model", "dataset")}
+    told = [
+        "some cells of " * bool(group["post_stratified"].any())
+        + f"{names['model'][str(model)]} on {names['dataset'][str(dataset)]}"
+        for (model, dataset), group in frame.groupby(["model", "dataset"], sort=False)
+        if not group["post_stratified"].all()
+    ]
+    yield (
+        "Raw means over the texts measured, because it is not known how often each class is predicted in the split, a "
+        "class has fewer than two texts, or texts have other than one class explained: "
+        f"{', '.join(told) if frame['post_stratified'].any() else 'all cells'}."
+    )
 
 
 def _ranked_how(frame: pd.DataFrame) -> Iterator[str]:

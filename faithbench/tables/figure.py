@@ -1,13 +1,22 @@
 """Figures as files, drawn with matplotlib, which is an extra."""
 
+import hashlib
 import pkgutil
 from pathlib import Path
+
+import pandas as pd
 
 from faithbench.errors import UserError
 from faithbench.files import replacing, writing
 from faithbench.paths import as_path
 
 ENDINGS = (".svg", ".png", ".pdf")
+
+
+def description(data: pd.DataFrame) -> str:
+    """A hash of a figure's data, which drawings note: it tells drawings of two versions of matplotlib apart."""
+    text = data.to_csv(float_format="%.6g")
+    return f"data {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def write_figure(drawer: str, path: Path | str, *data: object) -> Path:

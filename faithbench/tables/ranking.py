@@ -145,7 +145,7 @@ def _tested(panel: Panel, fields: list[_Field | None]) -> list[tuple[Float[np.nd
     pairs = [np.zeros((0, 2), dtype=np.int64) if field is None else field.pairs for field in fields]
     texts = [np.zeros(n, dtype=bool) if field is None else field.texts for field in fields]
     flips = max(FLIPS, 40 * max(map(len, pairs), default=0) - 1)  # enough for the smallest p to survive the correction
-    weights = np.where(np.stack(texts, axis=1)[:, None], panel.weights, 0.0).reshape(n, -1)
+    weights = np.where(np.stack(texts, axis=1)[:, None], panel.adjusted, 0.0).reshape(n, -1)
     values = panel.values.reshape(n, -1)
     asked = np.concatenate([each * metrics + metric for metric, each in enumerate(pairs)])
     parts = np.array_split(asked, 1 + n * len(asked) // AT_ONCE)
@@ -168,7 +168,7 @@ def _groups(
     better[field.pairs[:, 1], field.pairs[:, 0]] = -sign * gaps
     scores, chosen = np.full(several, np.nan), field.columns
     rows = np.ix_(field.texts, chosen)
-    scores[chosen] = sign * weighted_mean(panel.values[:, :, metric][rows], panel.weights[:, :, metric][rows])
+    scores[chosen] = sign * weighted_mean(panel.values[:, :, metric][rows], panel.adjusted[:, :, metric][rows])
     return tie_groups(scores, (p < ALPHA) & (better > 0), p >= ALPHA)
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faithbench.records.results import CELL, Panel, kind, label, panels, read
+from faithbench.records.results import CELL, Panel, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
-from faithbench.statistics.intervals import intervals
-from faithbench.tables.cautions import cautions, left_out, older_conversion, trained_as
+from faithbench.tables.cautions import cautions, left_out, not_by_label, older_conversion, trained_as
 from faithbench.tables.document import document
 from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
@@ -26,7 +25,8 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     a value, `undefined` texts without, `failed` texts; `rank_group` of the explainer, from 1, and whether it is
     `tied_with_best`: paired tests, Holm-corrected (missing where the metric has no better or worse, and where the
     explainer was not measured on enough of the `ranked_on` texts; a test needs `texts_needed` to show anything);
-    `equal_to`, the explainer that has the same scores on `equal_on` texts, and counts once together with it. Of several
+    `equal_to`, the explainer that has the same scores on `equal_on` texts, and counts once together with it; whether
+    the mean is `post_stratified` by the predicted class, and the `raw_mean` over the texts measured. Of several
     versions of a component only the latest counts. Where texts have several outputs explained, as those of a
     multi-label model may, these counts are of outputs, and `texts` is that of texts. See docs/statistics.md.
 
@@ -39,11 +39,11 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
-    return _frame(read(folders), by_class, over_seeds)
+    return _frame(folders, read(folders), by_class, over_seeds)
 
 
-def _frame(records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFrame:
-    found = panels(records, by_class)
+def _frame(folders: Sequence[Path | str], records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFrame:
+    found = panels(records, by_class, predicted_classes(folders))
     seeds = together(found) if over_seeds else None
     parts = [_rows(each.panel, each) for each in seeds] if seeds is not None else [_rows(panel) for panel in found]
     frame = pd.DataFrame([row for part in parts for row in part])
@@ -60,8 +60,8 @@ def _frame(records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFr
 def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
     """A row for each cell of the panel that has records."""
     places = np.argwhere(panel.present.any(axis=0))  # explainer, metric
-    found = intervals(panel.values[:, places[:, 0], places[:, 1]], panel.weights[:, places[:, 0], places[:, 1]])
-    means, ranks = panel.means, ranking(panel)
+    found, means, ranks = panel.intervals(places), panel.means, ranking(panel)
+    raw, stratified = (panel.raw_means, panel.stratified) if seeds is None else (seeds.raw, seeds.stratified)
     counts = {
         "n": (panel.weights > 0).sum(axis=0),
         "failed": panel.failed.sum(axis=0),
@@ -79,6 +79,8 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
             "low": found.low[i],
             "high": found.high[i],
             "interval": found.method[i],
+            "raw_mean": raw[explainer, metric],
+            "post_stratified": bool(stratified[explainer, metric]),
             "n": n,
             "undefined": records - n - failed,
             "failed": failed,
@@ -113,7 +115,7 @@ def renderings(
     for each in formats:
         check_format(each)
     records = read(folders)
-    frame, parts = _frame(records, by_class, over_seeds), []
+    frame, parts = _frame(folders, records, by_class, over_seeds), []
     if set(formats) != {"csv"}:
         parts = document(frame, models(folders), list(notes(folders)), signature_of(records, folders))
     return {each: csv(frame) if each == "csv" else WRITERS[each](parts) for each in formats}
@@ -157,8 +159,12 @@ def _checked(value: object) -> object:
 def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     """A sentence for what is to be known of data and models, and for everything that explainers noted of themselves."""
     known: list[str] = []
-    for folder in folders:
-        manifest = Store(Path(folder)).manifest()
+    manifests = [Store(Path(folder)).manifest() for folder in folders]
+    datasets = [pair for manifest in manifests for pair in manifest.get("datasets", {}).items()]
+    drawn = dict.fromkeys(label("dataset", name) for name, entry in datasets if not_by_label(entry))
+    if drawn:
+        yield f"Texts were drawn at random, and not as many of each label as the split has: {', '.join(drawn)}."
+    for manifest in manifests:
         known += trained_as(manifest.get("models", {}))
         for name, data in manifest.get("datasets", {}).items():
             if data.get("skipped"):

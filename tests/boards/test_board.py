@@ -581,27 +581,38 @@ def test_a_page_that_a_person_wrote_is_left_alone(board: Path, capsys):
     assert page.read_text().startswith(MARK)
 
 
-def test_publishing_keeps_the_table_and_leaves_out_what_it_does_not_need(tmp_path: Path):
+def test_publishing_keeps_the_table_parts_and_costs(tmp_path: Path):
     values = np.random.default_rng(0).normal(10, 3, 50).astype(np.float32)
     run = run_of(tmp_path / "run", column(values))
     board_module.publish(run, tmp_path / "board")
     published = pd.read_parquet(next((tmp_path / "board" / "records").iterdir()))
     assert published.columns.tolist() == [name for name in board_module.COLUMNS if name != "against"]  # of none
-    assert published["value"].dtype == np.float32
+    assert published["value"].dtype == published["seconds"].dtype == np.float32
+    assert published["parts"].map(list).tolist() == [[value] for value in values]
+    assert (published["rows"] == 3).all()
+    assert published["seconds"].tolist() == [np.float32(0.1)] * 50
     assert (tmp_path / "board" / "table.md").read_text() == render([run])
     assert (tmp_path / "board" / "table.csv").read_text() == render([run], "csv")
 
 
-def test_publishing_keeps_the_parts_of_metrics_that_ask_for_it(tmp_path: Path, monkeypatch):
+def test_where_a_board_would_be_too_large_only_metrics_that_ask_keep_their_parts(tmp_path: Path, monkeypatch, capsys):
+    generator = np.random.default_rng(0)
+    large = [record(1.0, i, parts=tuple(generator.normal(size=20_000)), **PLANNED) for i in range(20)]
+    board_module.publish(run_of(tmp_path / "run", large), tmp_path / "board")
+    published = pd.read_parquet(next((tmp_path / "board" / "records").iterdir()))
+    assert "parts" not in published
+    assert published["rows"].notna().all()
+    told = call(capsys, "board", "check", tmp_path / "board").out
+    assert "note: all 20 records lack parts, so nothing that is made of these can be checked" in told
     monkeypatch.setattr(Comprehensiveness, "keep_parts", True, raising=False)
     monkeypatch.setattr(results, "_component", results._component.__wrapped__)  # what it remembers has other traits
     parts = (0.1, 0.2)
-    records = [record(1.0, 0, parts=parts), record(1.0, 0, metric="entropy(part=absolute, normalised=False)")]
-    board_module.publish(run_of(tmp_path / "run", records), tmp_path / "board")
-    kept = pd.read_parquet(next((tmp_path / "board" / "records").iterdir())).set_index("metric")["parts"]
-    assert kept[records[1].metric] is None
-    assert kept[records[0].metric].dtype == np.float32
-    assert kept[records[0].metric].tolist() == [np.float32(part) for part in parts]
+    few = [record(1.0, i, parts=parts, **PLANNED) for i in range(20)]
+    records = [*few, *(replace(each, metric=ENTROPY) for each in large)]
+    board_module.publish(run_of(tmp_path / "else", records), tmp_path / "other")
+    kept = pd.read_parquet(next((tmp_path / "other" / "records").iterdir())).set_index("metric")["parts"]
+    assert kept[ENTROPY].isna().all()
+    assert [each.tolist() for each in kept[few[0].metric]] == [[np.float32(part) for part in parts]] * 20
 
 
 def test_publishing_leaves_out_earlier_weights_and_earlier_versions(tmp_path: Path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from builders import tiny_network, tiny_tokenizer
+from builders import LENGTH, tiny_network, tiny_tokenizer
 from networks import end_of_text_pairs, generic, network, tokenizer, word_pieces
 from tokenizers import Tokenizer, models
 from torch import nn
@@ -111,6 +111,18 @@ class TestBlank:
         assert names == ["[MASK]", "[MASK]", "[UNK]", "[PAD]"]
         assert [len(classifier.notes) for classifier in classifiers] == [0, 0, 1, 1]
         assert len({classifier.fingerprint() for classifier in classifiers}) == 3
+
+    def test_how_long_texts_may_be_is_in_the_fingerprint(self):
+        limits = (LENGTH, 10**6, LENGTH - 1, 4)  # the first two cut to the positions that there are
+        found = []
+        for limit in limits:
+            tokenizer = tiny_tokenizer()
+            tokenizer.model_max_length = limit
+            found.append(HuggingFaceClassifier(tiny_network("bert"), tokenizer))
+        assert [each.max_length for each in found] == [LENGTH, LENGTH, LENGTH - 1, 4]
+        prints = [each.fingerprint() for each in found]
+        assert prints[0] == prints[1]
+        assert len(set(prints)) == 3
 
     def test_a_decoder_without_mask_and_padding(self):
         classifier = generic("GPT2")

@@ -323,10 +323,12 @@ def test_checks_of_a_training_stand_beside_its_accuracy(tmp_path: Path):
 def test_csv_is_tidy(tmp_path: Path):
     text = render([run_of(tmp_path / "run", [record(1.25, 0), record(1.75, 1)])], "csv")
     assert text.splitlines()[0] == (
-        "dataset,dataset_fingerprint,model,model_fingerprint,explainer,metric,kind,mean,low,high,interval,n,undefined,"
-        "failed,rank_group,ranked_on,texts_needed,equal_to,equal_on,tied_with_best"
+        "dataset,dataset_fingerprint,model,model_fingerprint,explainer,metric,kind,mean,low,high,interval,raw_mean,"
+        "post_stratified,n,undefined,failed,rank_group,ranked_on,texts_needed,equal_to,equal_on,tied_with_best"
     )
-    assert text.splitlines()[1].endswith(",faithfulness,1.5000,1.2500,1.7500,percentile,2,0,0,1,2,1,,,True")
+    assert text.splitlines()[1].endswith(
+        ",faithfulness,1.5000,1.2500,1.7500,percentile,1.5000,False,2,0,0,1,2,1,,,True"
+    )
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path):
