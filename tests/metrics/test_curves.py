@@ -256,6 +256,8 @@ def test_no_more_than_the_share_goes_and_only_of_the_right_tokens():
         for i in range(9):
             members = order[: 3 * i + 3] if form == "plus" else order[3 * i + 3 :]
             assert not np.delete(gone[i], members, axis=1).any()
+    many = text([CLS, *range(3, 103), SEP])
+    assert FFidelity(share=0.29)._gone(many, scored(many).scores).sum(axis=1).max() == 29  # 0.29 · 100 is 28.999…
     assert (FFidelity(seed=1)._gone(one, explained.scores) != FFidelity()._gone(one, explained.scores)).any()
 
 

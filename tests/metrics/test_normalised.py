@@ -11,7 +11,7 @@ from builders import LinearModel, all_answers, answers, attribution, random_text
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.deletion import Deletion
 from faithbench_metrics.insertion import Insertion
-from faithbench_metrics.normalised import Normalised
+from faithbench_metrics.normalised import Normalised, in_order
 from faithbench_metrics.perturbation.operators import OPERATORS, Operator
 from faithbench_metrics.perturbation.search import Search
 from slow import all_orders, slow_chances
@@ -286,6 +286,20 @@ def test_who_knows_a_better_order_than_the_search_has_more_than_100(monkeypatch)
     assert best.value == pytest.approx(100 * (own - floor) / (end - floor))
     assert best.value > 110
     assert Normalised.range == (-math.inf, math.inf)
+
+
+def test_the_lower_end_is_the_worst_of_all_orders_tried_those_of_its_own_search_among_them():
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
+    (one,) = random_texts(classifier, (9,))
+    found = answers(classifier, Normalised("deletion", lower="worst")(one, attribution(one, np.arange(11), 1)), 9999)
+    draws, tried = generator(one, "orders"), []
+    for worst in (False, True):
+        orders = answers(classifier, Search(Operator("mask"), 1, 5, worst).candidates(one, 1))
+        tried.append([in_order(one, 1, order) for order in orders])
+    random = [in_order(one, 1, draws.permutation(one.content)) for _ in range(16)]
+    best, worst, chance = (values(Deletion(), orders, classifier, one) for orders in (*tried, random))
+    assert found.parts[1:] == pytest.approx((max(*best, *worst, *chance), min(*best, *worst, *chance)))
+    assert max(worst) > max(*best, *chance)
 
 
 def test_the_worst_order_is_searched_for_as_the_best_is():
