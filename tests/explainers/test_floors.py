@@ -1,7 +1,7 @@
 """Explanations that say nothing: uniform noise, several times over, and another explainer's scores in random places."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from builders import LinearModel, answers, random_texts, shared_classifier, text, tiny_network, tiny_tokenizer
 from faithbench_explainers.permuted import Permuted, places
 from faithbench_explainers.random import Random
+from faithbench_explainers.words import by_word
 from faithbench_metrics.entropy import Entropy
 from faithbench_metrics.gini import Gini
 from faithbench_metrics.sufficiency import Sufficiency
@@ -41,6 +42,16 @@ def test_draws_of_random_are_others_and_the_first_is_what_it_was():
     assert spec.build("explainer", "random").version == 2
     with pytest.raises(ValueError, match=r"^draws=0 is not allowed; it must be a whole number from 1 to"):
         Random(draws=0)
+
+
+def test_draws_of_random_summed_over_words_are_draws_too():
+    one, model = replace(text([1, *range(2, 8), 1]), words=np.array([-1, 0, 0, 1, 2, 2, 2, -1])), LinearModel.random()
+    draws = Random(draws=3).repeats()
+    others = spec.build("explainer", "words(random(draws=3))").object.repeats()
+    for draw, other in zip(draws, others, strict=True):
+        expected = by_word(one, draw(one, 0).scores)
+        np.testing.assert_array_equal(answers(model, ask(other, one, 0)).scores, expected)
+    assert spec.build("explainer", "words(occlusion)").object.repeats() == ()
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +159,7 @@ def test_standard_errors_go_with_their_scores():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["permuted(occlusion)", "permuted(attention)", "random(draws=2)"])
+@pytest.mark.parametrize("name", ["permuted(occlusion)", "permuted(attention)", "random(draws=2)", "words(random)"])
 def test_floors_keep_the_contract(name):
     classifier = shared_classifier("bert", 1.5, classes=3, dtype=torch.float64)
     assert (

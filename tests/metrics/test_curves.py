@@ -326,9 +326,10 @@ def test_a_surrogate_of_another_architecture_or_none_is_refused_in_a_sentence(tm
 
 
 def test_few_tokens_are_masked_and_no_special_ones():
-    one, draws = text([CLS, *range(3, 33), SEP], mask_id=0), np.random.default_rng(0)
+    one, draws = text([CLS, *range(3, 33), SEP], mask_id=99), np.random.default_rng(0)
     counts = [int((masked(one, 0.1, draws) != one.ids).sum()) for _ in range(400)]
     assert np.bincount(counts) / 400 == pytest.approx([0.25] * 4, abs=0.08)
+    assert set(masked(one, 1.0, draws)) - set(one.ids) == {99}
     assert all((masked(one, 1.0, draws)[[0, -1]] == [CLS, SEP]).all() for _ in range(20))
     short = text([CLS, 3, 4, SEP])
     assert {int((masked(short, 0.1, draws) != short.ids).sum()) for _ in range(50)} == {0, 1}
