@@ -103,6 +103,10 @@ def train_surrogate(
     rows = {split: drawn(rows[split], n, seed) for split, n in (("train", limit), ("validation", AGREEMENT))}
     texts = {split: encode_examples(prepared, component, some).texts for split, some in rows.items()}
     labelled = [text for text in texts["train"] if text.label is not None]
+    if not labelled or not texts["validation"]:
+        raise UserError(
+            f"data set {component.label!r} has no texts with labels to train a surrogate on, or none beside."
+        )
     of = {"model": prepared.identity, "fingerprint": prepared.fingerprint}  # before it is trained
     before = predictions(classifier, texts["validation"])
     losses = []

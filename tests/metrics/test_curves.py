@@ -368,6 +368,16 @@ def test_a_surrogate_is_trained_on_masks_and_leaves_the_model_alone(tmp_path, b)
 
 
 def test_what_can_have_no_surrogate_is_said(tmp_path):
+    model, bare = saved(tmp_path / "model"), tmp_path / "bare"
+    bare.mkdir()
+    for split in ("train", "validation", "test"):
+        (bare / f"{split}.csv").write_text("text\na tale\na boat\n", encoding="utf-8")
+    with pytest.raises(UserError, match="has no texts with labels to train a surrogate on"):
+        faithbench.train_surrogate(str(model), bare, tmp_path / "s", device="cpu")
+    tiny_network("bert", classes=1).save_pretrained(tmp_path / "value")
+    tiny_tokenizer().save_pretrained(tmp_path / "value")
+    with pytest.raises(UserError, match="is no classifier of one class for each text, so it can have no surrogate"):
+        faithbench.train_surrogate(str(tmp_path / "value"), bare, tmp_path / "s", device="cpu")
     with pytest.raises(UserError, match=r"share=0\.0 is not allowed"):
         faithbench.train_surrogate("conv-tiny", "planted", tmp_path / "s", share=0.0)
     with pytest.raises(UserError, match="epochs=0 is not allowed"):
