@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from faithbench.running.runner import run
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
+    from faithbench.training.surrogate import train_surrogate
 
 __all__ = [
     "Plan",
@@ -50,6 +51,7 @@ __all__ = [
     "run",
     "table",
     "train",
+    "train_surrogate",
 ]
 _HOMES = {
     "Plan": "faithbench.plan:Plan",
@@ -75,6 +77,7 @@ _HOMES = {
     "run": "faithbench.running.runner:run",
     "table": "faithbench.tables.table:table",
     "train": "faithbench.training.prepare:train",
+    "train_surrogate": "faithbench.training.surrogate:train_surrogate",
 }
 
 

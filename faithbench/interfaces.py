@@ -215,6 +215,8 @@ class Traits:
             of the class; "content" or "tokens", how far it is above that of the text whose content tokens, or all of
             whose tokens, are replaced by the `baseline` (a parameter; else the mask token). Less, in all three cases,
             that of the runner-up where a parameter `contrastive` is set. Empty: nothing in particular.
+        repeats: explainers: whether they have the method `repeats() -> Sequence[Explainer]`, others that differ from it
+            by chance alone, such as noise drawn anew: what is measured is the mean over it and them.
         lr: data sets: the peak learning rate of fine-tuning.
         base: data sets: the spec of the data set that models are trained on, if another.
         only_for: data sets: only metrics that need this field are run on them.
@@ -245,6 +247,7 @@ class Traits:
     unproven: str = ""
     class_sensitive: bool = True
     sums_to: str = ""
+    repeats: bool = False
     lr: float | None = None
     base: str | None = None
     only_for: str | None = None

@@ -206,6 +206,28 @@ class Measurement:
         value = 100 * math.fsum(defined) / len(defined) if defined else math.nan
         return cls(value, tuple(terms), float(len(defined)))
 
+    @classmethod
+    def pooled(cls, repeats: Sequence["Measurement"]) -> "Measurement":
+        """What was measured several times of one text, as one: means, weighted as means over texts are.
+
+        Measurements that are not defined have no weight. Parts are means of those that are numbers, if all repeats have
+        as many.
+        """
+        if len(repeats) == 1:
+            return repeats[0]
+        weights = [0.0 if math.isnan(one.value) else one.weight for one in repeats]
+        whole = math.fsum(weights)
+        terms = [weight * one.value for weight, one in zip(weights, repeats, strict=True) if weight > 0]
+        alike = len({len(one.parts) for one in repeats}) == 1
+        parts = tuple(map(_mean_number, zip(*(one.parts for one in repeats), strict=True))) if alike else ()
+        return cls(math.fsum(terms) / whole if whole > 0 else math.nan, parts, whole / len(repeats))
+
+
+def _mean_number(values: Sequence[float]) -> float:
+    """The mean of those that are numbers; NaN if none is."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return math.fsum(numbers) / len(numbers) if numbers else math.nan
+
 
 @dataclass(frozen=True)
 class Record:

@@ -21,6 +21,7 @@ from faithbench.conformance.explainers import (
     gives_finite_scores,
     leaves_all_as_found_explaining,
     trait_class_sensitive_holds,
+    trait_repeats_holds,
     trait_sums_to_holds,
 )
 from faithbench.conformance.metrics import (
@@ -62,12 +63,13 @@ VARIANTS = """attention(rollout); attention(flow); attention(max_path); attn_lrp
     integrated_gradients(n_steps=3, baseline=pad, contrastive=True); kernel_shap(n_samples=20, paired=False);
     lime(n_samples=50, feature_selection=auto, num_features=3); occlusion(window=2, baseline=pad);
     saliency(contrastive=True); shap_sampl(n_permutations=4, antithetic=True, protocol=paper);
-    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50))"""
+    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50)); permuted(occlusion)"""
 METRIC_VARIANTS = """comprehensiveness(paper); sufficiency(paper); entropy(positive, normalised=True);
     comprehensiveness(operator=attention); sufficiency(operator=delete); deletion(operator=sample);
     infidelity(scaled=False, operator=pad); monotonicity(steps); positive_rate(0, word=tale);
-    rationale_auprc(majority); seqpg(paper);
-    normalised(comprehensiveness(operator=delete), randoms=4); randomisation(cascade=False, absolute=True)"""
+    rationale_auprc(majority); seqpg(paper); srg(operator=delete); racu(randoms=3); f_fidelity(form=minus, draws=3);
+    normalised(comprehensiveness(operator=delete), randoms=4); normalised(srg, randoms=4, lower=worst);
+    randomisation(cascade=False, absolute=True)"""
 EXPLAINER_NAMES = [f"{name}({CHEAPER.get(name, '')})" for name in EXPLAINERS]
 EXPLAINER_VARIANTS = [*EXPLAINER_NAMES, *re.split(r";\s+", VARIANTS)]
 METRIC_NAMES = [*METRICS, *re.split(r";\s+", METRIC_VARIANTS)]
@@ -289,6 +291,16 @@ class FallingFromLess(Falling):
     sums_to: ClassVar[str] = "tokens"
 
 
+@dataclass(frozen=True)
+class Repeating(Sound):
+    """With others beside it that are given."""
+
+    others: tuple = ()
+
+    def repeats(self):
+        return self.others
+
+
 class Untold(Sound):
     class_sensitive: ClassVar[str] = "no"
 
@@ -333,6 +345,9 @@ def test_sound_explainer_passes(explainer):
         (Falling(off=1), trait_sums_to_holds, "says sums_to = 'content', but"),
         (Falling(gap=0.1), trait_sums_to_holds, "short by 0.1 as it says itself"),
         (FallingFromLess(), trait_sums_to_holds, "says sums_to = 'tokens', but"),
+        (Repeating((Sound(),)), trait_repeats_holds, r"has repeats, but Sound\(\) among them gives the same scores"),
+        (Repeating((NotANumber(),)), trait_repeats_holds, "scores that are not finite"),
+        (Repeating((GlobalNoise(),)), trait_repeats_holds, "other scores when it is asked again"),
     ],
     ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
 )

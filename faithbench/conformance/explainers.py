@@ -170,6 +170,17 @@ def trait_sums_to_holds(trial: ExplainerTrial) -> None:
         )
 
 
+def trait_repeats_holds(trial: ExplainerTrial) -> None:
+    """If the explainer has `repeats`, each of them explains as an explainer must, and otherwise than itself."""
+    component: Any = trial.component
+    for other in component.repeats() if trial.traits.repeats else ():
+        repeat = ExplainerTrial(other, trial.classifier, trial.texts)
+        gives_finite_scores(repeat)
+        explains_alike_again(repeat)
+        same = all(alike(found.scores, repeat.alone[case].scores) for case, found in trial.alone.items())
+        assert not same, f"{component!r} has repeats, but {other!r} among them gives the same scores as itself."
+
+
 EXPLAINER_CLAUSES: tuple[Callable[[ExplainerTrial], None], ...] = (
     gives_finite_scores,
     explains_alike_in_any_batch,
@@ -177,6 +188,7 @@ EXPLAINER_CLAUSES: tuple[Callable[[ExplainerTrial], None], ...] = (
     leaves_all_as_found_explaining,
     trait_class_sensitive_holds,
     trait_sums_to_holds,
+    trait_repeats_holds,
 )
 
 

@@ -19,9 +19,10 @@ OF = {
     "explainer": (*EVERY, "class_sensitive", "sums_to"),
     "metric": (*EVERY, "kind", "higher_is_better", "range", "needs", "by_order", "keep_parts", "unproven", "links"),
 }
-METHODS = {
-    "dataset": ("for_model", "without", "skipped", "notes")
-}  # traits that are told by having a method of that name
+METHODS = {  # traits that are told by having a method of that name
+    "dataset": ("for_model", "without", "skipped", "notes"),
+    "explainer": ("repeats",),
+}
 DEFAULTS = {field.name: field.default for field in fields(Traits)}
 
 

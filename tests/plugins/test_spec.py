@@ -59,6 +59,7 @@ TOLD = (
     "hub",
     "imported",
     "normalised",
+    "permuted",
     "shap",
     "words",
 )  # components that cannot be built without being told what
