@@ -86,8 +86,8 @@ class Example:
     `evidence` marks the characters that are *known* to decide the label (planted data); `rationale` those that any, and
     `rationale_majority` those that most of the annotators marked as their reason. They are different things: an
     explanation can be faithful and disagree with people. `responsibility` and `shapley` say what characters do for the
-    label by the program that computes it; they are 0 for all others. `segments` are the parts of a document that was put together
-    from texts of known classes; a model reads them with its separator between.
+    label by the program that computes it, which is nothing for all others. `segments` are the parts of a document that
+    was put together from texts of known classes; a model reads them with its separator between.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """What each part of a text does for a yes or no that is a known function of the parts that are there.
 
-Responsibility: Chockler & Halpern 2004 (arXiv cs/0312038); Shapley value: Shapley 1953. Both exact, by going through all
-sets of parts.
+Responsibility: Chockler & Halpern 2004 (arXiv cs/0312038); Shapley value: Shapley 1953. Both exact, by going through
+all sets of parts.
 """
 
 import math

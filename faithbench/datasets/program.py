@@ -36,7 +36,7 @@ RULES: Mapping[str, Rule] = {
 
 @dataclass(frozen=True)
 class Program:
-    """Two classes, no and yes: what a program says of the cue words in a text; the other words are drawn alike for both.
+    """Two classes, no and yes: what a program says of a text's cue words. Its other words are drawn alike for both.
 
     `count`: at least k words A. `guard`: an A or a B, and no C. `xor`: an A or a B, not both. `order`: an A with a B
     after it. `majority`: more A than B. Of each of the three kinds of cues there are two words.
