@@ -5,8 +5,7 @@ all sets of parts.
 """
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Mapping
 from itertools import combinations
 
 Holds = Callable[[Collection[int]], bool]  # of the parts that are left, by their numbers
@@ -21,24 +20,24 @@ def responsibilities(parts: int, holds: Holds) -> tuple[float, ...]:
         parts: how many.
         holds: of all of them it must be true.
     """
-    sets, known = _smallest_first(parts), cache(holds)
-    return tuple(_responsibility(part, sets, known, parts) for part in range(parts))
+    known = {left: holds(left) for left in _smallest_first(parts)}
+    return tuple(_responsibility(part, known, parts) for part in range(parts))
 
 
-def _responsibility(part: int, sets: Sequence[frozenset[int]], holds: Holds, parts: int) -> float:
+def _responsibility(part: int, known: Mapping[frozenset[int], bool], parts: int) -> float:
     whole = frozenset(range(parts))
-    for others in sets:
-        if part not in others and holds(whole - others) and not holds(whole - others - {part}):
+    for others in known:
+        if part not in others and known[whole - others] and not known[whole - others - {part}]:
             return 1 / (1 + len(others))
     return 0.0
 
 
 def shapley_values(parts: int, holds: Holds) -> tuple[float, ...]:
     """How much a part adds to what holds (1) or not (0), the mean over all orders in which parts can come."""
-    sets, known = _smallest_first(parts), cache(holds)
+    known = {left: holds(left) for left in _smallest_first(parts)}
     weights = [math.factorial(size) * math.factorial(parts - size - 1) for size in range(parts)]
     sums = [
-        sum(weights[len(before)] * (known(before | {part}) - known(before)) for before in sets if part not in before)
+        sum(weights[len(before)] * (known[before | {part}] - known[before]) for before in known if part not in before)
         for part in range(parts)
     ]
     return tuple(total / math.factorial(parts) for total in sums)

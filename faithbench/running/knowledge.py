@@ -108,6 +108,6 @@ def program_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping[str,
         scoring.setup.say(
             f"{model.label} is not accepted as {texts.dataset.label}, so the ground truth is not the model's: it "
             f"agrees with the program on {found[AGREES]:.2f} % of the texts and {found[AGREES_CHANGED]:.2f} % of their "
-            f"changes, and {ACCEPTED} % are needed of both."
+            f"changes, and {ACCEPTED} % are needed of both; train it with masking=none and another learning rate."
         )
     return found
