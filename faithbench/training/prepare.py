@@ -209,6 +209,7 @@ def train(
     training: Training = Training(),
     *,
     seed: int | None = None,
+    masking: str | None = None,
     device: str | None = None,
     console: Console | None = None,
 ) -> tuple[Path, Mapping[str, Any]]:
@@ -219,6 +220,7 @@ def train(
         dataset: a spec, or a folder with `train`, `validation` and `test` files.
         training: the settings.
         seed: of the model, where its spec does not say.
+        masking: likewise: `half` masks half of each batch, `none` nothing.
         device: `cpu`, `cuda` or `mps`; None for the best there is.
         console: where progress goes; None for silence.
 
@@ -230,7 +232,8 @@ def train(
     """
     if not is_named(model):
         raise UserError(f"model {model!r} is a folder or hub id; only named models can be trained.")
-    zoo = zoo_model(ModelRef(model, spec.build("model", model, {} if seed is None else {"seed": seed})))
+    told = {name: value for name, value in (("seed", seed), ("masking", masking)) if value is not None}
+    zoo = zoo_model(ModelRef(model, spec.build("model", model, told)))
     if zoo is None:
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
     setup = Setup(best_device(device), training=training, console=console)
@@ -275,7 +278,8 @@ def _train_now(model: Component, dataset: Component, folder: Path, setup: Setup)
     begun = initial_model(zoo, TrainingJob(dataset, splits, work_place(folder), training, setup.device, verbose))
     about = {"model": model.identity, "dataset": dataset.identity, **begun.about}
     network, tokenizer = begun.network, begun.tokenizer
-    fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, begun.loss, verbose)
+    device = setup.device
+    fine_tune(network, tokenizer, splits, folder, training, zoo.seed, device, about, begun.loss, verbose, zoo.masking)
     return Checkpoint(folder, report_of(folder) or {})
 
 
