@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from faithbench.records.results import Panel, higher_is_better, installed, kind, panels
+from faithbench.records.results import Panel, higher_is_better, installed, kind, kind_order, panels
 from faithbench.statistics.intervals import intervals, weighted_mean
 
 DIGITS = 9  # decimals: what differs by less is a tie
@@ -45,7 +45,7 @@ def judged(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     found = [(panel, _copies(panel)) for panel in panels(frame)]
     asked = pd.to_numeric(frame["rows"]).groupby(frame["metric"]).mean()
-    for metric in dict.fromkeys(frame["metric"]):
+    for metric in sorted(map(str, frame["metric"].unique()), key=lambda name: (*kind_order(kind(name)), name)):
         places = [(panel, each) for panel, each in found if each and metric in panel.metrics]
         if higher_is_better(metric) is not None and places:
             rows.append({"metric": metric, "kind": kind(metric), **_row(metric, places), "rows": asked[metric]})
