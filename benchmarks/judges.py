@@ -53,7 +53,7 @@ VARIANTS = (
 )
 BOARD = Path("leaderboards/hatexplain-minilm")  # records of real texts, with `random` for all copies
 LEADERS = ("attn_lrp", "bcos", "decompx")
-OFFERED = {"responsibility", "shapley", "vocabulary"}  # what metrics find in such texts
+OFFERED = {"label", "responsibility", "shapley", "vocabulary"}  # what metrics find in such texts
 AGAINST = (
     f"From the records of {BOARD}, where no copies were measured: the share of texts of HateXplain on which "
     f"{', '.join(f'`{name}`' for name in LEADERS)} are rated above `random`, mean over both models."

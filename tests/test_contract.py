@@ -61,11 +61,11 @@ VARIANTS = """attention(rollout); attention(flow); attn_lrp(contrastive=True); b
     integrated_gradients(n_steps=3, baseline=pad, contrastive=True); kernel_shap(n_samples=20, paired=False);
     lime(n_samples=50, feature_selection=auto, num_features=3); occlusion(window=2, baseline=pad);
     saliency(contrastive=True); shap_sampl(n_permutations=4, antithetic=True, protocol=paper);
-    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50))"""
+    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50)); degraded(occlusion, share=0.5)"""
 METRIC_VARIANTS = """comprehensiveness(paper); sufficiency(paper); entropy(positive, normalised=True);
     comprehensiveness(operator=attention); sufficiency(operator=delete); deletion(operator=sample);
     infidelity(scaled=False, operator=pad); monotonicity(steps); positive_rate(0, word=tale);
-    rationale_auprc(majority); seqpg(paper);
+    rationale_auprc(majority); seqpg(paper); truth_ap(least=1.0);
     normalised(comprehensiveness(operator=delete), randoms=4); randomisation(cascade=False, absolute=True)"""
 EXPLAINER_NAMES = [f"{name}({CHEAPER.get(name, '')})" for name in EXPLAINERS]
 EXPLAINER_VARIANTS = [*EXPLAINER_NAMES, *re.split(r";\s+", VARIANTS)]

@@ -23,7 +23,7 @@ class TruthAP:
     """
 
     least: float = 0.0
-    needs: ClassVar[tuple[str, ...]] = ("responsibility",)
+    needs: ClassVar[tuple[str, ...]] = ("responsibility", "label")
     kind: ClassVar[str] = "ground truth"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[tuple[float, float]] = (0.0, 100.0)

@@ -17,7 +17,7 @@ class TruthNDCG:
     class than the label is explained.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("responsibility",)
+    needs: ClassVar[tuple[str, ...]] = ("responsibility", "label")
     kind: ClassVar[str] = "ground truth"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[tuple[float, float]] = (0.0, 100.0)

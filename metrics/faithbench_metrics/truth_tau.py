@@ -18,7 +18,7 @@ class TruthTau:
     another class than the label is explained.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("shapley",)
+    needs: ClassVar[tuple[str, ...]] = ("shapley", "label")
     kind: ClassVar[str] = "ground truth"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[tuple[float, float]] = (-100.0, 100.0)
