@@ -61,7 +61,8 @@ VARIANTS = """attention(rollout); attention(flow); attn_lrp(contrastive=True); b
     integrated_gradients(n_steps=3, baseline=pad, contrastive=True); kernel_shap(n_samples=20, paired=False);
     lime(n_samples=50, feature_selection=auto, num_features=3); occlusion(window=2, baseline=pad);
     saliency(contrastive=True); shap_sampl(n_permutations=4, antithetic=True, protocol=paper);
-    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50)); degraded(occlusion, share=0.5)"""
+    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50));
+    degraded(occlusion, share=0.5)"""
 METRIC_VARIANTS = """comprehensiveness(paper); sufficiency(paper); entropy(positive, normalised=True);
     comprehensiveness(operator=attention); sufficiency(operator=delete); deletion(operator=sample);
     infidelity(scaled=False, operator=pad); monotonicity(steps); positive_rate(0, word=tale);
@@ -93,6 +94,7 @@ def test_metric_keeps_everything(name):
 
 def setting_of(kind):
     texts = [text([1, *range(2, n + 2), 1], evidence=[1], name=f"text {n} {i}") for i, n in enumerate((6, 1, 3))]
+    texts = [replace(one, label=1) for one in texts]
     if kind == "linear":
         return LinearModel.random(), texts
     return tiny_classifier(kind, 1.5, classes=3, dtype=torch.float64), texts
