@@ -217,6 +217,8 @@ class Traits:
             that of the runner-up where a parameter `contrastive` is set. Empty: nothing in particular.
         repeats: explainers: whether they have the method `repeats() -> Sequence[Explainer]`, others that differ from it
             by chance alone, such as noise drawn anew: what is measured is the mean over it and them.
+        degrades: explainers: the identity of the explainer that it is a spoilt copy of, and the share that is spoilt,
+            0 to 1; it stands in no ranking, and metrics are judged by it. None for no copy.
         lr: data sets: the peak learning rate of fine-tuning.
         base: data sets: the spec of the data set that models are trained on, if another.
         only_for: data sets: only metrics that need this field are run on them.
@@ -224,6 +226,8 @@ class Traits:
             for a model.
         without: data sets: whether they have the method `without(split)`, their texts without what was planted in
             them, to check that a model uses it.
+        says: data sets: whether they have the method `says(words) -> int`, the class that a program says of a text's
+            words, to check that a model computes the same.
         skipped: data sets: whether they have the method `skipped(split) -> Sequence[Skipped]`, the rows of a split that
             `load` leaves out because they cannot be used.
         notes: data sets: whether they have the method `notes(split) -> Sequence[str]`, what had to be assumed to read a
@@ -248,11 +252,13 @@ class Traits:
     class_sensitive: bool = True
     sums_to: str = ""
     repeats: bool = False
+    degrades: tuple[str, float] | None = None
     lr: float | None = None
     base: str | None = None
     only_for: str | None = None
     for_model: bool = False
     without: bool = False
+    says: bool = False
     skipped: bool = False
     notes: bool = False
 

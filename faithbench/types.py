@@ -12,6 +12,7 @@ SPLITS = ("train", "validation", "test")  # of every data set
 Link = Literal["softmax", "sigmoid", "identity"]  # from logits to what a model says: one class, labels, a value
 LINKS: tuple[Link, ...] = ("softmax", "sigmoid", "identity")
 Span = tuple[int, int]  # characters [start, end)
+Weighed = tuple[tuple[int, int, float], ...]  # characters [start, end), and a number for each
 Segment = tuple[int, int, int]  # characters [start, end), and the class that they were taken from
 
 
@@ -84,8 +85,9 @@ class Example:
 
     `evidence` marks the characters that are *known* to decide the label (planted data); `rationale` those that any, and
     `rationale_majority` those that most of the annotators marked as their reason. They are different things: an
-    explanation can be faithful and disagree with people. `segments` are the parts of a document that was put together
-    from texts of known classes; a model reads them with its separator between.
+    explanation can be faithful and disagree with people. `responsibility` and `shapley` say what characters do for the
+    label by the program that computes it, which is nothing for all others. `segments` are the parts of a document that
+    was put together from texts of known classes; a model reads them with its separator between.
     """
 
     id: str
@@ -98,6 +100,8 @@ class Example:
     pair: str | None = None
     labels: tuple[int, ...] | None = None
     value: float | None = None
+    responsibility: Weighed | None = None
+    shapley: Weighed | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ class Text:
     read: int = 0
     link: Link = "softmax"
     outputs: tuple[int, ...] | None = None
+    responsibility: Float[np.ndarray, "tokens"] | None = None
+    shapley: Float[np.ndarray, "tokens"] | None = None
 
     def __post_init__(self) -> None:
         _lock(self)

@@ -63,13 +63,14 @@ VARIANTS = """attention(rollout); attention(flow); attention(max_path); attn_lrp
     integrated_gradients(n_steps=3, baseline=pad, contrastive=True); kernel_shap(n_samples=20, paired=False);
     lime(n_samples=50, feature_selection=auto, num_features=3); occlusion(window=2, baseline=pad);
     saliency(contrastive=True); shap_sampl(n_permutations=4, antithetic=True, protocol=paper);
-    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50)); permuted(occlusion)"""
+    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50)); permuted(occlusion);
+    degraded(occlusion, share=0.5)"""
 METRIC_VARIANTS = """comprehensiveness(paper); sufficiency(paper); entropy(positive, normalised=True);
     comprehensiveness(operator=attention); sufficiency(operator=delete); deletion(operator=sample);
     infidelity(scaled=False, operator=pad); monotonicity(steps); positive_rate(0, word=tale);
     rationale_auprc(majority); seqpg(paper); srg(operator=delete); racu(randoms=3); f_fidelity(form=minus, draws=3);
     normalised(comprehensiveness(operator=delete), randoms=4); normalised(srg, randoms=4, lower=worst);
-    randomisation(cascade=False, absolute=True)"""
+    randomisation(cascade=False, absolute=True); truth_ap(least=1.0)"""
 EXPLAINER_NAMES = [f"{name}({CHEAPER.get(name, '')})" for name in EXPLAINERS]
 EXPLAINER_VARIANTS = [*EXPLAINER_NAMES, *re.split(r";\s+", VARIANTS)]
 METRIC_NAMES = [*METRICS, *re.split(r";\s+", METRIC_VARIANTS)]
@@ -96,6 +97,7 @@ def test_metric_keeps_everything(name):
 
 def setting_of(kind):
     texts = [text([1, *range(2, n + 2), 1], evidence=[1], name=f"text {n} {i}") for i, n in enumerate((6, 1, 3))]
+    texts = [replace(one, label=1) for one in texts]
     if kind == "linear":
         return LinearModel.random(), texts
     return tiny_classifier(kind, 1.5, classes=3, dtype=torch.float64), texts

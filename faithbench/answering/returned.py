@@ -15,6 +15,7 @@ TOKEN_ARRAYS = ("ids", "special", "words", "evidence", "rationale", "rationale_m
 FLOATS = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 LARGEST = 1e30  # of scores, values and weights: boards keep values in single precision
 MOST_PARTS = 100_000  # of one measurement
+TOKEN_NUMBERS = ("responsibility", "shapley")
 MOST_NOTES, LONGEST_NAME = 100, 200
 
 
@@ -35,6 +36,12 @@ def check_text(found: object, example: Example, classes: int) -> Text:
             continue
         if not isinstance(array, np.ndarray) or array.shape != (count,) or array.dtype.kind not in "biu":
             raise ValueError(f"the model reads it with {name} that are no array of {count} whole numbers")
+    for name in TOKEN_NUMBERS:
+        numbers = getattr(found, name)
+        if numbers is not None and not (
+            isinstance(numbers, np.ndarray) and numbers.shape == (count,) and np.isfinite(numbers).all()
+        ):
+            raise ValueError(f"the model reads it with a {name} that is no array of {count} finite numbers")
     if found.outputs is not None and not all(type(one) is int and 0 <= one < classes for one in found.outputs):
         raise ValueError(f"the model reads it with outputs that it does not have, of {classes}")
     if found.link not in LINKS or not 0 <= found.read < max(count, 1):

@@ -155,6 +155,8 @@ class HuggingFaceClassifier:
             types=read.types if self.typed and read.types.any() else None,
             read=0 if self.task.read == "first" else len(read.ids) - 1,
             link=self.task.link,
+            responsibility=read.weighed(example.responsibility),
+            shapley=read.weighed(example.shapley),
         )
 
     def logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
