@@ -1,6 +1,9 @@
 """One explanation or measurement, checked; and the class that a model predicts."""
 
-from faithbench.answering.returned import check_attribution, check_measurement
+import numpy as np
+from jaxtyping import Float
+
+from faithbench.answering.returned import check_attribution, check_dimensions, check_measurement
 from faithbench.conversations import Asking, ask
 from faithbench.errors import UserError, describe
 from faithbench.interfaces import Classifier
@@ -39,6 +42,15 @@ def explain(explainer: Component, text: Text, target: Target, outputs: int) -> A
         if output is not None and not 0 <= output < outputs:
             raise ValueError(f"target {output} is not one of {outputs} classes")
     return check_attribution((yield from ask(explainer.object, text.own(), target)), text, target)
+
+
+def explain_dimensions(explainer: Component, text: Text, target: Target) -> Asking[Float[np.ndarray, "tokens d"]]:
+    """What an explainer that has a method `per_dimension` aggregates to scores, checked.
+
+    Raises:
+        ValueError: it gave something else.
+    """
+    return check_dimensions((yield from ask(explainer.object.per_dimension, text.own(), target)), text)
 
 
 def targets_of(classifier: Classifier, text: Text) -> Asking[tuple[Target, ...]]:
