@@ -80,8 +80,8 @@ def attribute(
     return [replace(each, source=example) for each, example in zip(found, examples, strict=True)]
 
 
-def texts_of(classifier: Classifier, examples: Sequence[Example]) -> list[Text]:
-    """The texts as the model reads them.
+def texts_of(classifier: Classifier, examples: Sequence[Example], name: str = "texts") -> list[Text]:
+    """The texts as the model reads them; `name` is what errors call their list.
 
     Raises:
         UserError: it cannot read one.
@@ -89,7 +89,7 @@ def texts_of(classifier: Classifier, examples: Sequence[Example]) -> list[Text]:
     encoded, skipped = readable(classifier, examples)
     for each in skipped:
         place = next(number for number, example in enumerate(examples) if example.id == each.id)
-        raise UserError(f"texts[{place}] cannot be explained: {each.reason}.")
+        raise UserError(f"{name}[{place}] cannot be explained: {each.reason}.")
     return encoded
 
 
