@@ -16,6 +16,7 @@ from faithbench.answering.engine import Engine
 from faithbench.conformance import check_explainer, check_metric
 from faithbench.conformance.explainers import (
     ExplainerTrial,
+    dimensions_come_to_scores,
     explains_alike_again,
     explains_alike_in_any_batch,
     gives_finite_scores,
@@ -57,6 +58,7 @@ CHEAPER = {
     "shap_sampl": "n_permutations=4",
 }
 VARIANTS = """attention(rollout); attention(flow); attn_lrp(contrastive=True); bcos(contrastive=True);
+    bcos(aggregation=l2); integrated_gradients(n_steps=3, aggregation=l2); saliency(aggregation=l2);
     decompx(bias_split=dimension, value_bias=shared); input_x_gradient(contrastive=True);
     integrated_gradients(n_steps=3, baseline=pad, contrastive=True); kernel_shap(n_samples=20, paired=False);
     lime(n_samples=50, feature_selection=auto, num_features=3); occlusion(window=2, baseline=pad);
@@ -288,6 +290,11 @@ class FallingFromLess(Falling):
     sums_to: ClassVar[str] = "tokens"
 
 
+class OtherDimensions(Sound):
+    def per_dimension(self, text, target):
+        return np.ones((len(text), 16))
+
+
 class Untold(Sound):
     class_sensitive: ClassVar[str] = "no"
 
@@ -332,6 +339,7 @@ def test_sound_explainer_passes(explainer):
         (Falling(off=1), trait_sums_to_holds, "says sums_to = 'content', but"),
         (Falling(gap=0.1), trait_sums_to_holds, "short by 0.1 as it says itself"),
         (FallingFromLess(), trait_sums_to_holds, "says sums_to = 'tokens', but"),
+        (OtherDimensions(), dimensions_come_to_scores, r"per_dimension of shape \(7, 16\) that come to other scores"),
     ],
     ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
 )
