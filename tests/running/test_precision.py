@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from builders import LinearModel, shared_classifier, tiny_classifier, tiny_network, tiny_tokenizer
 from captum import attr
 from slow_transformer import torch_logits_from_embeddings
@@ -19,6 +20,7 @@ from faithbench.training.loading import OWN, load_classifier
 
 TEXTS = ["a dull tale", "an old lion is not a lost boat", "noon"]
 EMBEDDED = ["bcos", "input_x_gradient", "saliency", "attn_lrp", "integrated_gradients(n_steps=5)", "sig(n_steps=3)"]
+KEPT = pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 loads float64 weights as float32")
 AT_HAND = {"tokenizer": tiny_tokenizer(), "device": "cpu"}
 
 
@@ -55,6 +57,7 @@ def test_the_adapter_keeps_what_it_is_given(dtype):
     assert (classifier.dtype, classifier.model.dtype) == (dtype, dtype)
 
 
+@KEPT
 @pytest.mark.parametrize(("kept", "used"), [(torch.float64, torch.float64), (torch.bfloat16, torch.float32)])
 def test_a_folder_is_read_in_its_own_precision_and_never_in_less_than_single(tmp_path, kept, used):
     folder = str(saved(tmp_path, tiny_network("bert").to(kept)))
@@ -66,6 +69,7 @@ def test_a_folder_is_read_in_its_own_precision_and_never_in_less_than_single(tmp
         np.testing.assert_array_equal(one.scores, other.scores)
 
 
+@KEPT
 def test_weights_that_are_rounded_are_said_to_be(tmp_path):
     folder = str(saved(tmp_path, tiny_network("bert").double()))
     assert any("rounded to float32" in note for note in load_classifier(folder, "cpu", "float32").classifier.notes)
@@ -163,5 +167,10 @@ def test_norms_have_a_name_of_their_own_and_sum_to_nothing():
     assert norm.identity == "bcos(contrastive=False, aggregation=l2)"
     assert (norm.traits.sums_to, spec.build("explainer", "bcos").traits.sums_to) == ("", "logit")
     assert spec.build("explainer", "integrated_gradients(aggregation=l2)").traits.sums_to == ""
+
+
+@pytest.mark.parametrize("explainer", EMBEDDED)
+def test_there_are_two_aggregations(explainer):
+    name = explainer.partition("(")[0]
     with pytest.raises(UserError, match="aggregation='mean' is not allowed; use sum or l2"):
-        spec.build("explainer", "saliency(aggregation=mean)")
+        spec.build("explainer", f"{name}(aggregation=mean)")
