@@ -35,6 +35,9 @@ class Explainer(Protocol):
 
     One that runs what its parameters name, such as a function of the user's, imports it in a method `resolve()`, called
     before anything is explained; to make, list or check a component imports nothing.
+
+    One whose scores are sums, or L2 norms, of numbers for each dimension of the embeddings may have a method
+    `per_dimension(text, target)` that gives those, asking likewise: `Float[ndarray, "tokens d"]`.
     """
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution] | Attribution:

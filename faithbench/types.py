@@ -174,6 +174,9 @@ class Attribution:
 
     `standard_errors` say how far sampling may have moved each score. `notes` are numbers that the explainer wants to
     report about itself, such as a completeness gap. Many metrics share it, so its arrays are read-only copies.
+
+    What `faithbench.attribute` gives says more: `source`, the text as it was given, and `per_dimension`, where it was
+    asked for, the scores of each dimension of the tokens' embeddings.
     """
 
     text_id: str
@@ -182,6 +185,8 @@ class Attribution:
     notes: Mapping[str, float] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
     standard_errors: Float[np.ndarray, "tokens"] | None = None
+    per_dimension: Float[np.ndarray, "tokens d"] | None = None
+    source: Example | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", Target.of(self.target))

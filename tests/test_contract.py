@@ -16,6 +16,7 @@ from faithbench.answering.engine import Engine
 from faithbench.conformance import check_explainer, check_metric
 from faithbench.conformance.explainers import (
     ExplainerTrial,
+    dimensions_come_to_scores,
     explains_alike_again,
     explains_alike_in_any_batch,
     gives_finite_scores,
@@ -59,6 +60,7 @@ CHEAPER = {
 }
 VARIANTS = """attention(rollout); attention(flow); attention(max_path); attn_lrp(contrastive=True);
     bcos(contrastive=True);
+    bcos(aggregation=l2); integrated_gradients(n_steps=3, aggregation=l2); saliency(aggregation=l2);
     decompx(bias_split=dimension, value_bias=shared); input_x_gradient(contrastive=True);
     integrated_gradients(n_steps=3, baseline=pad, contrastive=True); kernel_shap(n_samples=20, paired=False);
     lime(n_samples=50, feature_selection=auto, num_features=3); occlusion(window=2, baseline=pad);
@@ -303,6 +305,11 @@ class Repeating(Sound):
         return self.others
 
 
+class OtherDimensions(Sound):
+    def per_dimension(self, text, target):
+        return np.ones((len(text), 16))
+
+
 class Untold(Sound):
     class_sensitive: ClassVar[str] = "no"
 
@@ -350,6 +357,7 @@ def test_sound_explainer_passes(explainer):
         (Repeating((Sound(),)), trait_repeats_holds, r"has repeats, but Sound\(\) among them gives the same scores"),
         (Repeating((NotANumber(),)), trait_repeats_holds, "scores that are not finite"),
         (Repeating((GlobalNoise(),)), trait_repeats_holds, "other scores when it is asked again"),
+        (OtherDimensions(), dimensions_come_to_scores, r"per_dimension of shape \(7, 16\) that come to other scores"),
     ],
     ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
 )

@@ -67,7 +67,7 @@ class HuggingFaceClassifier:
         model: any whose output has `logits` [rows, outputs]; put on `device` and into eval mode.
         tokenizer: a fast tokenizer of the same vocabulary.
         device: where to run.
-        dtype: of weights and activations.
+        dtype: of weights and activations; None for the model's own.
         task: what its head says; None to go by `problem_type`.
         problem_type: transformers' word for the task, where the model's configuration has none or a wrong one.
         fill: what stands in the place of tokens that are taken away: `mask`, `unk`, `pad`, `eos`, `bos` or a token;
@@ -82,14 +82,17 @@ class HuggingFaceClassifier:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         task: Task | None = None,
         problem_type: str | None = None,
         fill: str | None = None,
     ) -> None:
         check_tokenizer(model, tokenizer)
-        self.model = model.to(device=torch.device(device), dtype=dtype).eval().requires_grad_(False)
-        self.tokenizer, self.device, self.dtype = tokenizer, torch.device(device), dtype
+        rounded = dtype == torch.float32 and model.dtype == torch.float64
+        self.dtype: torch.dtype = dtype or model.dtype
+        placed = model.to(torch.device(device)) if dtype is None else model.to(device=torch.device(device), dtype=dtype)
+        self.model = placed.eval().requires_grad_(False)
+        self.tokenizer, self.device = tokenizer, torch.device(device)
         for name in ("bos_token_id", "eos_token_id", "sep_token_id"):  # Funnel lacks what transformers asks for
             if not hasattr(model.config, name):
                 setattr(model.config, name, None)
@@ -118,6 +121,8 @@ class HuggingFaceClassifier:
         self.max_length, self.notes = longest(model, tokenizer, self.first_position or 0)
         if self.blank.note:
             self.notes = (*self.notes, self.blank.note)
+        if rounded:
+            self.notes = (*self.notes, "its weights are float64 and rounded to float32; dtype float64 keeps them")
         reads_last = self.head is not None or self.architecture.reads_last
         kind = problem_type or getattr(model.config, "problem_type", None)
         self.task = task or task_of(self.classes, kind, "last" if reads_last else "first")

@@ -11,11 +11,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
-from faithbench.answering.explaining import explain, measure, targets_of
-from faithbench.conversations import Asking, Conversation, Outcome, answering, attempt, gather, on_variant, together
+from faithbench.answering.explaining import explain, measure_with, targets_of
+from faithbench.conversations import Asking, Conversation, Outcome, attempt, gather, together
 from faithbench.errors import QuestionError, describe
 from faithbench.plugins.spec import Component
-from faithbench.questions import Explain
 from faithbench.records.store import Store
 from faithbench.running.grid import DatasetPlan
 from faithbench.running.progress import Tracker
@@ -193,15 +192,7 @@ class Scoring:
         self, metric: Component, text: Text, explainer: Component, found: Attribution
     ) -> Asking[Measurement]:
         """Runs a metric; what it asks of the explainer is asked of the explainer."""
-        own = text.own()
-
-        def explain_again(question: Explain) -> Asking[Attribution]:
-            if question.variant is None and question.text is own and question.target == found.target:
-                return found.own()
-            again = self._explained(explainer, question.text, question.target)
-            return (yield from _blamed(on_variant(question.variant, again)))
-
-        return answering(measure(metric, own, found), explain_again)
+        return measure_with(metric, text, found, lambda own, target: self._explained(explainer, own, target))
 
     def _record(self, explainer: str, metric: str, target: Target, text: Text, outcome: Outcome[Measurement]) -> Record:
         value = outcome.value or Measurement(math.nan)

@@ -23,7 +23,7 @@ from faithbench.training.fine_tuning import fine_tune
 from faithbench.training.finished_model import FinishedModel
 from faithbench.training.initial_models import TrainingJob, initial_model
 from faithbench.training.keeping import ClassifierReport, fault, forget_work, in_turn, report_of, work_place
-from faithbench.training.loading import load_classifier
+from faithbench.training.loading import OWN, load_classifier
 from faithbench.training.plugin_model import plugin_classifier
 from faithbench.training.settings import complete_training, training_dataset
 from faithbench.types import SPLITS
@@ -33,7 +33,7 @@ READY = 2  # models that are remembered within a run: one that is measured, and 
 
 @dataclass(frozen=True)
 class Setup:
-    """How to make a model real: where, in which precision, and whether it may be trained first."""
+    """How to make a model real: where, in which precision (or `loading.OWN`), and whether it may be trained first."""
 
     device: str = "cpu"
     dtype: str = "float32"
@@ -138,7 +138,8 @@ def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
         checkpoint = trained(zoo, base, setup)
         classifier = load_classifier(str(checkpoint.folder), setup.device, setup.dtype).classifier
         return Prepared(classifier, model.identity, model.label, checkpoint.report)
-    found, fingerprint = plugin_classifier(model.component, base.object, setup.device, setup.dtype)
+    dtype = "float32" if setup.dtype == OWN else setup.dtype  # which the plugin knows
+    found, fingerprint = plugin_classifier(model.component, base.object, setup.device, dtype)
     made = Prepared(found, model.identity, model.label, {}, base.identity)
     vars(made)["fingerprint"] = fingerprint  # taken already
     return made
