@@ -57,20 +57,27 @@ TARGETS = {
     ),
     "comprehensiveness": Target(
         (f"{M}/comprehensiveness.py", f"{M}/perturbation/ratios.py", f"{M}/perturbation/ordering.py"),
-        ("tests/metrics/test_metrics.py", "tests/metrics/test_perturbation.py"),
+        ("tests/metrics/test_declared.py", "tests/metrics/test_metrics.py", "tests/metrics/test_perturbation.py"),
     ),
     "sufficiency": Target(
         (f"{M}/sufficiency.py", f"{M}/perturbation/curves.py"),
-        ("tests/metrics/test_metrics.py", "tests/metrics/test_perturbation.py"),
+        ("tests/metrics/test_declared.py", "tests/metrics/test_metrics.py", "tests/metrics/test_perturbation.py"),
     ),
     "operators": Target((f"{M}/perturbation/operators.py",), ("tests/metrics/test_operators.py",)),
-    "entropy": Target((f"{M}/entropy.py",), ("tests/metrics/test_metrics.py",)),
+    "entropy": Target((f"{M}/entropy.py",), ("tests/metrics/test_declared.py", "tests/metrics/test_metrics.py")),
     "evidence": Target(
-        (f"{M}/evidence.py", f"{M}/ranking.py"), ("tests/metrics/test_metrics.py", "tests/metrics/test_plausibility.py")
+        (f"{M}/evidence.py", f"{M}/ranking.py"),
+        ("tests/metrics/test_declared.py", "tests/metrics/test_metrics.py", "tests/metrics/test_plausibility.py"),
     ),
-    "infidelity": Target((f"{M}/infidelity.py",), ("tests/metrics/test_infidelity.py",)),
-    "intervals": Target((f"{C}/statistics/intervals.py",), ("tests/statistics/test_stats.py",)),
-    "paired_tests": Target((f"{C}/statistics/paired_tests.py",), ("tests/statistics/test_stats.py",)),
+    "infidelity": Target(
+        (f"{M}/infidelity.py",), ("tests/metrics/test_declared.py", "tests/metrics/test_infidelity.py")
+    ),
+    "intervals": Target(
+        (f"{C}/statistics/intervals.py",), ("tests/statistics/test_columns.py", "tests/statistics/test_stats.py")
+    ),
+    "paired_tests": Target(
+        (f"{C}/statistics/paired_tests.py",), ("tests/statistics/test_columns.py", "tests/statistics/test_stats.py")
+    ),
     "score": Target((f"{C}/importing/in_memory.py",), ("tests/importing/test_in_memory.py",)),
 }
 COMPARISONS = {
