@@ -1,14 +1,18 @@
 """What metrics say of themselves and which parameters they take: faults here survived the tests of their values."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from builders import LinearModel, answers, text
+from faithbench_metrics.perturbation.operators import Operator, unit
 from faithbench_metrics.perturbation.ratios import Protocol
 from faithbench_metrics.ranking import spearman
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
+from faithbench.types import LINKS
 
 RANGES = {
     "comprehensiveness": (-100, 100),
@@ -44,6 +48,19 @@ def test_a_summary_is_in_percent_unless_another_unit_is_given():
     assert Protocol("strict").summary(drops) == pytest.approx(50)
     assert Protocol("paper").summary(drops) == pytest.approx(40)
     assert Protocol("strict").summary(drops, 1.0) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("operator", ["mask", "sample"])
+def test_logarithms_of_several_variants_are_those_of_their_chances(operator):
+    model, one = LinearModel.random(), text([1, 5, 6, 7, 1], evidence=[2])
+    keep = np.array([[True] * 5, [True, False, True, True, True], [True, False, False, True, True]])
+    logs = answers(model, Operator(operator).log_chances(one, keep))
+    np.testing.assert_allclose(np.exp(logs), answers(model, Operator(operator).chances(one, keep)), rtol=1e-12)
+
+
+def test_a_value_has_its_own_unit_and_chances_are_in_percent():
+    one = text([1, 5, 1])
+    assert {link: unit(replace(one, link=link)) for link in LINKS} == {"softmax": 100, "sigmoid": 100, "identity": 1}
 
 
 def test_rank_correlation_never_leaves_its_range_by_rounding():
