@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from faithbench.statistics.intervals import intervals, resampled_means, standard_errors
+from faithbench.statistics.paired_tests import flip_test
 
 
 def draws(columns: int) -> np.ndarray:
@@ -32,3 +33,9 @@ def test_equal_values_are_constant_even_where_some_are_missing(missing):
     assert found.method[0] == "constant"
     assert (found.low[0], found.high[0]) == (7, 7)
     assert found.method[1] == "bca"
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_columns_of_zeros_are_not_different(n):
+    values = np.zeros((n, 2))
+    assert flip_test(values, np.ones((n, 2)), np.array([[0, 1]])) == pytest.approx([1.0])
