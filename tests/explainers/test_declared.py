@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from builders import LinearModel, answers, text
+import torch
+from builders import LinearModel, answers, random_texts, shared_classifier, text
 from faithbench_explainers.objective import objective
 from faithbench_explainers.shap_sampl import ShapSampl
 
@@ -48,6 +49,15 @@ def test_the_runner_up_of_two_classes_is_the_other_one_and_of_one_there_is_none(
         answers(LinearModel.random(classes=1), objective(one, Target(0), True))
 
 
+def test_standard_errors_are_those_of_the_mean_from_two_orders_on():
+    classifier = shared_classifier("bert", dtype=torch.float64)
+    (one,) = random_texts(classifier, (5,))
+    two = answers(classifier, ShapSampl(n_permutations=2)(one, Target(0)))
+    first = answers(classifier, ShapSampl(n_permutations=1)(one, Target(0)))
+    np.testing.assert_allclose(two.standard_errors, np.abs(two.scores - first.scores), atol=1e-12)
+    assert two.standard_errors.max() > 0
+
+
 def test_one_order_has_no_standard_errors_and_two_have():
     model, one = LinearModel.random(), text([1, 5, 6, 7, 1])
     alone = answers(model, ShapSampl(n_permutations=1)(one, Target(0)))
@@ -59,7 +69,10 @@ def test_one_order_has_no_standard_errors_and_two_have():
 
 @pytest.mark.parametrize("antithetic", [False, True])
 def test_every_order_has_every_player_and_backwards_follows_forwards(antithetic):
-    orders = ShapSampl(n_permutations=6, antithetic=antithetic).orders(text([1, 5, 6, 7, 1]), 3)
+    one = text([1, 5, 6, 7, 1])
+    orders = ShapSampl(n_permutations=6, antithetic=antithetic).orders(one, 3)
     assert orders.shape == (6, 3)
     assert (np.sort(orders, axis=1) == np.arange(3)).all()
     assert (orders[1::2] == orders[::2, ::-1]).all() == antithetic
+    if antithetic:
+        np.testing.assert_array_equal(orders[::2], ShapSampl(n_permutations=3).orders(one, 3))
