@@ -11,7 +11,7 @@ from faithbench_metrics.perturbation.ratios import Protocol
 from faithbench_metrics.ranking import spearman
 
 from faithbench.errors import UserError
-from faithbench.plugins import spec
+from faithbench.plugins import finding, spec
 from faithbench.types import LINKS
 
 RANGES = {
@@ -41,6 +41,8 @@ def test_metrics_of_the_order_alone_can_be_normalised(metric):
 def test_an_operator_that_there_is_not_is_refused(metric):
     with pytest.raises(UserError, match="operator='burn' is not allowed"):
         spec.build("metric", f"{metric}(operator=burn)")
+    with pytest.raises(ValueError, match="operator='burn' is not allowed"):  # when it is made, not when it is asked
+        finding.get("metric", metric).load()(operator="burn")
 
 
 def test_a_summary_is_in_percent_unless_another_unit_is_given():
