@@ -47,30 +47,43 @@ TARGETS = {
     "sig": Target((f"{E}/sig.py",), ("tests/explainers/test_integrated.py", "tests/running/test_precision.py")),
     "integrated_gradients": Target(
         (f"{E}/integrated_gradients.py", f"{E}/quadrature.py", f"{E}/objective.py", f"{E}/baselines.py"),
-        ("tests/explainers/test_integrated.py", "tests/running/test_precision.py"),
+        ("tests/explainers/test_declared.py", "tests/explainers/test_integrated.py", "tests/running/test_precision.py"),
     ),
-    "shap_sampl": Target((f"{E}/shap_sampl.py",), ("tests/explainers/test_shapley.py",)),
-    "lime": Target((f"{E}/lime.py", f"{E}/ridge.py"), ("tests/explainers/test_lime.py",)),
+    "shap_sampl": Target(
+        (f"{E}/shap_sampl.py",), ("tests/explainers/test_declared.py", "tests/explainers/test_shapley.py")
+    ),
+    "lime": Target(
+        (f"{E}/lime.py", f"{E}/ridge.py"), ("tests/explainers/test_declared.py", "tests/explainers/test_lime.py")
+    ),
     "decompx": Target(
         (f"{E}/decompx.py", f"{E}/decomposition/propagation.py", f"{E}/decomposition/anatomy.py"),
         ("tests/explainers/test_decompx.py",),
     ),
     "comprehensiveness": Target(
         (f"{M}/comprehensiveness.py", f"{M}/perturbation/ratios.py", f"{M}/perturbation/ordering.py"),
-        ("tests/metrics/test_metrics.py", "tests/metrics/test_perturbation.py"),
+        ("tests/metrics/test_declared.py", "tests/metrics/test_metrics.py", "tests/metrics/test_perturbation.py"),
     ),
     "sufficiency": Target(
         (f"{M}/sufficiency.py", f"{M}/perturbation/curves.py"),
-        ("tests/metrics/test_metrics.py", "tests/metrics/test_perturbation.py"),
+        ("tests/metrics/test_declared.py", "tests/metrics/test_metrics.py", "tests/metrics/test_perturbation.py"),
     ),
-    "operators": Target((f"{M}/perturbation/operators.py",), ("tests/metrics/test_operators.py",)),
-    "entropy": Target((f"{M}/entropy.py",), ("tests/metrics/test_metrics.py",)),
+    "operators": Target(
+        (f"{M}/perturbation/operators.py",), ("tests/metrics/test_declared.py", "tests/metrics/test_operators.py")
+    ),
+    "entropy": Target((f"{M}/entropy.py",), ("tests/metrics/test_declared.py", "tests/metrics/test_metrics.py")),
     "evidence": Target(
-        (f"{M}/evidence.py", f"{M}/ranking.py"), ("tests/metrics/test_metrics.py", "tests/metrics/test_plausibility.py")
+        (f"{M}/evidence.py", f"{M}/ranking.py"),
+        ("tests/metrics/test_declared.py", "tests/metrics/test_metrics.py", "tests/metrics/test_plausibility.py"),
     ),
-    "infidelity": Target((f"{M}/infidelity.py",), ("tests/metrics/test_infidelity.py",)),
-    "intervals": Target((f"{C}/statistics/intervals.py",), ("tests/statistics/test_stats.py",)),
-    "paired_tests": Target((f"{C}/statistics/paired_tests.py",), ("tests/statistics/test_stats.py",)),
+    "infidelity": Target(
+        (f"{M}/infidelity.py",), ("tests/metrics/test_declared.py", "tests/metrics/test_infidelity.py")
+    ),
+    "intervals": Target(
+        (f"{C}/statistics/intervals.py",), ("tests/statistics/test_columns.py", "tests/statistics/test_stats.py")
+    ),
+    "paired_tests": Target(
+        (f"{C}/statistics/paired_tests.py",), ("tests/statistics/test_columns.py", "tests/statistics/test_stats.py")
+    ),
     "score": Target((f"{C}/importing/in_memory.py",), ("tests/importing/test_in_memory.py",)),
 }
 COMPARISONS = {

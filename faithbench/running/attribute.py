@@ -108,7 +108,13 @@ def _explained(
 def _check_dimensions(component: Component) -> None:
     """Raises a UserError unless the explainer has scores for each dimension of the embeddings."""
     if not hasattr(component.object, "per_dimension"):
-        names = [name for name, plugin in finding.find("explainer").items() if hasattr(plugin.load(), "per_dimension")]
-        raise UserError(
-            f"explainer {component.label!r} has no scores per dimension; those that have are {', '.join(names)}."
-        )
+        names = ", ".join(name for name, plugin in finding.find("explainer").items() if _has_dimensions(plugin))
+        raise UserError(f"explainer {component.label!r} has no scores per dimension; those that have are {names}.")
+
+
+def _has_dimensions(plugin: finding.Plugin) -> bool:
+    """Whether an installed explainer has them; one that cannot be loaded, which others need not mind, has not."""
+    try:
+        return hasattr(plugin.load(), "per_dimension")
+    except UserError:
+        return False

@@ -1,6 +1,7 @@
 """`faithbench.score`: attributions at hand measured as a run measures them, and what is wrong with them said."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from builders import WORDS, LinearModel, shared_classifier, tiny_network, tiny_t
 
 import faithbench
 from faithbench.errors import UserError
+from faithbench.importing.in_memory import _with_targets
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
 from faithbench.records.store import Store
+from faithbench.running.attribute import texts_of
 from faithbench.statistics.intervals import intervals
 from faithbench.types import Attribution, Example, Target
 
@@ -97,6 +100,16 @@ def test_tokens_and_scores_alone_will_do(explainer):
     assert told.values[0] == pytest.approx(whole[0].values[0])
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_standard_errors_go_with_the_tokens_that_they_are_of(same):
+    (found,) = faithbench.attribute(classifier(), TEXTS[:1], "shap_sampl(n_permutations=3)")
+    (one,) = texts_of(classifier(), [found.source])
+    words = {"scores": found.scores[1:-1], "standard_errors": found.standard_errors[1:-1]}
+    whole = found if same else replace(found, tokens=("a", "dull", "tale"), **words)
+    (kept,) = _with_targets([(found.scores, found.target, whole)], [one], classifier())
+    assert (kept.standard_errors is None) != same
+
+
 def test_a_class_that_is_given_is_measured():
     pairs = [(TEXTS[0].split(), [3.0, 2.0, 1.0])]
     values = {
@@ -163,6 +176,11 @@ MISTAKES = {
     ),
     "not a number": ({"attributions": [(("a",), (math.nan,))]}, r"attributions\[0\]: gave scores that are not finite"),
     "more texts": ({"texts": TEXTS}, "there are 1 attributions and 3 texts"),
+    "an empty text": ({"texts": [""]}, r"texts\[0\] cannot be explained: its text is empty"),
+    "an empty text of an attribution": (
+        {"attributions": [Attribution("0", Target(0), np.zeros(3), source=Example("0", "", None))]},
+        r"attributions\[0\] cannot be explained: its text is empty",
+    ),
     "another text": ({"texts": ["an old lion"]}, r"attributions\[0\]: at the beginning the attribution has 'a'"),
     "the same text twice": ({"attributions": [GOOD, GOOD]}, None),
     "no such metric": ({"metric": "comprehension"}, "did you mean comprehensiveness"),
