@@ -145,7 +145,10 @@ def test_the_judge_is_the_conventional_model_of_the_backbone_or_the_model_itself
     assert (component.object.segment, component.object.base) == (25, "hatexplain(classes=2)")
     assert build("dataset", component.identity).identity == component.identity
     assert component.label == "seqpg"
-    assert resolve(build_dataset("seqpg(judge='conv-tiny')"), refer(model)).object.judge == "conv-tiny(seed=42, masking=half)"
+    assert (
+        resolve(build_dataset("seqpg(judge='conv-tiny')"), refer(model)).object.judge
+        == "conv-tiny(seed=42, masking=half)"
+    )
 
 
 @pytest.mark.parametrize(("name", "segment"), [("ag_news", 50), ("imdb", 256), ("hatexplain", 25)])
