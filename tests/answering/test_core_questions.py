@@ -250,7 +250,7 @@ def test_a_run_answers_what_a_metric_asks_the_explainer(tmp_path):
                 for target in (row.target, 1 - row.target)
             ]
             same, other = (each[0].scores for each in both)
-            assert row.value == pytest.approx(same[1], rel=1e-4)
+            assert row.value == pytest.approx(same[1], rel=1e-4, abs=1e-6)
             np.testing.assert_allclose(row.parts[: len(other)], other, rtol=1e-3, atol=1e-5)
             assert len(row.parts) == len(other) + 2
             assert int(np.argmax(row.parts[-2:])) == row.target

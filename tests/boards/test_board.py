@@ -34,7 +34,9 @@ PLAN = faithbench.Plan((DATA,), ("conv-tiny",), ("random", "occlusion"), METRICS
 RANDOM, OCCLUSION = (build("explainer", name).identity for name in PLAN.explainers)
 FULL = build("dataset", DATA).identity
 TOLD = {"training": {"epochs": 4, "lr": 2e-3}}  # of a tiny model, where nothing else is asked for
+MODEL = build("model", "conv-tiny").identity
 PLANNED = {  # what a plan for `planted`, `conv-tiny` asks for
+    "model": MODEL,
     "dataset": build("dataset", "planted").identity,
     "explainer": OCCLUSION,
     "metric": build("metric", "comprehensiveness").identity,
@@ -233,7 +235,7 @@ def test_an_older_manifest_is_filled_in_from_what_was_measured(board: Path, caps
 def test_only_what_fits_the_data_is_missed(older: bool, tmp_path: Path, capsys):
     """Documents are judged by the model's own backbone and only for metrics of segments; rationales are not planted."""
     documents = (
-        "seqpg(dataset='hatexplain(classes=2)', judge='conv-tiny(seed=42)', segment=25, segments=2, documents=500, "
+        f"seqpg(dataset='hatexplain(classes=2)', judge={MODEL!r}, segment=25, segments=2, documents=500, "
         "confidence=0.75, seed=0)"
     )
     planted = "planted(train=2000, validation=200, test=200, cues=2, distractors=16, seed=0)"
@@ -243,7 +245,10 @@ def test_only_what_fits_the_data_is_missed(older: bool, tmp_path: Path, capsys):
         documents: ["pointing_accuracy"],
     }
     records = [
-        record(1.0, text, dataset=d, metric=m) for d, metrics in fits.items() for m in metrics for text in (0, 1)
+        record(1.0, text, model=MODEL, dataset=d, metric=m)
+        for d, metrics in fits.items()
+        for m in metrics
+        for text in (0, 1)
     ]
     board = run_of(
         tmp_path / "board",
@@ -327,7 +332,7 @@ def test_a_component_that_is_not_installed_is_named(name: str, reason: str, boar
 def test_weights_and_data_that_the_manifest_does_not_name_are_found(what: str, board: Path, capsys):
     change(board, lambda frame: frame.assign(**{f"{what}_fingerprint": "forged"}))
     (line,) = problems(capsys, board)
-    assert line.startswith(f"{board}: 48 records of {FULL if what == 'dataset' else 'conv-tiny(seed=42) on ' + FULL}")
+    assert line.startswith(f"{board}: 48 records of {FULL if what == 'dataset' else MODEL + ' on ' + FULL}")
     assert "fingerprint forged; manifest.json says " in line
     change_manifest(board, lambda manifest: manifest.pop(f"{what}s"))
     faithbench.build_boards()
@@ -375,7 +380,7 @@ def test_one_model_with_two_weights_on_a_data_set_and_its_documents_is_found(tmp
     }
     board = run_of(
         tmp_path / "board",
-        [record(1.0, 0, dataset=d, metric=m, explainer=OCCLUSION) for d, m in both.items()],
+        [record(1.0, 0, model=MODEL, dataset=d, metric=m, explainer=OCCLUSION) for d, m in both.items()],
         training=TOLD,
     )
     board.joinpath("plan.toml").write_text(
@@ -384,7 +389,7 @@ def test_one_model_with_two_weights_on_a_data_set_and_its_documents_is_found(tmp
     )
     faithbench.build_boards([board])
     assert call(capsys, "board", "check", board).status == 0
-    name = f"conv-tiny(seed=42) on {documents}"
+    name = f"{MODEL} on {documents}"
     change_manifest(board, lambda manifest: manifest["models"][name].update(fingerprint="n"))
     (path,) = (board / "records").glob("*.parquet")
     frame = pd.read_parquet(path)
@@ -393,7 +398,7 @@ def test_one_model_with_two_weights_on_a_data_set_and_its_documents_is_found(tmp
     faithbench.build_boards([board])
     assert problems(capsys, board) == [
         f"{board}: conv-tiny has other weights in one place than in another: m on hatexplain and n on "
-        "seqpg(judge='conv-tiny(seed=42)', segment=25)"
+        f"seqpg(judge={MODEL!r}, segment=25)"
     ]
 
 

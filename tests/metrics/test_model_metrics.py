@@ -250,7 +250,19 @@ def test_positive_rate_checks_its_parameters():
     for positive in (-1, True):
         with pytest.raises(ValueError, match=rf"^positive={positive} is not allowed; .* whole number from 0"):
             PositiveRate(positive)
+    with pytest.raises(ValueError, match=r"^of='truth' is not allowed; use prediction or label"):
+        PositiveRate(of="truth")
     assert spec.build("metric", "positive_rate(0, word=black)").identity == "positive_rate(positive=0, word=black)"
+    labels = "positive_rate(positive=1, word='', of=label)"
+    assert spec.build("metric", "positive_rate(of=label)").identity == labels
+
+
+@pytest.mark.parametrize(("label", "value", "weight"), [(1, 100.0, 1), (0, 0.0, 1), (2, 0.0, 1), (None, math.nan, 0)])
+def test_the_rate_of_labels_does_not_depend_on_the_prediction(label, value, weight):
+    for target in (0, 1):
+        one = replace(text([1, 2, 3, 1]), label=label)
+        found = PositiveRate(of="label")(one, attribution(one, np.zeros(4), target))
+        np.testing.assert_equal((found.value, found.weight), (value, weight))
 
 
 def share(scores, special=(0, -1)):
