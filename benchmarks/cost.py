@@ -51,7 +51,7 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import Component, build
 from faithbench.questions import Gradient, Point
 from faithbench.training.backbones import word_tokenizer
-from faithbench.types import Example, Text
+from faithbench.types import Example, Target, Text
 
 PUBLISHED = Path(__file__).parent.parent / "leaderboards/paper/published/table4_cost.csv"
 IN_PAPER = {"shap_sampl": "ShapSampl", "lime": "LIME", "sig(n_steps=50)": "SIG", "decompx": "DecompX", "bcos": "B-cos"}
@@ -194,10 +194,10 @@ def explained(
     engine = Engine(metered)
 
     def converse() -> Conversation[dict[str, float]]:
-        target = yield from predict(text)
+        target = (yield from together({text.id: predict(text)}))[text.id].value
         metered.meters.clear()
         before, start = engine.counts.run, clocks()
-        outcomes = yield from together({text.id: explain(explainer, text, target, classifier.classes)})
+        outcomes = yield from together({text.id: explain(explainer, text, Target(target), classifier.classes)})
         spent = clocks() - start
         outcome, rows, meters = outcomes[text.id], engine.counts.run - before, metered.meters.values()
         if outcome.error is not None:
@@ -243,7 +243,7 @@ class Metered:
         return self._answer("logits", len(rows), lambda: self.classifier.logits(rows), zeros)
 
     def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
-        zero = np.broadcast_to(np.float32(0), (len(points[0].ids), self.classifier.model.config.hidden_size))
+        zero = np.broadcast_to(np.float32(0), (len(points[0].row.ids), self.classifier.model.config.hidden_size))
         zeros = [Gradient(zero, zero, 0.0)] * len(points)  # all points are of the one text
         return self._answer("gradients", len(points), lambda: self.classifier.gradients(points, rules), zeros)
 

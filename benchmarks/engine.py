@@ -191,8 +191,8 @@ def conversations(texts: Sequence[Text]) -> list[Conversation[None]]:
     metrics = [build("metric", name) for name in METRICS]
 
     def converse(text: Text) -> Conversation[None]:
-        target = yield from predict(text)
-        found = yield from together({e.identity: explain(e, text, Target.of(target), CLASSES) for e in explainers})
+        target = (yield from together({text.id: predict(text)}))[text.id].value
+        found = yield from together({e.identity: explain(e, text, Target(target), CLASSES) for e in explainers})
         yield from together({(e, m.identity): ask(m.object, text, o.value) for e, o in found.items() for m in metrics})
 
     return [converse(text) for text in texts]

@@ -22,7 +22,7 @@ from faithbench.conversations import Conversation, Outcome, together
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.spec import build
 from faithbench.training.allocator import keep_freed_memory
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 
 Scores = list[Float[np.ndarray, "tokens"]]
 Peer = Callable[..., Scores]  # of the work and a batch size
@@ -53,7 +53,7 @@ def faithbench(work: Work, spec: str) -> Scores:
     keep_freed_memory()
 
     def converse(text: Text, target: int) -> Conversation[tuple[str, Outcome[Attribution]]]:
-        outcomes = yield from together({text.id: explain(component, text, target, work.classifier.classes)})
+        outcomes = yield from together({text.id: explain(component, text, Target(target), work.classifier.classes)})
         return text.id, outcomes[text.id]
 
     asked = (converse(text, target) for text, target in zip(work.texts, work.targets, strict=True))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from faithbench.comparing.meta import meta_evaluation
     from faithbench.documents.building import build_documents
     from faithbench.errors import UserError
+    from faithbench.importing.in_memory import score
     from faithbench.importing.run import import_attributions
     from faithbench.paper.figures import paper_figure
     from faithbench.paper.fill_table import check_likes, paper_table
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from faithbench.running.runner import run
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
+    from faithbench.training.surrogate import train_surrogate
 
 __all__ = [
     "Plan",
@@ -48,8 +50,10 @@ __all__ = [
     "read_plan",
     "render",
     "run",
+    "score",
     "table",
     "train",
+    "train_surrogate",
 ]
 _HOMES = {
     "Plan": "faithbench.plan:Plan",
@@ -73,8 +77,10 @@ _HOMES = {
     "read_plan": "faithbench.plan:read_plan",
     "render": "faithbench.tables.table:render",
     "run": "faithbench.running.runner:run",
+    "score": "faithbench.importing.in_memory:score",
     "table": "faithbench.tables.table:table",
     "train": "faithbench.training.prepare:train",
+    "train_surrogate": "faithbench.training.surrogate:train_surrogate",
 }
 
 

@@ -82,12 +82,17 @@ def train(
     max_length: Annotated[int, typer.Option(help="Tokens a text is cut to, now and later.")] = 512,
     eval_limit: Annotated[int | None, typer.Option(help="Texts to measure accuracies on [default: all].")] = None,
     seed: Annotated[int | None, typer.Option(help="Part of the model's name [default: 42].")] = None,
+    masking: Annotated[
+        str | None, typer.Option(help="Likewise; half: half of each batch is masked [default: none; tiny: half].")
+    ] = None,
     device: Device = None,
 ) -> None:
     """Fine-tune a named model on a data set; a killed training continues."""
     training = Training(epochs, limit, lr, batch_size, max_length, eval_limit)
     (dataset,) = _with_columns([dataset], text, pair, label)
-    folder, report = faithbench.train(model, dataset, training, seed=seed, device=device, console=err_console)
+    folder, report = faithbench.train(
+        model, dataset, training, seed=seed, masking=masking, device=device, console=err_console
+    )
     test = report["test"]
     say(
         out_console,

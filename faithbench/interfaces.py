@@ -35,6 +35,9 @@ class Explainer(Protocol):
 
     One that runs what its parameters name, such as a function of the user's, imports it in a method `resolve()`, called
     before anything is explained; to make, list or check a component imports nothing.
+
+    One whose scores are sums, or L2 norms, of numbers for each dimension of the embeddings may have a method
+    `per_dimension(text, target)` that gives those, asking likewise: `Float[ndarray, "tokens d"]`.
     """
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution] | Attribution:
@@ -192,6 +195,9 @@ class Traits:
         version: raised when numbers change, so that older results are not taken for new ones.
         added: parameters that came later: left out of the identity while they have their default, so that older results
             keep theirs. Of the class itself, since it is asked before anything is built.
+        formerly: parameters that came later with a default that gives other numbers, each with the value that older
+            results had, such as (("embedding_bias", True),): left out of the identity while they have that value, so
+            that older results keep theirs, and stated where they have their default. Of the class itself, likewise.
         on_request: only run where it is named. Of the class itself, likewise.
         kind: metrics: what they are about: "faithfulness", "ground truth", "plausibility", "simplicity" or a word of
             one's own. Tables have a part for each.
@@ -212,6 +218,10 @@ class Traits:
             of the class; "content" or "tokens", how far it is above that of the text whose content tokens, or all of
             whose tokens, are replaced by the `baseline` (a parameter; else the mask token). Less, in all three cases,
             that of the runner-up where a parameter `contrastive` is set. Empty: nothing in particular.
+        repeats: explainers: whether they have the method `repeats() -> Sequence[Explainer]`, others that differ from it
+            by chance alone, such as noise drawn anew: what is measured is the mean over it and them.
+        degrades: explainers: the identity of the explainer that it is a spoilt copy of, and the share that is spoilt,
+            0 to 1; it stands in no ranking, and metrics are judged by it. None for no copy.
         lr: data sets: the peak learning rate of fine-tuning.
         base: data sets: the spec of the data set that models are trained on, if another.
         only_for: data sets: only metrics that need this field are run on them.
@@ -219,6 +229,8 @@ class Traits:
             for a model.
         without: data sets: whether they have the method `without(split)`, their texts without what was planted in
             them, to check that a model uses it.
+        says: data sets: whether they have the method `says(words) -> int`, the class that a program says of a text's
+            words, to check that a model computes the same.
         skipped: data sets: whether they have the method `skipped(split) -> Sequence[Skipped]`, the rows of a split that
             `load` leaves out because they cannot be used.
         notes: data sets: whether they have the method `notes(split) -> Sequence[str]`, what had to be assumed to read a
@@ -230,6 +242,7 @@ class Traits:
 
     version: int = 1
     added: tuple[str, ...] = ()
+    formerly: tuple[tuple[str, object], ...] = ()
     on_request: bool = False
     kind: str = "faithfulness"
     higher_is_better: bool | None = None
@@ -241,11 +254,14 @@ class Traits:
     unproven: str = ""
     class_sensitive: bool = True
     sums_to: str = ""
+    repeats: bool = False
+    degrades: tuple[str, float] | None = None
     lr: float | None = None
     base: str | None = None
     only_for: str | None = None
     for_model: bool = False
     without: bool = False
+    says: bool = False
     skipped: bool = False
     notes: bool = False
 

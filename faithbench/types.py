@@ -12,6 +12,7 @@ SPLITS = ("train", "validation", "test")  # of every data set
 Link = Literal["softmax", "sigmoid", "identity"]  # from logits to what a model says: one class, labels, a value
 LINKS: tuple[Link, ...] = ("softmax", "sigmoid", "identity")
 Span = tuple[int, int]  # characters [start, end)
+Weighed = tuple[tuple[int, int, float], ...]  # characters [start, end), and a number for each
 Segment = tuple[int, int, int]  # characters [start, end), and the class that they were taken from
 
 
@@ -84,8 +85,9 @@ class Example:
 
     `evidence` marks the characters that are *known* to decide the label (planted data); `rationale` those that any, and
     `rationale_majority` those that most of the annotators marked as their reason. They are different things: an
-    explanation can be faithful and disagree with people. `segments` are the parts of a document that was put together
-    from texts of known classes; a model reads them with its separator between.
+    explanation can be faithful and disagree with people. `responsibility` and `shapley` say what characters do for the
+    label by the program that computes it, which is nothing for all others. `segments` are the parts of a document that
+    was put together from texts of known classes; a model reads them with its separator between.
     """
 
     id: str
@@ -98,6 +100,8 @@ class Example:
     pair: str | None = None
     labels: tuple[int, ...] | None = None
     value: float | None = None
+    responsibility: Weighed | None = None
+    shapley: Weighed | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ class Text:
     read: int = 0
     link: Link = "softmax"
     outputs: tuple[int, ...] | None = None
+    responsibility: Float[np.ndarray, "tokens"] | None = None
+    shapley: Float[np.ndarray, "tokens"] | None = None
 
     def __post_init__(self) -> None:
         _lock(self)
@@ -168,6 +174,9 @@ class Attribution:
 
     `standard_errors` say how far sampling may have moved each score. `notes` are numbers that the explainer wants to
     report about itself, such as a completeness gap. Many metrics share it, so its arrays are read-only copies.
+
+    What `faithbench.attribute` gives says more: `source`, the text as it was given, and `per_dimension`, where it was
+    asked for, the scores of each dimension of the tokens' embeddings.
     """
 
     text_id: str
@@ -176,6 +185,8 @@ class Attribution:
     notes: Mapping[str, float] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
     standard_errors: Float[np.ndarray, "tokens"] | None = None
+    per_dimension: Float[np.ndarray, "tokens d"] | None = None
+    source: Example | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", Target.of(self.target))
@@ -205,6 +216,28 @@ class Measurement:
         defined = [term for term in terms if not math.isnan(term)]
         value = 100 * math.fsum(defined) / len(defined) if defined else math.nan
         return cls(value, tuple(terms), float(len(defined)))
+
+    @classmethod
+    def pooled(cls, repeats: Sequence["Measurement"]) -> "Measurement":
+        """What was measured several times of one text, as one: means, weighted as means over texts are.
+
+        Measurements that are not defined have no weight. Parts are means of those that are numbers, if all repeats have
+        as many.
+        """
+        if len(repeats) == 1:
+            return repeats[0]
+        weights = [0.0 if math.isnan(one.value) else one.weight for one in repeats]
+        whole = math.fsum(weights)
+        terms = [weight * one.value for weight, one in zip(weights, repeats, strict=True) if weight > 0]
+        alike = len({len(one.parts) for one in repeats}) == 1
+        parts = tuple(map(_mean_number, zip(*(one.parts for one in repeats), strict=True))) if alike else ()
+        return cls(math.fsum(terms) / whole if whole > 0 else math.nan, parts, whole / len(repeats))
+
+
+def _mean_number(values: Sequence[float]) -> float:
+    """The mean of those that are numbers; NaN if none is."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return math.fsum(numbers) / len(numbers) if numbers else math.nan
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ MISTAKES = {
     "unknown kind of file": (lambda place: {"dataset": file(place, "", "data.xyz")}, ["data.xyz", ".csv"]),
     "no checkpoint": (lambda place: {"model": place}, ["not a readable checkpoint"]),
     "never trained": (lambda _: {"dataset": "planted(seed=9)", "no_train": True}, ["conv-tiny", "planted", "seed=9"]),
-    "trained otherwise": (lambda _: {"epochs": 3}, ["conv-tiny", "epochs=2", "delete"]),
+    "trained otherwise": (lambda _: {"epochs": 3}, ["conv-tiny", "epochs=4", "delete"]),
     "plan that is not there": (
         lambda place: with_plan("")(place) | {"plan": "none.toml"},
         ["none.toml", "cannot be read"],
@@ -467,7 +467,7 @@ def test_what_needs_no_model_imports_no_torch(args):
 
 def test_training_says_its_accuracy_and_is_not_repeated(capsys):
     for _ in range(2):
-        ended = call(capsys, "train", "--model", "conv-tiny", "--dataset", DATA, "--epochs", "2", "--lr", "5e-3")
+        ended = call(capsys, "train", "--model", "conv-tiny", "--dataset", DATA, "--epochs", "4", "--lr", "5e-3")
         assert ended.status == 0
         assert ended.out.startswith("Test accuracy ")
         assert "on 40 texts. Checkpoint:" in ended.out
@@ -483,7 +483,7 @@ def test_training_prints_the_path_of_the_checkpoint_in_one_piece(capsys):
         ({"model": "conv-tinny"}, ["'conv-tinny'", "did you mean conv-tiny"]),
         ({"dataset": "plantd"}, ["'plantd'", "did you mean planted"]),
         ({"model": "some/folder"}, ["'some/folder'"]),
-        ({"epochs": 3}, ["conv-tiny", "epochs=2", "not 3", "delete"]),
+        ({"epochs": 3}, ["conv-tiny", "epochs=4", "not 3", "delete"]),
         ({"epochs": 0}, ["epochs=0", "positive"]),
         ({"lr": -1}, ["lr=-1.0", "positive"]),
         ({"batch_size": 0}, ["batch_size=0", "positive"]),

@@ -16,11 +16,13 @@ from faithbench.answering.engine import Engine
 from faithbench.conformance import check_explainer, check_metric
 from faithbench.conformance.explainers import (
     ExplainerTrial,
+    dimensions_come_to_scores,
     explains_alike_again,
     explains_alike_in_any_batch,
     gives_finite_scores,
     leaves_all_as_found_explaining,
     trait_class_sensitive_holds,
+    trait_repeats_holds,
     trait_sums_to_holds,
 )
 from faithbench.conformance.metrics import (
@@ -56,17 +58,21 @@ CHEAPER = {
     "lime": "n_samples=50",
     "shap_sampl": "n_permutations=4",
 }
-VARIANTS = """attention(rollout); attention(flow); attn_lrp(contrastive=True); bcos(contrastive=True);
+VARIANTS = """attention(rollout); attention(flow); attention(max_path); attn_lrp(contrastive=True);
+    bcos(contrastive=True);
+    bcos(aggregation=l2); integrated_gradients(n_steps=3, aggregation=l2); saliency(aggregation=l2);
     decompx(bias_split=dimension, value_bias=shared); input_x_gradient(contrastive=True);
     integrated_gradients(n_steps=3, baseline=pad, contrastive=True); kernel_shap(n_samples=20, paired=False);
     lime(n_samples=50, feature_selection=auto, num_features=3); occlusion(window=2, baseline=pad);
     saliency(contrastive=True); shap_sampl(n_permutations=4, antithetic=True, protocol=paper);
-    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50))"""
+    sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50)); permuted(occlusion);
+    degraded(occlusion, share=0.5)"""
 METRIC_VARIANTS = """comprehensiveness(paper); sufficiency(paper); entropy(positive, normalised=True);
     comprehensiveness(operator=attention); sufficiency(operator=delete); deletion(operator=sample);
     infidelity(scaled=False, operator=pad); monotonicity(steps); positive_rate(0, word=tale);
-    rationale_auprc(majority); seqpg(paper);
-    normalised(comprehensiveness(operator=delete), randoms=4); randomisation(cascade=False, absolute=True)"""
+    rationale_auprc(majority); seqpg(paper); srg(operator=delete); racu(randoms=3); f_fidelity(form=minus, draws=3);
+    normalised(comprehensiveness(operator=delete), randoms=4); normalised(srg, randoms=4, lower=worst);
+    randomisation(cascade=False, absolute=True); truth_ap(least=1.0)"""
 EXPLAINER_NAMES = [f"{name}({CHEAPER.get(name, '')})" for name in EXPLAINERS]
 EXPLAINER_VARIANTS = [*EXPLAINER_NAMES, *re.split(r";\s+", VARIANTS)]
 METRIC_NAMES = [*METRICS, *re.split(r";\s+", METRIC_VARIANTS)]
@@ -93,6 +99,7 @@ def test_metric_keeps_everything(name):
 
 def setting_of(kind):
     texts = [text([1, *range(2, n + 2), 1], evidence=[1], name=f"text {n} {i}") for i, n in enumerate((6, 1, 3))]
+    texts = [replace(one, label=1) for one in texts]
     if kind == "linear":
         return LinearModel.random(), texts
     return tiny_classifier(kind, 1.5, classes=3, dtype=torch.float64), texts
@@ -288,6 +295,21 @@ class FallingFromLess(Falling):
     sums_to: ClassVar[str] = "tokens"
 
 
+@dataclass(frozen=True)
+class Repeating(Sound):
+    """With others beside it that are given."""
+
+    others: tuple = ()
+
+    def repeats(self):
+        return self.others
+
+
+class OtherDimensions(Sound):
+    def per_dimension(self, text, target):
+        return np.ones((len(text), 16))
+
+
 class Untold(Sound):
     class_sensitive: ClassVar[str] = "no"
 
@@ -332,6 +354,10 @@ def test_sound_explainer_passes(explainer):
         (Falling(off=1), trait_sums_to_holds, "says sums_to = 'content', but"),
         (Falling(gap=0.1), trait_sums_to_holds, "short by 0.1 as it says itself"),
         (FallingFromLess(), trait_sums_to_holds, "says sums_to = 'tokens', but"),
+        (Repeating((Sound(),)), trait_repeats_holds, r"has repeats, but Sound\(\) among them gives the same scores"),
+        (Repeating((NotANumber(),)), trait_repeats_holds, "scores that are not finite"),
+        (Repeating((GlobalNoise(),)), trait_repeats_holds, "other scores when it is asked again"),
+        (OtherDimensions(), dimensions_come_to_scores, r"per_dimension of shape \(7, 16\) that come to other scores"),
     ],
     ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
 )

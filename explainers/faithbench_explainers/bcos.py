@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from faithbench.conversations import Asking
 from faithbench.questions import FROZEN, Gradient, Gradients
 from faithbench.types import Attribution, Target, Text
+from faithbench_explainers.dimensions import aggregated, check_aggregation
 from faithbench_explainers.objective import objective
 
 
@@ -15,20 +17,39 @@ from faithbench_explainers.objective import objective
 class Bcos:
     """Σ_d e_td · [W(x)]_ctd, the share of each token in the target's logit.
 
-    On a B-cos model the scores sum to the logit. On a conventional model this is the paper's "extraction from the
-    conventional model": biases and head activations stay, so it is not complete. The note `completeness_gap`, in
-    logits, says by how much: logit − Σ scores.
+    On a B-cos model the scores, sums over dimensions, sum to the logit. On a conventional model this is the paper's
+    "extraction from the conventional model": biases and head activations stay, so it is not complete. The note
+    `completeness_gap`, in logits, says by how much: logit − Σ_td e_td · [W(x)]_ctd.
 
     Args:
         contrastive: explain by how much the logit exceeds that of the runner-up class.
+        aggregation: over dimensions, `sum` or `l2`, the norm, never negative, which sums to nothing in particular.
     """
 
     contrastive: bool = False
-    sums_to: ClassVar[str] = "logit"
+    aggregation: str = "sum"
+    added: ClassVar[tuple[str, ...]] = ("aggregation",)
+
+    def __post_init__(self) -> None:
+        check_aggregation(self.aggregation)
+
+    @property
+    def sums_to(self) -> str:
+        """Norms sum to nothing in particular."""
+        return "logit" if self.aggregation == "sum" else ""
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
+        products, logit = yield from self._products(text, target)
+        notes = {"completeness_gap": logit - float(products.sum(axis=-1).sum())}
+        return Attribution(text.id, target, aggregated(products, self.aggregation), notes)
+
+    def per_dimension(self, text: Text, target: Target) -> Asking[Float[np.ndarray, "tokens d"]]:
+        """What is aggregated: e_td · [W(x)]_ctd."""
+        products, _ = yield from self._products(text, target)
+        return products
+
+    def _products(self, text: Text, target: Target) -> Asking[tuple[Float[np.ndarray, "tokens d"], float]]:
+        """Of embeddings and frozen gradient, and the logit that they come to."""
         aim = yield from objective(text, target, self.contrastive)
         answer: Gradient = yield Gradients(text, aim, rules=FROZEN)
-        products = answer.embeddings.astype(np.float64) * answer.gradient
-        scores = products.sum(axis=-1)
-        return Attribution(text.id, target, scores, notes={"completeness_gap": answer.logit - float(scores.sum())})
+        return answer.embeddings.astype(np.float64) * answer.gradient, answer.logit

@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.conversations import Asking
-from faithbench.parameters import check_choice, check_whole
+from faithbench.errors import QuestionError
+from faithbench.parameters import check_whole
 from faithbench.questions import Embeddings, Gradient, Gradients, Logits
 from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
+from faithbench_explainers.dimensions import aggregated, check_aggregation
 from faithbench_explainers.objective import objective
 from faithbench_explainers.quadrature import gauss_legendre
-
-AGGREGATIONS = ("sum", "l2")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SIG:
     def __post_init__(self) -> None:
         check_whole("n_steps", self.n_steps, 0, 1000)
         check_baseline(self.baseline)
-        check_choice("aggregation", self.aggregation, AGGREGATIONS)
+        check_aggregation(self.aggregation)
         if self.aggregation == "l2" and not self.n_steps:
             raise ValueError("aggregation='l2' needs n_steps, such as 50: the exact form has no dimensions.")
 
@@ -57,8 +57,19 @@ class SIG:
             return Attribution(text.id, target, exact)
         vectors = yield from self.integrals(text, aim, fill)
         sums = vectors.sum(axis=-1)
-        scores = sums if self.aggregation == "sum" else np.linalg.norm(vectors, axis=-1)
-        return Attribution(text.id, target, scores, notes={"completeness_gap": float(np.abs(sums - exact).max())})
+        notes = {"completeness_gap": float(np.abs(sums - exact).max())}
+        return Attribution(text.id, target, aggregated(vectors, self.aggregation), notes)
+
+    def per_dimension(self, text: Text, target: Target) -> Asking[Float[np.ndarray, "tokens d"]]:
+        """What is aggregated, which only the quadrature has.
+
+        Raises:
+            QuestionError: it is the exact form.
+        """
+        if not self.n_steps:
+            raise QuestionError("sig needs n_steps, such as sig(n_steps=50): the exact form has no dimensions")
+        aim = yield from objective(text, target, self.contrastive)
+        return (yield from self.integrals(text, aim, fill_of(text, self.baseline)))
 
     def integrals(self, text: Text, aim: Target, fill: int) -> Asking[Float[np.ndarray, "tokens d"]]:
         """(e_t − b_t) · mean gradient at e_t, dimension by dimension; one token's path at a time bounds the memory."""

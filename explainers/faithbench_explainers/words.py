@@ -1,7 +1,9 @@
 """Scores of whole words: another explainer's, summed over the pieces of each word."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -53,13 +55,23 @@ class Words:
         getattr(self.inner.object, "resolve", lambda: None)()
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
-        found: Attribution = yield from ask(self.inner.object, text, target)
-        errors = found.standard_errors
-        return replace(
-            found,
-            scores=by_word(text, np.asarray(found.scores, dtype=np.float64)),
-            standard_errors=None if errors is None else np.sqrt(by_word(text, errors**2)),
-        )
+        return _summed(self.inner.object, text, target)
+
+    def repeats(self) -> tuple[Callable[[Text, Target], Asking[Attribution]], ...]:
+        """Those of the explainer of pieces, summed likewise; none where it has none."""
+        others = self.inner.object.repeats() if self.inner.traits.repeats else ()
+        return tuple(partial(_summed, other) for other in others)
+
+
+def _summed(explainer: Any, text: Text, target: Target) -> Asking[Attribution]:
+    """What an explainer of pieces says, summed over words."""
+    found: Attribution = yield from ask(explainer, text, target)
+    errors = found.standard_errors
+    return replace(
+        found,
+        scores=by_word(text, np.asarray(found.scores, dtype=np.float64)),
+        standard_errors=None if errors is None else np.sqrt(by_word(text, errors**2)),
+    )
 
 
 def by_word(text: Text, scores: Float[np.ndarray, "tokens"]) -> Float[np.ndarray, "tokens"]:

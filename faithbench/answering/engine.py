@@ -5,10 +5,11 @@ The idea is Haxl's (Marlow et al. 2014): components say what they need, one plac
 
 import copy
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
@@ -58,11 +59,36 @@ class _Open(Generic[T]):
 
     conversation: Conversation[T]
     questions: tuple[Question, ...] = ()
-    keys: list[list[Key]] = field(default_factory=list)
+    keys: list[tuple[Lane, list[Key]]] = field(default_factory=list)  # of each question
     todo: dict[Lane, dict[Key, Asked]] = field(default_factory=dict)
-    known: dict[Key, tuple[Any, float]] = field(default_factory=dict)
+    known: dict[Lane, dict[Key, tuple[Any, float]]] = field(default_factory=dict)  # answers, and seconds of a row
     length: int = 0
     sound: dict[int, Text] = field(default_factory=dict)  # texts whose token ids the model knows, by identity
+    flying: int = 0  # batches with rows of it that the model is working on
+
+    def tokens(self) -> int:
+        """Of all open rows."""
+        return self.length * sum(map(len, self.todo.values()))
+
+    def take(self, lane: Lane, keys: Sequence[Key]) -> None:
+        """Rows that the model has been given."""
+        todo = self.todo[lane]
+        for key in keys:
+            del todo[key]
+        if not todo:
+            del self.todo[lane]
+        self.flying += 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Flight(Generic[T]):
+    """A batch that the model was given: its answers, or what waits for them."""
+
+    lane: Lane
+    batch: list[tuple[_Open[T], list[Key]]]
+    rows: list[Any]
+    values: Sequence[object] | Callable[[], Sequence[object]]
+    start: float
 
 
 class Engine:
@@ -80,6 +106,8 @@ class Engine:
         self.batch_tokens = batch_tokens or model.batch_tokens
         self.most_seconds = most_seconds
         self.counts = Counts()
+        self.in_flight = max(1, getattr(model, "in_flight", 1))
+        self._landed = 0.0  # when the last batch was
         self._variants: dict[Variant, AbstractContextManager[object]] = {}
 
     def run(self, conversations: Iterable[Conversation[T]]) -> Iterator[T]:
@@ -93,12 +121,18 @@ class Engine:
         """
         source = iter(conversations)
         active: list[_Open[T]] = []
+        flights: deque[_Flight[T]] = deque()
         while True:
             yield from self._begin(source, active)
             if not active:
                 return
-            for item in self._answer_batch(active):
-                if all(key in item.known for keys in item.keys for key in keys):
+            asking = [item for item in active if item.todo]
+            if asking:
+                flights.extend(self._launch(asking))
+            if not flights or (asking and len(flights) < self.in_flight):
+                continue
+            for item in self._land(flights.popleft()):
+                if not item.todo and not item.flying:
                     result = self._advance(item, [self._answer(item, i) for i in range(len(item.questions))])
                     if result is not None:
                         active.remove(item)
@@ -106,7 +140,8 @@ class Engine:
 
     def _begin(self, source: Iterator[Conversation[T]], active: list[_Open[T]]) -> Iterator[T]:
         """Starts conversations until enough rows are open. Yields the results of those that ask nothing."""
-        while len(active) < MAX_CONVERSATIONS and self._open_tokens(active) < AHEAD * self.batch_tokens:
+        tokens = sum(item.tokens() for item in active)
+        while len(active) < MAX_CONVERSATIONS and tokens < AHEAD * self.batch_tokens:
             conversation = next(source, None)
             if conversation is None:
                 return
@@ -114,11 +149,9 @@ class Engine:
             result = self._advance(item, None)
             if result is None:
                 active.append(item)
+                tokens += item.tokens()
             else:
                 yield result.value
-
-    def _open_tokens(self, active: Sequence[_Open[T]]) -> int:
-        return sum(len(rows) * item.length for item in active for rows in item.todo.values())
 
     def _advance(self, item: _Open[T], answers: list[Answer] | None) -> "_Result[T] | None":
         """Hands over answers until the conversation needs rows that are not known yet, or ends."""
@@ -138,7 +171,7 @@ class Engine:
     @staticmethod
     def _forget(item: _Open[T]) -> None:
         """Keeps logits, which are small and asked again; attention and gradients have been handed over."""
-        item.known = {key: value for key, value in item.known.items() if _plain_logits(key[0])}
+        item.known = {lane: answers for lane, answers in item.known.items() if _plain_logits(lane)}
 
     def _open(self, item: _Open[T], question: Question) -> None:
         """The rows of a question; one that makes no sense is refused."""
@@ -148,20 +181,20 @@ class Engine:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a question may hold anything
-            key: Key = (Lane(type(question), "refused"), (opened,))
-            item.known[key] = QuestionError(f"the question makes no sense ({describe(error)})"), 0.0
-            item.keys.append([key])
+            lane = Lane(type(question), f"refused {opened}")
+            refusal = QuestionError(f"the question makes no sense ({describe(error)})")
+            item.known[lane] = {opened: (refusal, 0.0)}
+            item.keys.append((lane, [opened]))
 
     def _expand(self, item: _Open[T], question: Question) -> None:
         lane, rows = rows_of(question)
         item.length = len(question.text)
-        keyed = [((lane, identity), row) for identity, row in rows]
-        keys = [key for key, _ in keyed]
-        if problem := self._unknown_token(item, question) or self._problem(keyed[0][1]):  # of a row, so of all
-            item.known |= dict.fromkeys(keys, (QuestionError(problem), 0.0))
-        if new := {key: row for key, row in keyed if key not in item.known}:
+        keys, known = [key for key, _ in rows], item.known.setdefault(lane, {})
+        if problem := self._unknown_token(item, question) or self._problem(rows[0][1]):  # of a row, so of all
+            known.update(dict.fromkeys(keys, (QuestionError(problem), 0.0)))
+        if new := {key: row for key, row in rows if key not in known}:
             item.todo.setdefault(lane, {}).update(new)
-        item.keys.append(keys)
+        item.keys.append((lane, keys))
         self.counts.asked += len(keys)
 
     def _problem(self, asked: Asked) -> str | None:
@@ -194,7 +227,9 @@ class Engine:
     def _answer(self, item: _Open[T], index: int) -> Answer:
         question = item.questions[index]
         question = question.question if isinstance(question, OnVariant) else question
-        found = [item.known[key] for key in item.keys[index]]
+        lane, keys = item.keys[index]
+        known = item.known[lane]
+        found = [known[key] for key in keys]
         values = [value for value, _ in found]
         refused = next((value for value in values if isinstance(value, QuestionError)), None)
         if refused is not None:
@@ -206,33 +241,60 @@ class Engine:
             value = _own(value)
         return Answer(value, rows=len(found), seconds=sum(seconds for _, seconds in found))
 
-    def _answer_batch(self, active: Sequence[_Open[T]]) -> list[_Open[T]]:
-        """Runs one batch, led by the oldest conversation. Returns the conversations that got an answer."""
-        lane = next(iter(active[0].todo))
-        batch = self._pack(active, lane)
+    def _launch(self, asking: Sequence[_Open[T]]) -> "list[_Flight[T]]":
+        """Gives the model one batch, led by the oldest conversation; none if memory is too small for it."""
+        lane = next(iter(asking[0].todo))
+        batch = self._pack(asking, lane)
         rows = [item.todo[lane][key] for item, keys in batch for key in keys]
         start = time.perf_counter()
         try:
-            values = self._ask(lane, rows)
+            values = self._submitted(lane, rows)
         except MemoryError:
             if len(rows) > 1:
                 self.batch_tokens = max(1, self.batch_tokens // 2)
                 return []
-            values = [QuestionError(f"a text of {batch[0][0].length} tokens does not fit into memory")]
+            values = self._too_long(batch[0][0].length)
         except (ModelChangedError, KeyboardInterrupt):
             raise
         except BaseException as error:
             values = self._alone(lane, rows, _refused(error))
-        seconds = (time.perf_counter() - start) / len(rows)
-        self.counts.run += len(rows)
-        answers = iter(values)
         for item, keys in batch:
-            for key in keys:
-                item.known[key] = next(answers), seconds
-                del item.todo[lane][key]
-            if not item.todo[lane]:
-                del item.todo[lane]
-        return [item for item, _ in batch]
+            item.take(lane, keys)
+        return [_Flight(lane, batch, rows, values, start)]
+
+    def _submitted(self, lane: Lane, rows: Sequence[Any]) -> "Sequence[object] | Callable[[], Sequence[object]]":
+        """The model's answers; or, where it can work while others are packed, what waits for them."""
+        if self.in_flight == 1 or lane.variant is not None or lane.kind is not Logits:
+            return self._ask(lane, rows)
+        before = state()
+        try:
+            wait = self.model.submit(rows)  # type: ignore[attr-defined]
+        finally:
+            put_back(before)
+        return lambda: answers.logits(wait(), rows, self.model.classes)
+
+    def _land(self, flight: "_Flight[T]") -> list[_Open[T]]:
+        """Hands a batch's answers to those that asked. Returns the conversations."""
+        values = flight.values
+        if callable(values):
+            try:
+                values = values()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # of a GPU, which tells of them late
+                values = self._alone(flight.lane, flight.rows, _refused(error))
+        now = time.perf_counter()
+        seconds, self._landed = (now - max(flight.start, self._landed)) / len(flight.rows), now
+        self.counts.run += len(flight.rows)
+        answered = zip(values, repeat(seconds), strict=False)
+        for item, keys in flight.batch:
+            item.known[flight.lane].update(zip(keys, answered, strict=False))
+            item.flying -= 1
+        return [item for item, _ in flight.batch]
+
+    @staticmethod
+    def _too_long(tokens: int) -> Sequence[object]:
+        return [QuestionError(f"a text of {tokens} tokens does not fit into memory")]
 
     def _alone(self, lane: Lane, rows: Sequence[Any], error: QuestionError) -> Sequence[object]:
         """Rows of a batch that failed, one by one: the model may refuse some and answer others."""
@@ -353,7 +415,7 @@ def _stacked(values: Sequence[np.ndarray]) -> np.ndarray | QuestionError:
     """Answers below each other; they have different lengths where a question takes tokens away and asks for tokens."""
     if len({value.shape for value in values}) > 1:
         return QuestionError("the answers have different lengths; ask for one variant at a time")
-    return np.stack(values)
+    return np.concatenate(values).reshape(len(values), *values[0].shape)
 
 
 def _own(value: object) -> object:

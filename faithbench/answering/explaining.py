@@ -1,10 +1,16 @@
 """One explanation or measurement, checked; and the class that a model predicts."""
 
-from faithbench.answering.returned import check_attribution, check_measurement
-from faithbench.conversations import Asking, ask
-from faithbench.errors import UserError, describe
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from faithbench.answering.returned import check_attribution, check_dimensions, check_measurement
+from faithbench.conversations import Asking, answering, ask, on_variant
+from faithbench.errors import QuestionError, UserError, describe
 from faithbench.interfaces import Classifier
 from faithbench.plugins.spec import Component
+from faithbench.questions import Explain
 from faithbench.tasks import logits_of
 from faithbench.types import Attribution, Measurement, Target, Text
 
@@ -41,6 +47,15 @@ def explain(explainer: Component, text: Text, target: Target, outputs: int) -> A
     return check_attribution((yield from ask(explainer.object, text.own(), target)), text, target)
 
 
+def explain_dimensions(explainer: Component, text: Text, target: Target) -> Asking[Float[np.ndarray, "tokens d"]]:
+    """What an explainer that has a method `per_dimension` aggregates to scores, checked.
+
+    Raises:
+        ValueError: it gave something else.
+    """
+    return check_dimensions((yield from ask(explainer.object.per_dimension, text.own(), target)), text)
+
+
 def targets_of(classifier: Classifier, text: Text) -> Asking[tuple[Target, ...]]:
     """What there is to explain of a text, checked.
 
@@ -60,6 +75,30 @@ def measure(metric: Component, text: Text, attribution: Attribution) -> Asking[M
         ValueError: the metric gave something else.
     """
     return check_measurement((yield from ask(metric.object, text, attribution.own())))
+
+
+def measure_with(
+    metric: Component, text: Text, found: Attribution, again: Callable[[Text, Target], Asking[Attribution]]
+) -> Asking[Measurement]:
+    """One measurement of a text and an attribution that others are given too.
+
+    Args:
+        metric: which.
+        text: which.
+        found: the attribution.
+        again: answers what the metric asks of the explainer, save for the attribution itself.
+    """
+    own = text.own()
+
+    def answer(question: Explain) -> Asking[Attribution]:
+        if question.variant is None and question.text is own and question.target == found.target:
+            return found.own()
+        try:
+            return (yield from on_variant(question.variant, again(question.text, question.target)))
+        except Exception as error:
+            raise QuestionError(f"the explainer failed: {describe(error)}") from error
+
+    return answering(measure(metric, own, found), answer)
 
 
 def predict(text: Text) -> Asking[int]:

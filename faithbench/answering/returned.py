@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import islice
 from numbers import Real
 
@@ -12,9 +11,9 @@ from jaxtyping import Float
 from faithbench.types import LINKS, Attribution, Example, Measurement, Target, Text
 
 TOKEN_ARRAYS = ("ids", "special", "words", "evidence", "rationale", "rationale_majority", "segments", "types")
-FLOATS = (np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64))
 LARGEST = 1e30  # of scores, values and weights: boards keep values in single precision
 MOST_PARTS = 100_000  # of one measurement
+TOKEN_NUMBERS = ("responsibility", "shapley")
 MOST_NOTES, LONGEST_NAME = 100, 200
 
 
@@ -35,6 +34,12 @@ def check_text(found: object, example: Example, classes: int) -> Text:
             continue
         if not isinstance(array, np.ndarray) or array.shape != (count,) or array.dtype.kind not in "biu":
             raise ValueError(f"the model reads it with {name} that are no array of {count} whole numbers")
+    for name in TOKEN_NUMBERS:
+        numbers = getattr(found, name)
+        if numbers is not None and not (
+            isinstance(numbers, np.ndarray) and numbers.shape == (count,) and np.isfinite(numbers).all()
+        ):
+            raise ValueError(f"the model reads it with a {name} that is no array of {count} finite numbers")
     if found.outputs is not None and not all(type(one) is int and 0 <= one < classes for one in found.outputs):
         raise ValueError(f"the model reads it with outputs that it does not have, of {classes}")
     if found.link not in LINKS or not 0 <= found.read < max(count, 1):
@@ -43,7 +48,7 @@ def check_text(found: object, example: Example, classes: int) -> Text:
 
 
 def check_attribution(found: object, text: Text, target: Target) -> Attribution:
-    """An attribution as it can be kept: of this text and target, with a finite score for each token.
+    """An attribution as it can be kept: of this text and target, with a finite score for each token, in float64.
 
     Raises:
         ValueError: it is something else.
@@ -54,13 +59,23 @@ def check_attribution(found: object, text: Text, target: Target) -> Attribution:
         raise ValueError(f"was asked about class {target} and speaks of class {found.target}")
     if found.text_id != text.id:
         raise ValueError(f"was asked about text {text.id!r} and speaks of text {str(found.text_id)[:50]!r}")
-    scores = _numbers(found.scores, "scores", text)
-    errors = None if found.standard_errors is None else _numbers(found.standard_errors, "standard errors", text)
+    scores = _of_tokens(found.scores, "scores", text)
+    errors = None if found.standard_errors is None else _of_tokens(found.standard_errors, "standard errors", text)
     if errors is not None and (errors < 0).any():
         raise ValueError("gave standard errors below 0")
-    return replace(
-        found, scores=scores, standard_errors=errors, notes=_notes(found.notes), tokens=text.tokens, target=target
-    )
+    return Attribution(text.id, target, scores, _notes(found.notes), text.tokens, errors)
+
+
+def check_dimensions(found: object, text: Text) -> Float[np.ndarray, "tokens d"]:
+    """Scores of each dimension of each token's embedding, finite, in float64.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    array = _numbers(found, "scores per dimension")
+    if array.ndim != 2 or len(array) != len(text):
+        raise ValueError(f"gave scores per dimension of shape {array.shape} for a text of {len(text)} tokens")
+    return array
 
 
 def check_measurement(found: object) -> Measurement:
@@ -85,20 +100,25 @@ def check_measurement(found: object) -> Measurement:
     return Measurement(value, numbers, weight)
 
 
-def _numbers(found: object, what: str, text: Text) -> Float[np.ndarray, "tokens"]:
+def _of_tokens(found: object, what: str, text: Text) -> Float[np.ndarray, "tokens"]:
     """Finite numbers, one a token."""
-    try:
-        array = np.asarray(found)
-        if array.dtype not in FLOATS:
-            with np.errstate(over="ignore"):  # of longer numbers, which are infinite then
-                array = array.astype(np.float64, casting="same_kind" if array.dtype.kind == "f" else "safe")
-    except Exception as error:  # whatever the thing raises
-        raise ValueError(f"gave {what} that are no array of numbers but a {type(found).__name__}") from error
+    array = _numbers(found, what)
     if array.shape != (len(text),):
         raise ValueError(f"gave {what} of shape {array.shape} for a text of {len(text)} tokens")
+    return array
+
+
+def _numbers(found: object, what: str) -> Float[np.ndarray, "*shape"]:
+    """Finite numbers, in float64."""
+    try:
+        array = np.asarray(found)
+        with np.errstate(over="ignore"):  # of longer numbers, which are infinite then
+            array = array.astype(np.float64, casting="same_kind" if array.dtype.kind == "f" else "safe")
+    except Exception as error:  # whatever the thing raises
+        raise ValueError(f"gave {what} that are no array of numbers but a {type(found).__name__}") from error
     if not np.isfinite(array).all():
         raise ValueError(f"gave {what} that are not finite numbers")
-    if (np.abs(array.astype(np.float64)) > LARGEST).any():
+    if (np.abs(array) > LARGEST).any():
         raise ValueError(f"gave {what} beyond {LARGEST:g}, whose sums would not be finite")
     return array
 

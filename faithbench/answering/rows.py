@@ -1,6 +1,6 @@
 """Model rows and their keys: what the classifier is given for a question, and what tells one row from another."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +37,9 @@ class Lane(NamedTuple):
     outputs: int | None = None
 
 
-Key = tuple[Lane, tuple[object, ...]]  # lane, and what tells its rows apart within a conversation
+Key = Hashable  # what tells the rows of a lane apart within a conversation
 Asked = Row | Point | Inside
-Rows = Iterable[tuple[tuple[object, ...], Asked]]
+Rows = Sequence[tuple[Key, Asked]]
 
 
 def rows_of(question: Question) -> tuple[Lane, Rows]:
@@ -86,8 +86,16 @@ def _masked(question: Logits | Embeddings, outputs: tuple[int, ...] | None) -> R
         types = text.types
         rows = [Row(text.ids[keep], None if types is None else types[keep], None, outputs) for keep in question.keep]
         return [((row.ids.tobytes(), *_marks(row.types, outputs)), row) for row in rows]
-    ids, marks = np.where(question.keep, text.ids, text.mask_id if fill is None else fill), _marks(text.types, outputs)
-    return [((row.tobytes(), *marks), Row(row, text.types, None, outputs)) for row in ids]
+    ids = np.where(question.keep, text.ids, text.mask_id if fill is None else fill)
+    keys, marks = _bytes_of(ids), _marks(text.types, outputs)
+    rows = [Row(row, text.types, None, outputs) for row in ids]
+    return list(zip([(key, *marks) for key in keys] if marks else keys, rows, strict=True))
+
+
+def _bytes_of(ids: Int[np.ndarray, "rows tokens"]) -> list[bytes]:
+    """Each row as bytes, made at once and of half the size, since questions have thousands of rows."""
+    step, whole = 4 * ids.shape[1], ids.astype(np.int32, casting="same_kind").tobytes()
+    return [whole[start : start + step] for start in range(0, len(whole), step)]
 
 
 def _points(question: Gradients) -> list[Point]:
@@ -98,6 +106,6 @@ def _points(question: Gradients) -> list[Point]:
     return [Point(row, question.target, interpolation, fill) for interpolation in interpolations]
 
 
-def _point_key(point: Point) -> tuple[object, ...]:
+def _point_key(point: Point) -> Key:
     where = () if point.interpolation is None else (point.interpolation.tobytes(), point.fill)
     return (point.target, point.row.ids.tobytes(), *_marks(point.row.types, point.row.outputs), *where)

@@ -20,11 +20,14 @@ TANH_GELUS = ("gelu_new", "gelu_fast")  # written out by hand; torch's own is th
 TANH_GELU = "gelu_pytorch_tanh"
 
 
-def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: bool = False) -> PreTrainedModel:
+def convert(
+    model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: bool = False, embedding_bias: bool = False
+) -> PreTrainedModel:
     """A B-cos copy of a Hugging Face sequence classifier or masked language model; the model given is left as it was.
 
     The copy is not near the original function: fine-tune it. That explanations of a classifier will be complete is
-    proved on a row of tokens; what has run before the first layer, where explanations begin, stays as it is.
+    proved on a row of tokens; of what has run before the first layer, where explanations begin, norms lose their bias
+    and all else stays as it is.
 
     Args:
         model: an encoder with layers in a list.
@@ -32,6 +35,8 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: b
         qkv: make query, key and value projections B-cos too (the paper's text does, its numbers come from models
             that do not).
         biases: keep all biases and the activations of the head, an ablation: explanations are not complete then.
+        embedding_bias: keep the bias of norms before the first layer (the embeddings' LayerNorm), as conversion did
+            before there was this parameter; it is how checkpoints without it in their settings are read.
 
     Raises:
         UserError: `b` is below 1, the model is B-cos already, or it holds a module that has no B-cos form (named).
@@ -54,14 +59,18 @@ def convert(model: PreTrainedModel, b: float = 1.5, qkv: bool = False, biases: b
             _straighten(model, before, architecture.layers)
     _untie(model)
     plain = "$^" if qkv else architecture.attention_inputs
+    keeps = biases or embedding_bias
     for name, module in list(model.named_modules()):
         if name and not _within(name, before):
             _replace(model, name, module, plain, b, biases)
+        elif name and not keeps:
+            _unbias_norm(module)
     if (decoder := model.get_output_embeddings()) is not None:
         decoder.weight = model.get_input_embeddings().weight
     if proved:
         prove(model, architecture)
-    model.config.bcos = {"b": b, "qkv": qkv} | ({"biases": True} if biases else {})
+    settings = {"b": b, "qkv": qkv} | ({"biases": True} if biases else {})
+    model.config.bcos = settings | ({} if keeps else {"embedding_bias": False})
     return model.train(training)
 
 
@@ -104,6 +113,14 @@ def _replace(model: nn.Module, name: str, module: nn.Module, plain: str, b: floa
     elif isinstance(module, nn.Linear):
         model.set_submodule(name, BcosLinear.of(module, b, biases))
     elif not isinstance(module, nn.Embedding) and not biases:
+        _silence(module)
+
+
+def _unbias_norm(module: nn.Module) -> None:
+    """Takes the bias of a norm before the first layer; linear layers there, such as a projection, keep theirs."""
+    if isinstance(module, nn.LayerNorm):
+        module.register_parameter("bias", None)
+    elif not isinstance(module, (nn.Linear, nn.Embedding)):
         _silence(module)
 
 

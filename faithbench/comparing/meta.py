@@ -1,7 +1,10 @@
-"""Do metrics agree on which explainer is better, with each other and with the ground truth? See docs/statistics.md."""
+"""Do metrics agree on which explainer is better, with each other and with the ground truth, and can they tell damage?
+
+See docs/statistics.md.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,11 +13,13 @@ import numpy as np
 import pandas as pd
 
 from faithbench.comparing.agreement import LEAST, Agreement, Standing, agreement_of, standing_of
+from faithbench.comparing.jackknife import jackknife, left_out
+from faithbench.comparing.judges import degrades, judged
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import TRUTH, kind, kind_order, label, labels, panels, predicted_classes, read
 from faithbench.tables.figure import write_figure
-from faithbench.tables.parts import Cell, Column, Grid, Note, Number, Part, Signature, Title, Words
+from faithbench.tables.parts import Cell, Column, Grid, Note, Number, Part, Several, Signature, Title, Words
 from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
 from faithbench.tables.wording import MINUS
@@ -22,13 +27,16 @@ from faithbench.tables.writers import WRITERS, check_format
 
 DRAWS = 499  # resamples of the texts
 MARK = "*"  # of two metrics that were never measured on one data set
+WIDER = "†"  # of an interval that is wider over explainers than over texts
 
 
 @dataclass(frozen=True)
 class MetaEvaluation:
     """Rank agreement of all pairs of metrics; which of them predict the ground truth; whether operators matter.
 
-    The intervals are over texts: of explainers and models there are too few to speak of others.
+    The intervals are over texts, or over explainers (jackknife) where that is wider, which the column `over` says;
+    `least` and `most` are the agreement without one explainer or another. `judges` says of each metric whether it tells
+    explanations from their degraded copies, which stand in no ranking; it is empty where there are none.
     """
 
     metrics: tuple[str, ...]
@@ -37,6 +45,7 @@ class MetaEvaluation:
     operators: pd.DataFrame
     signature: str = ""
     equal: tuple[str, ...] = ()
+    judges: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def matrix(self) -> pd.DataFrame:
         """The agreements as a symmetric matrix under the metrics' short names; NaN where two have none."""
@@ -78,7 +87,10 @@ class MetaEvaluation:
             found += [Title("Which metric predicts the ground truth?"), _listed(self.truth)]
         if not self.operators.empty:
             found += [Title("Does the ranking survive the perturbation operator?"), _listed(self.operators)]
-        return [*found, *_legend(self.pairs, self.equal), Signature(self.signature)]
+        found += _legend(pd.concat([self.pairs, self.truth, self.operators]), self.equal)
+        if not self.judges.empty:
+            found += [Title("What can a metric tell?"), _judges(self.judges, self.truth), _of_judges()]
+        return [*found, Signature(self.signature)]
 
     def plot(self, path: Path | str) -> Path:
         """Draws the matrix as a heat map.
@@ -92,14 +104,18 @@ class MetaEvaluation:
 def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int = 0) -> MetaEvaluation:
     """Compares the metrics of runs by how they rank the explainers; metrics without better or worse are left out.
 
+    Degraded copies of explainers are not ranked; if there are some, metrics are judged by them.
+
     Raises:
         UserError: no two metrics ranked the same three explainers on models of the same name.
     """
-    frame = read(folders)
+    every = read(folders)
+    frame = every[[degrades(str(name)) is None for name in every["explainer"]]]
     standings = [standing_of(panel, draws, seed) for panel in panels(frame, predicted=predicted_classes(folders))]
     found = {metric for standing in standings for metric in standing.metrics}
     metrics = tuple(sorted(found, key=lambda metric: (*kind_order(kind(metric)), metric)))
-    agreements = [each for a, b in combinations(metrics, 2) if (each := agreement_of(a, b, standings)) is not None]
+    pairs = [each for a, b in combinations(metrics, 2) if (each := agreement_of(a, b, standings)) is not None]
+    agreements = [_Jackknifed(each, left_out(each.a, each.b, standings)) for each in pairs]
     if not agreements:
         raise UserError(
             f"no two metrics with a better and worse ranked the same {LEAST} explainers; the runs hold {len(metrics)} "
@@ -113,6 +129,7 @@ def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int
         _operators(agreements),
         signature_of(frame[frame["metric"].isin(metrics)], folders),
         tuple(_equal(standings)),
+        judged(every),
     )
 
 
@@ -124,31 +141,44 @@ def _equal(standings: Sequence[Standing]) -> Iterator[str]:
             yield f"{pair} for {label('model', each.model)} on {label('dataset', each.dataset)}"
 
 
-def _row(each: Agreement) -> dict[str, object]:
-    names = {"metric_a": each.a, "metric_b": each.b, "kind_a": kind(each.a), "kind_b": kind(each.b)}
-    return {**names, **_numbers(each), "places": each.places, "across": each.across}
+@dataclass(frozen=True)
+class _Jackknifed:
+    """An agreement, and what it is without each explainer."""
+
+    of: Agreement
+    without: Mapping[str, float]
 
 
-def _numbers(each: Agreement) -> dict[str, object]:
-    """τ_b with its interval, and over how many explainers."""
-    low, high = np.nanpercentile(each.taus[1:], [2.5, 97.5]) if np.isfinite(each.taus[1:]).any() else [np.nan] * 2
-    return {"tau": float(each.taus[0]), "low": low, "high": high, "explainers": each.explainers}
+def _row(each: _Jackknifed) -> dict[str, object]:
+    a, b = each.of.a, each.of.b
+    names = {"metric_a": a, "metric_b": b, "kind_a": kind(a), "kind_b": kind(b)}
+    return {**names, **_numbers(each), "places": each.of.places, "across": each.of.across}
 
 
-def _truth(agreements: Sequence[Agreement], metrics: Sequence[str], costs: "pd.Series[float]") -> pd.DataFrame:
+def _numbers(each: _Jackknifed) -> dict[str, object]:
+    """τ_b with the wider of its intervals, what it is without one explainer, and over how many explainers."""
+    tau, drawn = float(each.of.taus[0]), each.of.taus[1:]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5]) if np.isfinite(drawn).any() else [np.nan] * 2
+    left = jackknife(each.without)
+    below, above = left.interval(tau)
+    wider = not above - below <= high - low and np.isfinite(left.error)
+    bounds = (below, above, "explainers") if wider else (low, high, "texts")
+    found = dict(zip(("low", "high", "over"), bounds, strict=True))
+    return {"tau": tau, **found, "least": left.least, "most": left.most, "explainers": each.of.explainers}
+
+
+def _truth(agreements: Sequence[_Jackknifed], metrics: Sequence[str], costs: "pd.Series[float]") -> pd.DataFrame:
     """The metrics by their mean agreement with those of the ground truth, best first, with what they cost."""
     rows = []
     for metric in metrics:
-        found = [x for x in agreements if metric in (x.a, x.b) and kind(x.b if x.a == metric else x.a) == TRUTH]
+        found = [x for x in agreements if metric in (x.of.a, x.of.b) and kind(_other(x.of, metric)) == TRUTH]
         if kind(metric) != TRUTH and found:
-            mean = np.stack([each.taus for each in found]).mean(axis=0)
-            whole = Agreement(metric, TRUTH, mean, min(each.explainers for each in found), len(found), False)
-            across = all(each.across for each in found)
+            across = all(each.of.across for each in found)
             rows.append(
                 {
                     "metric": metric,
                     "kind": kind(metric),
-                    **_numbers(whole),
+                    **_numbers(_mean(metric, found)),
                     "rows a text": costs[metric],
                     "across": across,
                 }
@@ -157,11 +187,23 @@ def _truth(agreements: Sequence[Agreement], metrics: Sequence[str], costs: "pd.S
     return frame if frame.empty else frame.sort_values("tau", ascending=False, kind="stable", ignore_index=True)
 
 
-def _operators(agreements: Sequence[Agreement]) -> pd.DataFrame:
+def _other(agreement: Agreement, metric: str) -> str:
+    return agreement.b if agreement.a == metric else agreement.a
+
+
+def _mean(metric: str, found: Sequence[_Jackknifed]) -> _Jackknifed:
+    """The mean agreement of a metric with others; without an explainer, of those that there are then."""
+    taus = np.stack([each.of.taus for each in found]).mean(axis=0)
+    whole = Agreement(metric, TRUTH, taus, min(each.of.explainers for each in found), len(found), False)
+    names = [name for name in found[0].without if all(name in each.without for each in found)]
+    return _Jackknifed(whole, {name: float(np.mean([each.without[name] for each in found])) for name in names})
+
+
+def _operators(agreements: Sequence[_Jackknifed]) -> pd.DataFrame:
     """The agreements of one metric with itself under another operator."""
     rows = []
     for each in agreements:
-        (family, one), (other_family, other) = _without_operator(each.a), _without_operator(each.b)
+        (family, one), (other_family, other) = _without_operator(each.of.a), _without_operator(each.of.b)
         if family == other_family and one is not None and other is not None:
             rows.append({"metric": family, "operator a": one, "operator b": other, **_numbers(each)})
     return pd.DataFrame(rows)
@@ -176,19 +218,51 @@ def _without_operator(metric: str) -> tuple[str, str | None]:
 def _listed(frame: pd.DataFrame) -> Grid:
     """Rows with their τ and its interval."""
     names = labels("metric", frame["metric"])
-    shown = [str(name) for name in frame if name not in ("low", "high", "across")]
+    shown = [str(name) for name in frame if name not in ("low", "high", "across", "over", "most")]
 
     def cell(row: Mapping[str, Any], name: str) -> Cell:
         value = row[name]
         if name == "metric":
             return Words(names[value], mark=MARK * bool(row.get("across", False)))
         if name == "tau":
-            return Number(value, low=row["low"], high=row["high"], bounds=True)
+            return Number(
+                value, low=row["low"], high=row["high"], bounds=True, mark=WIDER * (row["over"] == "explainers")
+            )
+        if name == "least":
+            return Several((Number(value), Number(row["most"])), between=" to ")
         return Words(value) if isinstance(value, str) else Number(value, places=1)
 
     rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
     cells = tuple(tuple(cell(row, name) for name in shown) for row in rows)
-    return Grid(tuple(map(Column, shown)), cells, minus=MINUS)
+    return Grid(tuple(Column({"least": "without one"}.get(name, name)) for name in shown), cells, minus=MINUS)
+
+
+def _judges(frame: pd.DataFrame, truth: pd.DataFrame) -> Grid:
+    """The metrics, those that tell most first, beside their agreement with the ground truth."""
+    names = labels("metric", frame["metric"])
+    taus = {} if truth.empty else dict(zip(truth["metric"], truth["tau"], strict=True))
+    rows = [
+        (
+            Words(names[str(row["metric"])]),
+            Words(str(row["kind"])),
+            Number(row["diagnosticity"], places=1, low=row["low"], high=row["high"], bounds=True),
+            Number(row["spearman"], places=3),
+            Number(taus.get(row["metric"], np.nan)),
+            Number(row["defined"], places=1),
+            Number(row["rows"], places=1),
+        )
+        for row in frame.sort_values("diagnosticity", ascending=False, kind="stable").to_dict("records")
+    ]
+    columns = ("metric", "kind", "diagnosticity", "Spearman", "τ with the truth", "defined", "rows a text")
+    return Grid(tuple(map(Column, columns)), tuple(rows), minus=MINUS)
+
+
+def _of_judges() -> Note:
+    return Note(
+        "diagnosticity: % of texts on which an explanation is rated above its degraded copies, ties by half (50: the "
+        "metric cannot tell), 95 % interval over texts. Spearman: of the means with the share of scores left in place. "
+        "defined: % of explanations with a value."
+    )
 
 
 def _legend(pairs: pd.DataFrame, equal: Sequence[str]) -> list[Note]:
@@ -198,11 +272,13 @@ def _legend(pairs: pd.DataFrame, equal: Sequence[str]) -> list[Note]:
         Note(
             f"τ_b over {count} explainers for each data set and model, then averaged: 1 is the same ranking, −1 the "
             "reverse. Each metric is turned so that higher is better; ground truth comes first. 95 % intervals over "
-            "texts."
+            "texts; without one: the least and most that leaving one explainer out makes of τ_b."
         )
     ]
     if equal:
         notes.append(Note(f"Explainers with equal scores count once: {'; '.join(equal)}."))
     if pairs["across"].any():
         notes.append(Note("never measured on one data set: across data sets, under models of the same name.", MARK))
+    if (pairs["over"] == "explainers").any():
+        notes.append(Note("over explainers (jackknife), which is wider than over texts.", WIDER))
     return notes

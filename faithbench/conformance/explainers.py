@@ -16,6 +16,7 @@ from faithbench.conformance.answers import (
     answers_in_company,
     check_texts,
     largest,
+    outcomes,
 )
 from faithbench.conformance.state import State, check_same, state
 from faithbench.conformance.told import traits_of
@@ -170,6 +171,31 @@ def trait_sums_to_holds(trial: ExplainerTrial) -> None:
         )
 
 
+def trait_repeats_holds(trial: ExplainerTrial) -> None:
+    """If the explainer has `repeats`, each of them explains as an explainer must, and otherwise than itself."""
+    component: Any = trial.component
+    for other in component.repeats() if trial.traits.repeats else ():
+        repeat = ExplainerTrial(other, trial.classifier, trial.texts)
+        gives_finite_scores(repeat)
+        explains_alike_again(repeat)
+        same = all(alike(found.scores, repeat.alone[case].scores) for case, found in trial.alone.items())
+        assert not same, f"{component!r} has repeats, but {other!r} among them gives the same scores as itself."
+def dimensions_come_to_scores(trial: ExplainerTrial) -> None:
+    """What the method `per_dimension` gives, if there is one, adds up to the scores, or its L2 norm is they."""
+    component: Any = trial.component
+    if not hasattr(component, "per_dimension"):
+        return
+    asked = {(t.id, target): ask(component.per_dimension, t, target) for t in trial.texts for target in TARGETS}
+    for case, outcome in outcomes(trial.classifier, asked).items():
+        if outcome.value is None:  # refused: not every form has dimensions
+            continue
+        scores, vectors = trial.alone[case].scores, outcome.value
+        ways = (vectors.sum(axis=-1), np.linalg.norm(vectors, axis=-1))
+        assert any(alike(scores, way) for way in ways), (
+            f"{component!r} gives text {case[0]!r} per_dimension of shape {vectors.shape} that come to other scores."
+        )
+
+
 EXPLAINER_CLAUSES: tuple[Callable[[ExplainerTrial], None], ...] = (
     gives_finite_scores,
     explains_alike_in_any_batch,
@@ -177,6 +203,8 @@ EXPLAINER_CLAUSES: tuple[Callable[[ExplainerTrial], None], ...] = (
     leaves_all_as_found_explaining,
     trait_class_sensitive_holds,
     trait_sums_to_holds,
+    trait_repeats_holds,
+    dimensions_come_to_scores,
 )
 
 

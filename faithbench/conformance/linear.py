@@ -78,7 +78,10 @@ def documents(count: int = 8, length: int = 4) -> list[Text]:
 
 
 def document(name: str, tokens: Sequence[int], classes: tuple[int, int] = (0, 1)) -> Text:
-    """A text of two halves; what is strong in the predicted class is evidence, and people marked it too."""
+    """A text of two halves; what is strong in the predicted class is evidence, and people marked it too.
+
+    Its Shapley values are the weights, for the class, and what speaks for the class is responsible, in proportion.
+    """
     ids = np.array([SPECIAL, *tokens, SPECIAL], dtype=np.int64)
     special = ids == SPECIAL
     label = int(WEIGHTS[ids].sum() > 0)  # as the model says
@@ -100,6 +103,8 @@ def document(name: str, tokens: Sequence[int], classes: tuple[int, int] = (0, 1)
         segment_classes=classes,
         source=" ".join(map(str, tokens)),
         vocabulary=ids[~special],
+        responsibility=np.where(special, 0.0, np.maximum(SIGNS[label] * WEIGHTS[ids], 0) / np.abs(WEIGHTS).max()),
+        shapley=np.where(special, 0.0, SIGNS[label] * WEIGHTS[ids]),
     )
 
 

@@ -6,7 +6,13 @@ from dataclasses import fields
 
 from faithbench.types import Example
 
-LATER = ("pair", "labels", "value")  # fields that came later: left out where they are not set, so that hashes stay
+LATER = (
+    "pair",
+    "labels",
+    "value",
+    "responsibility",
+    "shapley",
+)  # fields that came later: left out where they are not set, so that hashes stay
 FIRST = tuple(field.name for field in fields(Example) if field.name not in LATER)
 
 

@@ -19,7 +19,7 @@ from faithbench.schemas import LARGE, read_bytes, read_json
 from faithbench.types import Example
 
 PUBLISHED = {"ag_news": 50, "imdb": 256, "hatexplain": 25}  # tokens of a segment, special ones included
-REVISION = 1  # raised when other documents would be built of the same data
+REVISION = 2  # raised when other documents would be built of the same data
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class SeqPG:
         if self.source.traits.for_model:
             raise ValueError(f"dataset={self.dataset!r} is not allowed; its texts must not be documents themselves.")
         if self.judge:
-            object.__setattr__(self, "judge", refer(self.judge).identity)
+            object.__setattr__(self, "judge", refer(self.judge).spec)
         given = {"segment": self.tokens, "segments": self.segments, "documents": self.documents, "seed": self.seed}
         for name, least in (("segment", 3), ("segments", 2), ("documents", 2), ("seed", 0)):
             if given[name] < least:
@@ -95,7 +95,7 @@ class SeqPG:
 
     def for_model(self, model: ModelRef) -> "SeqPG":
         """The same with the judge and the segment's length written out."""
-        return replace(self, judge=self.judge or conventional(model).identity, segment=self.tokens)
+        return replace(self, judge=self.judge or conventional(model).spec, segment=self.tokens)
 
     def load(self, split: str) -> list[Example]:
         """The documents made of the texts of a split.

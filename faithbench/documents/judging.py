@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
 from faithbench.conversations import Asking, attempt
+from faithbench.documents.cutting import cut_texts
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
@@ -70,21 +71,8 @@ def judge_texts(
         raise UserError("documents are put together from single texts, and these are pairs; give data without pairs.")
     if all(example.label is None for example in examples):
         raise UserError("documents are put together from texts of known classes, and these have no labels.")
-    options = {"truncation": True, "max_length": segment, "return_special_tokens_mask": True}
-    encoded = tokenizer([example.text for example in examples], **options)
-    full = [i for i, ids in enumerate(encoded["input_ids"]) if len(ids) == segment]
-    content = [
-        [token for token, special in zip(encoded["input_ids"][i], encoded["special_tokens_mask"][i], strict=True)
-         if not special]
-        for i in full
-    ]  # fmt: skip
-    cut = tokenizer.batch_decode(content, skip_special_tokens=True) if content else []
-    again = tokenizer(cut)["input_ids"] if cut else []
-    same = [
-        Example(examples[i].id, text, examples[i].label)
-        for i, text, ids in zip(full, cut, again, strict=True)
-        if len(ids) == segment
-    ]
+    full, cut = cut_texts(tokenizer, [example.text for example in examples], segment)
+    same = [Example(examples[i].id, text, examples[i].label) for i, text in cut.items()]
     asked = (attempt(text.id, _judge(text)) for text in readable(classifier, same)[0])
     found = {name: told.value for name, told in Engine(classifier).run(asked) if told.value is not None}
     labels = {example.id: _class_of(example, classes) for example in same}
@@ -93,8 +81,8 @@ def judge_texts(
     sure = [text for text in judged if found[text.id].max() > confidence]
     losses = Losses(
         texts=len(examples),
-        short=len(examples) - len(full),
-        changed=len(full) - len(same),
+        short=len(examples) - full,
+        changed=full - len(same),
         wrong=len(same) - len(right),
         unsure=len(right) - len(sure),
     )

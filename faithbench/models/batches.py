@@ -16,9 +16,12 @@ T = TypeVar("T")
 
 def rectangle(rows: Sequence[Int[np.ndarray, "_"]]) -> Int[np.ndarray, "rows longest"]:
     """Rows of ids below each other; what is not there is hidden."""
-    ids = np.full((len(rows), max(map(len, rows))), HIDDEN)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
+    lengths = list(map(len, rows))
+    longest, whole = max(lengths), np.concatenate(rows)
+    if len(whole) == len(rows) * longest:
+        return whole.reshape(len(rows), longest)
+    ids = np.full((len(rows), longest), HIDDEN)
+    ids[np.arange(longest) < np.array(lengths)[:, None]] = whole
     return ids
 
 
@@ -106,6 +109,30 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
     """On the CPU, in float32 at least."""
     tensor = tensor.detach()
     return (tensor if tensor.dtype == torch.float64 else tensor.float()).cpu().numpy()
+
+
+def onto_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """There; a GPU goes on with what it is doing meanwhile."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def fetched(tensor: Tensor) -> Callable[[], np.ndarray]:
+    """What waits for a tensor and gives it as `to_numpy` does."""
+    if tensor.device.type != "cuda":
+        found = to_numpy(tensor)
+        return lambda: found
+    tensor = tensor.detach()
+    own = (tensor if tensor.dtype == torch.float64 else tensor.float()).to("cpu", non_blocking=True)
+    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    done.record()
+
+    def wait() -> np.ndarray:
+        with memory_errors():
+            done.synchronize()
+        return own.numpy()
+
+    return wait
 
 
 @contextmanager

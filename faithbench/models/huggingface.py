@@ -23,11 +23,13 @@ from faithbench.models.batches import (
     alike,
     by_length,
     chosen_outputs,
+    fetched,
     in_order,
     last_visible,
     memory_errors,
     only_read,
     onto,
+    onto_device,
     rectangle,
     signs,
     to_numpy,
@@ -65,7 +67,7 @@ class HuggingFaceClassifier:
         model: any whose output has `logits` [rows, outputs]; put on `device` and into eval mode.
         tokenizer: a fast tokenizer of the same vocabulary.
         device: where to run.
-        dtype: of weights and activations.
+        dtype: of weights and activations; None for the model's own.
         task: what its head says; None to go by `problem_type`.
         problem_type: transformers' word for the task, where the model's configuration has none or a wrong one.
         fill: what stands in the place of tokens that are taken away: `mask`, `unk`, `pad`, `eos`, `bos` or a token;
@@ -80,14 +82,17 @@ class HuggingFaceClassifier:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         task: Task | None = None,
         problem_type: str | None = None,
         fill: str | None = None,
     ) -> None:
         check_tokenizer(model, tokenizer)
-        self.model = model.to(device=torch.device(device), dtype=dtype).eval().requires_grad_(False)
-        self.tokenizer, self.device, self.dtype = tokenizer, torch.device(device), dtype
+        rounded = dtype == torch.float32 and model.dtype == torch.float64
+        self.dtype: torch.dtype = dtype or model.dtype
+        placed = model.to(torch.device(device)) if dtype is None else model.to(device=torch.device(device), dtype=dtype)
+        self.model = placed.eval().requires_grad_(False)
+        self.tokenizer, self.device = tokenizer, torch.device(device)
         for name in ("bos_token_id", "eos_token_id", "sep_token_id"):  # Funnel lacks what transformers asks for
             if not hasattr(model.config, name):
                 setattr(model.config, name, None)
@@ -106,6 +111,7 @@ class HuggingFaceClassifier:
         self.first_position: int | None = None
         cpu = self.device.type == "cpu"
         self.batch_tokens = CPU_TOKENS if cpu else GPU_TOKENS
+        self.in_flight = 2 if self.device.type == "cuda" else 1  # batches: one is packed while another is computed
         self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.can = Abilities()
         self.can = probed(self)
@@ -115,6 +121,8 @@ class HuggingFaceClassifier:
         self.max_length, self.notes = longest(model, tokenizer, self.first_position or 0)
         if self.blank.note:
             self.notes = (*self.notes, self.blank.note)
+        if rounded:
+            self.notes = (*self.notes, "its weights are float64 and rounded to float32; dtype float64 keeps them")
         reads_last = self.head is not None or self.architecture.reads_last
         kind = problem_type or getattr(model.config, "problem_type", None)
         self.task = task or task_of(self.classes, kind, "last" if reads_last else "first")
@@ -152,6 +160,8 @@ class HuggingFaceClassifier:
             types=read.types if self.typed and read.types.any() else None,
             read=0 if self.task.read == "first" else len(read.ids) - 1,
             link=self.task.link,
+            responsibility=read.weighed(example.responsibility),
+            shapley=read.weighed(example.shapley),
         )
 
     def logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
@@ -159,12 +169,16 @@ class HuggingFaceClassifier:
 
         In place of rows, bare token ids are read as the tokenizer reads a text or pair of these ids.
         """
+        return self.submit(rows)()
+
+    def submit(self, rows: Sequence[Row]) -> Callable[[], Float[np.ndarray, "rows outputs"]]:
+        """`logits`, begun: what is returned waits for them. A GPU works meanwhile."""
         rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
         embeddings = [row.embeddings for row in rows if row.embeddings is not None]
         with torch.inference_mode(), memory_errors():
             groups = self._groups(rows)
             if len(groups) == 1:
-                return to_numpy(self._forward(rows, self._stacked(embeddings) if embeddings else None))
+                return fetched(self._forward(rows, self._stacked(embeddings) if embeddings else None))
             answers = [
                 to_numpy(self._forward([rows[n] for n in group], self._stacked([embeddings[n] for n in group])))
                 if embeddings
@@ -172,7 +186,7 @@ class HuggingFaceClassifier:
                 for group in groups
             ]
         logits: Float[np.ndarray, "rows outputs"] = np.concatenate(answers)[np.argsort(np.concatenate(groups))]
-        return logits
+        return lambda: logits
 
     def embed(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "_ d"]]:
         """What the first layer reads."""
@@ -379,7 +393,7 @@ class HuggingFaceClassifier:
 
     def _types(self, rows: Sequence[Row]) -> Int[Tensor, "rows longest"] | None:
         types = types_below(rows)
-        return None if types is None else torch.from_numpy(types).to(self.device)
+        return None if types is None else onto_device(types, self.device)
 
     def _inputs(self, ids: Tensor, types: Tensor | None, visible: Tensor | None) -> dict[str, Any]:
         """What the model is called with; explicit positions where it would take them from the ids."""
@@ -396,10 +410,10 @@ class HuggingFaceClassifier:
         ids = rectangle([row.ids for row in rows])
         there = ids != HIDDEN
         ids[~there] = self.pad_id
-        visible = None if there.all() else torch.from_numpy(there).to(self.device)
+        visible = None if there.all() else onto_device(there, self.device)
         if not self.can.hides and any((row.ids == HIDDEN).any() for row in rows):
             raise QuestionError(f"{type(self.model).__name__} cannot hide a token from its attention")
-        return torch.from_numpy(ids).to(self.device), self._types(rows), visible
+        return onto_device(ids, self.device), self._types(rows), visible
 
     def _forward(
         self, rows: Sequence[Row], embeddings: Float[Tensor, "rows tokens d"] | None

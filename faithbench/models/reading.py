@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from transformers import PreTrainedTokenizerBase
 
-from faithbench.types import Example, Span
+from faithbench.types import Example, Span, Weighed
 
 ARRAYS = ("ids", "special", "words", "offsets", "segments", "types")
 
@@ -35,6 +35,16 @@ class Reading:
         for start, end in spans:
             hit |= (self.offsets[:, 0] < end) & (self.offsets[:, 1] > start)
         return hit & ~self.special
+
+    def weighed(self, weights: Weighed | None) -> Float[np.ndarray, "tokens"] | None:
+        """The number of each token, that of the character span that it overlaps, else 0."""
+        if weights is None:
+            return None
+        found = np.zeros(len(self.offsets))
+        for start, end, weight in weights:
+            hit = self.marked(((start, end),))
+            found[hit] = weight
+        return found
 
 
 def read_text(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int) -> Reading:

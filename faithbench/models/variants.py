@@ -40,7 +40,33 @@ class Noise:
         return states + self.noise[: states.shape[1]]
 
 
-class Randomised:
+class Replaced:
+    """Within it, parameters of a model hold other numbers.
+
+    Args:
+        others: parameters, each with the tensor that takes the place of its own.
+    """
+
+    def __init__(self, others: list[tuple[nn.Parameter, Tensor]]) -> None:
+        self.others = others
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        """Exchanges these tensors and the model's; an even number of times leaves the model as it was."""
+        exchanged = []
+        for parameter, other in self.others:
+            exchanged.append((parameter, parameter.data))
+            parameter.data = other
+            increment_version(parameter)  # an address in memory may come again; what is remembered of weights must not
+        self.others = exchanged
+
+
+class Randomised(Replaced):
     """Within it, parts of the model have random weights (Adebayo et al. 2018, arXiv 1810.03292).
 
     Parts are numbered from the output down: 0 the head with what stands between it and the layers, 1 the last layer, …,
@@ -59,27 +85,13 @@ class Randomised:
         if not 0 <= part < len(parts):
             raise QuestionError(f"part {part} is not one of the model's {len(parts)} parts")
         generator = torch.Generator().manual_seed(seed)
-        self.drawn: list[tuple[nn.Parameter, Tensor]] = []
+        drawn: list[tuple[nn.Parameter, Tensor]] = []
         for number, parameters in enumerate(parts[: part + 1]):
             for parameter in parameters:
                 new = torch.randn(parameter.shape, generator=generator, dtype=torch.float32).to(parameter)
                 if number == part or cascade:
-                    self.drawn.append((parameter, parameter.mean() + parameter.std(correction=0) * new))
-
-    def __enter__(self) -> None:
-        self._swap()
-
-    def __exit__(self, *_: object) -> None:
-        self._swap()
-
-    def _swap(self) -> None:
-        """Exchanges the drawn tensors and the model's; an even number of times leaves the model as it was."""
-        exchanged = []
-        for parameter, other in self.drawn:
-            exchanged.append((parameter, parameter.data))
-            parameter.data = other
-            increment_version(parameter)  # an address in memory may come again; what is remembered of weights must not
-        self.drawn = exchanged
+                    drawn.append((parameter, parameter.mean() + parameter.std(correction=0) * new))
+        super().__init__(drawn)
 
 
 def count_parts(classifier: WhiteBox, text: object) -> int:

@@ -14,6 +14,7 @@ from faithbench.plugins.naming import ModelRef, refer
 LOSSES = ("bce", "ce")
 STARTS = ("pretrained", "scratch", "task", "mlm")
 TWO_PHASES = ("task", "mlm")
+MASKINGS = ("none", "half")
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,22 @@ TINY = Backbone("tiny", lr=2e-3, epochs=4)
 
 @dataclass(frozen=True)
 class Conventional:
-    """A backbone fine-tuned as it is, with cross-entropy."""
+    """A backbone fine-tuned as it is, with cross-entropy.
+
+    Args:
+        seed: of the training run.
+        masking: in fine-tuning, `half`: half of each batch as it is, in the other half each content token of a text is
+            masked with probability r, r ~ U(0, 1) (arXiv 2310.07819), so that the model knows masks; `none`.
+    """
 
     seed: int = 42
+    masking: str = "none"
     backbone: ClassVar[Backbone]
     b: ClassVar[float | None] = None
+    added: ClassVar[tuple[str, ...]] = ("masking",)
+
+    def __post_init__(self) -> None:
+        check_choice("masking", self.masking, MASKINGS)
 
 
 @dataclass(frozen=True)
@@ -53,12 +65,15 @@ class Bcos:
         seed: of the training run.
         loss: `bce`, or `ce`: cross-entropy, an ablation.
         biases: keep all biases and the activations of the head, an ablation: explanations are not complete then.
+        embedding_bias: keep the bias of the embeddings' LayerNorm, as all conversions did before there was this
+            parameter; `biases` keeps it too.
         start: what is converted: the `pretrained` backbone; its architecture with random weights (`scratch`); the
             backbone after fine-tuning (`task`). Or what is fine-tuned: the converted backbone after masked language
             modelling (`mlm`).
         start_epochs: of that fine-tuning or masked language modelling.
         epochs: of the fine-tuning that follows; 0 leaves it to the plan.
         mlm_data: the data set whose training texts are used for masked language modelling; empty: the one at hand.
+        masking: in fine-tuning, as of conventional models.
     """
 
     b: float = 1.5
@@ -70,14 +85,19 @@ class Bcos:
     start_epochs: int = 0
     epochs: int = 0
     mlm_data: str = ""
+    masking: str = "none"
+    embedding_bias: bool = False
     backbone: ClassVar[Backbone]
-    added: ClassVar[tuple[str, ...]] = ("loss", "biases", "start", "start_epochs", "epochs", "mlm_data")
+    added: ClassVar[tuple[str, ...]] = ("loss", "biases", "start", "start_epochs", "epochs", "mlm_data", "masking")
+    formerly: ClassVar[tuple[tuple[str, object], ...]] = (("embedding_bias", True),)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "embedding_bias", self.embedding_bias or self.biases)
         if not self.b >= 1:
             raise UserError(f"b={self.b!r} is not allowed; B-cos needs a number of at least 1.")
         check_choice("loss", self.loss, LOSSES)
         check_choice("start", self.start, STARTS)
+        check_choice("masking", self.masking, MASKINGS)
         for name in ("start_epochs", "epochs"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name}={getattr(self, name)} is not allowed; it must not be negative.")
@@ -138,16 +158,22 @@ class BcosMinilm(Bcos):
     backbone = MINILM
 
 
+@dataclass(frozen=True)
 class ConvTiny(Conventional):
-    """2 layers, 64 wide, trained from scratch."""
+    """2 layers, 64 wide, trained from scratch, on masks too."""
 
+    masking: str = "half"
     backbone = TINY
+    added = ()
 
 
+@dataclass(frozen=True)
 class BcosTiny(Bcos):
-    """2 B-cos layers, 64 wide, trained from scratch."""
+    """2 B-cos layers, 64 wide, trained from scratch, on masks too."""
 
+    masking: str = "half"
     backbone = TINY
+    added = tuple(name for name in Bcos.added if name != "masking")
 
 
 def zoo_model(model: ModelRef) -> spec.Component | None:

@@ -47,7 +47,7 @@ def check_models(models: Sequence[str], wanted: Sequence[str], what: str) -> Non
         UserError: none is.
     """
     if not any(same("model", model, each, but_seed) for model in models for each in wanted):
-        raise UserError(f"the runs hold none of {what}'s models ({_listed(wanted)}); they hold {_listed(models)}.")
+        raise UserError(f"the runs hold none of {what}'s models ({', '.join(wanted)}); they hold {_listed(models)}.")
 
 
 def _listed(models: Sequence[str]) -> str:

@@ -36,6 +36,8 @@ UNITS = {
     "balanced accuracy": "balanced accuracy (%)",
     "special tokens": "attribution on special tokens (%)",
     "positive rate by word": "positive rate of texts with the word (%)",
+    "positive rate by word, conventional": "the same, conventional model (%)",
+    "positive rate by word, gold": "the same, labels (%)",
 }
 
 

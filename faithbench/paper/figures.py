@@ -6,15 +6,18 @@ from pathlib import Path
 
 from faithbench.errors import UserError, unknown
 from faithbench.paper.choose_backbone import choose_backbone
+from faithbench.paper.departures import Shown, departures
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.figure2 import accuracies
 from faithbench.paper.figure13 import ALIGNMENT, alignments
 from faithbench.paper.figures5_6 import RATE, SHARE, of_bias, over_b
 from faithbench.paper.fill_table import needed
 from faithbench.paper.layouts import COMP, ENTROPY
-from faithbench.paper.matching import is_named, same
+from faithbench.paper.matching import is_dataset, is_named, same, source_of
 from faithbench.paper.run_data import RunData, run_data_of
+from faithbench.paper.trainings import TrainedModel
 
+OF_HATEXPLAIN = ("figure5", "figure6")
 SWEEP = "faithbench run --model 'bcos-*(b=1.0)' --model bcos-* … --dataset hatexplain --explainer bcos"
 
 
@@ -37,7 +40,7 @@ KINDS: Mapping[str, Kind] = {
     "figure6": Kind(
         of_bias,
         lambda full: is_named(full, RATE) or is_named(full, SHARE),
-        f"{SWEEP} --metric {RATE} --metric '{RATE}(word=…)' --metric {SHARE}",
+        f"{SWEEP} --model conv-* --metric {RATE} --metric '{RATE}(of=label)' --metric {SHARE}",
     ),
     "figure13": Kind(
         alignments,
@@ -68,4 +71,13 @@ def paper_figure(folders: Sequence[Path | str], like: str, backbone: str | None 
         command = kind.command.replace("*", found.backbone)
         but = "".join(f" ({each.removesuffix('.')})" for each in left_out)
         raise UserError(f"the runs hold nothing of what {like} shows{but}; what it needs is made by: {command}.")
-    return replace(figure, notes=figure.notes + left_out)
+    series = frozenset(figure.data["series"]) if "series" in figure.data else frozenset()
+    shown = Shown(like, found.backbone, found.records, _trainings(found, like), series)
+    return replace(figure, notes=figure.notes + left_out + tuple(departures(shown)))
+
+
+def _trainings(found: RunData, like: str) -> tuple[TrainedModel, ...]:
+    """Those of the models that a figure shows."""
+    if like not in OF_HATEXPLAIN:
+        return found.trainings
+    return tuple(each for each in found.trainings if is_dataset(source_of(each.dataset), "hatexplain"))

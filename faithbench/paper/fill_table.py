@@ -7,15 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from faithbench.paper.choose_backbone import check_models, choose_backbone, split
+from faithbench.paper.departures import Shown, departures
 from faithbench.paper.layouts import Layout, layout_of
 from faithbench.paper.matching import is_dataset, same, source_of
 from faithbench.paper.run_data import RunData, run_data_of
 from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCOL, Cell, Mean, Seconds, Subject
 from faithbench.paper.table import PaperTable
-from faithbench.paper.trainings import differing
+from faithbench.paper.trainings import TrainedModel, differing
 from faithbench.plan import TABLES_OF_PAPER, Plan
 from faithbench.plugins.naming import refer
 from faithbench.records.results import label
+from faithbench.tables.cautions import older_conversion
 from faithbench.tables.signature import signature_of
 
 
@@ -40,6 +42,7 @@ def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None =
     cells = {name: tuple(source(run_data, subject) for subject in subjects) for name, source in layout.columns.items()}
     notes = tuple(_notes(cells, run_data, layout, subjects))
     entries = pd.concat([cell.entries for column in cells.values() for cell in column], ignore_index=True)
+    notes += tuple(departures(Shown(layout.name, chosen, entries, _trained(run_data, subjects))))
     return PaperTable(layout, chosen, layout.published, cells, notes, signature_of(entries, found.folders))
 
 
@@ -104,6 +107,7 @@ def _notes(
     if any(isinstance(source, Seconds) for source in layout.columns.values()):
         yield from _on_times(run_data)
     else:
+        yield from older_conversion([each.model for each in _trained(run_data, subjects)])
         yield from _on_training(run_data, subjects)
         yield from _on_data(run_data, [subject.dataset for subject in subjects])
     yield from run_data.left_out
@@ -128,6 +132,12 @@ def _on_training(run_data: RunData, subjects: Sequence[Subject]) -> Iterator[str
                 found.setdefault(", ".join(chosen), []).append(f"{label('model', training.model)} on {dataset}")
     for setting, names in found.items():
         yield f"Trained with {setting}: {', '.join(names)}."
+
+
+def _trained(run_data: RunData, subjects: Sequence[Subject]) -> tuple[TrainedModel, ...]:
+    """The trainings that rows speak of."""
+    pairs = dict.fromkeys((subject.model, subject.dataset) for subject in subjects)
+    return tuple(training for pair in pairs for training in run_data.trained(*pair))
 
 
 def _on_data(run_data: RunData, datasets: Sequence[str]) -> Iterator[str]:

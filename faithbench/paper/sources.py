@@ -14,6 +14,7 @@ from faithbench.paper.matching import but_seed, same, setting, source_of, value_
 from faithbench.paper.run_data import RunData
 from faithbench.plugins import spec
 from faithbench.records.results import label
+from faithbench.records.seeds import without_seed
 from faithbench.statistics.intervals import intervals
 
 DECIDING = ("variant", "contrastive")  # parameters that make an explainer another one; others are said below the table
@@ -140,7 +141,8 @@ class Reported:
     def __call__(self, run_data: RunData, subject: Subject) -> Cell:
         values = run_data.reported(subject.model, subject.dataset, *self.keys)
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-        remarks = (_several(run_data.model(subject.model), len(values)),) * (len(values) > 1)
+        models = [without_seed(each.model) for each in run_data.trained(subject.model, subject.dataset)]
+        remarks = tuple(_several(model, len(values)) for model in models[:1] if len(values) > 1)
         entries = _trainings(run_data, subject) if values else pd.DataFrame()
         return Cell(_mean(values), deviation=deviation, remarks=remarks, entries=entries)
 

@@ -29,6 +29,11 @@ class ModelRef:
         return self.text if self.component is None else self.component.identity
 
     @property
+    def spec(self) -> str:
+        """A text that `refer` makes the same of."""
+        return self.text if self.component is None else self.component.spec
+
+    @property
     def label(self) -> str:
         """Without what is left to its default."""
         return self.text if self.component is None else self.component.label

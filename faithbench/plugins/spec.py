@@ -38,12 +38,16 @@ REFERENCE = re.compile(r"\s*([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\s*")  # package.mo
 
 @dataclass(frozen=True)
 class Component:
-    """A loaded component with its identity (all parameters), its label (defaults left out) and its traits."""
+    """A loaded component with its identity (all parameters), its label (defaults left out) and its traits.
+
+    `spec` is what `build` makes the same of: the identity, with what that leaves out to be that of older results.
+    """
 
     identity: str
     label: str
     object: Any
     traits: Traits = field(default_factory=Traits)
+    spec: str = ""
 
     @property
     def version(self) -> int:
@@ -126,8 +130,12 @@ def _described(
     """A component with its names and traits."""
     defaults, who = _defaults(signature), f"{plugin.kind} {plugin.name!r}"
     stated = {k: _stated(component, k, given.get(k, defaults.get(k))) for k in signature.parameters}
-    added = _added(factory, who, defaults)
-    identity = write(plugin.name, {k: v for k, v in stated.items() if k not in added or v != defaults[k]})
+    usual = {name: defaults[name] for name in _added(factory, who, defaults)}
+    former = _formerly(factory, who, defaults)
+    identity, text = (
+        write(plugin.name, {k: v for k, v in stated.items() if k not in unsaid or v != unsaid[k]})
+        for unsaid in (usual | former, usual)
+    )
     if len(identity) > LONGEST:
         raise UserError(f"{brief(identity)} is too long with all parameters written out: {len(identity):,} characters.")
     return Component(
@@ -135,6 +143,7 @@ def _described(
         label=_label(plugin.name, stated, signature),
         object=component,
         traits=read_traits(plugin.kind, component, who),
+        spec=text,
     )
 
 
@@ -154,7 +163,9 @@ def _short(kind: str, text: str) -> str:
     plugin = finding.get(kind, name)
     signature = plugin.signature()
     with blaming(f"{plugin.whose} cannot be described"):
-        return _label(name, _given(text, signature, args, kwargs), signature)
+        said = _formerly(plugin.load(), f"{kind} {name!r}", _defaults(signature))
+        said |= _given(text, signature, args, kwargs)
+        return _label(name, {key: said[key] for key in signature.parameters if key in said}, signature)
 
 
 def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
@@ -309,6 +320,15 @@ def _added(factory: Callable[..., object], who: str, defaults: Mapping[str, obje
         if name not in defaults:
             raise UserError(f"{who} says added={added!r}, but {name!r} is not a parameter with a default.")
     return added
+
+
+def _formerly(factory: Callable[..., object], who: str, defaults: Mapping[str, object]) -> dict[str, object]:
+    """Parameters that the identity leaves out while they have the value of results that are older than they."""
+    formerly: tuple[tuple[str, object], ...] = read_trait(factory, "formerly", who)
+    for name, _ in formerly:
+        if name not in defaults:
+            raise UserError(f"{who} says formerly={short(formerly)}, but {name!r} is not a parameter with a default.")
+    return dict(formerly)
 
 
 def _text(value: object) -> str:

@@ -12,16 +12,17 @@ from faithbench.types import LINKS, Text
 
 FIELDS = frozenset(field.name for field in fields(Text))
 SUMS = ("", "logit", "content", "tokens")
-EVERY = ("version", "added", "on_request")
+EVERY = ("version", "added", "formerly", "on_request")
 OF = {
     "dataset": (*EVERY, "lr", "base", "only_for"),
     "model": EVERY,
-    "explainer": (*EVERY, "class_sensitive", "sums_to"),
+    "explainer": (*EVERY, "class_sensitive", "sums_to", "degrades"),
     "metric": (*EVERY, "kind", "higher_is_better", "range", "needs", "by_order", "keep_parts", "unproven", "links"),
 }
-METHODS = {
-    "dataset": ("for_model", "without", "skipped", "notes")
-}  # traits that are told by having a method of that name
+METHODS = {  # traits that are told by having a method of that name
+    "dataset": ("for_model", "without", "says", "skipped", "notes"),
+    "explainer": ("repeats",),
+}
 DEFAULTS = {field.name: field.default for field in fields(Traits)}
 
 
@@ -72,6 +73,12 @@ def _is_names(value: object) -> bool:
     return isinstance(value, tuple) and all(isinstance(name, str) and name.isidentifier() for name in value)
 
 
+def _are_pairs(value: object) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and _is_names(pair[:1]) for pair in value
+    )
+
+
 def _is_line(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
@@ -84,10 +91,15 @@ def _is_range(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)) and bool(value[0] < value[1])
 
 
+def _is_share_of(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and _is_line(value[0]) and _is_number(value[1])
+
+
 _BOOL = Allowed(_is_bool, "True or False")
 ALLOWED = {
     "version": Allowed(lambda value: type(value) is int and value >= 1, "a whole number from 1"),
     "added": Allowed(_is_names, 'a tuple of names of parameters, such as ("epochs",)'),
+    "formerly": Allowed(_are_pairs, 'a tuple of names with values, such as (("epochs", 3),)'),
     "on_request": _BOOL,
     "kind": Allowed(_is_line, 'a text on one line, such as "ground truth"'),
     "higher_is_better": Allowed(lambda value: value is None or _is_bool(value), "True, False or None"),
@@ -106,6 +118,10 @@ ALLOWED = {
         f"a tuple of some of {', '.join(map(repr, LINKS))}",
     ),
     "sums_to": Allowed(lambda value: value in SUMS, f"one of {', '.join(map(repr, SUMS))}"),
+    "degrades": Allowed(
+        lambda value: value is None or (_is_share_of(value) and 0 <= value[1] <= 1),
+        'None or the identity of an explainer and a share from 0 to 1, such as ("occlusion", 0.5)',
+    ),
     "lr": Allowed(lambda value: value is None or (_is_number(value) and value > 0), "a number above 0"),
     "base": Allowed(lambda value: value is None or _is_line(value), "the spec of a data set"),
     "only_for": Allowed(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from typing_extensions import Required, TypedDict
 
 from faithbench.errors import UserError, short
+from faithbench.plugins import spec
 from faithbench.schemas import MissingFileError, read_json
 from faithbench.types import Link
 
@@ -126,6 +127,7 @@ def read_manifest(folder: Path) -> Manifest:
     for name, entry in manifest.get("models", {}).items():
         if (fault := _wrong_performance(entry.get("performance", {}))) is not None:
             raise UserError(f"{path}: models.{name}.performance {fault}.")
+        entry["label"] = _label(name.partition(" on ")[0], entry["label"])
         if "predicted" in entry and (fault := _wrong_predicted(entry["predicted"])) is not None:
             raise UserError(f"{path}: models.{name}.predicted {fault}.")
     return manifest
@@ -148,6 +150,12 @@ def _wrong_predicted(predicted: Predicted) -> str | None:
     if not 0 < sum(predicted["classes"].values()) <= predicted["texts"] <= predicted["of"]:
         return "counts more classes than texts, more texts than there are, or none"
     return None
+
+
+def _label(model: str, written: str) -> str:
+    """The label of a named model as it is now: parameters that came later may have to be said of older ones."""
+    now = spec.label("model", model)
+    return now if now.partition("(")[0] == written.partition("(")[0] else written
 
 
 def _wrong_performance(performance: Mapping[str, float]) -> str | None:

@@ -1,5 +1,6 @@
 """Arguments of the Python interface: what a notebook holds as what the package works with, or a sentence on why not."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -14,20 +15,26 @@ from faithbench.types import Example, Target
 
 
 def examples_of(texts: object) -> list[Example]:
-    """An example for each text or pair of texts, numbered from 0.
+    """An example for each text or pair of texts, numbered from 0; rows of a data set stay as they are.
 
     Raises:
-        WrongTypeError: it is no list, or one of its items is no text and no pair.
+        WrongTypeError: it is no list, or one of its items is no text, no pair and no row.
+        UserError: two rows have one id.
     """
     if isinstance(texts, str):
         raise WrongTypeError(f"texts is one text; give a list: [{_short(texts)}].")
     if isinstance(texts, (bytes, Mapping, AbstractSet)) or hasattr(texts, "columns") or not isinstance(texts, Iterable):
         raise WrongTypeError(f"texts is {_a(texts)}; give a list of texts.")
     items = [*(texts.tolist() if isinstance(texts, np.ndarray) and texts.ndim else texts)]
-    return [_example(index, item) for index, item in enumerate(items)]
+    found = [_example(index, item) for index, item in enumerate(items)]
+    if doubled := [name for name, count in Counter(example.id for example in found).items() if count > 1]:
+        raise UserError(f"texts has two rows with the id {_short(doubled[0])}; random numbers depend on it.")
+    return found
 
 
 def _example(index: int, item: object) -> Example:
+    if isinstance(item, Example):
+        return item
     if isinstance(item, str):
         return Example(str(index), str(item), None)
     if not isinstance(item, (tuple, list)):

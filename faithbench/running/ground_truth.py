@@ -1,18 +1,27 @@
-"""Does a model use what was planted? Only then is its ground truth known (Bastings et al. 2022, arXiv 2111.07367)."""
+"""Does a model use what was planted? Only then is its ground truth known (Bastings et al. 2022, arXiv 2111.07367).
 
-from collections.abc import Mapping, Sequence
+And of a program: does a model compute the same? Only then is what the program's words do what the model's do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
+from jaxtyping import Int
 
 from faithbench.answering.engine import Engine
 from faithbench.answering.explaining import predict
-from faithbench.conversations import attempt
+from faithbench.conversations import Asking, attempt
 from faithbench.interfaces import Classifier
+from faithbench.questions import Logits
 from faithbench.training.encoding import readable
-from faithbench.types import Example
+from faithbench.types import Example, Text
 
 TEXTS = 500
 WITH, WITHOUT = "accuracy with trigger", "accuracy without trigger"
+AGREES, AGREES_CHANGED = "agrees with program", "agrees on changed texts"
+CHANGED = 200  # texts all of whose changes of one and two words are tried
+ACCEPTED = 99.9  # percent of texts, and of changed texts
 LEAST, GAP = 90.0, 15.0  # percent: with the trigger; points that the accuracy must fall by without it
 
 
@@ -39,6 +48,50 @@ def trigger_accuracies(
     answers = [(*key, outcome.value) for key, outcome in Engine(classifier).run(asked) if outcome.value is not None]
     found = {kind: [said == label for which, label, said in answers if which == kind] for kind in (WITH, WITHOUT)}
     return {kind: 100 * float(np.mean(right)) for kind, right in found.items()} if all(found.values()) else {}
+
+
+def program_agreement(
+    classifier: Classifier, says: Callable[[Sequence[str]], int], classes: Mapping[int, int], texts: Sequence[Text]
+) -> dict[str, float]:
+    """How often, in percent, the model says what the program says: of texts, and of all their changes.
+
+    A change takes one or two words away: for the model they are the mask token, for the program they are not there. All
+    changes of the first `CHANGED` texts are tried.
+
+    Args:
+        classifier: which.
+        says: the program: the label of a text's words.
+        classes: the model's class for each label.
+        texts: as the model reads them; one that is cut says less than its words, and is left out.
+    """
+    whole = [text for text in texts if not text.truncated]
+    asked = (attempt(i, _agreeing(text, says, classes, i < CHANGED)) for i, text in enumerate(whole))
+    found = [outcome.value for _, outcome in Engine(classifier).run(asked) if outcome.value is not None]
+    changed = [each[1:] for each in found if len(each) > 1]
+    if not changed:
+        return {}
+    return {
+        AGREES: 100 * float(np.mean([each[0] for each in found])),
+        AGREES_CHANGED: 100 * float(np.concatenate(changed).mean()),
+    }
+
+
+def _agreeing(
+    text: Text, says: Callable[[Sequence[str]], int], classes: Mapping[int, int], changed: bool
+) -> Asking[Int[np.ndarray, "variants"]]:
+    """Whether the model says the same (1) or not (0) of a text, then of its changes."""
+    words = text.source.split()
+    places = range(len(words))
+    gone = [(), *(chosen for size in (1, 2) for chosen in combinations(places, size) if changed)]
+    keep = np.array([~np.isin(text.words, chosen) for chosen in gone]) | text.special
+    logits = yield Logits(text, keep)
+    said = [classes[says([words[i] for i in places if i not in chosen])] for chosen in gone]
+    return (logits.argmax(axis=1) == said).astype(np.int64)
+
+
+def program_holds(found: Mapping[str, float]) -> bool:
+    """Whether the model computes the program, near enough that what is true of the one is true of the other."""
+    return min(found[AGREES], found[AGREES_CHANGED]) >= ACCEPTED
 
 
 def ground_truth_holds(found: Mapping[str, float]) -> bool:

@@ -4,11 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
+from faithbench.running.ground_truth import (
+    ACCEPTED,
+    AGREES,
+    AGREES_CHANGED,
+    WITH,
+    WITHOUT,
+    ground_truth_holds,
+    program_agreement,
+    program_holds,
+    trigger_accuracies,
+)
 from faithbench.running.performance import performance, unknown_tokens
 from faithbench.running.scoring import Scoring
 from faithbench.tables.cautions import cautions, skipped_entry
-from faithbench.training.encoding import Encoded, with_classes
+from faithbench.training.encoding import Encoded, encode_examples, matched, with_classes
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,13 @@ def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any]) 
 
 
 def ground_truth_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping[str, float]:
-    """What tells whether the model uses what was planted in the data; nothing where nothing was."""
+    """What tells whether the model uses what was planted in the data, or computes the program that made the labels.
+
+    Nothing where nothing was planted and no program is known.
+    """
     texts, model = scoring.texts, scoring.model
+    if texts.dataset.traits.says:
+        return program_checks(scoring, earlier)
     if not texts.dataset.traits.without:
         return {}
     found: Mapping[str, float] = earlier.get("checks", {})
@@ -78,5 +93,22 @@ def ground_truth_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping
         scoring.setup.say(
             f"{model.label} does not rely on what was planted in {texts.dataset.label}, so the ground truth does not "
             f"hold: accuracy {found[WITH]:.1f} % with it, {found[WITHOUT]:.1f} % without."
+        )
+    return found
+
+
+def program_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping[str, float]:
+    """How often the model says what the program says that made the labels."""
+    texts, model = scoring.texts, scoring.model
+    found: Mapping[str, float] = earlier.get("checks", {})
+    if not found:
+        read = encode_examples(model, texts.dataset, texts.sample)
+        classes = matched(model, texts.dataset, texts.sample).classes
+        found = program_agreement(model.classifier, texts.dataset.object.says, classes, read.texts)
+    if found and not program_holds(found):
+        scoring.setup.say(
+            f"{model.label} is not accepted as {texts.dataset.label}, so the ground truth is not the model's: it "
+            f"agrees with the program on {found[AGREES]:.2f} % of the texts and {found[AGREES_CHANGED]:.2f} % of their "
+            f"changes, and {ACCEPTED} % are needed of both; train it with masking=none and another learning rate."
         )
     return found

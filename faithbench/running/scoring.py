@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
-from faithbench.answering.explaining import explain, measure, targets_of
-from faithbench.conversations import Asking, Conversation, Outcome, answering, attempt, on_variant, together
+from faithbench.answering.explaining import explain, measure_with, targets_of
+from faithbench.conversations import Asking, Conversation, Outcome, attempt, gather, together
 from faithbench.errors import QuestionError, describe
 from faithbench.plugins.spec import Component
-from faithbench.questions import Explain
 from faithbench.records.store import Store
 from faithbench.running.grid import DatasetPlan
 from faithbench.running.progress import Tracker
@@ -171,22 +170,29 @@ class Scoring:
         return target in self.known.get((explainer, text.id), {})
 
     def _explain(self, explainer: str, text: Text, target: Target) -> Asking[Attribution]:
+        return self._explained(self.explainers[explainer], text, target)
+
+    def _explained(self, explainer: Component, text: Text, target: Target) -> Asking[Attribution]:
         count = self.model.classifier.classes if text.outputs is None else len(text.outputs)
-        return explain(self.explainers[explainer], text, target, count)
+        return explain(explainer, text, target, count)
 
     def _measure(self, metric: Component, text: Text, name: str, found: Attribution) -> Asking[Measurement]:
+        """Runs a metric on an explanation, and on those of the explainer's `repeats`, if it has some: their mean."""
+        explainer = self.explainers[name]
+        asked = [self._measure_one(metric, text, explainer, found)]
+        asked += [self._repeat(metric, text, again, found.target) for again in repeats_of(explainer)]
+        return Measurement.pooled((yield from gather(asked)))
+
+    def _repeat(self, metric: Component, text: Text, explainer: Component, target: Target) -> Asking[Measurement]:
+        """Explains once more, and runs a metric on that."""
+        found = yield from _blamed(self._explained(explainer, text, target))
+        return (yield from self._measure_one(metric, text, explainer, found))
+
+    def _measure_one(
+        self, metric: Component, text: Text, explainer: Component, found: Attribution
+    ) -> Asking[Measurement]:
         """Runs a metric; what it asks of the explainer is asked of the explainer."""
-        own = text.own()
-
-        def explain_again(question: Explain) -> Asking[Attribution]:
-            if question.variant is None and question.text is own and question.target == found.target:
-                return found.own()
-            try:
-                return (yield from on_variant(question.variant, self._explain(name, question.text, question.target)))
-            except Exception as error:
-                raise QuestionError(f"the explainer failed: {describe(error)}") from error
-
-        return answering(measure(metric, own, found), explain_again)
+        return measure_with(metric, text, found, lambda own, target: self._explained(explainer, own, target))
 
     def _record(self, explainer: str, metric: str, target: Target, text: Text, outcome: Outcome[Measurement]) -> Record:
         value = outcome.value or Measurement(math.nan)
@@ -239,6 +245,28 @@ class Scoring:
             own &= (frame[column] == value).to_numpy()
         failed = frame["error"].notna().to_numpy()
         return list(frame[own & ~failed].itertuples()), list(frame[own & failed].itertuples())
+
+
+def repeats_of(explainer: Component) -> list[Component]:
+    """Explainers that differ from one by chance alone, as it says itself; what is measured is the mean over them all.
+
+    Raises:
+        ValueError: it says so of what is no sequence.
+    """
+    if not explainer.traits.repeats:
+        return []
+    others: object = explainer.object.repeats()
+    if not isinstance(others, Sequence):
+        raise ValueError(f"repeats() gives a {type(others).__name__}, not a sequence of explainers")
+    return [replace(explainer, object=other) for other in others]
+
+
+def _blamed(asking: Asking[Attribution]) -> Asking[Attribution]:
+    """An explanation that a metric asks for: what fails there is the explainer's."""
+    try:
+        return (yield from asking)
+    except Exception as error:
+        raise QuestionError(f"the explainer failed: {describe(error)}") from error
 
 
 def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """What a manifest says of data and models that a reader of the numbers must know, in sentences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from faithbench.records.manifest import DatasetEntry, sampling_of
+from faithbench.records.manifest import DatasetEntry, ModelEntry, sampling_of
+from faithbench.records.results import label
 from faithbench.statistics.performance import is_above_chance
 from faithbench.types import Skipped
 
@@ -53,6 +54,23 @@ def cautions(entry: Mapping[str, Any]) -> Iterator[str]:
     unknown = entry.get("unknown_tokens")
     if unknown is not None and unknown >= MANY_UNKNOWN:
         yield f"{unknown:.0f} % of the tokens are unknown to the tokenizer: is it the model's own?"
+
+
+def trained_as(models: Mapping[str, ModelEntry]) -> Iterator[str]:
+    """The identities of a manifest's models, and of what was trained in the folders that some are from."""
+    for place, entry in models.items():
+        yield place.partition(" on ")[0]
+        yield entry.get("training", {}).get("model", "")
+
+
+def older_conversion(models: Iterable[str]) -> Iterator[str]:
+    """A sentence on the B-cos models that keep the bias of their embeddings' LayerNorm; nothing where none does."""
+    labels = sorted({label("model", model) for model in models})
+    if names := [name for name in labels if "embedding_bias=True" in name and "biases=True" not in name]:
+        yield (
+            "Converted with the bias of the embeddings' LayerNorm kept, unlike the paper's, as all were before "
+            f"there was embedding_bias (docs/bcos.md): {', '.join(names)}."
+        )
 
 
 def _weak(performance: Mapping[str, float]) -> str:

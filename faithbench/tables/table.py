@@ -9,7 +9,7 @@ import pandas as pd
 from faithbench.records.results import CELL, Panel, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
-from faithbench.tables.cautions import cautions, left_out, not_by_label
+from faithbench.tables.cautions import cautions, left_out, not_by_label, older_conversion, trained_as
 from faithbench.tables.document import document
 from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
@@ -158,12 +158,14 @@ def _checked(value: object) -> object:
 
 def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     """A sentence for what is to be known of data and models, and for everything that explainers noted of themselves."""
+    known: list[str] = []
     manifests = [Store(Path(folder)).manifest() for folder in folders]
     datasets = [pair for manifest in manifests for pair in manifest.get("datasets", {}).items()]
     drawn = dict.fromkeys(label("dataset", name) for name, entry in datasets if not_by_label(entry))
     if drawn:
         yield f"Texts were drawn at random, and not as many of each label as the split has: {', '.join(drawn)}."
     for manifest in manifests:
+        known += trained_as(manifest.get("models", {}))
         for name, data in manifest.get("datasets", {}).items():
             if data.get("skipped"):
                 yield f"{label('dataset', name)}: {left_out(data['skipped'])}"
@@ -175,6 +177,7 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
                 for note, value in found.items():
                     name = label("explainer", explainer)
                     yield f"{name} on {where}: mean absolute {note.replace('_', ' ')} {value:.2g}."
+    yield from older_conversion(known)
 
 
 def failures(folders: Iterable[Path | str]) -> pd.DataFrame:

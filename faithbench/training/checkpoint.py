@@ -14,6 +14,8 @@ WEIGHTS = "model.safetensors"
 def load(folder: Path) -> PreTrainedModel:
     """The classifier saved in a folder by `save_pretrained`, converted again first if it was B-cos.
 
+    One whose settings do not speak of the embeddings' bias was made when conversion kept it.
+
     Raises:
         UserError: weights are missing.
     """
@@ -22,6 +24,7 @@ def load(folder: Path) -> PreTrainedModel:
     if settings is None:
         return load_conventional(str(folder))
     del config.bcos
+    settings = {"embedding_bias": True} | settings
     model = convert(AutoModelForSequenceClassification.from_config(config, trust_remote_code=False), **settings)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))

@@ -29,14 +29,21 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import ModelOutput
 
 from faithbench.files import writing
+from faithbench.models.distribution import activations, summary
+from faithbench.models.vocabulary import blank_token
 from faithbench.plan import Training
+from faithbench.statistics.distribution import FEWEST, Distribution
 from faithbench.training.keeping import finishing, forget_work, last_state, work_place
+from faithbench.training.masking import SPECIAL, HalfMasking, Tokenised
 from faithbench.training.quiet import quiet
 from faithbench.training.trainer import LengthGroupedTrainer
 from faithbench.types import Example
 
 PACKAGES = ("faithbench", "torch", "transformers", "numpy")
-EVALUATIONS_PER_EPOCH = 2
+PUBLISHED_STEPS = 1000  # between the evaluations of the paper
+EVALUATIONS_PER_EPOCH = 2  # where that would leave fewer than two
+KNOWN, CHECKED = 600, 200  # texts of the check of distribution, at most: reference, and tried
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of content tokens, masked there
 BEST = {"eval_strategy": "steps", "load_best_model_at_end": True, "metric_for_best_model": "accuracy"}
 
 
@@ -66,6 +73,14 @@ def accuracies(prediction: EvalPrediction) -> dict[str, float]:
     return {"accuracy": 100 * float(right.mean()), "balanced_accuracy": 100 * float(np.mean(recalls))}
 
 
+def mean_accuracy(prediction: EvalPrediction) -> dict[str, float]:
+    """Accuracies of texts as they are and, behind them, of the same texts masked: of both, and the mean of the two."""
+    forms = np.split(np.asarray(prediction.predictions), 2), np.split(np.asarray(prediction.label_ids), 2)
+    plain, masked = (accuracies(EvalPrediction(*form)) for form in zip(*forms, strict=True))
+    mean = {name: (value + masked[name]) / 2 for name, value in plain.items()}
+    return mean | {f"masked_{name}": value for name, value in masked.items()}
+
+
 def fine_tune(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -77,6 +92,7 @@ def fine_tune(
     about: Mapping[str, object],
     loss: str = "ce",
     verbose: bool = True,
+    masking: str = "none",
 ) -> Path:
     """Trains a classifier and saves the checkpoint of best validation accuracy; a killed training continues.
 
@@ -86,11 +102,13 @@ def fine_tune(
         splits: `train`, `validation` and `test`.
         folder: becomes a checkpoint, by one rename; `training.json` in it holds accuracies, settings and hardware.
         training: epochs and lr must be given.
-        seed: of batches and dropout.
+        seed: of batches, dropout and masks.
         device: `cpu`, or what Trainer finds.
         about: identity of model and data, copied into the report.
         loss: `bce`, the B-cos models', or `ce`.
         verbose: show progress, on stderr.
+        masking: `half`: half of each batch is masked, and the best checkpoint is that of the best mean of the accuracy
+            on validation texts as they are and on the same texts masked; `none`.
 
     Returns:
         The folder.
@@ -102,28 +120,23 @@ def fine_tune(
     limits = {name: training.limit if name == "train" else training.eval_limit for name in splits}
     data = {name: _tokenised(drawn(rows, limits[name], seed), tokenizer) for name, rows in splits.items()}
     work = work_folder(folder, training, seed)
-    trainer = LengthGroupedTrainer(
-        model=model,
-        args=arguments(work, training, seed, len(data["train"]), device, verbose, **BEST),
-        train_dataset=data["train"],
-        eval_dataset=data["validation"],
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_loss_func=LOSSES[loss],
-        compute_metrics=accuracies,
-    )
+    masks = HalfMasking(blank_token(model, tokenizer).id, seed) if masking == "half" else None
+    trainer = classifier_trainer(model, tokenizer, data, work, training, seed, device, loss, verbose, masks)
     start = time.perf_counter()
     run_trainer(trainer, work, verbose)
+    trainer.compute_metrics = None
     report = {
         **about,
         "training": asdict(training),
         "seed": seed,
         "texts": {name: len(rows) for name, rows in data.items()},
         "steps": trainer.state.max_steps,
+        "evaluated_every": trainer.args.eval_steps,
         "best_step": trainer.state.best_global_step,
         "seconds_of_last_start": round(time.perf_counter() - start, 1),
         "best_validation_accuracy": trainer.state.best_metric,
-        "validation": accuracies(trainer.predict(data["validation"])),
-        "test": accuracies(trainer.predict(data["test"])),
+        **{name: measured(trainer, data[name]) for name in ("validation", "test")},
+        **({} if masks is None else _on_masked(trainer, data, masks)),
         "hardware": hardware(trainer.args.device),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
@@ -132,6 +145,75 @@ def fine_tune(
         tokenizer.save_pretrained(made)
     forget_work(folder)
     return folder
+
+
+def classifier_trainer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    data: Mapping[str, Sequence[Tokenised]],
+    work: Path,
+    training: Training,
+    seed: int,
+    device: str,
+    loss: str,
+    verbose: bool,
+    masks: HalfMasking | None,
+) -> LengthGroupedTrainer:
+    """The trainer of a classifier; arguments as of `fine_tune`, `data` tokenised."""
+    trainer = LengthGroupedTrainer(
+        model=model,
+        args=arguments(work, training, seed, len(data["train"]), device, verbose, masks is None, **BEST),
+        train_dataset=data["train"],
+        eval_dataset=_evaluated(data["validation"], masks),
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_loss_func=LOSSES[loss],
+        compute_metrics=accuracies if masks is None else mean_accuracy,
+    )
+    trainer.masking = masks
+    return trainer
+
+
+def _evaluated(rows: Sequence[Tokenised], masks: HalfMasking | None) -> list[Tokenised]:
+    """Rows as accuracies are measured on them; with a masking, the same masked behind them."""
+    every = rows if masks is None else [*rows, *masks.rows(rows)]
+    return [{name: value for name, value in row.items() if name != SPECIAL} for row in every]
+
+
+def measured(trainer: Trainer, rows: Sequence[Tokenised]) -> dict[str, float]:
+    """Accuracies on rows as they are, in percent."""
+    return accuracies(trainer.predict(_evaluated(rows, None)))
+
+
+def _on_masked(trainer: Trainer, data: Mapping[str, Sequence[Tokenised]], masks: HalfMasking) -> dict[str, object]:
+    """Accuracies on the same texts masked, and whether masked texts are in the model's distribution."""
+    told: dict[str, object] = {
+        f"{name}_masked": measured(trainer, masks.rows(data[name])) for name in ("validation", "test")
+    }
+    if len(data["validation"]) < FEWEST:
+        return told
+    return told | {"distribution": _distribution(trainer, data["validation"][:KNOWN], data["test"][:CHECKED], masks)}
+
+
+def _distribution(
+    trainer: Trainer, known: Sequence[Tokenised], texts: Sequence[Tokenised], masks: HalfMasking
+) -> dict[str, object]:
+    """Test texts, so many of their tokens masked, against validation texts as in training: every second masked."""
+    mixed = [pair[i % 2] for i, pair in enumerate(zip(known, masks.rows(known), strict=True))]
+    order = np.random.default_rng(masks.seed).permutation(len(mixed))
+    distribution = Distribution(_activations(trainer, [mixed[i] for i in order]))
+    shares = {
+        f"{share:g}": summary(distribution.p_values(_activations(trainer, masks.rows(texts, share))))
+        for share in SHARES
+    }
+    return {"reference": len(known), "texts": len(texts), "masked": shares}
+
+
+def _activations(trainer: Trainer, rows: Sequence[Tokenised]) -> Float[np.ndarray, "inputs layers features"]:
+    """Of the model as it is after training, on its device."""
+    model = trainer.model.eval()
+    batches = trainer.get_eval_dataloader(_evaluated(rows, None))
+    inputs = ({name: value for name, value in batch.items() if name != "labels"} for batch in batches)
+    return activations(model, ({name: value.to(model.device) for name, value in batch.items()} for batch in inputs))
 
 
 def hardware(device: torch.device) -> str:
@@ -183,13 +265,33 @@ def _close_bars(trainer: Trainer) -> None:
 
 
 def arguments(
-    folder: Path, training: Training, seed: int, texts: int, device: str, verbose: bool, **more: object
+    folder: Path,
+    training: Training,
+    seed: int,
+    texts: int,
+    device: str,
+    verbose: bool,
+    only_inputs: bool = True,
+    **more: object,
 ) -> TrainingArguments:
-    """The paper's settings; the state is saved twice an epoch."""
+    """The paper's settings.
+
+    The state is evaluated and saved every 1,000 steps as there, in a training of fewer than 2,000 twice an epoch.
+
+    Args:
+        folder: of the states.
+        training: epochs and lr must be given.
+        seed: of batches and dropout.
+        texts: that are trained on.
+        device: `cpu`, or what Trainer finds.
+        verbose: show progress.
+        only_inputs: leave out columns that the model does not take.
+        more: of `TrainingArguments`.
+    """
     assert training.epochs is not None
     assert training.lr is not None
     steps = math.ceil(texts / training.batch_size)
-    every = max(1, math.ceil(steps / EVALUATIONS_PER_EPOCH))
+    every = evaluated_every(steps, training.epochs)
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=training.epochs,
@@ -210,15 +312,26 @@ def arguments(
         seed=seed,
         use_cpu=device == "cpu",
         dataloader_pin_memory=device != "cpu",
+        remove_unused_columns=only_inputs,
         **more,
     )
 
 
-def _tokenised(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, list[int] | int | None]]:
-    """Token ids and label of each row; of pairs, also the token types where the tokenizer tells the texts apart."""
+def evaluated_every(steps: int, epochs: int) -> int:
+    """Steps between evaluations, of so many steps an epoch."""
+    if steps * epochs >= 2 * PUBLISHED_STEPS:
+        return PUBLISHED_STEPS
+    return max(1, math.ceil(steps / EVALUATIONS_PER_EPOCH))
+
+
+def _tokenised(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[Tokenised]:
+    """Token ids, which of them are special, and label of each row.
+
+    Of pairs, also the token types where the tokenizer tells the texts apart.
+    """
     paired = [row.pair is not None for row in rows]
     texts = [[row.text for row in rows], *([[row.pair or "" for row in rows]] if any(paired) else [])]
-    encoded = tokenizer(*texts, truncation=True, max_length=tokenizer.model_max_length)
-    names = [name for name in ("input_ids", "token_type_ids")[: len(texts)] if name in encoded]
-    labels: list[dict[str, list[int] | int | None]] = [{"label": row.label} for row in rows]
-    return [{name: encoded[name][i] for name in names} | label for i, label in enumerate(labels)]
+    limit = tokenizer.model_max_length
+    encoded = tokenizer(*texts, truncation=True, max_length=limit, return_special_tokens_mask=True)
+    names = ["input_ids", SPECIAL, *(["token_type_ids"] if len(texts) > 1 and "token_type_ids" in encoded else [])]
+    return [{name: encoded[name][i] for name in names} | {"label": row.label} for i, row in enumerate(rows)]

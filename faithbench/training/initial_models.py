@@ -123,7 +123,7 @@ def check_labels(dataset: Component, splits: Mapping[str, Sequence[Example]]) ->
 
 
 def _converted(network: PreTrainedModel, zoo: Bcos) -> PreTrainedModel:
-    return convert(network, zoo.b, zoo.qkv, zoo.biases)
+    return convert(network, zoo.b, zoo.qkv, zoo.biases, zoo.embedding_bias)
 
 
 def _task(
@@ -133,7 +133,8 @@ def _task(
     folder, training = job.folder / FOLDER, replace(job.training, epochs=zoo.start_epochs)
     about = {"start": zoo.start}
     if not _finished(folder, training, about):
-        fine_tune(network, tokenizer, job.splits, folder, training, zoo.seed, job.device, about, "ce", job.verbose)
+        how = "ce", job.verbose, zoo.masking
+        fine_tune(network, tokenizer, job.splits, folder, training, zoo.seed, job.device, about, *how)
     return report_of(folder) or {}
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedModel
 
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
@@ -16,6 +16,7 @@ from faithbench.training.declared import check_folder
 from faithbench.training.quiet import quiet
 
 ADAPTER, PICKLE = "adapter_config.json", "pytorch_model.bin"
+OWN = "own"  # for a precision: that of the weights
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def load_classifier(source: str, device: str, dtype: str, **options: Any) -> Loa
     Args:
         source: folder or hub id, `owner/name` or with `@revision`.
         device: where to run.
-        dtype: of weights and activations.
+        dtype: of weights and activations; `OWN` for what the weights are kept in, float32 at least.
         options: of `HuggingFaceClassifier`.
 
     Raises:
@@ -41,12 +42,19 @@ def load_classifier(source: str, device: str, dtype: str, **options: Any) -> Loa
     """
     try:
         network, tokenizer, identity = _folder(source) if is_folder(source) else _hub(source)
-        classifier = HuggingFaceClassifier(network, tokenizer, device, getattr(torch, dtype), **options)
+        classifier = HuggingFaceClassifier(network, tokenizer, device, _precision(network, dtype), **options)
     except UserError as error:
         raise UserError(str(error) if source in str(error) else f"model {source!r}: {error}") from error
     except Exception as error:  # of a configuration that nobody has thought of
         raise UserError(f"model {source!r} cannot be used: {reason(error)}.") from error
     return Loaded(classifier, identity, identity.rpartition("@")[0] or identity)
+
+
+def _precision(network: PreTrainedModel, dtype: str) -> torch.dtype:
+    """The precision that is meant; weights kept in half precision are never meant to be computed with in it."""
+    if dtype != OWN:
+        return cast(torch.dtype, getattr(torch, dtype))
+    return torch.promote_types(network.dtype, torch.float32)
 
 
 def _folder(source: str) -> tuple[Any, Any, str]:

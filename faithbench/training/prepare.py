@@ -23,7 +23,7 @@ from faithbench.training.fine_tuning import fine_tune
 from faithbench.training.finished_model import FinishedModel
 from faithbench.training.initial_models import TrainingJob, initial_model
 from faithbench.training.keeping import ClassifierReport, fault, forget_work, in_turn, report_of, work_place
-from faithbench.training.loading import load_classifier
+from faithbench.training.loading import OWN, load_classifier
 from faithbench.training.plugin_model import plugin_classifier
 from faithbench.training.settings import complete_training, training_dataset
 from faithbench.types import SPLITS
@@ -33,7 +33,7 @@ READY = 2  # models that are remembered within a run: one that is measured, and 
 
 @dataclass(frozen=True)
 class Setup:
-    """How to make a model real: where, in which precision, and whether it may be trained first."""
+    """How to make a model real: where, in which precision (or `loading.OWN`), and whether it may be trained first."""
 
     device: str = "cpu"
     dtype: str = "float32"
@@ -138,7 +138,8 @@ def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
         checkpoint = trained(zoo, base, setup)
         classifier = load_classifier(str(checkpoint.folder), setup.device, setup.dtype).classifier
         return Prepared(classifier, model.identity, model.label, checkpoint.report)
-    found, fingerprint = plugin_classifier(model.component, base.object, setup.device, setup.dtype)
+    dtype = "float32" if setup.dtype == OWN else setup.dtype  # which the plugin knows
+    found, fingerprint = plugin_classifier(model.component, base.object, setup.device, dtype)
     made = Prepared(found, model.identity, model.label, {}, base.identity)
     vars(made)["fingerprint"] = fingerprint  # taken already
     return made
@@ -209,6 +210,7 @@ def train(
     training: Training = Training(),
     *,
     seed: int | None = None,
+    masking: str | None = None,
     device: str | None = None,
     console: Console | None = None,
 ) -> tuple[Path, Mapping[str, Any]]:
@@ -219,6 +221,7 @@ def train(
         dataset: a spec, or a folder with `train`, `validation` and `test` files.
         training: the settings.
         seed: of the model, where its spec does not say.
+        masking: likewise: `half` masks half of each batch, `none` nothing.
         device: `cpu`, `cuda` or `mps`; None for the best there is.
         console: where progress goes; None for silence.
 
@@ -230,7 +233,8 @@ def train(
     """
     if not is_named(model):
         raise UserError(f"model {model!r} is a folder or hub id; only named models can be trained.")
-    zoo = zoo_model(ModelRef(model, spec.build("model", model, {} if seed is None else {"seed": seed})))
+    told = {name: value for name, value in (("seed", seed), ("masking", masking)) if value is not None}
+    zoo = zoo_model(ModelRef(model, spec.build("model", model, told)))
     if zoo is None:
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
     setup = Setup(best_device(device), training=training, console=console)
@@ -275,7 +279,8 @@ def _train_now(model: Component, dataset: Component, folder: Path, setup: Setup)
     begun = initial_model(zoo, TrainingJob(dataset, splits, work_place(folder), training, setup.device, verbose))
     about = {"model": model.identity, "dataset": dataset.identity, **begun.about}
     network, tokenizer = begun.network, begun.tokenizer
-    fine_tune(network, tokenizer, splits, folder, training, zoo.seed, setup.device, about, begun.loss, verbose)
+    device = setup.device
+    fine_tune(network, tokenizer, splits, folder, training, zoo.seed, device, about, begun.loss, verbose, zoo.masking)
     return Checkpoint(folder, report_of(folder) or {})
 
 

@@ -1,5 +1,6 @@
-"""A metric relative to what chance gives and to what is attainable on the same model and text."""
+"""A metric relative to what chance gives and to what is attainable on the same model and text (arXiv 2408.08137)."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,32 +12,36 @@ from jaxtyping import Int
 
 from faithbench.conversations import Asking, ask, gather
 from faithbench.draws import generator
-from faithbench.parameters import check_whole
+from faithbench.parameters import check_choice, check_whole
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.types import Attribution, Link, Measurement, Target, Text
 from faithbench_metrics.perturbation.operators import Operator
-from faithbench_metrics.perturbation.search import Search
+from faithbench_metrics.perturbation.search import Order, Search
 
 NOISE = 1e-6  # of the largest value: differences that are rounding
+EXACT = 5  # content tokens up to which all orders are tried: 120 of them
+LOWER = ("chance", "worst")
 
 
 @dataclass(frozen=True)
 class Normalised:
-    """Another metric's value v as 100 · (v − floor) / (best − floor): 0 is chance, 100 the best order that was found.
+    """Another metric's value v as 100 · (v − lower) / (best − lower): 0 is chance, 100 the best order that was found.
 
-    The floor is the metric's mean over random orders of the tokens. The best is its value for the best of these orders,
-    of those that greedy or beam search for the most damaging removals and the most helpful insertions ends with, of the
-    orders by what each token does alone (left out, put in, or both), and of the explainer's own scores. So 100 is the
-    most, though a better order may exist, negative is worse than chance, and higher is better whatever the metric.
-    Models whose probabilities differ in scale become comparable.
+    Both ends belong to text, model and metric, so that they are the same for all explainers (NAOPC, Edin et al. 2024,
+    arXiv 2408.08137). Up to 5 content tokens they are exact: all orders are tried, and nothing exceeds 100. For longer
+    texts they are those of the orders tried: random ones, those that greedy or beam search for the most damaging
+    removals and the most helpful insertions ends with, and those by what each token does alone (left out, put in, or
+    both). An explainer may know a better order than that search: it then has more than 100, which is left as it is. So
+    100 is the best order that search found, and no limit. Negative is worse than the lower end, and higher is better
+    whatever the metric. Models whose probabilities differ in scale become comparable.
 
-    `parts` are v, floor and best; |best − floor| is the weight, so that means over texts are ratios of means. Not
-    defined (NaN, weight 0) where best equals floor, as for one content token, or where the metric is not defined.
+    `parts` are v, lower and best; |best − lower| is the weight, so that means over texts are ratios of means. Not
+    defined (NaN, weight 0) where the two ends are equal, as for one content token, or where the metric is not defined.
 
     Costs at most 2 · (n + 1) + 2 · beam · width · n rows for n content tokens (256 tokens: 3,074), and those that the
-    metric asks for `randoms` + 2 · beam + 5 orders; times 4 where the operator is `sample`. All but the rows of its own
-    scores are the same for every explainer, and run once a text.
+    metric asks for `randoms` + 2 · beam + 4 orders; times 4 where the operator is `sample`; about twice that for
+    `lower=worst`. All but the rows of its own scores are the same for every explainer, and run once a text.
 
     Args:
         metric: a spec of one with a direction that depends on the order of scores alone, as in
@@ -44,14 +49,19 @@ class Normalised:
         randoms: random orders; they belong to the text.
         beam: partial orders that the search keeps; 1 is greedy.
         width: tokens that a step of the search tries on each: those that mattered most when last tried.
+        lower: `chance`, the metric's mean over the random orders (up to 5 tokens, over all orders); `worst`, its value
+            for the worst order, which is searched for as the best is, and then 0 is that and the value is the paper's,
+            in percent.
     """
 
     metric: str
     randoms: int = 16
     beam: int = 1
     width: int = 5
+    lower: str = "chance"
+    added: ClassVar[tuple[str, ...]] = ("lower",)
     higher_is_better: ClassVar[bool] = True
-    range: ClassVar[tuple[float, float]] = (-math.inf, 100.0)
+    range: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     on_request: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -64,6 +74,7 @@ class Normalised:
         check_whole("randoms", self.randoms, 1, 10_000)
         check_whole("beam", self.beam, 1, 1000)
         check_whole("width", self.width, 1, 10_000)
+        check_choice("lower", self.lower, LOWER)
         object.__setattr__(self, "metric", built.identity)
         object.__setattr__(self, "inner", built)
 
@@ -94,31 +105,43 @@ class Normalised:
 
     @property
     def version(self) -> int:
-        """As the metric inside."""
-        return self.inner.traits.version
+        """Raised with that of the metric inside."""
+        return 1 + self.inner.traits.version
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
-        target, content = attribution.target, text.content
-        if not len(content):
+        target = attribution.target
+        if not len(text.content):
             return Measurement(math.nan, weight=0.0)
-        search = Search(Operator(getattr(self.inner.object, "operator", "mask")), self.beam, self.width)
-        draws = generator(text, "orders")
-        orders = [draws.permutation(content) for _ in range(self.randoms)]
-        orders += yield from search.candidates(text, target)
-        ranks = [in_order(text, target, order) for order in orders]
+        chance, others = yield from self._orders(text, target)
+        ranks = [in_order(text, target, order) for order in (*chance, *others)]
         found = yield from gather([ask(self.inner.object, text, each) for each in (attribution, *ranks)])
-        return self._relative([measurement.value for measurement in found])
+        own, *values = [measurement.value for measurement in found]
+        return self._relative(own, values[: len(chance)], values)
 
-    def _relative(self, values: Sequence[float]) -> Measurement:
-        """Of the explainer's own value, followed by those of random orders, followed by the others."""
-        if not np.isfinite(values).all():
+    def _orders(self, text: Text, target: Target) -> Asking[tuple[Sequence[Order], Sequence[Order]]]:
+        """Those whose mean is chance, and others to find the ends among; they do not depend on any explainer."""
+        content = text.content
+        if len(content) <= EXACT:
+            return list(map(np.array, itertools.permutations(content))), ()
+        draws = generator(text, "orders")
+        chance = [draws.permutation(content) for _ in range(self.randoms)]
+        operator = Operator(getattr(self.inner.object, "operator", "mask"))
+        searches = [
+            Search(operator, self.beam, self.width, worst).candidates(text, target)
+            for worst in ((False, True) if self.lower == "worst" else (False,))
+        ]
+        return chance, list(itertools.chain(*(yield from gather(searches))))
+
+    def _relative(self, own: float, chance: Sequence[float], values: Sequence[float]) -> Measurement:
+        """The explainer's own value between the ends, which are found among the others."""
+        if not np.isfinite([own, *values]).all():
             return Measurement(math.nan, weight=0.0)
-        own, floor = values[0], float(np.mean(values[1 : 1 + self.randoms]))
-        best = max(values) if self.inner.traits.direction > 0 else min(values)
-        span = abs(best - floor)
-        if span <= NOISE * max(map(abs, values)):
-            return Measurement(math.nan, (own, floor, best), weight=0.0)
-        return Measurement(100 * (own - floor) / (best - floor), (own, floor, best), weight=span)
+        ends = sorted((min(values), max(values)), reverse=self.inner.traits.direction < 0)
+        lower, best = ends[0] if self.lower == "worst" else float(np.mean(chance)), ends[1]
+        span = abs(best - lower)
+        if span <= NOISE * max(map(abs, (own, *values))):
+            return Measurement(math.nan, (own, lower, best), weight=0.0)
+        return Measurement(100 * (own - lower) / (best - lower), (own, lower, best), weight=span)
 
 
 def in_order(text: Text, target: Target, order: Int[np.ndarray, "content"]) -> Attribution:

@@ -1,6 +1,6 @@
 """Model randomisation test: do explanations depend on what was learnt? (Adebayo et al. 2018, arXiv 1810.03292.)"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -16,19 +16,21 @@ COUNT = "faithbench.models.variants:count_parts"
 
 @dataclass(frozen=True)
 class Randomisation:
-    """Spearman's correlation of an explanation with that of the model with random weights, mean over stages.
+    """|Spearman's ρ| of an explanation with that of the model with random weights, mean over stages; lower is better.
 
-    In percent, −100 to 100; 0 where nothing of the explanation is left; lower is better: an explanation that stays
-    (100) does not depend on the model. The stages go from the head over the layers down to the embeddings. The class is
-    the one that the model as it is was explained for; content tokens count.
+    In percent, 0 to 100. An explanation that stays has 100, and so has one that is turned round: neither depends on
+    what was learnt. 0 is the best, where nothing is left; explanations that have nothing in common have
+    √(2 / (π · (n − 1))) on average for many content tokens n, such as 8 % for 100 of them. The stages go from the head
+    over the layers down to the embeddings. The class is the one that the model as it is was explained for; content
+    tokens count.
 
-    `parts` are the correlations at the stages, as fractions, NaN where an explanation is constant; those are left out,
-    and the weight is the number of the others. Not defined (NaN, weight 0) where none is left, as for texts of one
-    token. Costs an explanation a stage, layers + 2 of them.
+    `parts` are the correlations at the stages with their signs, as fractions, NaN where an explanation is constant;
+    those are left out, and the weight is the number of the others. Not defined (NaN, weight 0) where none is left, as
+    for texts of one token. Costs an explanation a stage, layers + 2 of them.
 
     Args:
         cascade: each stage randomises all parts before it too; otherwise one part at a time.
-        absolute: correlate absolute scores; otherwise a change of sign alone counts as change.
+        absolute: correlate absolute scores; otherwise scores with their signs.
         seed: draws the weights.
     """
 
@@ -38,7 +40,8 @@ class Randomisation:
     on_request: ClassVar[bool] = True
     higher_is_better: ClassVar[bool | None] = False
     unproven: ClassVar[str] = "a linear model has no layers to randomise"
-    range: ClassVar[tuple[float, float]] = (-100.0, 100.0)
+    range: ClassVar[tuple[float, float]] = (0.0, 100.0)
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -51,7 +54,7 @@ class Randomisation:
             changed = Variant(RANDOMISED, (("part", stage), ("cascade", self.cascade), ("seed", self.seed)))
             other: Attribution = yield Explain(text, attribution.target, changed)
             found.append(spearman(own, self._ranked(text, other)))
-        return Measurement.mean_of(found)
+        return replace(Measurement.mean_of([abs(each) for each in found]), parts=tuple(found))
 
     def _ranked(self, text: Text, attribution: Attribution) -> np.ndarray:
         scores = attribution.scores[text.content].astype(np.float64)

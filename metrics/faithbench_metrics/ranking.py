@@ -61,3 +61,45 @@ def mean_ranks(values: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks: Float[np.ndarray, "n"] = (np.cumsum(counts) - (counts - 1) / 2)[place]
     return ranks
+
+
+def expected_average_precision(scores: Float[np.ndarray, "n"], relevant: Bool[np.ndarray, "n"]) -> float:
+    """Mean over the relevant scores of the precision down to each, highest first; NaN if nothing is relevant.
+
+    Of equal scores the mean over their orders: of m of them after a higher ones, e and h of these relevant, place j is
+    relevant in e/m of the orders, and then h + 1 + (j − 1)·(e − 1)/(m − 1) of the first a + j are.
+    """
+    if not relevant.any() or np.isnan(scores).any():
+        return math.nan
+    total = 0.0
+    for score in np.unique(scores[relevant]):
+        before, tied = scores > score, scores == score
+        above, many, few = before.sum(), tied.sum(), relevant[tied].sum()
+        place = np.arange(1, many + 1)
+        hits = relevant[before].sum() + 1 + (place - 1) * (few - 1) / max(many - 1, 1)
+        total += float((few / many * hits / (above + place)).sum())
+    return total / int(relevant.sum())
+
+
+def expected_ndcg(scores: Float[np.ndarray, "n"], gains: Float[np.ndarray, "n"]) -> float:
+    """Σ gain / log₂(1 + rank), highest score first, as a share of the most that is possible; NaN if no gain is above 0.
+
+    Equal scores have the mean of their gains, which is the mean over their orders (McSherry & Najork 2008).
+    """
+    if not (gains > 0).any() or np.isnan(scores).any():
+        return math.nan
+    discounts = 1 / np.log2(np.arange(2, len(gains) + 2))
+    _, place, counts = np.unique(-scores, return_inverse=True, return_counts=True)
+    means = np.bincount(place, weights=gains) / counts
+    return float((np.repeat(means, counts) * discounts).sum() / (np.sort(gains)[::-1] * discounts).sum())
+
+
+def somers_d(scores: Float[np.ndarray, "n"], truth: Float[np.ndarray, "n"]) -> float:
+    """(concordant − discordant) / pairs whose truth differs (Somers 1962); NaN if there are none.
+
+    Kendall's τ over the pairs that the truth tells apart; equal scores count by the mean over their orders, 0.
+    """
+    i, j = np.triu_indices(len(truth), 1)
+    apart, across = np.sign(truth[i] - truth[j]), np.sign(scores[i] - scores[j])
+    pairs = np.abs(apart).sum()
+    return float((apart * across).sum() / pairs) if pairs else math.nan

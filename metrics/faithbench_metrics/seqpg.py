@@ -28,8 +28,9 @@ class SeqPG:
     defined (NaN, weight 0) if none is, or if the model's limit has cut off a segment whole.
 
     Args:
-        protocol: `strict`; or `paper`, where the input, special tokens included, is cut into M parts of equal length
-            instead of at its separators, and a term without positive score is 0.
+        protocol: `strict`; or `paper`, where what is left of the input without special tokens is cut into M parts of
+            equal length instead of at its separators (of n tokens and two segments behind floor(n/2)), and a term
+            without positive score is 0.
     """
 
     protocol: str = "strict"
@@ -40,6 +41,11 @@ class SeqPG:
 
     def __post_init__(self) -> None:
         check_choice("protocol", self.protocol, PROTOCOLS)
+
+    @property
+    def version(self) -> int:
+        """Of `paper` 2: until then special tokens counted where it cut."""
+        return 2 if self.protocol == "paper" else 1
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         paper = self.protocol == "paper"
@@ -58,9 +64,14 @@ def segments_of(text: Text) -> Int[np.ndarray, "tokens"]:
 
 
 def equal_parts(text: Text) -> Int[np.ndarray, "tokens"]:
-    """Index of the part that each token lies in when the input is cut into equal lengths; −1 for special tokens."""
-    parts: Int[np.ndarray, "tokens"] = np.arange(len(text)) * len(text.segment_classes) // len(text)
-    return np.where(text.special, -1, parts)
+    """Index of the part that each token lies in when all but special tokens are cut into equal lengths; −1 for these.
+
+    Of n tokens and M parts the cuts are behind floor(n·i/M) tokens.
+    """
+    content, count = ~text.special, len(text.segment_classes)
+    cuts = int(content.sum()) * np.arange(1, count) // count
+    parts: Int[np.ndarray, "tokens"] = np.searchsorted(cuts, np.cumsum(content) - 1, side="right")
+    return np.where(content, parts, -1)
 
 
 def explained_segments(text: Text) -> Asking[list[Attribution]]:

@@ -239,3 +239,52 @@ def test_rules_that_fail_fail_only_their_asker(rules):
     assert outcomes["bad"].error.startswith("QuestionError: ")
     assert rules in outcomes["bad"].error
     assert outcomes["good"].error is None
+
+
+@dataclass
+class Late(Watched):
+    """A GPU, which goes on while batches are packed, and tells of its troubles when it is waited for."""
+
+    in_flight: int = 2
+    fails: str = ""  # a batch of more rows than one
+    order: list[str] = field(default_factory=list)
+
+    def submit(self, rows: Sequence[Row]):
+        self.order.append("given")
+
+        def wait() -> np.ndarray:
+            self.order.append("awaited")
+            if self.fails and len(rows) > 1:
+                raise {"memory": MemoryError, "other": RuntimeError}[self.fails](self.fails)
+            return self.logits(rows)
+
+        return wait
+
+
+@pytest.mark.parametrize("fails", ["", "memory", "other"])
+def test_a_model_that_works_while_batches_are_packed_gives_the_same_answers(fails: str):
+    texts = texts_of([4, 9, 5, 30, 6, 4, 9, 17])
+    now, late = Watched(), Late(fails=fails)
+    soon, later = (
+        {
+            key: outcome
+            for one in Engine(model).run(together({t.id: ask(asks, t)}) for t in texts)
+            for key, outcome in one.items()
+        }
+        for model in (now, late)
+    )
+    assert soon.keys() == later.keys() == {t.id for t in texts}
+    for name, outcome in soon.items():
+        np.testing.assert_allclose(later[name].value, outcome.value, rtol=1e-12)
+    assert late.order[:3] == ["given", "given", "awaited"], "the second batch is given before the first is awaited"
+    assert sum(map(len, late.batches)) == sum(map(len, now.batches)), "no row twice"
+
+
+def test_a_row_that_fails_when_it_is_awaited_fails_its_text_alone():
+    texts = texts_of([4, 4, 4])
+    poison = int(texts[1].ids[1])
+    own = {t.id for t in texts if poison in t.ids}
+    results = Engine(Late(poison=poison)).run(together({t.id: ask(asks, t, 1, 0)}) for t in texts)
+    failed = {key for result in results for key, outcome in result.items() if outcome.error}
+    assert failed == own
+    assert 0 < len(own) < len(texts)

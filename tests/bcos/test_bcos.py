@@ -205,10 +205,12 @@ def test_convert_copies_weights_and_keeps_the_gains_of_norms(kind):
 
 
 @EVERY_KIND
-def test_convert_drops_every_bias_behind_the_embeddings(kind):
+def test_convert_drops_every_bias(kind):
     converted = convert(tiny_network(kind))
-    biased = [name for name, _ in converted.named_parameters() if name.endswith("bias")]
-    assert all(name.startswith(f"{kind}.embeddings.") for name in biased)
+    assert [name for name, _ in converted.named_parameters() if name.endswith("bias")] == []
+    kept = convert(tiny_network(kind), embedding_bias=True)
+    biased = [name for name, _ in kept.named_parameters() if name.endswith("bias")]
+    assert biased == [f"{kind}.embeddings.LayerNorm.bias"]
 
 
 @EVERY_KIND
@@ -228,7 +230,7 @@ def test_convert_leaves_query_key_and_value_plain_unless_told(kind, qkv):
 @EVERY_KIND
 def test_convert_notes_its_settings_and_refuses_to_convert_twice(kind):
     converted = convert(tiny_network(kind), b=2.0, qkv=True)
-    assert converted.config.bcos == {"b": 2.0, "qkv": True}
+    assert converted.config.bcos == {"b": 2.0, "qkv": True, "embedding_bias": False}
     with pytest.raises(UserError, match="is a B-cos model already"):
         convert(converted)
 
@@ -458,6 +460,6 @@ def test_a_saved_model_keeps_its_conversion(kind, tmp_path):
     network.save_pretrained(tmp_path / "first")
     load(tmp_path / "first").save_pretrained(tmp_path / "second")
     loaded = load(tmp_path / "second")
-    assert loaded.config.bcos == {"b": 2.0, "qkv": True}
+    assert loaded.config.bcos == {"b": 2.0, "qkv": True, "embedding_bias": False}
     assert str(loaded) == str(network)
     assert not loaded.training

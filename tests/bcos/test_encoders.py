@@ -109,6 +109,15 @@ def test_the_projection_into_the_hidden_size_stays_as_it_is(kind, name):
     assert torch.equal(new.bias, old.bias)
 
 
+@pytest.mark.parametrize("kind", ["Albert", "Deberta", "Electra", "Longformer", "MobileBert", "MPNet", "RemBert"])
+def test_norms_before_the_first_layer_lose_their_bias_unless_told(kind):
+    before = {"embeddings_project", "embedding_hidden_mapping_in", "embedding_transformation"}
+    biased = [name for name, _ in convert(network(kind)).named_parameters() if name.endswith("bias")]
+    assert {name.split(".")[-2] for name in biased} <= before
+    kept = [name for name, _ in convert(network(kind), embedding_bias=True).named_parameters() if name.endswith("bias")]
+    assert any("norm" in name.lower() for name in kept)
+
+
 @pytest.mark.parametrize("kind", ["Camembert", "Esm", "Longformer", "MPNet", "XLMRoberta"])
 def test_tanh_inside_a_head_is_gone(kind):
     converted, states = convert(network(kind)).double().eval(), torch.randn(2, 3, networks.WIDTH, dtype=torch.float64)

@@ -340,9 +340,9 @@ def test_weights_and_data_that_the_manifest_does_not_name_are_found(what: str, b
     [
         ("models", {"dtype": "bfloat16"}, "dtype='bfloat16', not 'float32'"),
         ("datasets", {"split": "train"}, "split='train', not 'test'"),
-        ("models", {"training": {"training": {"epochs": 4, "lr": 5e-3}}}, "epochs=4, not 2"),
-        ("models", {"training": {"training": {"epochs": 2, "lr": 2e-3}}}, "lr=0.002, not 0.005"),
-        ("models", {"training": {"training": {"epochs": 2, "lr": 5e-3, "limit": 9}}}, "limit=9, not None"),
+        ("models", {"training": {"training": {"epochs": 3, "lr": 5e-3}}}, "epochs=3, not 4"),
+        ("models", {"training": {"training": {"epochs": 4, "lr": 2e-3}}}, "lr=0.002, not 0.005"),
+        ("models", {"training": {"training": {"epochs": 4, "lr": 5e-3, "limit": 9}}}, "limit=9, not None"),
     ],
 )
 def test_what_was_trained_or_run_otherwise_than_the_plan_says_is_found(
@@ -356,7 +356,7 @@ def test_what_was_trained_or_run_otherwise_than_the_plan_says_is_found(
 
 
 def test_a_training_that_a_plan_asks_for_is_that_of_the_manifest(board: Path, capsys):
-    change_text(board / "plan.toml", "epochs = 2", "epochs = 2\nmax_length = 64")
+    change_text(board / "plan.toml", "epochs = 4", "epochs = 4\nmax_length = 64")
     (line,) = problems(capsys, board)
     assert line.endswith("other than plan.toml: max_length=512, not 64")
 

@@ -1,5 +1,6 @@
 """Documents of the Sequence Pointing Game: by hand on a judge of known confidence, and their properties."""
 
+import itertools
 import math
 from collections import Counter
 from pathlib import Path
@@ -8,8 +9,12 @@ import numpy as np
 import pytest
 from builders import tiny_network, tiny_tokenizer
 from fixtures_run import use_cache
+from networks import byte_pairs, end_of_text_pairs, unbounded_words, word_pieces
 from scipy.stats import binomtest, chisquare
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from faithbench.documents.cutting import cut_texts
 from faithbench.documents.drawing import document_row, draw
 from faithbench.documents.judging import JudgedText, Losses, judge_texts
 from faithbench.errors import UserError
@@ -64,6 +69,68 @@ def test_texts_are_cut_judged_and_counted_as_worked_out_by_hand():
     np.testing.assert_allclose([s.confidence for s in sure], [0.99, 0.95, 0.9, 0.8], atol=1e-12)
     assert losses == Losses(texts=8, short=1, changed=1, wrong=1, unsure=1)
     assert losses.usable == len(sure)
+
+
+def test_a_text_with_an_unknown_word_is_kept_and_read_again_as_it_was():
+    judge = Known({"lion": 0.05, "old": 0.99, "[UNK]": 0.9})
+    rows = [
+        ("a", "lion \u2603 noon too", 0),
+        ("b", "old [UNK] noon", 1),
+        ("c", "\u2603 \u2603\u2603 at", 1),
+        ("d", "lion [SEP] at", 0),
+    ]
+    sure, losses = judge_texts(judge, [Example(*row) for row in rows], segment=5, confidence=0.75)
+    cut = {s.id: s.text for s in sure}
+    assert cut == {"b": "old [UNK] noon", "a": "lion [UNK] noon", "c": "[UNK] [UNK] at"}
+    assert losses == Losses(texts=4, short=0, changed=1, wrong=0, unsure=0)
+    one = judge.encode(Example("d", "lion [UNK] noon\nold at noon", 0, segments=((0, 15, 0), (16, 27, 1))))
+    assert one.ids[2] == judge.tokenizer.unk_token_id
+    assert (one.segments[2], one.special[2]) == (0, False)  # a token of its segment, as any other
+
+
+def names_are_words() -> PreTrainedTokenizerBase:
+    """A tokenizer that does not read names of special tokens in a text: [UNK] is three unknown words to it."""
+    made = Tokenizer(models.WordLevel({"[UNK]": 0, "the": 1, "soup": 2}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]", split_special_tokens=True)
+
+
+TOKENIZERS = {
+    "words": tiny_tokenizer,
+    "pieces": word_pieces,
+    "byte pairs": byte_pairs,
+    "unbounded": unbounded_words,
+    "ends": end_of_text_pairs,
+    "names are words": names_are_words,
+}
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_cut_texts_are_read_again_with_unknown_words_in_their_places(kind):
+    tokenizer = TOKENIZERS[kind]()
+    texts = [" ".join(words) for words in itertools.permutations(["the", "\u2603", "soup", "<unk>", "\u2603\u2603"])]
+    for size in (4, 6, 9):
+        full, cut = cut_texts(tokenizer, texts, size)
+        ids = tokenizer(texts, truncation=True, max_length=size)["input_ids"]
+        assert full == sum(len(each) == size for each in ids)
+        for i, text in cut.items():
+            again = tokenizer(text)["input_ids"]
+            assert len(again) == size
+            assert [t == tokenizer.unk_token_id for t in again] == [t == tokenizer.unk_token_id for t in ids[i]]
+        if kind in ("words", "pieces", "names are words"):
+            assert len(cut) == full  # none of these cuts a word into bytes
+
+
+def test_texts_without_unknown_words_are_cut_as_ever():
+    tokenizer = tiny_tokenizer()
+    assert cut_texts(tokenizer, ["Lion at  NOON too", "lion toiln noon", "lion"], 5) == (2, {0: "lion at noon"})
+
+
+def test_where_the_name_of_the_unknown_is_no_token_a_text_is_cut_as_it_was_written():
+    assert cut_texts(names_are_words(), ["the \u2603  soup the", "the soup the soup"], 3) == (
+        2,
+        {0: "the \u2603  soup", 1: "the soup the"},
+    )
 
 
 def test_a_confidence_that_is_only_just_met_is_not_enough():
@@ -145,7 +212,10 @@ def test_the_judge_is_the_conventional_model_of_the_backbone_or_the_model_itself
     assert (component.object.segment, component.object.base) == (25, "hatexplain(classes=2)")
     assert build("dataset", component.identity).identity == component.identity
     assert component.label == "seqpg"
-    assert resolve(build_dataset("seqpg(judge='conv-tiny')"), refer(model)).object.judge == "conv-tiny(seed=42)"
+    assert (
+        resolve(build_dataset("seqpg(judge='conv-tiny')"), refer(model)).object.judge
+        == "conv-tiny(seed=42, masking=half)"
+    )
 
 
 @pytest.mark.parametrize(("name", "segment"), [("ag_news", 50), ("imdb", 256), ("hatexplain", 25)])

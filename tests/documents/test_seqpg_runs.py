@@ -99,7 +99,7 @@ def test_documents_are_built_once_and_the_bcos_model_of_the_backbone_reads_the_s
     table = faithbench.table([tmp_path / "bcos"])
     assert table.groupby("model")[["mean", "n"]].first().values.tolist() == [[10, 6], [10, 6]]
     assert table["dataset"].nunique() == table["dataset_fingerprint"].nunique() == 1
-    assert "judge='conv-tiny(seed=42)', segment=12" in table["dataset"][0]
+    assert "judge='conv-tiny(seed=42, masking=half)', segment=12" in table["dataset"][0]
     about = json.loads(path.with_suffix(".json").read_text())
     assert about["documents"] == 6
     assert about["lost"]["texts"] - sum(n for k, n in about["lost"].items() if k != "texts") == sum(

@@ -1,15 +1,14 @@
-"""AttnLRP against the authors' package and against its equations in loops; attention flow against all paths."""
+"""AttnLRP against the authors' package and against its equations in loops."""
 
 from collections.abc import Iterator
 from itertools import product
-from math import exp, prod
+from math import exp
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import KINDS, LinearModel, answers, random_texts, text, tiny_classifier
-from faithbench_explainers.attention import Attention, flow, rollout
+from builders import KINDS, answers, random_texts, tiny_classifier
 from faithbench_explainers.attn_lrp import AttnLRP
 from faithbench_explainers.input_x_gradient import InputXGradient
 from slow_transformer import SlowTransformer, assert_close
@@ -205,40 +204,3 @@ def test_a_model_that_the_rules_do_not_know_is_refused_and_others_go_on(options,
     (outcomes,) = Engine(classifier).run([together(askings)])
     assert outcomes["lrp"].error.startswith(complaint)
     assert outcomes["product"].error is None
-
-
-def slow_flow(layers: Array) -> list[float]:
-    """For each token the largest product along any path from the first token of the last layer down to it."""
-    n = layers.shape[-1]
-    mixed = [(layer + np.eye(n)) / (layer + np.eye(n)).sum(1, keepdims=True) for layer in layers[::-1]]
-    best = [0.0] * n
-    for path in product([0], *[range(n)] * len(mixed)):
-        best[path[-1]] = max(best[path[-1]], prod(m[a, b] for m, a, b in zip(mixed, path, path[1:], strict=False)))
-    return best
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_flow_is_the_best_of_all_paths(depth):
-    generator = np.random.default_rng(depth)
-    for n in (1, 2, 5):
-        layers = generator.dirichlet(np.full(n, 0.3), size=(depth, n))
-        found = flow(layers)
-        np.testing.assert_allclose(found, slow_flow(layers), rtol=1e-12)
-        assert ((found >= 0) & (found <= rollout(layers)[0] + 1e-15)).all()
-
-
-@MODELS
-def test_attention_flow_takes_the_mean_over_heads_of_each_layer(kind, b):
-    classifier = tiny_classifier(kind, b, dtype=torch.float64)
-    for one in random_texts(classifier, (4, 1)):
-        slow = SlowTransformer(classifier)
-        _, layers = slow.forward(slow.embeddings(one))
-        expected = np.array(slow_flow(np.stack([layer.mean(0).numpy() for layer in layers])))
-        scores = answers(classifier, Attention("flow")(one, 1)).scores
-        assert_close(scores, expected, torch.float64)
-        assert ((scores >= 0) & (scores <= 1)).all()
-
-
-def test_flow_of_uniform_attention_in_closed_form():
-    scores = answers(LinearModel.random(), Attention("flow")(text([1, 5, 6, 7, 1]), 0)).scores
-    np.testing.assert_allclose(scores, [0.6, 0.1, 0.1, 0.1, 0.1], rtol=1e-12)  # one layer: (1/n + identity) / 2

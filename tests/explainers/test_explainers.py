@@ -83,7 +83,7 @@ def test_rollout_of_uniform_attention_in_closed_form():
 
 
 def test_attention_refuses_a_variant_by_name_and_value():
-    with pytest.raises(ValueError, match="variant='grad' is not allowed; use raw or rollout or flow"):
+    with pytest.raises(ValueError, match="variant='grad' is not allowed; use raw or rollout or flow or max_path"):
         Attention("grad")
 
 

@@ -10,6 +10,7 @@ from captum.metrics import infidelity
 from faithbench_metrics.infidelity import Infidelity
 from faithbench_metrics.monotonicity import Monotonicity
 from faithbench_metrics.perturbation.operators import OPERATORS
+from faithbench_metrics.perturbation.soft import shares
 from faithbench_metrics.soft_comprehensiveness import SoftComprehensiveness
 from faithbench_metrics.soft_sufficiency import SoftSufficiency
 from slow import slow_logits
@@ -125,32 +126,44 @@ def test_infidelity_of_constant_and_undefined_scores():
     assert answers(MODEL, Infidelity()(single, attribution(single, [0, 3, 0], 1))).value == pytest.approx(0, abs=1e-9)
 
 
+def slow_shares(scores, mean):
+    """Scores in 0 … 1, shifted by bisection until their mean, cut off at 0 and 1, is the expected share."""
+    least, most = min(scores), max(scores)
+    inside = [(score - least) / (most - least) if most > least else 0.0 for score in scores]
+    low, high = -1.0, 1.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        cut = [min(1.0, max(0.0, each + middle)) for each in inside]
+        low, high = (middle, high) if sum(cut) / len(cut) < mean else (low, middle)
+    return cut
+
+
 def slow_soft(classifier, one, explained, draws, remove):
     """Zhao & Aletras' equations, element by element; embeddings go in where the embedding module's would."""
     content = [t for t in range(len(one)) if not one.special[t]]
-    scores = [explained.scores[t] for t in content]
-    share = {t: (explained.scores[t] - min(scores)) / (max(scores) - min(scores)) for t in content}
     with torch.no_grad():
-        e = classifier.model.bert.embeddings(input_ids=torch.from_numpy(one.ids)[None])[0]
+        e = classifier.model.bert.embeddings(input_ids=torch.from_numpy(one.ids.copy())[None])[0]
 
     def chance(embedded):
         handle = classifier.model.bert.embeddings.register_forward_hook(lambda *_: embedded[None])
         with torch.no_grad():
-            logits = classifier.model(input_ids=torch.from_numpy(one.ids)[None]).logits[0]
+            logits = classifier.model(input_ids=torch.from_numpy(one.ids.copy())[None]).logits[0]
         handle.remove()
         return float(torch.softmax(logits, -1)[explained.target])
 
     zero = e.clone()
     zero[content] = 0
     noise, sufficiencies = generator(one, "elements", 3).random((draws, *e.shape)), []
-    for draw in range(draws):
-        erased = e.clone()
-        for t in content:
-            keep = 1 - share[t] if remove else share[t]
-            for d in range(e.shape[1]):
-                if noise[draw, t, d] >= keep:
-                    erased[t, d] = 0
-        sufficiencies.append(1 - max(0.0, chance(e) - chance(erased)))
+    for mean in (0.1, 0.3, 0.5, 0.7, 0.9):
+        share = dict(zip(content, slow_shares([explained.scores[t] for t in content], mean), strict=True))
+        for draw in range(draws):
+            erased = e.clone()
+            for t in content:
+                keep = 1 - share[t] if remove else share[t]
+                for d in range(e.shape[1]):
+                    if noise[draw, t, d] >= keep:
+                        erased[t, d] = 0
+            sufficiencies.append(1 - max(0.0, chance(e) - chance(erased)))
     baseline = 1 - max(0.0, chance(e) - chance(zero))
     if remove:
         return 100 * np.mean([(1 - each) / (1 - baseline) for each in sufficiencies]), 1 - baseline
@@ -171,24 +184,66 @@ def test_soft_metrics_agree_with_a_slow_version(metric):
     assert defined >= 2
 
 
+SHAPES = {
+    "one token": [0, 0, 9, 0, 0, 0, 0],
+    "all but one": [1, 1, 0, 1, 1, 1, 1],
+    "graded": [1, 2, 3, 4, 5, 6, 7],
+    "steep": [1, 10, 100, 1000, 1e4, 1e5, -1e5],
+    "equal": [3, 3, 3, 3, 3, 3, 3],
+    "two values": [0, 1, 0, 1, 0, 1, 1],
+    "subnormal": [0, 5e-324, 0, 0, 0, 0, 0],
+}
+
+
+@pytest.mark.parametrize("scores", SHAPES.values(), ids=SHAPES)
+def test_the_expected_share_does_not_depend_on_the_shape_of_the_scores(scores):
+    one = text([CLS, *range(3, 10), SEP])
+    found = shares(one, np.array([99.0, *scores, -99.0]))
+    assert found[:, one.special].tolist() == [[0, 0]] * 5
+    content = found[:, one.content]
+    assert content.mean(axis=1) == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9], abs=1e-12)
+    assert content.min() >= 0
+    assert content.max() <= 1
+    order = np.argsort(scores, kind="stable")
+    assert (np.diff(content[:, order], axis=1) >= -1e-12).all()
+    for mean, row in zip((0.1, 0.3, 0.5, 0.7, 0.9), content, strict=True):
+        assert row == pytest.approx(slow_shares(scores, mean), abs=1e-9)
+
+
 # One word decides: its embedding is one element, all others are of no account.
 TRIGGER = LinearModel.binary([0.0, 0.0, 0.0, 8.0, 0.0], bias=-4.0)
 TRIGGER_TEXT = text([CLS, 4, 3, 4, 4, SEP])
 
 
-def test_soft_metrics_of_perfect_and_of_wrong_scores():
-    perfect, wrong = attribution(TRIGGER_TEXT, [0, 0, 1, 0, 0, 0], 1), attribution(TRIGGER_TEXT, [9, 3, 1, 3, 3, 9], 1)
-    for metric in SOFT:
-        assert answers(TRIGGER, metric()(TRIGGER_TEXT, perfect)).value == pytest.approx(100)
-        assert answers(TRIGGER, metric()(TRIGGER_TEXT, wrong)).value == pytest.approx(0, abs=1e-9)
+def soft(metric, scores, draws=3000):
+    """Both metrics of scores for four content tokens, the second of which decides."""
+    explained = attribution(TRIGGER_TEXT, [9, *scores, 9], 1)
+    return answers(TRIGGER, metric(draws=draws)(TRIGGER_TEXT, explained), batch_tokens=9999).value
 
 
-def test_soft_metrics_of_graded_and_of_equal_scores_are_what_chance_keeps():
-    for scores, kept in (([0, 0, 1, 4, 2, 0], 0.25), ([5, 1, 1, 1, 1, 5], 0.5)):
-        explained = attribution(TRIGGER_TEXT, scores, 1)
-        lost = answers(TRIGGER, SoftComprehensiveness(draws=4000)(TRIGGER_TEXT, explained), batch_tokens=9999).value
-        left = answers(TRIGGER, SoftSufficiency(draws=4000)(TRIGGER_TEXT, explained), batch_tokens=9999).value
-        assert (lost, left) == pytest.approx((100 * kept, 100 * kept), abs=3)
+@pytest.mark.parametrize("metric", SOFT)
+@pytest.mark.parametrize(
+    ("scores", "share"),
+    [
+        # the decisive token's share at 0.1, 0.3, 0.5, 0.7 and 0.9 of the elements of four tokens, by hand
+        ([0, 1, 0, 0], [0.4, 1, 1, 1, 1]),
+        ([3, 1, 3, 3], [0, 0, 0, 0, 0.6]),
+        ([1, 1, 1, 1], [0.1, 0.3, 0.5, 0.7, 0.9]),
+        ([0, 1, 1, 0], [0.2, 0.6, 1, 1, 1]),
+    ],
+)
+def test_soft_metrics_by_hand(metric, scores, share):
+    """The chance falls, in all draws in which its one element goes, to sigmoid(−4), the most that it can."""
+    assert soft(metric, scores) == pytest.approx(100 * np.mean(share), abs=2)
+
+
+@pytest.mark.parametrize("metric", SOFT)
+def test_random_scores_do_not_tie_with_the_best_however_they_are_shaped(metric):
+    draws = np.random.default_rng(0)
+    shapes = (lambda u: u, lambda u: u**9, lambda u: 1 - (1 - u) ** 9, lambda u: np.exp(5 * u))
+    means = [np.mean([soft(metric, shape(draws.random(4)), 50) for _ in range(40)]) for shape in shapes]
+    assert means == pytest.approx([50] * 4, abs=9)
+    assert soft(metric, [0, 1, 0, 0]) > 85
 
 
 @pytest.mark.parametrize("metric", SOFT)

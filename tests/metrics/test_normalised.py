@@ -11,7 +11,7 @@ from builders import LinearModel, all_answers, answers, attribution, random_text
 from faithbench_metrics.comprehensiveness import Comprehensiveness
 from faithbench_metrics.deletion import Deletion
 from faithbench_metrics.insertion import Insertion
-from faithbench_metrics.normalised import Normalised
+from faithbench_metrics.normalised import Normalised, in_order
 from faithbench_metrics.perturbation.operators import OPERATORS, Operator
 from faithbench_metrics.perturbation.search import Search
 from slow import all_orders, slow_chances
@@ -162,7 +162,7 @@ def test_narrow_search_keeps_within_its_rows_and_is_almost_as_good():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("inner", "remove"), [("deletion", True), ("comprehensiveness(operator=delete)", True)])
-def test_best_is_no_worse_than_any_order_tried(inner, remove):
+def test_best_is_no_worse_than_any_random_order(inner, remove):
     classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
     one = random_texts(classifier, (7,))[0]
     metric, component = Normalised(inner), spec.build("metric", inner).object
@@ -177,7 +177,7 @@ def test_best_is_no_worse_than_any_order_tried(inner, remove):
         randoms = [attribution(one, -np.array(rank(orders.permutation(one.content), one)), 1) for _ in range(16)]
         scores = values(component, randoms, classifier, one)
         assert floor == pytest.approx(np.mean(scores))
-        assert sign * best >= max(sign * value for value in (own, *scores)) - 1e-9
+        assert sign * best >= max(sign * value for value in scores) - 1e-9
         assert found.value == pytest.approx(100 * (own - floor) / (best - floor))
         assert found.weight == pytest.approx(abs(best - floor))
 
@@ -232,9 +232,84 @@ def test_identity_and_what_is_taken_over_from_the_metric_inside():
     inside = "metric='log_odds(operator=sample)'"
     assert built.identity == f"normalised({inside}, randoms=16, beam=1, width=5)"
     assert built.object.needs == ("vocabulary",)
-    assert (built.object.kind, built.object.version, built.object.higher_is_better) == ("faithfulness", 1, True)
+    assert (built.object.kind, built.object.version, built.object.higher_is_better) == ("faithfulness", 2, True)
     assert spec.build("metric", built.identity).identity == built.identity
     assert Normalised("deletion").needs == ()
+    worst = spec.build("metric", "normalised(deletion, lower=worst)")
+    assert worst.identity.endswith("randoms=16, beam=1, width=5, lower=worst)")
+
+
+@pytest.mark.slow
+@EVERY
+@pytest.mark.parametrize("lower", ["chance", "worst"])
+def test_up_to_five_tokens_the_ends_are_those_of_all_orders(name, lower):
+    """On a transformer, by brute force."""
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
+    for length in (2, 4):
+        (one,) = random_texts(classifier, (length,), seed=1)
+        inner, metric = spec.build("metric", name).object, Normalised(name, lower=lower)
+        orders = all_orders(one, 1)
+        every = np.array(values(inner, orders, classifier, one))
+        best, worst = (every.max(), every.min()) if inner.higher_is_better else (every.min(), every.max())
+        bottom = worst if lower == "worst" else every.mean()
+        found = all_answers(classifier, [metric(one, order) for order in orders], 9999)
+        if np.isnan(every).any() or best == pytest.approx(bottom, abs=1e-9):
+            assert all(math.isnan(each.value) for each in found)
+            continue
+        assert [each.value for each in found] == pytest.approx(list(100 * (every - bottom) / (best - bottom)))
+        assert max(each.value for each in found) == pytest.approx(100)
+        assert lower == "chance" or min(each.value for each in found) == pytest.approx(0, abs=1e-9)
+        assert lower == "worst" or np.mean([each.value for each in found]) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("lower", ["chance", "worst"])
+def test_the_ends_belong_to_the_text_and_are_the_same_for_all_explainers(lower):
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
+    (one,) = random_texts(classifier, (7,))
+    metric, draws = Normalised("comprehensiveness(operator=delete)", lower=lower), np.random.default_rng(0)
+    made = [attribution(one, draws.normal(size=len(one)), 1) for _ in range(40)]
+    found = all_answers(classifier, [metric(one, each) for each in made], 9999)
+    assert len({each.parts[1:] for each in found}) == 1
+    assert len({each.weight for each in found}) == 1
+    assert len({each.parts[0] for each in found}) > 5
+
+
+def test_who_knows_a_better_order_than_the_search_has_more_than_100(monkeypatch):
+    """Nothing is cut off at the ends, and the ends stay where they were."""
+    monkeypatch.setattr("faithbench_metrics.normalised.EXACT", 0)
+    monkeypatch.setattr(Search, "candidates", lambda *_: gather([]))
+    metric = Normalised("deletion", randoms=3)
+    best, worst = all_answers(MODEL, [metric(ONE, BEST), metric(ONE, WORST)], 9999)
+    assert best.parts[1:] == worst.parts[1:]
+    own, floor, end = best.parts
+    assert own < end < floor
+    assert best.value == pytest.approx(100 * (own - floor) / (end - floor))
+    assert best.value > 110
+    assert Normalised.range == (-math.inf, math.inf)
+
+
+def test_the_lower_end_is_the_worst_of_all_orders_tried_those_of_its_own_search_among_them():
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
+    (one,) = random_texts(classifier, (9,))
+    found = answers(classifier, Normalised("deletion", lower="worst")(one, attribution(one, np.arange(11), 1)), 9999)
+    draws, tried = generator(one, "orders"), []
+    for worst in (False, True):
+        orders = answers(classifier, Search(Operator("mask"), 1, 5, worst).candidates(one, 1))
+        tried.append([in_order(one, 1, order) for order in orders])
+    random = [in_order(one, 1, draws.permutation(one.content)) for _ in range(16)]
+    best, worst, chance = (values(Deletion(), orders, classifier, one) for orders in (*tried, random))
+    assert found.parts[1:] == pytest.approx((max(*best, *worst, *chance), min(*best, *worst, *chance)))
+    assert max(worst) > max(*best, *chance)
+
+
+def test_the_worst_order_is_searched_for_as_the_best_is():
+    classifier = shared_classifier("bert", classes=3, dtype=torch.float64)
+    one = random_texts(classifier, (9,))[0]
+    for operator in ("mask", "delete"):
+        orders = answers(classifier, Search(Operator(operator), 1, 9, worst=True).candidates(one, 1))
+        for remove, order in zip((True, False), orders[-2:], strict=True):
+            cost = slow_costs(classifier, one, 1, operator, remove)
+            assert order.tolist() == slow_greedy(one.content, lambda taken, cost=cost: -cost(taken), 9)
 
 
 @pytest.mark.parametrize(

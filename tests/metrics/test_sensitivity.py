@@ -143,7 +143,7 @@ def test_randomisation_agrees_with_models_that_have_those_weights(kind, b, casca
             expected.append(float(stats.spearmanr(*pair).statistic))
         found = explained(classifier, metric, explainer, one)
         assert found.parts == pytest.approx(expected, abs=1e-12)
-        assert found.value == pytest.approx(100 * np.mean(expected))
+        assert found.value == pytest.approx(100 * np.mean(np.abs(expected)))
         assert found.weight == 4
         assert len({round(part, 9) for part in found.parts}) > 1
 
@@ -158,7 +158,7 @@ def test_an_explanation_that_does_not_depend_on_the_model_stays(kind):
     assert explained(classifier, Randomisation(cascade=False), Attention(), one).parts[0] == 1  # it never sees the head
 
 
-def test_an_explanation_turned_round_has_minus_100():
+def test_an_explanation_turned_round_is_no_better_than_one_that_stays():
     classifier = tiny_classifier("bert")
     (one,) = random_texts(classifier, (5,))
     given = attribution(one, np.arange(7.0))
@@ -167,7 +167,18 @@ def test_an_explanation_turned_round_has_minus_100():
         answers(classifier, answering(ask(metric, one, given), lambda question: ask(lambda: turned)))
         for metric in (Randomisation(), Randomisation(absolute=True))
     )
-    assert (signed.value, absolute.value) == (-100, 100)
+    assert (signed.value, absolute.value) == (100, 100)
+    assert set(signed.parts) == {-1.0}
+    assert Randomisation.range == (0, 100)
+
+
+def test_explanations_that_have_nothing_in_common_have_the_mean_that_is_told():
+    classifier, draws = tiny_classifier("bert"), np.random.default_rng(0)
+    (one,) = random_texts(classifier, (30,))
+    given = attribution(one, draws.normal(size=32))
+    explain = lambda question: ask(lambda: Attribution(one.id, 0, draws.normal(size=32)))  # noqa: E731
+    found = [answers(classifier, answering(ask(Randomisation(), one, given), explain)).value for _ in range(60)]
+    assert np.mean(found) == pytest.approx(100 * math.sqrt(2 / (math.pi * 29)), abs=1.5)
 
 
 def test_constant_explanations_are_left_out_of_randomisation():
@@ -178,7 +189,7 @@ def test_constant_explanations_are_left_out_of_randomisation():
     explain = lambda question: ask(lambda: Attribution(one.id, 0, next(found_at)))  # noqa: E731
     found = answers(classifier, answering(ask(Randomisation(), one, given), explain))
     assert found.parts == pytest.approx((1, math.nan, -1, 1), nan_ok=True)
-    assert (found.value, found.weight) == (pytest.approx(100 / 3), 3)
+    assert (found.value, found.weight) == (pytest.approx(100), 3)
 
 
 def test_randomisation_of_one_token_or_constant_scores_is_undefined():

@@ -14,7 +14,7 @@ from faithbench_explainers.input_x_gradient import InputXGradient
 from faithbench_explainers.occlusion import Occlusion
 from faithbench_explainers.random import Random
 from faithbench_metrics.pointing_accuracy import PointingAccuracy
-from faithbench_metrics.seqpg import SeqPG
+from faithbench_metrics.seqpg import SeqPG, equal_parts
 from fixtures_run import checkpoint, trained_cache, use_cache
 
 import faithbench
@@ -52,17 +52,43 @@ def measured(metric: object, one: Text, scores: Mapping[int, Sequence[float]]) -
     return answers(LinearModel.random(), asking)
 
 
-# [CLS] 3 words [SEP] 2 words [SEP]: special tokens have the highest scores and play no part. The input of 8 tokens has
-# its middle before the first [SEP], so both protocols find the same segments.
+# [CLS] 3 words [SEP] 2 words [SEP]: special tokens have the highest scores and play no part. `paper` cuts the 5 words
+# behind the second.
 GOLDEN = {0: [9, 3, -5, 1, 9, 1, -1, 9], 1: [9, 0.5, -2, 0.5, 9, 3, 1, 9]}
 
 
-@PROTOCOLS
-def test_seqpg_by_hand(protocol):
+@pytest.mark.parametrize(("protocol", "parts"), [("strict", (4 / 5, 4 / 5)), ("paper", (3 / 5, 4.5 / 5))])
+def test_seqpg_by_hand(protocol, parts):
     found = measured(SeqPG(protocol), document(3, 2), GOLDEN)
-    assert found.parts == pytest.approx((4 / 5, 4 / 5))
-    assert found.value == pytest.approx(80)
+    assert found.parts == pytest.approx(parts)
+    assert found.value == pytest.approx(100 * sum(parts) / 2)
     assert found.weight == 2
+
+
+@pytest.mark.parametrize(
+    ("lengths", "parts"),
+    [
+        ((9, 6), [0] * 7 + [1] * 8),  # floor(15 / 2), and not where half of the input lies, special tokens included
+        ((1, 1), [0, 1]),
+        ((5, 5), [0] * 5 + [1] * 5),
+        ((2, 3, 2), [0, 0, 1, 1, 2, 2, 2]),  # floor(7 / 3) and floor(14 / 3)
+        ((1, 0), [1]),
+    ],
+)
+@pytest.mark.parametrize("doubled", [False, True], ids=["[SEP]", "</s></s>"])
+def test_paper_cuts_what_is_left_without_special_tokens(lengths, parts, doubled):
+    one = document(*lengths)
+    if doubled:
+        places = np.repeat(np.arange(len(one)), np.where(one.special & (np.arange(len(one)) > 0), 2, 1))
+        plain = text(one.ids[places].tolist(), special=np.flatnonzero(one.special[places]).tolist())
+        one = replace(plain, segments=one.segments[places], segment_classes=one.segment_classes)
+    found = equal_parts(one)
+    assert found[~one.special].tolist() == parts
+    assert (found[one.special] == -1).all()
+
+
+def test_only_the_version_of_the_paper_protocol_was_raised():
+    assert (SeqPG().version, SeqPG("paper").version) == (1, 2)
 
 
 def test_protocols_differ_where_the_separator_is_not_in_the_middle():

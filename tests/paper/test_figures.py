@@ -28,7 +28,7 @@ WORDS = {"women": [100.0, 0.0, 100.0, 100.0], "it's": [0.0, 0.0, 0.0, 100.0]}
 
 
 def bcos(b: float, seed: int = 42) -> str:
-    return f"bcos-minilm(b={b}, qkv=False, seed={seed})"
+    return f"bcos-minilm(b={b}, qkv=False, seed={seed}, embedding_bias=False)"
 
 
 def cell(values: Sequence[float] = VALUES, **changes: object) -> list[Record]:
@@ -82,7 +82,7 @@ def test_figure_2_has_the_accuracies_of_all_backbones_by_data_set(tmp_path: Path
         (bcos(1.5, seed=2), HATEXPLAIN): 79.0,
         (bcos(2.0), HATEXPLAIN): 10.0,  # not the usual B
         (bcos(1.5, seed=1), f"seqpg(dataset='{HATEXPLAIN}')"): 77.0,  # the same training
-        ("bcos-bert(b=1.5, qkv=False, seed=42)", "seqpg(dataset=imdb)"): 91.0,
+        ("bcos-bert(b=1.5, qkv=False, seed=42, embedding_bias=False)", "seqpg(dataset=imdb)"): 91.0,
         ("conv-bert(seed=42)", "ag_news"): 94.0,
         ("owner/model", HATEXPLAIN): 20.0,
     }
@@ -129,9 +129,34 @@ def test_rates_are_those_of_any_explainer_and_shares_those_of_bcos(tmp_path: Pat
     records += cell([90.0], metric="special_share", explainer="random(seed=0)")
     found = faithbench.paper_figure([run_of(tmp_path / "run", records)], "figure6")
     assert found.data[["panel", "value"]].to_numpy().tolist() == [["positive rate", 50.0]]
-    assert found.notes == (
-        "figure6: nothing in these runs for balanced accuracy, special tokens, positive rate by word.",
+    assert found.notes[0] == (
+        "figure6: nothing in these runs for balanced accuracy, special tokens, positive rate by word."
     )
+
+
+def test_figure_6_has_the_conventional_model_and_the_labels_as_level_lines(run: Path, tmp_path: Path):
+    of_labels = {"metric": "positive_rate(positive=1, word='', of=label)"}
+    conv = {"model": "conv-minilm(seed=42)"}
+    records = rate([100.0, 100.0, 0.0, 100.0], **conv) + cell([100.0, 0.0, 0.0, 0.0], **of_labels)
+    records += rate([0.0, 100.0, 0.0, 0.0], "women", (0, 1, 3), **conv) + cell(
+        VALUES / 4, metric="special_share", **conv
+    )
+    other = run_of(tmp_path / "other", records)
+    found = faithbench.paper_figure([run, reported(other, {("conv-minilm(seed=42)", HATEXPLAIN): 82.0})], "figure6")
+    lines = found.data.groupby(["panel", "series"])["value"].agg(list).to_dict()
+    assert lines["positive rate", "conventional"] == [75.0] * 3
+    assert lines["balanced accuracy", "conventional"] == [80.0] * 3
+    assert lines["special tokens", "conventional"] == pytest.approx([VALUES.mean() / 4] * 3)
+    assert lines["positive rate", "gold"] == [25.0] * 3
+    assert lines["positive rate by word, conventional", "women"] == pytest.approx([100 / 3] * 3)
+    assert sorted(set(found.data["b"])) == [1.0, 1.5, 2.0]
+    assert not [note for note in found.notes if "missing" in note]
+    missing = [note for note in faithbench.paper_figure([run], "figure6").notes if "missing" in note]
+    assert [note.split(" is missing")[0] for note in missing] == [
+        "The curve of the conventional model",
+        "The rate of the labels",
+    ]
+    assert found.plot(tmp_path / "figure6.svg").exists()
 
 
 def test_figure_13_has_the_mean_parts_by_layer_for_each_model(run: Path):
@@ -190,7 +215,7 @@ def test_figures_are_drawn_the_same_every_time(run: Path, tmp_path: Path, name: 
 
 def test_records_of_replaced_weights_are_left_out_and_told_of(tmp_path: Path):
     old = cell(VALUES + 50, model_fingerprint="earlier")
-    other = cell(VALUES, model="bcos-bert(b=1.5, qkv=False, seed=42)")
+    other = cell(VALUES, model="bcos-bert(b=1.5, qkv=False, seed=42, embedding_bias=False)")
     found = faithbench.paper_figure([run_of(tmp_path / "run", [*old, *cell()[:9], *other])], "figure5", "minilm")
     assert found.ours["value"].tolist() == [pytest.approx(VALUES[:9].mean())]
     told = f"{len(VALUES)} records are left out: of weights or data that were replaced under the same name"

@@ -30,7 +30,7 @@ from faithbench.tables.table import render, table
 from faithbench.types import Record
 
 SHARED = places.SHARED / "paper"
-CONV, BCOS = "conv-minilm(seed=42)", "bcos-minilm(b=1.5, qkv=False, seed=42)"
+CONV, BCOS = "conv-minilm(seed=42)", "bcos-minilm(b=1.5, qkv=False, seed=42, embedding_bias=False)"
 HATEXPLAIN = "hatexplain(classes=2)"
 DOCUMENTS = (
     "seqpg(dataset='hatexplain(classes=2)', judge='conv-minilm(seed=42)', segment=25, segments=2, documents=500, "
@@ -187,8 +187,8 @@ def test_seqpg_is_that_of_documents_of_the_data_set(tmp_path: Path):
         {"explainer": "bcos(contrastive=True)"},
         {"dataset": "hatexplain(classes=3)"},
         {"metric": PAPER_COMP.replace("operator=mask", "operator=pad")},
-        {"model": "bcos-minilm(b=1.5, qkv=True, seed=42)"},
-        {"model": "bcos-minilm(b=1.5, qkv=False, seed=42, loss=ce)"},
+        {"model": "bcos-minilm(b=1.5, qkv=True, seed=42, embedding_bias=False)"},
+        {"model": "bcos-minilm(b=1.5, qkv=False, seed=42, loss=ce, embedding_bias=False)"},
         {"model": "folder/of/a/checkpoint"},
     ],
 )
@@ -199,7 +199,7 @@ def test_other_parameters_are_another_thing(tmp_path: Path, changes: Mapping[str
 
 
 def test_a_parameter_that_is_missing_has_its_default(tmp_path: Path):
-    full = "bcos-minilm(b=1.5, qkv=False, seed=42, loss=bce, biases=False, start=pretrained, epochs=0, mlm_data='')"
+    full = f"{BCOS[:-1]}, loss=bce, biases=False, start=pretrained, epochs=0, mlm_data='')"
     run = run_of(tmp_path / "run", cell(model=full, metric="comprehensiveness(protocol=paper)", dataset="hatexplain"))
     assert rows(run, "table5", setting="Full system")["comp"].tolist() == [pytest.approx(VALUES.mean())]
 
@@ -211,11 +211,13 @@ def test_settings_that_are_not_the_published_ones_are_told(tmp_path: Path):
     ]
     found = faithbench.paper_table([run_of(tmp_path / "run", records)], "table2")
     assert found.frame()["comp"].notna().sum() == 2
-    assert [note for note in found.notes if "the paper" in note] == [
+    assert [note for note in found.notes if "lime(" in note] == [
         "LIME: lime(n_samples=300); the paper: lime(n_samples=3000)."
     ]
     as_published = run_of(tmp_path / "published", cell(explainer=LIME.format(3000)))
-    assert not any("the paper" in note for note in faithbench.paper_table([as_published], "table2").notes)
+    notes = faithbench.paper_table([as_published], "table2").notes
+    assert not any("lime(" in note for note in notes)
+    assert "LIME: comp and suff are measured on the text with its special tokens; the paper: without them." in notes
 
 
 def test_another_judge_of_the_documents_is_told(tmp_path: Path):
@@ -224,9 +226,46 @@ def test_another_judge_of_the_documents_is_told(tmp_path: Path):
         return [note for note in faithbench.paper_table([run], "table2").notes if "judged" in note]
 
     assert notes("usual", DOCUMENTS) == notes("seed", DOCUMENTS.replace("seed=42", "seed=1")) == []
-    assert notes("other", DOCUMENTS.replace("conv-minilm", "bcos-minilm")) == [
+    assert notes("other", DOCUMENTS.replace("conv-minilm(seed=42)", "bcos-minilm(seed=42, embedding_bias=False)")) == [
         "SeqPG on hatexplain: the texts were judged by bcos-minilm; the paper: conv-minilm."
     ]
+
+
+OLD = "bcos-minilm(b=1.5, qkv=False, seed=42)"
+KEPT = "Converted with the bias of the embeddings' LayerNorm kept"
+
+
+@pytest.mark.parametrize(
+    ("model", "trained", "named"),
+    [
+        (OLD, OLD, "bcos-minilm(embedding_bias=True)"),
+        (BCOS, BCOS, ""),
+        (CONV, CONV, ""),
+        (f"{OLD[:-1]}, biases=True)", f"{OLD[:-1]}, biases=True)", ""),  # an ablation, in the paper too
+        ("runs/checkpoint", OLD, "bcos-minilm(embedding_bias=True)"),
+    ],
+)
+def test_models_that_were_converted_before_are_told_from_the_manifest_in_one_line(tmp_path, model, trained, named):
+    run = told(run_of(tmp_path / "run", cell(model=model)), {model: accuracy(80, model=trained)})
+    lines = [line for line in render([run]).splitlines() if KEPT in line]
+    assert len(lines) == bool(named)
+    assert all(line.endswith(f"(docs/bcos.md): {named}.") for line in lines)
+
+
+def test_models_that_were_converted_before_fill_the_papers_cells_and_are_told(tmp_path: Path):
+    old, new = (
+        told(run_of(tmp_path / name, cell(model=model)), {model: accuracy(80, model=model)})
+        for name, model in (("old", OLD), ("new", BCOS))
+    )
+    found = {run: faithbench.paper_table([run], "table2") for run in (old, new)}
+    assert found[old].frame().equals(found[new].frame())
+    assert [note for note in found[old].notes if KEPT in note] == [
+        f"{KEPT}, unlike the paper's, as all were before there was embedding_bias (docs/bcos.md): "
+        "bcos-minilm(embedding_bias=True)."
+    ]
+    assert not any(KEPT in note for note in found[new].notes)
+    with pytest.raises(UserError, match=r"embedding_bias=True"):
+        faithbench.paper_table([old, new], "table2")
 
 
 def test_two_records_for_one_cell_are_an_error_that_names_both(tmp_path: Path):
@@ -267,7 +306,7 @@ def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
 
 def test_beside_the_paper_stand_its_number_the_difference_and_whether_the_interval_holds_it(tmp_path: Path):
     near, far = VALUES - VALUES.mean() + 59.0, VALUES
-    records = cell(near) + cell(far, model="bcos-minilm(b=1.0, qkv=False, seed=42)")
+    records = cell(near) + cell(far, model="bcos-minilm(b=1.0, qkv=False, seed=42, embedding_bias=False)")
     run = told(run_of(tmp_path / "run", records), {BCOS: accuracy(77.5)})
     frame = rows(run, "table8").set_index("b")
     assert frame["comp_paper"]["1.50"] == "59.64"
@@ -305,7 +344,7 @@ def test_a_published_number_is_as_exact_as_it_is_printed(low: float, high: float
 
 
 def test_seeds_are_put_together(tmp_path: Path):
-    models = {seed: f"bcos-minilm(b=1.5, qkv=False, seed={seed})" for seed in (1, 2, 3)}
+    models = {seed: f"bcos-minilm(b=1.5, qkv=False, seed={seed}, embedding_bias=False)" for seed in (1, 2, 3)}
     records = [
         r for seed, name in models.items() for r in cell(VALUES + 3 * seed, model=name, model_fingerprint=str(seed))
     ]
@@ -326,9 +365,9 @@ def test_setups_are_found_and_steps_shown_as_published(tmp_path: Path):
     models = {
         "Conv. LM": CONV,
         "B-cos LM": BCOS,
-        "B-cos from scratch": "bcos-minilm(b=1.5, qkv=False, seed=42, start=scratch)",
-        "Task then B-cos": "bcos-minilm(b=1.5, qkv=False, seed=42, start=task, start_epochs=5, epochs=5)",
-        "B-cos then task": "bcos-minilm(b=1.5, qkv=False, seed=42, start=mlm, start_epochs=10, epochs=5)",
+        "B-cos from scratch": "bcos-minilm(b=1.5, qkv=False, seed=42, start=scratch, embedding_bias=False)",
+        "Task then B-cos": f"{BCOS[:-1]}, start=task, start_epochs=5, epochs=5)",
+        "B-cos then task": f"{BCOS[:-1]}, start=mlm, start_epochs=10, epochs=5)",
     }
     reports = {name: accuracy(90 + i, best_step=3661 + i) for i, name in enumerate(models.values())}
     reports[models["Task then B-cos"]] |= {"start": {"best_step": 1000}, "best_step": 4333}
@@ -350,8 +389,8 @@ def test_setups_are_found_and_steps_shown_as_published(tmp_path: Path):
 
 def test_ablations_are_found(tmp_path: Path):
     models = {
-        "w/o alignment pressure (B=1)": "bcos-minilm(b=1.0, qkv=False, seed=42)",
-        "w/o BCE training": "bcos-minilm(b=1.5, qkv=False, seed=42, loss=ce)",
+        "w/o alignment pressure (B=1)": "bcos-minilm(b=1.0, qkv=False, seed=42, embedding_bias=False)",
+        "w/o BCE training": "bcos-minilm(b=1.5, qkv=False, seed=42, loss=ce, embedding_bias=False)",
         "w/o architectural adaptations": "bcos-minilm(b=1.5, qkv=False, seed=42, biases=True)",
         "from conv. model": CONV,
         "Full system": BCOS,
@@ -444,7 +483,7 @@ def test_trainings_that_are_not_the_papers_are_told(tmp_path: Path):
     assert trained(HATEXPLAIN, training={"batch_size": 8}) == ["batch_size=8 (the paper: 16)"]
     assert trained("file('gone')", training={"lr": 1.0}) == []  # whose rate nobody knows
     start = {"start": "mlm", "training": usual | {"lr": 1e-4, "limit": 50, "epochs": 20}}
-    model = "bcos-minilm(b=1.5, qkv=False, seed=42, start=mlm, start_epochs=20, epochs=1)"
+    model = "bcos-minilm(b=1.5, qkv=False, seed=42, start=mlm, start_epochs=20, epochs=1, embedding_bias=False)"
     assert trained("imdb", model, start=start, training={"epochs": 1}) == [
         "limit=50 (the paper: all texts) in the first phase"
     ]
@@ -464,7 +503,7 @@ def test_a_strange_manifest_is_refused(tmp_path: Path, report: object):
 
 
 def test_the_backbone_is_the_only_one_or_the_one_asked_for(tmp_path: Path, both: Path):
-    other = run_of(tmp_path / "other", cell(VALUES + 9, model="bcos-bert(b=1.5, qkv=False, seed=42)"))
+    other = run_of(tmp_path / "other", cell(VALUES + 9, model=BCOS.replace("minilm", "bert")))
     with pytest.raises(UserError, match=r"hold the backbones bert, minilm, and table2 shows one: .*--backbone"):
         faithbench.paper_table([both, other], "table2")
     found = faithbench.paper_table([both, other], "table2", "bert")

@@ -59,6 +59,7 @@ TOLD = (
     "hub",
     "imported",
     "normalised",
+    "permuted",
     "shap",
     "words",
 )  # components that cannot be built without being told what
@@ -293,7 +294,7 @@ def test_an_unknown_kind_is_answered_with_the_kinds():
 
 def test_listed_components_say_what_they_are():
     rows = {(row.kind, row.name): row for row in faithbench.components()}
-    assert rows["model", "conv-tiny"].signature == "seed=42"
+    assert rows["model", "conv-tiny"].signature == "seed=42, masking=half"
     assert rows["model", "bcos-tiny"].signature.startswith("b=1.5, qkv=False, seed=42, loss=bce, ")
     assert rows["dataset", "file"].signature == "path, text=text, label=label, pair=, delimiter=, encoding="
     assert rows["metric", "comprehensiveness"].summary.endswith(".")

@@ -60,7 +60,7 @@ def test_traits_of_another_kind_mean_nothing():
 
 def test_every_trait_is_checked_or_a_method_and_none_is_left_undocumented():
     names = {field.name for field in fields(Traits)}
-    assert names == set(ALLOWED) | set(METHODS["dataset"])
+    assert names == set(ALLOWED) | {name for told in METHODS.values() for name in told}
     assert names == {name for told in (*OF.values(), *METHODS.values()) for name in told}
     assert all(f"\n    {name}: " in cleandoc(Traits.__doc__) for name in names)  # Python 3.13 cleans it itself
     assert set(get_type_hints(Traits)) == names
@@ -80,6 +80,8 @@ def test_methods_tell_what_a_data_set_can_do():
         ("metric", "version", True, "a whole number from 1"),
         ("explainer", "version", 0, "a whole number from 1"),
         ("explainer", "added", "epochs", "a tuple of names of parameters"),
+        ("model", "formerly", {"epochs": 3}, "a tuple of names with values"),
+        ("model", "formerly", (("epochs", 3, 4),), "a tuple of names with values"),
         ("model", "on_request", 1, "True or False"),
         ("metric", "kind", 3, "a text on one line"),
         ("metric", "kind", "", "a text on one line"),
@@ -124,6 +126,9 @@ class Lamp:
     def __init__(self, wick=1): self.wick = wick
 class Torch:
     needs = "evidence"
+class Gas:
+    formerly = (("oil", True),)
+    def __init__(self, wick=1): self.wick = wick
 class Candle:
     on_request = "perhaps"
 """
@@ -132,6 +137,7 @@ class Candle:
 @pytest.fixture
 def _odd(tmp_path, monkeypatch):
     entries = {"metrics": {"lamp": "odd_lights:Lamp", "torch_light": "odd_lights:Torch", "candle": "odd_lights:Candle"}}
+    entries["metrics"]["gas"] = "odd_lights:Gas"
     monkeypatch.syspath_prepend(add_distribution(tmp_path, "odd", entries, {"odd_lights": SOURCE}))
 
 
@@ -140,6 +146,7 @@ def _odd(tmp_path, monkeypatch):
     ("name", "complaint"),
     [
         ("lamp", r"metric 'lamp' says added=\('oil',\), but 'oil' is not a parameter with a default"),
+        ("gas", r"metric 'gas' says formerly=\(\('oil', True\),\), but 'oil' is not a parameter with a default"),
         ("torch_light", "metric 'torch_light' says needs='evidence', which is not allowed"),
         ("candle", "metric 'candle' says on_request='perhaps', which is not allowed"),
     ],
@@ -164,7 +171,7 @@ def test_every_installed_metric_says_its_range_or_has_none():
 def test_a_wrapper_says_what_the_component_inside_says():
     inside = spec.build("metric", "deletion(operator=sample)").traits
     outside = spec.build("metric", "normalised(deletion(operator=sample))").traits
-    assert (outside.needs, outside.kind, outside.version) == (inside.needs, inside.kind, inside.version)
+    assert (outside.needs, outside.kind, outside.version) == (inside.needs, inside.kind, inside.version + 1)
     assert outside.needs == ("vocabulary",)
     assert not spec.build("explainer", "words(attention)").traits.class_sensitive
     assert spec.build("explainer", "words(saliency)").traits.class_sensitive

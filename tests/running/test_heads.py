@@ -19,6 +19,7 @@ TASKS: dict[str, tuple[Task, int]] = {"sigmoid": (MultiLabel(), 3), "identity": 
 TOLD = {  # what those need that must be told something
     "captum": "captum(IntegratedGradients(n_steps=4))",
     "shap": "shap(Permutation)",
+    "permuted": "permuted(occlusion)",
     "words": "words(occlusion)",
     "normalised": "normalised(comprehensiveness)",
 }
@@ -90,7 +91,7 @@ def test_every_metric_measures_the_models_that_it_names(name, link):
 def test_metrics_of_decisions_do_not_speak_of_values_and_labels():
     links = {name: spec.build("metric", name).traits.links for name in METRICS}
     assert links["decision_flip"] == links["positive_rate"] == ("softmax",)
-    for name in ("log_odds", "seqpg", "pointing_accuracy", "soft_comprehensiveness", "soft_sufficiency"):
+    for name in ("log_odds", "seqpg", "pointing_accuracy", "soft_comprehensiveness", "soft_sufficiency", "racu"):
         assert links[name] == ("softmax", "sigmoid")
     assert spec.build("metric", "normalised(log_odds)").traits.links == ("softmax", "sigmoid")
 

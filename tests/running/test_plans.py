@@ -124,7 +124,7 @@ def test_all_plans_of_a_folder_are_run_into_one(tmp_path, monkeypatch, capsys):
         ('models = ["conv-tiny"]\nexplainers = ["randm"]\n', "'randm' is not a known explainer"),
         ('models = ["conv-tiny(seed=7)"]\n', "has not been trained on"),
         ('models = ["conv-tiny"]\nlike = ["table8"]\n', "the runs hold none of table8's models"),
-        ('models = ["conv-tiny"]\n[training]\nepochs = 3\n', "was trained with epochs=2, not 3"),
+        ('models = ["conv-tiny"]\n[training]\nepochs = 3\n', "was trained with epochs=4, not 3"),
         ('models = ["conv-tiny(seed=7)"]\n[training]\nepochs = 3\n', "has not been trained on"),
     ],
 )

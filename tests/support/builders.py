@@ -123,7 +123,12 @@ def random_texts(classifier: Classifier, lengths: Sequence[int] = (5, 1, 9, 3, 5
 
 
 def with_segments(text: Text) -> Text:
-    """The text as a document of two segments, of the classes 0 and 1, without a separator; and with a vocabulary."""
+    """The text as a document of two segments, of the classes 0 and 1, without a separator.
+
+    It has a vocabulary too, and what a program could say of its tokens.
+    """
+    degrees = np.where(text.special, 0.0, np.arange(len(text)) % 3 / 2)
+    text = replace(text, responsibility=degrees, shapley=degrees - 0.25 * ~text.special)
     segments = np.full(len(text), -1)
     segments[text.content] = np.arange(len(text.content)) * 2 // max(2, len(text.content))
     return replace(text, segments=segments, segment_classes=(0, 1), vocabulary=text.ids[text.content])

@@ -20,7 +20,7 @@ from faithbench.training.prepare import checkpoint_folder
 
 DATA = "planted(train=400, validation=100, test=40)"
 MODELS = ("conv-tiny", "bcos-tiny")
-TRAINING = faithbench.Training(epochs=2, lr=5e-3)
+TRAINING = faithbench.Training(epochs=4, lr=5e-3)  # so many that they can be asked with masks
 SESSION = "FAITHBENCH_TESTS"  # variable that names a folder of this session, of all its workers
 VARIABLES = ("FAITHBENCH_CACHE", "FAITHBENCH_DATA", "FAITHBENCH_BACKBONES")
 

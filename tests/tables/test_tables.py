@@ -175,6 +175,15 @@ def test_equal_scores_count_once_in_ranks_and_tests(tmp_path: Path):
     assert set(table([run_of(tmp_path / "other", [*records, *other])])["equal_to"]) == {""}
 
 
+def test_a_negligible_mean_difference_is_none_where_values_are_not_equal(tmp_path: Path):
+    values = np.random.default_rng(0).normal(40, 10, 30)
+    for gap, groups in ((0.0045, {1}), (0.0065, {1, 2})):  # half of the texts are further apart than what is negligible
+        gaps = gap + np.where(np.arange(30) % 2, 0.001, -0.001)
+        run = run_of(tmp_path / str(gap), [*column(values), *column(values + gaps, explainer="other")])
+        frame = table([run])
+        assert (set(frame["rank_group"]), set(frame["equal_to"])) == (groups, {""})
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e-3])
 def test_negligible_is_a_share_of_the_range_whatever_the_unit(tmp_path: Path, unit: float):
     values = unit * np.random.default_rng(0).uniform(-8, 0, 30)  # of a metric whose range has no ends

@@ -47,7 +47,10 @@ def test_pairs_are_tokenised_as_pairs_and_texts_as_before():
     tokenizer.model_max_length = 8
     single = Example("a", "old lion at noon", 1)
     paired = replace(single, pair="a dull boat lost in tears")
-    assert _tokenised([single], tokenizer) == [{"input_ids": tokenizer(single.text)["input_ids"], "label": 1}]
+    ids = tokenizer(single.text)["input_ids"]
+    assert _tokenised([single], tokenizer) == [
+        {"input_ids": ids, "special_tokens_mask": [1, 0, 0, 0, 0, 1], "label": 1}
+    ]
     (row,) = _tokenised([paired], tokenizer)
     expected = tokenizer(paired.text, paired.pair, truncation=True, max_length=8)
     assert row["input_ids"] == expected["input_ids"]

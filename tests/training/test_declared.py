@@ -87,7 +87,10 @@ def outside(folder: Path) -> None:
         (setting(bcos={}), "config.json: bcos.b is missing."),
         (setting(bcos={"b": float("inf")}), "config.json: bcos.b is inf, which is not finite."),
         (setting(bcos={"b": 2.0, "qkv": "yes"}), "config.json: bcos.qkv is 'yes', which is neither true nor false."),
-        (setting(bcos={"b": 2.0, "c": 1}), "config.json: bcos has the unknown setting 'c'; known: b, qkv, biases."),
+        (
+            setting(bcos={"b": 2.0, "c": 1}),
+            "config.json: bcos has the unknown setting 'c'; known: b, qkv, biases, embedding_bias.",
+        ),
         (setting("tokenizer_config.json", model_max_length="x"), "tokenizer_config.json: model_max_length is 'x'"),
         (content("config.json", b""), "config.json cannot be read: it is not JSON"),
         (content("config.json", b"[]"), "config.json: it is [], which is no table."),

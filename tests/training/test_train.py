@@ -140,7 +140,7 @@ def test_the_report_says_what_was_trained_and_how_well(model):
     assert told["model"].startswith(f"{model}(")
     assert told["dataset"] == build_dataset(DATA).identity
     assert told["training"] == {
-        "epochs": 2,
+        "epochs": 4,
         "limit": None,
         "lr": 5e-3,
         "batch_size": 16,
@@ -148,8 +148,8 @@ def test_the_report_says_what_was_trained_and_how_well(model):
         "eval_limit": None,
     }
     assert told["texts"] == {"train": 400, "validation": 100, "test": 40}
-    assert told["steps"] == 50
-    assert 0 < told["best_step"] <= 50
+    assert told["steps"] == 100
+    assert 0 < told["best_step"] <= 100
     for split in ("validation", "test"):
         assert 50 <= told[split]["accuracy"] <= 100
         assert told[split]["balanced_accuracy"] == pytest.approx(told[split]["accuracy"])  # labels alternate
@@ -230,8 +230,8 @@ def test_if_one_setting_is_asked_for_all_must_be_those_of_the_checkpoint(name):
 @pytest.mark.parametrize(
     ("made", "asked", "words"),
     [
-        ({}, {"epochs": 2}, "lr=0.005, not 0.002"),
-        ({"limit": 32}, {"epochs": 2, "lr": 5e-3}, "limit=32, not None"),
+        ({}, {"epochs": 4}, "lr=0.005, not 0.002"),
+        ({"limit": 32}, {"epochs": 4, "lr": 5e-3}, "limit=32, not None"),
     ],
 )
 def test_settings_that_are_left_open_are_the_usual_ones(made, asked, words, tmp_path, monkeypatch):
@@ -245,7 +245,7 @@ def test_settings_that_are_left_open_are_the_usual_ones(made, asked, words, tmp_
         faithbench.train("conv-tiny", DATA, faithbench.Training(**asked), device="cpu")
     said = Console(file=io.StringIO(), width=500)
     faithbench.train("conv-tiny", DATA, device="cpu", console=said)
-    told = ", ".join(["epochs=2", *(f"{name}={value}" for name, value in made.items()), "lr=0.005"])
+    told = ", ".join([*(f"{name}={value}" for name, value in made.items()), "lr=0.005"])
     assert f"conv-tiny was trained on {DATA} with {told}.\n" in said.file.getvalue()
 
 
@@ -262,7 +262,7 @@ def test_fewer_texts_and_another_seed_make_another_model(tmp_path, monkeypatch):
     folder, told = faithbench.train("conv-tiny", DATA, faithbench.Training(epochs=1, limit=32), device="cpu", seed=3)
     assert told["texts"]["train"] == 32
     assert told["steps"] == 2
-    assert told["model"] == "conv-tiny(seed=3)"
+    assert told["model"] == "conv-tiny(seed=3, masking=half)"
     assert folder == checkpoint("conv-tiny(seed=3)") != checkpoint("conv-tiny")
 
 

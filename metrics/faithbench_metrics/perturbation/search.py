@@ -25,11 +25,13 @@ class Search:
         operator: how tokens are taken away.
         beam: partial orders kept; 1 is greedy search.
         width: tokens that a step tries on each of them.
+        worst: search for the order in which tokens matter least instead.
     """
 
     operator: Operator
     beam: int
     width: int
+    worst: bool = False
 
     def candidates(self, text: Text, target: Target) -> Asking[list[Order]]:
         """Orders by what each token does alone, and those that removal and insertion end with.
@@ -63,13 +65,16 @@ class Search:
     def _costs(
         self, text: Text, target: Target, orders: Sequence[tuple[int, ...]], remove: bool
     ) -> Asking[Float[np.ndarray, "orders"]]:
-        """What is to be made small: the probability without these tokens, or minus that with no others."""
+        """What is to be made small: the probability without these tokens, or minus that with no others.
+
+        For the worst order the other way round.
+        """
         taken: Bool[np.ndarray, "orders tokens"] = np.zeros((len(orders), len(text)), dtype=bool)
         for row, order in zip(taken, orders, strict=True):
             row[text.content[list(order)]] = True
         chances = (yield from self.operator.chances(text, ~taken if remove else taken | text.special))[:, target]
         chances = np.nan_to_num(chances)  # the search goes on; the metric will say that it is not defined
-        return chances if remove else -chances
+        return chances if remove != self.worst else -chances
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,186 @@
+"""What each metric can tell: the table of docs/metrics.md, measured on texts whose labels programs compute.
+
+    python benchmarks/judges.py [--limit 40] [--out runs/metrics] [--doc docs/metrics.md]
+
+Trains a tiny model for each program if need be, and goes on where an earlier run has stopped. Every metric that is
+installed, has a better and worse and can be measured on such texts is judged with its defaults, new ones by themselves;
+`VARIANTS` are those that must be told something. The table takes the place of the one in the file.
+"""
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+import faithbench
+from faithbench.comparing.judges import degrades
+from faithbench.errors import UserError
+from faithbench.plugins import finding, spec
+from faithbench.records.results import FAITHFULNESS, higher_is_better, kind, labels, panels, read
+from faithbench.training.fine_tuning import hardware
+
+MODEL = "conv-tiny(masking=none)"
+DATASETS = ("program(count)", "program(guard)", "program(xor)", "program(order)", "program(majority)")
+TRAINING = faithbench.Training(epochs=8, lr=1e-3, batch_size=32)
+EXPLAINERS = (
+    "attention",
+    "attn_lrp",
+    "bcos",
+    "decompx",
+    "input_x_gradient",
+    "integrated_gradients(n_steps=20)",
+    "kernel_shap(n_samples=200)",
+    "lime(n_samples=300)",
+    "occlusion",
+    "random",
+    "saliency",
+    "shap_sampl(n_permutations=10)",
+)
+DEGRADED = ("occlusion", "kernel_shap(n_samples=200)", "attn_lrp")
+SHARES = (0.25, 0.5, 0.75, 1.0)
+VARIANTS = (
+    "comprehensiveness(protocol=paper)",
+    "comprehensiveness(operator=delete)",
+    "sufficiency(protocol=paper)",
+    "sufficiency(operator=delete)",
+    "truth_ap(least=1.0)",
+)
+BOARD = Path("leaderboards/hatexplain-minilm")  # records of real texts, with `random` for all copies
+LEADERS = ("attn_lrp", "bcos", "decompx")
+OFFERED = {"label", "responsibility", "shapley", "vocabulary"}  # what metrics find in such texts
+AGAINST = (
+    f"From the records of {BOARD}, where no copies were measured: the share of texts of HateXplain on which "
+    f"{', '.join(f'`{name}`' for name in LEADERS)} are rated above `random`, mean over both models."
+)
+START, END = "<!-- table: python benchmarks/judges.py -->", "<!-- end of table -->"
+
+
+def plan(limit: int) -> faithbench.Plan:
+    copies = [f"degraded({explainer}, share={share})" for explainer in DEGRADED for share in SHARES]
+    return faithbench.Plan(DATASETS, (MODEL,), (*EXPLAINERS, *copies), metrics(), limit=limit, training=TRAINING)
+
+
+def metrics() -> tuple[str, ...]:
+    """Those that can be judged."""
+    found = []
+    for name in [*finding.find("metric"), *VARIANTS]:
+        try:
+            built = spec.build("metric", name)
+        except UserError:  # it must be told something, or lacks a library
+            continue
+        traits = built.traits
+        if traits.higher_is_better is not None and OFFERED.issuperset(traits.needs) and "softmax" in traits.links:
+            found.append(name)
+    return tuple(found)
+
+
+def table(run: Path) -> str:
+    """What the run says of each metric, and how it was measured."""
+    found = faithbench.meta_evaluation([run])
+    frame = found.judges.sort_values("diagnosticity", ascending=False, kind="stable")
+    taus = found.truth.set_index("metric")
+    names = labels("metric", frame["metric"])
+    rows = [
+        {
+            "metric": f"`{names[row.metric]}`",
+            "kind": row.kind,
+            "diagnosticity": f"{row.diagnosticity:.1f} ({row.low:.1f}, {row.high:.1f})",
+            "Spearman": _number(row.spearman, 3),
+            "τ with the truth": _tau(taus, row.metric),
+            "without one": _range(taus, row.metric),
+            "defined": f"{row.defined:.1f}",
+            "rows a text": f"{row.rows:,.1f}",
+        }
+        for row in frame.itertuples()
+    ]
+    return f"{pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)}\n\n{_how(run)}"
+
+
+def _tau(taus: pd.DataFrame, metric: str) -> str:
+    if metric not in taus.index:
+        return ""
+    row = taus.loc[metric]
+    return f"{row['tau']:.2f} ({row['low']:.2f}, {row['high']:.2f})"
+
+
+def _range(taus: pd.DataFrame, metric: str) -> str:
+    return f"{taus['least'][metric]:.2f} to {taus['most'][metric]:.2f}" if metric in taus.index else ""
+
+
+def _number(value: float, places: int) -> str:
+    return "" if math.isnan(value) else f"{value:.{places}f}"
+
+
+def _how(run: Path) -> str:
+    records = read([run])
+    explainers = [str(name) for name in records["explainer"].unique()]
+    whole = [name for name in explainers if degrades(name) is None]
+    texts = records[["dataset", "unit"]].drop_duplicates()
+    models = faithbench.render([run]).split("\n\n")[0]
+    minutes = records["seconds"].sum() / 60
+    return (
+        f"{len(texts):,} texts of {texts['dataset'].nunique()} programs, {len(whole)} explainers, "
+        f"{len(explainers) - len(whole)} degraded copies ({', '.join(map(str, SHARES))} of the scores of "
+        f"{', '.join(f'`{name}`' for name in DEGRADED)}), {len(records):,} records, "
+        f"{int(records['error'].notna().sum())} of them failed; {minutes:,.0f} minutes of metrics on "
+        f"{hardware_here()}. The models:\n\n{models}"
+    )
+
+
+def hardware_here() -> str:
+    import torch  # noqa: PLC0415
+
+    return hardware(torch.device("cpu"))
+
+
+def against_random(board: Path) -> str:
+    """Of a board without degraded copies: on how many texts explanations are rated above noise."""
+    shares: dict[str, list[float]] = {}
+    for panel in panels(read([board])):
+        noise = [i for i, name in enumerate(panel.explainers) if spec.parse(name)[0] == "random"]
+        leaders = [i for i, name in enumerate(panel.explainers) if spec.parse(name)[0] in LEADERS]
+        if not noise or spec.parse(panel.key["dataset"])[0] != "hatexplain":
+            continue
+        for j, metric in enumerate(panel.metrics):
+            better = higher_is_better(metric)
+            if better is not None and kind(metric) == FAITHFULNESS:
+                above = panel.values[:, leaders, j] - panel.values[:, noise[:1], j]
+                wins = (np.sign((above if better else -above).round(9)) + 1) / 2
+                shares.setdefault(metric, []).append(float(np.nanmean(wins)))
+    names = labels("metric", shares)
+    rows = sorted(((float(np.mean(each)), names[metric]) for metric, each in shares.items()), reverse=True)
+    frame = pd.DataFrame([{"metric": f"`{name}`", "against random": f"{share:.3f}"} for share, name in rows])
+    return frame.to_markdown(index=False, disable_numparse=True)
+
+
+def put(table_text: str, path: Path) -> None:
+    """Into the file, in the place of the table that it has."""
+    old = path.read_text()
+    pattern = re.compile(f"{re.escape(START)}.*{re.escape(END)}", re.DOTALL)
+    if not pattern.search(old):
+        raise UserError(f"{path} has no place for the table: the lines {START} and {END}.")
+    path.write_text(pattern.sub(lambda _: f"{START}\n\n{table_text}\n\n{END}", old))
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--limit", type=int, default=40, help="texts of each program")
+    parser.add_argument("--out", type=Path, default=Path("runs/metrics"))
+    parser.add_argument("--doc", type=Path, default=None, help="the file whose table is replaced; else it is printed")
+    chosen = parser.parse_args(arguments)
+    run = faithbench.run(plan(chosen.limit), chosen.out, device="cpu", console=Console(stderr=True))
+    found = f"{table(run.folder)}\n\n{AGAINST}\n\n{against_random(BOARD)}"
+    if chosen.doc:
+        put(found, chosen.doc)
+    else:
+        print(found)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,97 @@
+"""The model that a notebook gives, whatever it is, as a classifier that answers."""
+
+import copy
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from faithbench.errors import UserError, WrongTypeError
+from faithbench.interfaces import Classifier
+from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.plan import DTYPES
+from faithbench.plugins.naming import build_dataset
+from faithbench.running.arguments import path_or_name
+from faithbench.training.loading import OWN
+from faithbench.training.prepare import Setup, best_device, load_model, prepare
+
+AnyModel: TypeAlias = str | Path | Classifier | PreTrainedModel
+
+
+def classifier_of(
+    model: AnyModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    dataset: str | Path | None,
+    device: str | None,
+    dtype: str | torch.dtype | None,
+) -> Classifier:
+    """What answers for a model.
+
+    Args:
+        model: a checkpoint folder, a hub id, a named model, a classifier of transformers or one that answers already.
+        tokenizer: of a model in memory.
+        dataset: of a named model.
+        device: `cpu`, `cuda` or `mps`; None for the best there is.
+        dtype: of weights and activations; None for the model's own, of one that is loaded float32 at least.
+
+    Raises:
+        UserError: there is no such model, device or precision.
+        WrongTypeError: an argument is no such thing.
+    """
+    device, precision = None if device is None else str(device), _precision(dtype)
+    if isinstance(model, PreTrainedModel):
+        wanted = None if precision is None else getattr(torch, precision)
+        return HuggingFaceClassifier(copy.deepcopy(model), _tokenizer(tokenizer), best_device(device), wanted)
+    if not isinstance(model, (str, Path)):
+        return _ready(model, precision)
+    setup = Setup(best_device(device), precision or OWN, train=False)
+    if dataset is not None:
+        return prepare(str(model), build_dataset(path_or_name("dataset", dataset)), setup).classifier
+    return load_model(str(model), setup).classifier
+
+
+def _precision(dtype: object) -> str | None:
+    """The name of a precision, which may be torch's own."""
+    name = str(dtype).removeprefix("torch.")
+    if dtype is None or name in DTYPES:
+        return None if dtype is None else name
+    raise UserError(f"dtype={dtype!r} is not allowed; use {', '.join(DTYPES)}.")
+
+
+def _tokenizer(tokenizer: object) -> PreTrainedTokenizerBase:
+    if tokenizer is None:
+        raise UserError("a model in memory needs its tokenizer: attribute(model, texts, tokenizer=…).")
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise WrongTypeError(
+            f"tokenizer is of type {type(tokenizer).__name__}; give the model's, as AutoTokenizer.from_pretrained has "
+            "it."
+        )
+    return tokenizer
+
+
+def _ready(model: Any, precision: str | None) -> Classifier:
+    """What is a classifier already, in a precision that it has.
+
+    Raises:
+        WrongTypeError: it is none.
+        UserError: it has another precision.
+    """
+    if not isinstance(model, type) and all(hasattr(model, name) for name in ("encode", "logits", "classes", "task")):
+        own = str(getattr(model, "dtype", "its own precision")).removeprefix("torch.")
+        if precision not in (None, own):
+            raise UserError(
+                f"dtype={precision!r} is not allowed with a classifier that is ready, which computes in {own}; make it "
+                "so: HuggingFaceClassifier(network, tokenizer, dtype=…)."
+            )
+        classifier: Classifier = model
+        return classifier
+    hint = (
+        "a pipeline's are attribute(pipeline.model, texts, tokenizer=pipeline.tokenizer)"
+        if isinstance(getattr(model, "model", None), PreTrainedModel)
+        else "a torch module must be a classifier of transformers"
+        if isinstance(model, nn.Module)
+        else "give a folder, a hub id, a name, or a classifier of transformers"
+    )
+    raise WrongTypeError(f"model is of type {type(model).__name__}; {hint}.")
