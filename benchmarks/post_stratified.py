@@ -62,7 +62,7 @@ def line(draw: Draw, size: int, repetitions: int) -> str:
 
 def main() -> None:
     """Prints the table of docs/statistics.md."""
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 300
     print("| values | texts | raw: error | interval | holds | post-stratified: error | interval | holds |")
     print("|:--|--:|--:|--:|--:|--:|--:|--:|")
     for draw in (decided, skewed):

@@ -208,7 +208,7 @@ class Traits:
             "vocabulary" alone is there for every text then.
         by_order: metrics: the value depends on the order of the scores alone, so that `normalised(…)` can search for
             the best.
-        keep_parts: metrics: a published board keeps the `parts` of their measurements too.
+        keep_parts: metrics: a published board keeps the `parts` of their measurements even where all would be too many.
         links: metrics: the kinds of models that they can measure, by the link from logits to what those say: "softmax",
             "sigmoid" (labels), "identity" (a value). They are not run on others.
         unproven: metrics of faithfulness or ground truth: why it cannot be shown on a linear model that a perfect

