@@ -56,9 +56,11 @@ TOLD = (
     "callable",
     "captum",
     "classifier",
+    "degraded",
     "hub",
     "imported",
     "normalised",
+    "program",
     "shap",
     "words",
 )  # components that cannot be built without being told what
