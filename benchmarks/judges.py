@@ -30,7 +30,7 @@ from faithbench.training.fine_tuning import hardware
 
 MODEL = "conv-tiny(masking=none)"
 DATASETS = ("program(count)", "program(guard)", "program(xor)", "program(order)", "program(majority)")
-TRAINING = faithbench.Training(epochs=16, lr=1e-3, batch_size=32)
+TRAINING = faithbench.Training(epochs=10, lr=5e-4)
 EXPLAINERS = (
     "attention",
     "attn_lrp",
