@@ -180,6 +180,8 @@ def trait_repeats_holds(trial: ExplainerTrial) -> None:
         explains_alike_again(repeat)
         same = all(alike(found.scores, repeat.alone[case].scores) for case, found in trial.alone.items())
         assert not same, f"{component!r} has repeats, but {other!r} among them gives the same scores as itself."
+
+
 def dimensions_come_to_scores(trial: ExplainerTrial) -> None:
     """What the method `per_dimension` gives, if there is one, adds up to the scores, or its L2 norm is they."""
     component: Any = trial.component

@@ -165,6 +165,7 @@ class ConvTiny(Conventional):
     masking: str = "half"
     backbone = TINY
     added = ()
+    formerly: ClassVar[tuple[tuple[str, object], ...]] = (("masking", "none"),)
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ class BcosTiny(Bcos):
     masking: str = "half"
     backbone = TINY
     added = tuple(name for name in Bcos.added if name != "masking")
+    formerly = (*Bcos.formerly, ("masking", "none"))
 
 
 def zoo_model(model: ModelRef) -> spec.Component | None:

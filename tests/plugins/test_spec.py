@@ -56,10 +56,12 @@ TOLD = (
     "callable",
     "captum",
     "classifier",
+    "degraded",
     "hub",
     "imported",
     "normalised",
     "permuted",
+    "program",
     "shap",
     "words",
 )  # components that cannot be built without being told what
