@@ -15,7 +15,7 @@ from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, sizes
 from faithbench.errors import UserError
 from faithbench.paths import as_paths
 from faithbench.plugins import spec
-from faithbench.records.results import installed, label
+from faithbench.records.results import earlier_versions, installed, label
 from faithbench.running.agenda import Cell
 from faithbench.schemas import MissingFileError, read_text
 from faithbench.shown import visible
@@ -84,7 +84,7 @@ def _sentences(board: Board) -> Iterator[str]:
         yield f"metric {metric} of {plan} is measured on none of its data sets"
     yield from _settings(board, asked.blocks)
     yield from _weights(board, asked.blocks)
-    yield from _stale(board)
+    yield from _lost(board)
     yield from _unnamed(board)
     yield from _too_large(board.folder)
 
@@ -175,22 +175,12 @@ def _weights(board: Board, blocks: Sequence[NamedBlock]) -> Iterator[str]:
                 yield f"{label('model', model)} has other weights in one place than in another: {' and '.join(each)}"
 
 
-def _stale(board: Board) -> Iterator[str]:
-    """Records that components as they are now would not give, or of components that are not installed.
-
-    A record's version is the explainer's and the metric's (see `faithbench.running.scoring`).
-    """
-    names = [(kind, name) for kind in ("explainer", "metric") for name in sorted(set(board.records[kind]))]
-    built = {each: component for each in names if (component := installed(*each)) is not None}
-    yield from (_reason(*each) for each in names if each not in built)
-    changes: dict[tuple[str, str, int, int], int] = {}
-    for (*pair, version), records in _counts(board, "explainer", "metric", "version"):
-        for kind, name, then in zip(("explainer", "metric"), pair, map(int, version.split(".")), strict=True):
-            now = built[kind, name].version if (kind, name) in built else then
-            if now != then:
-                changes[kind, name, then, now] = changes.get((kind, name, then, now), 0) + records
-    for (kind, name, then, now), records in changes.items():
-        yield f"{kind} {name} has version {now} now, and {records:,} records are of version {then}: run it again"
+def _lost(board: Board) -> Iterator[str]:
+    """Components of records that are not installed."""
+    for kind in ("explainer", "metric"):
+        for name in sorted(set(board.records[kind])):
+            if installed(kind, name) is None:
+                yield _reason(kind, name)
 
 
 def _reason(kind: str, name: str) -> str:
@@ -242,6 +232,11 @@ def _old(board: Board, drawn: Pictures) -> Iterator[str]:
         count = int(board.records[lacking].isna().any(axis=1).sum())
         some = f"all {count:,}" if count == len(board.records) else f"{count:,} of {len(board.records):,}"
         yield f"{some} records lack {', '.join(lacking)}, so nothing that is made of these can be checked"
+    for each in earlier_versions(board.records):
+        yield (
+            f"{each.component} {each.identity} has version {each.now} now, and {each.records:,} records are of version "
+            f"{each.then}, as the tables say: run it again"
+        )
     for reason in dict.fromkeys(drawn.lost.values()):
         names = ", ".join(name for name, other in drawn.lost.items() if other == reason)
         yield f"{names} cannot be made again here: {reason}"

@@ -17,7 +17,7 @@ from faithbench.paper.trainings import TrainedModel, differing
 from faithbench.plan import TABLES_OF_PAPER, Plan
 from faithbench.plugins.naming import refer
 from faithbench.records.results import label
-from faithbench.tables.cautions import older_conversion
+from faithbench.tables.cautions import of_earlier_versions, older_conversion
 from faithbench.tables.signature import signature_of
 
 
@@ -43,6 +43,7 @@ def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None =
     notes = tuple(_notes(cells, run_data, layout, subjects))
     entries = pd.concat([cell.entries for column in cells.values() for cell in column], ignore_index=True)
     notes += tuple(departures(Shown(layout.name, chosen, entries, _trained(run_data, subjects))))
+    notes += tuple(of_earlier_versions(entries))
     return PaperTable(layout, chosen, layout.published, cells, notes, signature_of(entries, found.folders))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,32 @@ def read(folders: Sequence[Path | str]) -> pd.DataFrame:
         )
     frame = frame.loc[frame["error"].isna().sort_values(kind="stable").index]  # what failed once may have worked
     return frame.drop_duplicates(keys, keep="last")
+
+
+class Earlier(NamedTuple):
+    """Records of a version of an explainer or metric that is not the one installed."""
+
+    component: str
+    identity: str
+    then: int
+    now: int
+    records: int
+
+
+def earlier_versions(frame: pd.DataFrame) -> list[Earlier]:
+    """The records that components as they are now would not give.
+
+    A record's version is the explainer's and the metric's (see `faithbench.running.scoring`).
+    """
+    changes: dict[tuple[str, str, int, int], int] = {}
+    counts = frame.groupby(["explainer", "metric", "version"]).size().reset_index()
+    for *pair, version, records in counts.itertuples(index=False, name=None):
+        for component, name, then in zip(("explainer", "metric"), pair, map(int, version.split(".")), strict=True):
+            built = installed(component, name)
+            if built is not None and built.version != then:
+                key = component, name, then, built.version
+                changes[key] = changes.get(key, 0) + int(records)
+    return [Earlier(*key, records) for key, records in changes.items()]
 
 
 def named(frame: pd.DataFrame, folders: Sequence[Path | str], strictly: bool = False) -> Bool[np.ndarray, "entries"]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from faithbench.records.manifest import DatasetEntry, ModelEntry, sampling_of
-from faithbench.records.results import label
+from faithbench.records.results import earlier_versions, label
 from faithbench.statistics.performance import is_above_chance
 from faithbench.types import Skipped
 
@@ -61,6 +63,16 @@ def trained_as(models: Mapping[str, ModelEntry]) -> Iterator[str]:
     for place, entry in models.items():
         yield place.partition(" on ")[0]
         yield entry.get("training", {}).get("model", "")
+
+
+def of_earlier_versions(records: pd.DataFrame) -> Iterator[str]:
+    """A sentence on records that components as they are now would not give; nothing where there are none."""
+    found = [
+        f"{each.component} {label(each.component, each.identity)}, version {each.then} (now {each.now})"
+        for each in earlier_versions(records)
+    ]
+    if found:
+        yield f"Measured by earlier versions, whose numbers differ (CHANGELOG.md): {'; '.join(found)}."
 
 
 def older_conversion(models: Iterable[str]) -> Iterator[str]:

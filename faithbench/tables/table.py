@@ -9,7 +9,14 @@ import pandas as pd
 from faithbench.records.results import CELL, Panel, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
-from faithbench.tables.cautions import cautions, left_out, not_by_label, older_conversion, trained_as
+from faithbench.tables.cautions import (
+    cautions,
+    left_out,
+    not_by_label,
+    of_earlier_versions,
+    older_conversion,
+    trained_as,
+)
 from faithbench.tables.document import document
 from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
@@ -117,7 +124,9 @@ def renderings(
     records = read(folders)
     frame, parts = _frame(folders, records, by_class, over_seeds), []
     if set(formats) != {"csv"}:
-        parts = document(frame, models(folders), list(notes(folders)), signature_of(records, folders))
+        parts = document(
+            frame, models(folders), [*notes(folders), *of_earlier_versions(records)], signature_of(records, folders)
+        )
     return {each: csv(frame) if each == "csv" else WRITERS[each](parts) for each in formats}
 
 

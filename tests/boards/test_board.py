@@ -311,10 +311,15 @@ def test_failed_cells_are_there(board: Path, capsys):
 def test_records_of_an_earlier_version_are_stale(kind: str, component: type, board: Path, capsys, monkeypatch):
     monkeypatch.setattr(component, "version", 2, raising=False)
     monkeypatch.setattr(results, "_component", results._component.__wrapped__)  # what it remembers has other traits
-    (line,) = problems(capsys, board)
+    (line, *_) = problems(capsys, board)
+    assert "table.md is not what the records give" in line, "a page must say that its numbers are of another version"
+    assert call(capsys, "board", "build", board).status == 0
+    assert "Measured by earlier versions" in (board / "table.md").read_text()
+    checked = call(capsys, "board", "check", board)
     word, records = ("explainer", 24) if component is Occlusion else ("metric", 12)
-    assert line.startswith(f"{board}: {word} {kind}")
-    assert line.endswith(f"has version 2 now, and {records} records are of version 1: run it again")
+    assert checked.status == 0
+    assert f"{word} {kind}" in checked.out
+    assert f"has version 2 now, and {records} records are of version 1, as the tables say" in checked.out
 
 
 @pytest.mark.parametrize(
