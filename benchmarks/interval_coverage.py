@@ -1,6 +1,6 @@
 """Do the intervals hold the truth, and do the tests raise false alarms as often as they say? On simulated data.
 
-    python benchmarks/coverage.py
+    python benchmarks/interval_coverage.py
 
 The data look like ours: probability drops in percent, bounded and skewed, and ratios with their denominators as
 weights. For each shape and number of texts, 2,000 repetitions: the share of 95 % intervals that hold the true mean; how
