@@ -1,5 +1,6 @@
 """What is to be known of a model on a data set besides its records, and is kept in the manifest."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,7 +109,12 @@ def program_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping[str,
     if found and not program_holds(found):
         scoring.setup.say(
             f"{model.label} is not accepted as {texts.dataset.label}, so the ground truth is not the model's: it "
-            f"agrees with the program on {found[AGREES]:.2f} % of the texts and {found[AGREES_CHANGED]:.2f} % of their "
+            f"agrees with the program on {_down(found[AGREES])} % of the texts and {_down(found[AGREES_CHANGED])} % of their "
             f"changes, and {ACCEPTED} % are needed of both; train it with masking=none and another learning rate."
         )
     return found
+
+
+def _down(percent: float) -> str:
+    """A share that is not rounded up to what is asked of it."""
+    return f"{math.floor(100 * percent) / 100:.2f}"

@@ -19,6 +19,7 @@ TASKS: dict[str, tuple[Task, int]] = {"sigmoid": (MultiLabel(), 3), "identity": 
 TOLD = {  # what those need that must be told something
     "captum": "captum(IntegratedGradients(n_steps=4))",
     "shap": "shap(Permutation)",
+    "degraded": "degraded(occlusion)",
     "permuted": "permuted(occlusion)",
     "words": "words(occlusion)",
     "normalised": "normalised(comprehensiveness)",
