@@ -1,12 +1,13 @@
 """One explanation or measurement, checked; and the class that a model predicts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from faithbench.answering.returned import check_attribution, check_dimensions, check_measurement
-from faithbench.conversations import Asking, answering, ask, on_variant
+from faithbench.conversations import Asking, answering, ask, gather, on_variant
 from faithbench.errors import QuestionError, UserError, describe
 from faithbench.interfaces import Classifier
 from faithbench.plugins.spec import Component
@@ -99,6 +100,52 @@ def measure_with(
             raise QuestionError(f"the explainer failed: {describe(error)}") from error
 
     return answering(measure(metric, own, found), answer)
+
+
+def measure_repeats(
+    metric: Component, text: Text, found: Attribution, explainer: Component, outputs: int
+) -> Asking[Measurement]:
+    """Runs a metric on an explanation, and on those of the explainer's `repeats`, if it has some: their mean.
+
+    Args:
+        metric: which; what it asks of the explainer is asked of the explainer.
+        text: which.
+        found: the explanation.
+        explainer: whose.
+        outputs: how many the model has for this text.
+    """
+
+    def one(explainer: Component, found: Attribution) -> Asking[Measurement]:
+        return measure_with(metric, text, found, lambda own, target: explain(explainer, own, target, outputs))
+
+    def repeat(explainer: Component) -> Asking[Measurement]:
+        again = yield from _blamed(explain(explainer, text, found.target, outputs))
+        return (yield from one(explainer, again))
+
+    asked = [one(explainer, found), *map(repeat, repeats_of(explainer))]
+    return Measurement.pooled((yield from gather(asked)))
+
+
+def repeats_of(explainer: Component) -> list[Component]:
+    """Explainers that differ from one by chance alone, as it says itself; what is measured is the mean over them all.
+
+    Raises:
+        ValueError: it says so of what is no sequence.
+    """
+    if not explainer.traits.repeats:
+        return []
+    others: object = explainer.object.repeats()
+    if not isinstance(others, Sequence):
+        raise ValueError(f"repeats() gives a {type(others).__name__}, not a sequence of explainers")
+    return [replace(explainer, object=other) for other in others]
+
+
+def _blamed(asking: Asking[Attribution]) -> Asking[Attribution]:
+    """An explanation that a metric asks for: what fails there is the explainer's."""
+    try:
+        return (yield from asking)
+    except Exception as error:
+        raise QuestionError(f"the explainer failed: {describe(error)}") from error
 
 
 def predict(text: Text) -> Asking[int]:

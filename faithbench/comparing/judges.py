@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from faithbench.records.results import Panel, higher_is_better, installed, kind, kind_order, panels
+from faithbench.records.results import Panel, degrades, higher_is_better, installed, kind, kind_order, panels
 from faithbench.statistics.intervals import intervals, weighted_mean
 
 DIGITS = 9  # decimals: what differs by less is a tie
@@ -26,12 +26,6 @@ class _Copies:
     shares: tuple[float, ...]
 
 
-def degrades(explainer: str) -> tuple[str, float] | None:
-    """The explainer that this one is a degraded copy of, and the share; None if it is none, or not installed."""
-    found = installed("explainer", explainer)
-    return None if found is None else found.traits.degrades
-
-
 def judged(frame: pd.DataFrame) -> pd.DataFrame:
     """What each metric with a better and worse can tell: a row a metric; none where no explainer has degraded copies.
 
@@ -40,16 +34,30 @@ def judged(frame: pd.DataFrame) -> pd.DataFrame:
     two copies. `diagnosticity` is the share of texts, in percent, on which an explanation is rated above its degraded
     copy, where ties count half: 50 if the metric cannot tell; the mean over copies and explainers, with a 95 % interval
     over texts. `defined` is the share of explanations, in percent, that the metric has a value for, and `rows` what it
-    asks of the model for one, both of explainers that are no copies.
+    asks of the model for one (`costs`), both of explainers that are no copies.
     """
     rows = []
     found = [(panel, _copies(panel)) for panel in panels(frame)]
-    asked = pd.to_numeric(frame["rows"]).groupby(frame["metric"]).mean()
+    asked = costs(frame)
     for metric in sorted(map(str, frame["metric"].unique()), key=lambda name: (*kind_order(kind(name)), name)):
         places = [(panel, each) for panel, each in found if each and metric in panel.metrics]
         if higher_is_better(metric) is not None and places:
-            rows.append({"metric": metric, "kind": kind(metric), **_row(metric, places), "rows": asked[metric]})
+            rows.append(
+                {"metric": metric, "kind": kind(metric), **_row(metric, places), "rows": asked.get(metric, np.nan)}
+            )
     return pd.DataFrame(rows)
+
+
+def costs(frame: pd.DataFrame) -> "pd.Series[float]":
+    """The mean rows that each metric asks for one explanation, of explainers that are no copies and measured once."""
+    own = frame[[degrades(name) is None and not _repeats(name) for name in map(str, frame["explainer"])]]
+    return pd.to_numeric(own["rows"]).groupby(own["metric"]).mean()
+
+
+def _repeats(explainer: str) -> bool:
+    """Whether a measurement of an explainer is one of several explanations."""
+    found = installed("explainer", explainer)
+    return found is not None and found.traits.repeats
 
 
 def _row(metric: str, places: Sequence[tuple[Panel, Sequence[_Copies]]]) -> dict[str, float]:

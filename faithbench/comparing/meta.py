@@ -14,10 +14,10 @@ import pandas as pd
 
 from faithbench.comparing.agreement import LEAST, Agreement, Standing, agreement_of, standing_of
 from faithbench.comparing.jackknife import jackknife, left_out
-from faithbench.comparing.judges import degrades, judged
+from faithbench.comparing.judges import costs, judged
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.records.results import TRUTH, kind, kind_order, label, labels, panels, predicted_classes, read
+from faithbench.records.results import TRUTH, degrades, kind, kind_order, label, labels, panels, predicted_classes, read
 from faithbench.tables.figure import write_figure
 from faithbench.tables.parts import Cell, Column, Grid, Note, Number, Part, Several, Signature, Title, Words
 from faithbench.tables.signature import signature_of
@@ -121,11 +121,10 @@ def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int
             f"no two metrics with a better and worse ranked the same {LEAST} explainers; the runs hold {len(metrics)} "
             f"such metrics and {len({name for standing in standings for name in standing.explainers})} explainers."
         )
-    costs = pd.to_numeric(frame["rows"]).groupby(frame["metric"]).mean()
     return MetaEvaluation(
         metrics,
         pd.DataFrame([_row(each) for each in agreements]),
-        _truth(agreements, metrics, costs),
+        _truth(agreements, metrics, costs(frame)),
         _operators(agreements),
         signature_of(frame[frame["metric"].isin(metrics)], folders),
         tuple(_equal(standings)),
@@ -167,7 +166,7 @@ def _numbers(each: _Jackknifed) -> dict[str, object]:
     return {"tau": tau, **found, "least": left.least, "most": left.most, "explainers": each.of.explainers}
 
 
-def _truth(agreements: Sequence[_Jackknifed], metrics: Sequence[str], costs: "pd.Series[float]") -> pd.DataFrame:
+def _truth(agreements: Sequence[_Jackknifed], metrics: Sequence[str], asked: "pd.Series[float]") -> pd.DataFrame:
     """The metrics by their mean agreement with those of the ground truth, best first, with what they cost."""
     rows = []
     for metric in metrics:
@@ -179,7 +178,7 @@ def _truth(agreements: Sequence[_Jackknifed], metrics: Sequence[str], costs: "pd
                     "metric": metric,
                     "kind": kind(metric),
                     **_numbers(_mean(metric, found)),
-                    "rows a text": costs[metric],
+                    "rows a text": asked.get(metric, np.nan),
                     "across": across,
                 }
             )

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from typing_extensions import TypedDict, Unpack
 
 from faithbench.answering.engine import Engine
-from faithbench.answering.explaining import explain, measure_with, predict, ready
+from faithbench.answering.explaining import measure_repeats, measure_with, predict, ready
 from faithbench.answering.returned import check_attribution
 from faithbench.conversations import Asking, Conversation, Outcome, attempt, together
 from faithbench.errors import QuestionError, UserError, WrongTypeError
@@ -105,7 +105,8 @@ def score(
         texts: what was explained, in the order of the attributions, as for `faithbench.attribute`; None where they say
             so themselves, as those of `faithbench.attribute` do, or where a text can be read back from its tokens.
         target: the class that pairs of tokens and scores explain; None for the one that the model predicts.
-        explainer: what made the attributions, for metrics that ask it again, such as `sensitivity`.
+        explainer: what made the attributions, for metrics that ask it again, such as `sensitivity`, and for the mean
+            over several draws that a run gives of explainers that have them, such as `random`.
         tokenizer: of a model in memory.
         dataset: of a named model.
         device: `cpu`, `cuda` or `mps`; None for the best there is.
@@ -299,14 +300,17 @@ def _measured(
         UserError: a metric fails.
     """
 
-    def again(text: Text, target: Target) -> Asking[Attribution]:
+    def nobody(text: Text, target: Target) -> Asking[Attribution]:
+        raise QuestionError("it asks the explainer again; say which one made the attributions: explainer=…")
+
+    def asking(metric: Component, text: Text, own: Attribution) -> Asking[Measurement]:
         if explainer is None:
-            raise QuestionError("it asks the explainer again; say which one made the attributions: explainer=…")
-        return explain(explainer, text, target, classifier.classes)
+            return measure_with(metric, text, own, nobody)
+        outputs = classifier.classes if text.outputs is None else len(text.outputs)
+        return measure_repeats(metric, text, own, explainer, outputs)
 
     def asked(number: int) -> Conversation[tuple[int, dict[str, Outcome[Measurement]]]]:
-        askings = {each.identity: measure_with(each, texts[number], found[number], again) for each in metrics}
-        outcomes = yield from together(askings)
+        outcomes = yield from together({each.identity: asking(each, texts[number], found[number]) for each in metrics})
         return number, outcomes
 
     longest_first = sorted(range(len(texts)), key=lambda number: -len(texts[number]))

@@ -282,6 +282,12 @@ def known_first(name: str, known: Sequence[str]) -> tuple[int, str]:
     return (known.index(name) if name in known else len(known), name)
 
 
+def degrades(explainer: str) -> tuple[str, float] | None:
+    """The explainer that this one is a degraded copy of, and the share; None if it is none, or not installed."""
+    found = installed("explainer", explainer)
+    return None if found is None else found.traits.degrades
+
+
 def label(component: str, identity: str) -> str:
     """The identity without parameters that have their default, if the component is installed; nothing is made."""
     return _short(component, identity, tuple(sys.path))

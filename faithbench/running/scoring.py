@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
-from faithbench.answering.explaining import explain, measure_with, targets_of
-from faithbench.conversations import Asking, Conversation, Outcome, attempt, gather, together
-from faithbench.errors import QuestionError, describe
+from faithbench.answering.explaining import explain, measure_repeats, targets_of
+from faithbench.conversations import Asking, Conversation, Outcome, attempt, together
 from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
 from faithbench.running.grid import DatasetPlan
@@ -170,29 +169,13 @@ class Scoring:
         return target in self.known.get((explainer, text.id), {})
 
     def _explain(self, explainer: str, text: Text, target: Target) -> Asking[Attribution]:
-        return self._explained(self.explainers[explainer], text, target)
+        return explain(self.explainers[explainer], text, target, self._outputs(text))
 
-    def _explained(self, explainer: Component, text: Text, target: Target) -> Asking[Attribution]:
-        count = self.model.classifier.classes if text.outputs is None else len(text.outputs)
-        return explain(explainer, text, target, count)
+    def _outputs(self, text: Text) -> int:
+        return self.model.classifier.classes if text.outputs is None else len(text.outputs)
 
     def _measure(self, metric: Component, text: Text, name: str, found: Attribution) -> Asking[Measurement]:
-        """Runs a metric on an explanation, and on those of the explainer's `repeats`, if it has some: their mean."""
-        explainer = self.explainers[name]
-        asked = [self._measure_one(metric, text, explainer, found)]
-        asked += [self._repeat(metric, text, again, found.target) for again in repeats_of(explainer)]
-        return Measurement.pooled((yield from gather(asked)))
-
-    def _repeat(self, metric: Component, text: Text, explainer: Component, target: Target) -> Asking[Measurement]:
-        """Explains once more, and runs a metric on that."""
-        found = yield from _blamed(self._explained(explainer, text, target))
-        return (yield from self._measure_one(metric, text, explainer, found))
-
-    def _measure_one(
-        self, metric: Component, text: Text, explainer: Component, found: Attribution
-    ) -> Asking[Measurement]:
-        """Runs a metric; what it asks of the explainer is asked of the explainer."""
-        return measure_with(metric, text, found, lambda own, target: self._explained(explainer, own, target))
+        return measure_repeats(metric, text, found, self.explainers[name], self._outputs(text))
 
     def _record(self, explainer: str, metric: str, target: Target, text: Text, outcome: Outcome[Measurement]) -> Record:
         value = outcome.value or Measurement(math.nan)
@@ -245,28 +228,6 @@ class Scoring:
             own &= (frame[column] == value).to_numpy()
         failed = frame["error"].notna().to_numpy()
         return list(frame[own & ~failed].itertuples()), list(frame[own & failed].itertuples())
-
-
-def repeats_of(explainer: Component) -> list[Component]:
-    """Explainers that differ from one by chance alone, as it says itself; what is measured is the mean over them all.
-
-    Raises:
-        ValueError: it says so of what is no sequence.
-    """
-    if not explainer.traits.repeats:
-        return []
-    others: object = explainer.object.repeats()
-    if not isinstance(others, Sequence):
-        raise ValueError(f"repeats() gives a {type(others).__name__}, not a sequence of explainers")
-    return [replace(explainer, object=other) for other in others]
-
-
-def _blamed(asking: Asking[Attribution]) -> Asking[Attribution]:
-    """An explanation that a metric asks for: what fails there is the explainer's."""
-    try:
-        return (yield from asking)
-    except Exception as error:
-        raise QuestionError(f"the explainer failed: {describe(error)}") from error
 
 
 def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:

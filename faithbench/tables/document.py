@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faithbench.records.results import FAITHFULNESS, TRUTH, higher_is_better, kind_order, labels
+from faithbench.records.results import FAITHFULNESS, TRUTH, degrades, higher_is_better, kind_order, labels
 from faithbench.statistics.verdicts import NEGLIGIBLE
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
 from faithbench.tables.wording import places_of, shown
@@ -176,6 +176,8 @@ def _ranked_how(frame: pd.DataFrame) -> Iterator[str]:
         "with it: paired tests (Holm-corrected over all pairs of the column, 5 %) do not show that they differ from it "
         f"or from another one in bold. A difference below 1/{round(1 / NEGLIGIBLE):,} of a metric's range is none."
     )
+    if any(degrades(str(name)) is not None for name in frame["explainer"].unique()):
+        yield "Degraded copies of explainers are not ranked: they show what metrics can tell."
     needed = sorted({int(n) for n in ranked["texts_needed"]} - {1})
     if needed:
         span = "" if len(needed) < 2 else f" ({needed[0]} to {needed[-1]}, the more explainers the more)"

@@ -1,13 +1,13 @@
 """Which explainers are best by each metric of a panel: rank groups by paired tests on the same texts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from faithbench.records.results import Panel, higher_is_better, installed
+from faithbench.records.results import Panel, degrades, higher_is_better, installed
 from faithbench.statistics.intervals import weighted_mean
 from faithbench.statistics.paired_tests import FLIPS, corrected_pairs, flip_test, paired_means
 from faithbench.statistics.verdicts import (
@@ -36,6 +36,7 @@ class Ranking:
         pairs: how many pairs of a metric were corrected together.
         equal_to: for each explainer the first with the same values by all metrics that rank, itself if there is none.
         equal_on: on how many texts.
+        copies: which explainers are degraded copies of others, and so are not ranked.
     """
 
     groups: Int[np.ndarray, "explainers metrics"]
@@ -45,10 +46,11 @@ class Ranking:
     pairs: Int[np.ndarray, "metrics"]
     equal_to: Int[np.ndarray, "explainers"]
     equal_on: Int[np.ndarray, "explainers"]
+    copies: Bool[np.ndarray, "explainers"]
 
     def row(self, panel: Panel, explainer: int, metric: int) -> dict[str, object]:
         """What a table says of a cell."""
-        ranks = bool(self.texts[metric])
+        ranks = bool(self.texts[metric]) and not self.copies[explainer]
         other = int(self.equal_to[explainer])
         return {
             "rank_group": int(self.groups[explainer, metric]) or pd.NA,
@@ -74,8 +76,10 @@ def ranking(panel: Panel) -> Ranking:
 
     Ranked are explainers that were measured on the same texts; those with the same scores count once. All pairs of a
     metric's explainers are tested and corrected together: the best is chosen by the same data, and tests against it
-    alone would find differences too often.
+    alone would find differences too often. Degraded copies of explainers judge metrics; they are not ranked.
     """
+    copies = np.array([degrades(name) is not None for name in panel.explainers], dtype=bool)
+    panel = _without(panel, copies)
     sizes, several, ways = widths(panel), len(panel.explainers), list(map(direction, panel.metrics))
     ranked = np.flatnonzero(ways)
     equal = equal_columns(panel.values[:, :, ranked], sizes[ranked])
@@ -101,6 +105,21 @@ def ranking(panel: Panel) -> Ranking:
         np.array([0 if field is None else len(field.pairs) for field in fields], dtype=np.int64),
         equal,
         _equal_on(panel, equal),
+        copies,
+    )
+
+
+def _without(panel: Panel, copies: Bool[np.ndarray, "explainers"]) -> Panel:
+    """The panel as if nothing had been measured of these explainers."""
+    if not copies.any():
+        return panel
+    gone = copies[None, :, None]
+    return replace(
+        panel,
+        values=np.where(gone, np.nan, panel.values),
+        weights=np.where(gone, 0.0, panel.weights),
+        present=panel.present & ~gone,
+        failed=panel.failed & ~gone,
     )
 
 

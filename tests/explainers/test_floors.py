@@ -16,13 +16,13 @@ from faithbench_metrics.gini import Gini
 from faithbench_metrics.sufficiency import Sufficiency
 
 import faithbench
+from faithbench.answering.explaining import repeats_of
 from faithbench.conformance import check_explainer
 from faithbench.conversations import ask
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.records.store import Store
-from faithbench.running.scoring import repeats_of
 from faithbench.types import Attribution, Example, Measurement
 
 TEXTS = ("a dull tale told in", "an old lion is not a lost boat", "noon", "said an old lion at noon")

@@ -28,7 +28,7 @@ METRICS = [
     "sensitivity(n_samples=2)",
     "entropy",
 ]
-EXPLAINERS = ["occlusion", "lime(n_samples=30)"]
+EXPLAINERS = ["occlusion", "lime(n_samples=30)", "random"]
 
 
 def classifier():
