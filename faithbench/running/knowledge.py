@@ -109,8 +109,8 @@ def program_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping[str,
     if found and not program_holds(found):
         scoring.setup.say(
             f"{model.label} is not accepted as {texts.dataset.label}, so the ground truth is not the model's: it "
-            f"agrees with the program on {_down(found[AGREES])} % of the texts and {_down(found[AGREES_CHANGED])} % of their "
-            f"changes, and {ACCEPTED} % are needed of both; train it with masking=none and another learning rate."
+            f"agrees with the program on {_down(found[AGREES])} % of the texts and {_down(found[AGREES_CHANGED])} % of "
+            f"their changes, and {ACCEPTED} % are needed of both; train it with masking=none and another learning rate."
         )
     return found
 

@@ -171,7 +171,8 @@ def test_equal_scores_count_once_in_ranks_and_tests(tmp_path: Path):
     assert list(frame.loc[["a", "b", "c"], "rank_group"]) == list(alone["rank_group"])
     assert set(frame["texts_needed"]) == set(alone["texts_needed"]) == {7}  # 3 pairs, not 6 or 10
     text = render([run])
-    assert "count once in ranks and tests: copy = a (equal on all 40 texts) for conv-tiny on planted; short = c" in text
+    here = "(equal on all 40 texts) for conv-tiny(masking=none) on planted"
+    assert f"count once in ranks and tests: copy = a {here}; short = c" in text
     other = column([r.value + 5 * (r.unit == "7") for r in records if r.explainer == "a"], explainer="other")
     assert set(table([run_of(tmp_path / "other", [*records, *other])])["equal_to"]) == {""}
 
@@ -335,7 +336,7 @@ def test_by_class_keeps_the_classes_explained_apart(tmp_path: Path):
     folder = run_of(tmp_path / "run", [record(1.0, 0), record(3.0, 1), record(8.0, 2, target=0)])
     frame = table([folder], by_class=True)
     assert list(zip(frame["target"], frame["mean"], frame["n"], strict=True)) == [(0, 8.0, 1), (1, 2.0, 2)]
-    assert "conv-tiny** on planted, class explained: 0\n" in render([folder], by_class=True)
+    assert "conv-tiny(masking=none)** on planted, class explained: 0\n" in render([folder], by_class=True)
 
 
 def test_checks_of_a_training_stand_beside_its_accuracy(tmp_path: Path):
@@ -364,4 +365,7 @@ def test_an_unknown_format_is_refused(tmp_path: Path):
 
 def test_what_explainers_noted_is_said_with_model_and_data(tmp_path: Path):
     run = run_of(tmp_path / "run", column([1.0, 2.0]), notes={"occlusion": {"completeness_gap": 0.25}})
-    assert "occlusion on conv-tiny, planted: mean absolute completeness gap 0.25." in render([run]).splitlines()
+    assert (
+        "occlusion on conv-tiny(masking=none), planted: mean absolute completeness gap 0.25."
+        in render([run]).splitlines()
+    )
