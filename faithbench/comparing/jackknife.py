@@ -31,7 +31,10 @@ class Jackknife:
 def left_out(a: str, b: str, standings: Sequence[Standing]) -> dict[str, float]:
     """The agreement of two metrics without each explainer that both rank; only of those without which there is one."""
     having = [[each for each in standings if metric in each.metrics] for metric in (a, b)]
-    ranked = [{name for each in some for name in each.explainers} for some in having]
+    ranked = [
+        {name for each in some for name in each.explainers if np.isfinite(each.of(metric, [name])[0, 0])}
+        for metric, some in zip((a, b), having, strict=True)
+    ]
     found = {}
     for name in sorted(ranked[0] & ranked[1]):
         agreement = agreement_of(a, b, [_without(each, name) for each in standings])

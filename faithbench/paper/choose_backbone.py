@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from faithbench.errors import UserError, unknown
-from faithbench.paper.matching import but_seed, same
+from faithbench.paper.matching import of_models, same
 from faithbench.plugins import spec
 from faithbench.records.results import label
 from faithbench.records.seeds import without_seed
@@ -18,6 +18,11 @@ def split(model: str) -> tuple[str, str] | None:
     except UserError:  # a folder or hub id
         return None
     return (kind, backbone) if kind in KINDS and backbone else None
+
+
+def is_of(model: str, backbone: str) -> bool:
+    """Whether a model has this backbone."""
+    return (split(model) or ("", ""))[1] == backbone
 
 
 def choose_backbone(models: Sequence[str], wanted: str | None, what: str) -> str:
@@ -40,13 +45,14 @@ def choose_backbone(models: Sequence[str], wanted: str | None, what: str) -> str
     return wanted or found[0]
 
 
-def check_models(models: Sequence[str], wanted: Sequence[str], what: str) -> None:
-    """Some model that is wanted is there.
+def check_models(models: Sequence[str], backbone: str, wanted: Sequence[str], what: str) -> None:
+    """Some model of the backbone that is wanted is there.
 
     Raises:
         UserError: none is.
     """
-    if not any(same("model", model, each, but_seed) for model in models for each in wanted):
+    own = [model for model in models if is_of(model, backbone)]
+    if not any(same("model", model, each, of_models(own)) for model in own for each in wanted):
         raise UserError(f"the runs hold none of {what}'s models ({', '.join(wanted)}); they hold {_listed(models)}.")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from faithbench.paper.choose_backbone import check_models, choose_backbone, split
+from faithbench.paper.choose_backbone import check_models, choose_backbone, is_of
 from faithbench.paper.departures import Shown, departures
 from faithbench.paper.layouts import Layout, layout_of
 from faithbench.paper.matching import is_dataset, same, source_of
@@ -68,7 +68,7 @@ def backbone_for(layout: Layout, models: Sequence[str], backbone: str | None = N
     chosen = choose_backbone(models, backbone, layout.name)
     shown = [each.model for each in layout.subjects if each.model]
     shown += [source.model for source in layout.columns.values() if isinstance(source, Seconds)]
-    check_models(models, [model.replace("*", chosen) for model in dict.fromkeys(shown)], layout.name)
+    check_models(models, chosen, [model.replace("*", chosen) for model in dict.fromkeys(shown)], layout.name)
     return chosen
 
 
@@ -76,18 +76,14 @@ def needed(found: RunData, backbone: str, is_wanted: Callable[[str], bool]) -> R
     """Of what runs hold that of the backbone's models, and the records by metrics that are wanted."""
 
     def mine(records: pd.DataFrame) -> pd.DataFrame:
-        models = {full for full in records["model"].unique() if _is_of(full, backbone)}
+        models = {full for full in records["model"].unique() if is_of(full, backbone)}
         metrics = {full for full in records["metric"].unique() if is_wanted(full)}
         return records[records["model"].isin(models) & records["metric"].isin(metrics)]
 
-    trainings = tuple(each for each in found.trainings if _is_of(each.model, backbone))
+    trainings = tuple(each for each in found.trainings if is_of(each.model, backbone))
     return replace(
         found, backbone=backbone, records=mine(found.records), outdated=mine(found.outdated), trainings=trainings
     )
-
-
-def _is_of(model: str, backbone: str) -> bool:
-    return (split(model) or ("", ""))[1] == backbone
 
 
 def _notes(

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from faithbench.errors import UserError
@@ -22,6 +22,12 @@ def every(key: str) -> bool:
 def but_seed(key: str) -> bool:
     """All parameters except the seed."""
     return key != "seed"
+
+
+def of_models(models: Iterable[str]) -> Keys:
+    """The parameters by which models are told apart: not the seed, nor how they were masked where all were alike."""
+    alike = len({value_of("model", each, "masking") for each in models}) == 1
+    return lambda key: key != "seed" and not (alike and key == "masking")
 
 
 def same(kind: str, full: str, wanted: str, keys: Keys = every) -> bool:
@@ -59,9 +65,10 @@ def setting(kind: str, full: str, wanted: str, keys: Keys = every) -> tuple[str,
 
 
 def value_of(kind: str, full: str, key: str) -> Any:
-    """A parameter of a spec, its default if it is missing."""
+    """A parameter of a recorded component; if it is missing what it was formerly, or else its default."""
     name, _, given = _parsed(full)
-    return given.get(key, _defaults(kind, name, tuple(sys.path)).get(key))
+    path = tuple(sys.path)
+    return given.get(key, {**_defaults(kind, name, path), **_formerly(kind, name, path)}.get(key))
 
 
 def is_dataset(full: str, wanted: str) -> bool:
@@ -97,3 +104,12 @@ def _defaults(kind: str, name: str, path: tuple[str, ...]) -> Mapping[str, objec
     except (UserError, TypeError, ValueError):
         return {}
     return {key: p.default for key, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
+
+
+@functools.cache
+def _formerly(kind: str, name: str, path: tuple[str, ...]) -> Mapping[str, object]:
+    """What a component says of parameters that are younger than some of its results."""
+    try:
+        return dict(getattr(finding.get(kind, name).load(), "formerly", ()))
+    except UserError:
+        return {}

@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from faithbench.paper.cell_records import Claim, Group, groups, holds, twice
-from faithbench.paper.matching import are_documents, but_seed, is_dataset, same, source_of
+from faithbench.paper.matching import are_documents, is_dataset, of_models, same, source_of
 from faithbench.paper.trainings import TrainedModel, trained_models
 from faithbench.paths import as_paths
 from faithbench.records.results import CELL, PLACE, named, predicted_classes, read
+from faithbench.records.seeds import without_seed
 from faithbench.records.store import IDENTITY, Store
 
 
@@ -39,8 +40,12 @@ class RunData:
         return wanted.replace("*", self.backbone)
 
     def is_model(self, full: str, wanted: str) -> bool:
-        """Whether a model is the one that is wanted, whatever its seed."""
-        return same("model", full, self.model(wanted), but_seed)
+        """Whether a model is the one that is wanted, whatever its seed, and its masking where all models have one."""
+        return same("model", full, self.model(wanted), self._telling)
+
+    @cached_property
+    def _telling(self) -> Callable[[str], bool]:
+        return of_models(self.models)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -90,7 +95,7 @@ class RunData:
         """The trainings of a model on a data set, one for each seed.
 
         Raises:
-            UserError: there are two of one seed.
+            UserError: there are two of one seed, or they differ in more than the seed.
         """
         found: dict[str, TrainedModel] = {}
         for training in self.trainings:
@@ -98,6 +103,9 @@ class RunData:
                 other = found.setdefault(training.model, training)
                 if other.fingerprint != training.fingerprint:
                     raise twice(*(f"{each.model} (weights {each.fingerprint})" for each in (other, training)))
+        apart = list({without_seed(each): each for each in found}.values())
+        if len(apart) > 1:
+            raise twice(*apart[:2])
         return list(found.values())
 
     def reported(self, model: str, dataset: str, *keys: str) -> list[float]:

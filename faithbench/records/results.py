@@ -129,11 +129,13 @@ class Earlier(NamedTuple):
 
 
 def earlier_versions(frame: pd.DataFrame) -> list[Earlier]:
-    """The records that components as they are now would not give.
+    """The records that components as they are now would not give; entries of other kinds say nothing.
 
     A record's version is the explainer's and the metric's (see `faithbench.running.scoring`).
     """
     changes: dict[tuple[str, str, int, int], int] = {}
+    if not {"explainer", "metric", "version"} <= set(frame):
+        return []
     counts = frame.groupby(["explainer", "metric", "version"]).size().reset_index()
     for *pair, version, records in counts.itertuples(index=False, name=None):
         for component, name, then in zip(("explainer", "metric"), pair, map(int, version.split(".")), strict=True):

@@ -38,7 +38,8 @@ def _by_share(strata: Sequence[object]) -> Int[np.ndarray, "texts"]:
     """Places in an order whose every beginning holds the same share of each stratum.
 
     The r-th of n texts of a stratum stands at (r + u) / n, with u drawn once for the stratum (systematic sampling with
-    a random start): so many of a stratum are taken as its share, rounded up or down, and in the mean exactly.
+    a random start): so many of a stratum are taken as its share to within one text, or two where there are many
+    strata, whose rounding adds up.
     """
     places: dict[object, list[int]] = {}
     for place, stratum in enumerate(strata):

@@ -52,7 +52,7 @@ def test_the_answer_is_a_sentence_in_the_metrics_direction(run: Path):
     comp, entropy, suff = faithbench.comparison("saliency", "occ", [run]).sentences()
     wins = f"{100 * (BASE > BETTER).mean():.0f} % of 60 texts"
     assert comp.startswith(
-        "planted, conv-tiny, comprehensiveness (higher is better): occlusion is better than saliency ("
+        "planted, conv-tiny(masking=none), comprehensiveness (higher is better): occlusion is better than saliency ("
     )
     assert f"difference saliency − occlusion −{(BETTER - BASE).mean():.2f}, 95 % interval −" in comp
     assert "p < 0.001, Holm-corrected over all 3 pairs of explainers; effect size d_z −" in comp
@@ -178,7 +178,7 @@ def test_names_are_those_of_the_table_or_unique_beginnings(run: Path, tmp_path: 
             "saliency",
             "lime",
             {"model": "bcos-tiny"},
-            "'bcos-tiny' is not a known model of the runs; did you mean conv-",
+            "'bcos-tiny' is not a known model of the runs; known: conv-tiny",
         ),
         ("saliency", "lime", {"dataset": "imdb"}, "'imdb' is not a known dataset of the runs; known: planted"),
         ("saliency", "lime", {"test": "t"}, "test 't' is not known; use permutation or wilcoxon"),

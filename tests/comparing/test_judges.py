@@ -64,6 +64,18 @@ def test_spearman_is_scipys_of_the_means_and_the_share_left(tmp_path: Path):
     assert two["diagnosticity"] == 100
 
 
+def test_rows_are_of_one_explanation_that_is_no_copy(tmp_path: Path):
+    one, several = WHOLE[0], spec.build("explainer", "random").identity
+    records = (
+        column([5.0] * 8, explainer=one, metric=COMP, rows=10)
+        + column([1.0] * 8, explainer=copy(one, 1.0), metric=COMP, rows=400)
+        + column([0.0] * 8, explainer=several, metric=COMP, rows=50)  # the sum over draws
+    )
+    assert judge(tmp_path / "run", records)["rows"] == 10
+    only = of({several: [1.0] * 8, copy("random", 1.0): [0.0] * 8})
+    assert math.isnan(judge(tmp_path / "copies", only)["rows"])
+
+
 def test_defined_is_of_explanations_that_did_not_fail(tmp_path: Path):
     one = WHOLE[0]
     records = of({one: [1.0, math.nan, math.nan, 2.0], copy(one, 1.0): [math.nan] * 4}) + column(

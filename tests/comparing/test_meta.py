@@ -180,7 +180,8 @@ def test_explainers_with_equal_scores_count_once(tmp_path: Path):
     for name, more in (("copies", copies), ("short", short)):
         found = faithbench.meta_evaluation([run_of(tmp_path / name, [*records, *more])])
         pd.testing.assert_frame_equal(found.pairs, plain.pairs)
-        told = "count once: ze0 = e0 for conv-tiny on planted; ze5 = e5 for conv-tiny on planted."
+        here = "for conv-tiny(masking=none) on planted"
+        told = f"count once: ze0 = e0 {here}; ze5 = e5 {here}."
         assert told in found.render()
     assert "count once" not in plain.render()
 

@@ -18,7 +18,7 @@ from records import column, run_of
 import faithbench
 from faithbench.errors import UserError
 from faithbench.paper.layouts import COMP, ENTROPY, LAYOUTS, SEQPG, SUFF
-from faithbench.paper.matching import is_named
+from faithbench.paper.matching import is_named, value_of
 from faithbench.paper.published import FOLDERS, published
 from faithbench.paper.sources import Cell
 from faithbench.paper.table import holds_paper
@@ -538,3 +538,28 @@ def test_the_command_prints_and_refuses_in_a_sentence(both: Path, capsys: pytest
     refused = call(capsys, "table", both, "--like", "table2", "--format", "html")
     assert refused.complaints == ["faithbench: format 'html' is not known; use markdown or latex or terminal or csv."]
     assert call(capsys, "table", both, "--format", "latex").out == render([both], "latex")
+
+
+def test_models_that_were_all_masked_alike_are_the_table_s(tmp_path: Path):
+    masked = f"{BCOS[:-1]}, masking=half)"
+    run = told(run_of(tmp_path / "run", cell(model=masked)), {masked: accuracy(80)})
+    shown = faithbench.paper_table([run], "table2")
+    assert np.nanmean(shown.frame()["comp"].astype(float)) == pytest.approx(VALUES.mean())
+    assert "masking=half" in shown.render()
+    plain = run_of(tmp_path / "plain", cell(VALUES + 7))
+    frame = faithbench.paper_table([run, plain], "table2").frame()  # then the one that the paper has
+    assert np.nanmean(frame["comp"].astype(float)) == pytest.approx(VALUES.mean() + 7)
+
+
+def test_trainings_of_two_conversions_are_no_seeds_of_one(tmp_path: Path):
+    older = "bcos-minilm(b=1.5, qkv=False, seed=7)"
+    run = told(run_of(tmp_path / "run", cell()), {BCOS: accuracy(80), older: accuracy(60)})
+    with pytest.raises(UserError, match=r"two records for one cell: .*bcos-minilm"):
+        faithbench.paper_table([run], "table2")
+
+
+def test_a_parameter_that_a_recorded_model_lacks_is_what_it_was():
+    assert value_of("model", "conv-tiny(seed=42)", "masking") == "none"
+    assert value_of("model", "conv-minilm(seed=42)", "masking") == "none"
+    assert value_of("model", "bcos-minilm(b=1.5, seed=42)", "embedding_bias") is True
+    assert value_of("model", BCOS, "embedding_bias") is False

@@ -10,6 +10,7 @@ from records import COMP, ENTROPY, SUFF, column, record, run_of
 from scipy import stats
 
 from faithbench.errors import UserError
+from faithbench.plugins import spec
 from faithbench.tables.table import failures, models, render, table
 
 
@@ -170,9 +171,35 @@ def test_equal_scores_count_once_in_ranks_and_tests(tmp_path: Path):
     assert list(frame.loc[["a", "b", "c"], "rank_group"]) == list(alone["rank_group"])
     assert set(frame["texts_needed"]) == set(alone["texts_needed"]) == {7}  # 3 pairs, not 6 or 10
     text = render([run])
-    assert "count once in ranks and tests: copy = a (equal on all 40 texts) for conv-tiny on planted; short = c" in text
+    here = "(equal on all 40 texts) for conv-tiny(masking=none) on planted"
+    assert f"count once in ranks and tests: copy = a {here}; short = c" in text
     other = column([r.value + 5 * (r.unit == "7") for r in records if r.explainer == "a"], explainer="other")
     assert set(table([run_of(tmp_path / "other", [*records, *other])])["equal_to"]) == {""}
+
+
+def test_degraded_copies_are_not_ranked_and_cost_others_no_test(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    values = {"occlusion": rng.normal(10, 1, 40), "saliency": rng.normal(8, 1, 40)}
+    copies = {f"degraded(occlusion, share={share})": rng.normal(20, 1, 40) for share in (0.25, 0.5, 0.75)}
+    copies["degraded(occlusion, share=0.0)"] = values["occlusion"]  # equal to what is ranked, and first by name
+
+    def run(name: str, given: dict[str, np.ndarray]) -> pd.DataFrame:
+        named = {spec.build("explainer", each).identity: column for each, column in given.items()}
+        records = [r for each, column_ in named.items() for r in column(column_, explainer=each)]
+        return table([run_of(tmp_path / name, records)]).set_index("explainer")
+
+    both, alone = run("both", values | copies), run("alone", values)
+    ranks = ["rank_group", "ranked_on", "texts_needed", "equal_to", "equal_on", "tied_with_best"]
+    pd.testing.assert_frame_equal(both.loc[alone.index, ranks], alone[ranks])
+    assert both.drop(alone.index)[["rank_group", "ranked_on", "equal_on"]].isna().all(axis=None)
+    assert both["mean"].notna().all()
+    text = render([tmp_path / "both"])
+    assert "Degraded copies of explainers are not ranked" in text
+    assert "Degraded" not in render([tmp_path / "alone"])
+    assert not any("**" in line for line in text.splitlines() if line.startswith("| degraded"))
+    only = run("only", copies)
+    assert only["rank_group"].isna().all()
+    assert "too few texts" not in render([tmp_path / "only"]).lower()
 
 
 def test_a_negligible_mean_difference_is_none_where_values_are_not_equal(tmp_path: Path):
@@ -309,7 +336,7 @@ def test_by_class_keeps_the_classes_explained_apart(tmp_path: Path):
     folder = run_of(tmp_path / "run", [record(1.0, 0), record(3.0, 1), record(8.0, 2, target=0)])
     frame = table([folder], by_class=True)
     assert list(zip(frame["target"], frame["mean"], frame["n"], strict=True)) == [(0, 8.0, 1), (1, 2.0, 2)]
-    assert "conv-tiny** on planted, class explained: 0\n" in render([folder], by_class=True)
+    assert "conv-tiny(masking=none)** on planted, class explained: 0\n" in render([folder], by_class=True)
 
 
 def test_checks_of_a_training_stand_beside_its_accuracy(tmp_path: Path):
@@ -338,4 +365,7 @@ def test_an_unknown_format_is_refused(tmp_path: Path):
 
 def test_what_explainers_noted_is_said_with_model_and_data(tmp_path: Path):
     run = run_of(tmp_path / "run", column([1.0, 2.0]), notes={"occlusion": {"completeness_gap": 0.25}})
-    assert "occlusion on conv-tiny, planted: mean absolute completeness gap 0.25." in render([run]).splitlines()
+    assert (
+        "occlusion on conv-tiny(masking=none), planted: mean absolute completeness gap 0.25."
+        in render([run]).splitlines()
+    )
