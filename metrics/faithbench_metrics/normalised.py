@@ -108,6 +108,10 @@ class Normalised:
         """Raised with that of the metric inside."""
         return 1 + self.inner.traits.version
 
+    def resolve(self) -> None:
+        """Lets the metric inside find what it needs."""
+        getattr(self.inner.object, "resolve", lambda: None)()
+
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         target = attribution.target
         if not len(text.content):
