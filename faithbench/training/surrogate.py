@@ -78,7 +78,7 @@ def train_surrogate(
     Args:
         model: a spec, a checkpoint folder or a hub id.
         dataset: a spec, or a folder with `train` and `validation` files.
-        folder: becomes the checkpoint.
+        folder: becomes the checkpoint; one that is not there yet, or empty, since results know a surrogate by its folder.
         share: of the content tokens that are masked at the most.
         epochs: over the training texts.
         lr: learning rate.
@@ -93,12 +93,14 @@ def train_surrogate(
         and model say the same.
 
     Raises:
-        UserError: there is no such model or data set, the model cannot be trained so, or the folder cannot be written.
+        UserError: there is no such model or data set, the model cannot be trained so, or the folder holds something or cannot be
+            written.
+        WrongTypeError: model or folder is no such thing.
     """
     _check(share, epochs, lr, batch_size, limit, seed)
     if not isinstance(model, str):
         raise WrongTypeError(f"model is of type {type(model).__name__}; give a spec, a checkpoint folder or a hub id.")
-    place = as_path("folder", folder)
+    place = _new("folder", folder)
     component = training_dataset(build_dataset(str(dataset)))
     prepared = prepare(model, component, Setup(best_device(device), console=console))
     classifier = prepared.classifier
@@ -148,6 +150,19 @@ def _check(share: float, epochs: int, lr: float, batch_size: int, limit: int | N
         check_seed(seed)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _new(name: str, folder: object) -> Path:
+    """A path at which nothing is that would be lost.
+
+    Raises:
+        UserError: something is there.
+        WrongTypeError: it is no path.
+    """
+    place = as_path(name, folder)
+    if place.is_symlink() or (place.exists() and not (place.is_dir() and next(place.iterdir(), None) is None)):
+        raise UserError(f"{place} is there already and holds something; name a folder for the surrogate that is new.")
+    return place
 
 
 def predictions(classifier: HuggingFaceClassifier, texts: Sequence[Text]) -> Int[np.ndarray, "texts"]:

@@ -76,7 +76,6 @@ class Normalised:
         check_whole("width", self.width, 1, 10_000)
         check_choice("lower", self.lower, LOWER)
         object.__setattr__(self, "metric", built.identity)
-        object.__setattr__(self, "inner", built)
 
     @cached_property
     def inner(self) -> Component:

@@ -392,6 +392,16 @@ def test_what_can_have_no_surrogate_is_said(tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+def test_a_surrogate_replaces_nothing(tmp_path):
+    file, folder = tmp_path / "file", saved(tmp_path / "model")
+    file.write_text("mine", encoding="utf-8")
+    for place in (file, folder):
+        with pytest.raises(UserError, match="is there already and holds something; name a folder for the surrogate"):
+            faithbench.train_surrogate(str(folder), "planted(train=4, test=4)", place, device="cpu")
+    assert file.read_text(encoding="utf-8") == "mine"
+    assert (folder / "config.json").is_file()
+
+
 @pytest.mark.parametrize("metric", ["f_fidelity({})", "normalised(f_fidelity({}))"])
 def test_a_surrogate_that_is_not_there_is_said_before_anything_runs(tmp_path, metric):
     named, model = metric.format(repr(str(tmp_path / "none"))), saved(tmp_path / "model")
