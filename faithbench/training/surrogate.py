@@ -78,7 +78,7 @@ def train_surrogate(
     Args:
         model: a spec, a checkpoint folder or a hub id.
         dataset: a spec, or a folder with `train` and `validation` files.
-        folder: becomes the checkpoint; one that is not there yet, or empty, since results know a surrogate by its folder.
+        folder: becomes the checkpoint; it must be new or empty, since results know a surrogate by its folder alone.
         share: of the content tokens that are masked at the most.
         epochs: over the training texts.
         lr: learning rate.
@@ -93,8 +93,8 @@ def train_surrogate(
         and model say the same.
 
     Raises:
-        UserError: there is no such model or data set, the model cannot be trained so, or the folder holds something or cannot be
-            written.
+        UserError: there is no such model or data set, the model cannot be trained so, or the folder holds something or
+            cannot be written.
         WrongTypeError: model or folder is no such thing.
     """
     _check(share, epochs, lr, batch_size, limit, seed)
