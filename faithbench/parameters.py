@@ -19,13 +19,13 @@ def check_whole(name: str, value: int, least: int, most: int) -> None:
 
 def check_positive(name: str, value: float) -> None:
     """A number above 0."""
-    if not value > 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise ValueError(f"{name}={value!r} is not allowed; it must be above 0.")
 
 
 def check_share(name: str, value: float) -> None:
     """A share, from none to all."""
-    if not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"{name}={value!r} is not allowed; it must be from 0 to 1.")
 
 

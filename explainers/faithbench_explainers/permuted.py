@@ -39,7 +39,6 @@ class Permuted:
         check_seed(self.seed)
         built = spec.build("explainer", self.explainer)
         object.__setattr__(self, "explainer", built.identity)
-        object.__setattr__(self, "inner", built)
 
     @cached_property
     def inner(self) -> Component:

@@ -16,18 +16,18 @@ from faithbench.tasks import logits_of
 from faithbench.types import Attribution, Measurement, Target, Text
 
 
-def ready(explainer: Component) -> None:
-    """Lets an explainer import what it is told to run, before anything is explained: those that have `resolve` do so.
+def ready(kind: str, component: Component) -> None:
+    """Lets a component find what it is told to use, before anything is explained: those that have `resolve` do so.
 
     Raises:
         UserError: it cannot.
     """
     try:
-        getattr(explainer.object, "resolve", lambda: None)()
+        getattr(component.object, "resolve", lambda: None)()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise UserError(f"explainer {explainer.label!r}: {describe(error)}") from error
+        raise UserError(f"{kind} {component.label!r}: {describe(error)}") from error
 
 
 def explain(explainer: Component, text: Text, target: Target, outputs: int) -> Asking[Attribution]:

@@ -48,7 +48,7 @@ class Program:
 
     Args:
         name: of the program.
-        k: how many cues `count` asks for; the others do not use it.
+        k: how many cues `count` asks for, from 2; of the others it cannot be set.
         train: texts in the training split.
         validation: in the validation split.
         test: in the test split.
@@ -70,7 +70,10 @@ class Program:
     def __post_init__(self) -> None:
         check_choice("name", self.name, tuple(RULES))
         check_whole("cues", self.cues, 2, 10)
-        check_whole("k", self.k, 1, self.cues)
+        if self.name == "count":
+            check_whole("k", self.k, 2, self.cues)  # every text has a cue: of one at least, none would be "no"
+        elif self.k != type(self).k:
+            raise ValueError(f"k={self.k!r} is not allowed; only the program count asks for a number of cues.")
         for name in ("train", "validation", "test"):
             check_whole(name, getattr(self, name), 1, 1_000_000)
         check_whole("distractors", self.distractors, 1, 100)

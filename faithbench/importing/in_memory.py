@@ -1,6 +1,6 @@
 """Measures attributions that are at hand, without a run: what `faithbench.attribute` gave, or anybody's scores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -120,12 +120,13 @@ def score(
             model, or it fails.
         WrongTypeError: an argument is no such thing; it is both a UserError and a TypeError.
     """
-    metrics = [
-        spec.build("metric", spec_of("metric", one)) for one in ([metric] if isinstance(metric, str) else metric)
-    ]
+    named = metric if isinstance(metric, (list, tuple)) else [metric]
+    metrics = [spec.build("metric", spec_of("metric", one)) for one in named]
+    for each in metrics:
+        ready("metric", each)
     again = None if explainer is None else spec.build("explainer", spec_of("explainer", explainer))
     if again is not None:
-        ready(again)
+        ready("explainer", again)
     items = _items(attributions)
     classifier = classifier_of(model, tokenizer, dataset, device, dtype)
     examples = _examples(items, texts, classifier)
@@ -146,7 +147,8 @@ def _items(attributions: object) -> list[Attribution | tuple[tuple[str, ...], Sc
     Raises:
         WrongTypeError: something is neither.
     """
-    if isinstance(attributions, (Attribution, str, bytes)) or not isinstance(attributions, Iterable):
+    unordered = isinstance(attributions, (Attribution, str, bytes, Mapping)) or hasattr(attributions, "columns")
+    if unordered or not isinstance(attributions, Iterable):
         raise WrongTypeError(f"attributions is of type {type(attributions).__name__}; give a list of attributions.")
     found = [_item(f"attributions[{place}]", item) for place, item in enumerate(attributions)]
     if not found:
@@ -157,18 +159,18 @@ def _items(attributions: object) -> list[Attribution | tuple[tuple[str, ...], Sc
 def _item(where: str, item: Any) -> Attribution | tuple[tuple[str, ...], Scores]:
     if isinstance(item, Attribution):
         return item
-    if not isinstance(item, (tuple, list)) or len(item) != 2 or isinstance(item[0], str):
+    if not isinstance(item, (tuple, list)) or len(item) != 2 or isinstance(item[0], (str, bytes)):
         raise WrongTypeError(
             f"{where} is of type {type(item).__name__}; give an Attribution, or a pair of tokens and scores."
         )
-    tokens = tuple(item[0])
+    tokens = tuple(item[0]) if isinstance(item[0], Iterable) else (item[0],)
     if not all(isinstance(token, str) for token in tokens):
         raise WrongTypeError(f"{where} has tokens that are no texts; give them as the tokenizer spells them.")
     try:
-        values = item[1].detach().cpu() if hasattr(item[1], "detach") else item[1]
-        scores = np.asarray(values, dtype=np.float64)
+        values = item[1].detach().cpu().tolist() if hasattr(item[1], "detach") else item[1]  # numpy has no bfloat16
+        scores = np.asarray(values).astype(np.float64, casting="same_kind")
     except (TypeError, ValueError) as error:
-        raise WrongTypeError(f"{where} has scores that are no numbers.") from error
+        raise WrongTypeError(f"{where} has scores that are no numbers; give one for each token.") from error
     if scores.shape != (len(tokens),):
         raise UserError(f"{where} has {len(tokens)} tokens and scores of shape {scores.shape}; give one score a token.")
     return tokens, scores

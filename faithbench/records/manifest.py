@@ -143,12 +143,14 @@ def sampling_of(entry: DatasetEntry) -> Sampling:
 def _wrong_predicted(predicted: Predicted) -> str | None:
     """What is wrong with how often classes are predicted."""
     for name, count in predicted["classes"].items():
-        if not (name.isascii() and name.isdecimal() and len(name) < 10):
+        if not (name.isascii() and name.isdecimal() and len(name) < 10 and name == str(int(name))):
             return f"names the class {short(name)}, which is no number of one"
         if count < 1:
             return f"says {count} of class {name}, which is less than 1"
     if not 0 < sum(predicted["classes"].values()) <= predicted["texts"] <= predicted["of"]:
         return "counts more classes than texts, more texts than there are, or none"
+    if not 0 <= predicted["seconds"] < math.inf:
+        return f"says {predicted['seconds']} of seconds, which is no duration"
     return None
 
 

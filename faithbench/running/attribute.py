@@ -61,7 +61,7 @@ def attribute(
         WrongTypeError: an argument is no such thing; it is both a UserError and a TypeError.
     """
     component = spec.build("explainer", spec_of("explainer", explainer))
-    ready(component)
+    ready("explainer", component)
     if per_dimension:
         _check_dimensions(component)
     examples = examples_of(texts)

@@ -76,7 +76,9 @@ def run(
     setup = Setup(best_device(device), plan.dtype, plan.training, train, console)
     blocks = (agenda or make_agenda([plan], device, train)).of(plan)
     for explainer in {each.identity: each for block in blocks for each in block.selection.explainers}.values():
-        ready(explainer)
+        ready("explainer", explainer)
+    for metric in {each.identity: each for block in blocks for each in block.selection.metrics}.values():
+        ready("metric", metric)
     workshop = Workshop(setup)
     store = Store(default_folder(plan) if out is None else as_path("out", out))
     texts = _load(blocks, workshop, strict, store.manifest().get("datasets", {}))

@@ -1,6 +1,7 @@
 """A copy of a model that knows a few masks: the surrogate of F-Fidelity (Zheng et al. 2025, arXiv 2410.02970)."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,12 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from faithbench.console import say
-from faithbench.errors import QuestionError, UserError, describe
+from faithbench.errors import QuestionError, UserError, WrongTypeError, describe
 from faithbench.interfaces import WhiteBox
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.variants import Replaced
 from faithbench.parameters import check_positive, check_seed, check_share, check_whole
+from faithbench.paths import as_path
 from faithbench.plugins.naming import build_dataset
 from faithbench.questions import Row
 from faithbench.training.checkpoint import load
@@ -76,7 +78,7 @@ def train_surrogate(
     Args:
         model: a spec, a checkpoint folder or a hub id.
         dataset: a spec, or a folder with `train` and `validation` files.
-        folder: becomes the checkpoint.
+        folder: becomes the checkpoint; it must be new or empty, since results know a surrogate by its folder alone.
         share: of the content tokens that are masked at the most.
         epochs: over the training texts.
         lr: learning rate.
@@ -91,9 +93,14 @@ def train_surrogate(
         and model say the same.
 
     Raises:
-        UserError: there is no such model or data set, the model cannot be trained so, or the folder cannot be written.
+        UserError: there is no such model or data set, the model cannot be trained so, or the folder holds something or
+            cannot be written.
+        WrongTypeError: model or folder is no such thing.
     """
-    _check(share, epochs, lr, batch_size, seed)
+    _check(share, epochs, lr, batch_size, limit, seed)
+    if not isinstance(model, str):
+        raise WrongTypeError(f"model is of type {type(model).__name__}; give a spec, a checkpoint folder or a hub id.")
+    place = _new("folder", folder)
     component = training_dataset(build_dataset(str(dataset)))
     prepared = prepare(model, component, Setup(best_device(device), console=console))
     classifier = prepared.classifier
@@ -125,13 +132,13 @@ def train_surrogate(
         "loss": float(np.mean(losses[-20:])) if losses else math.nan,
         "agreement": agreement,
     }
-    with finishing(Path(folder), report) as made:
+    with finishing(place, report) as made:
         classifier.model.save_pretrained(made)
         classifier.tokenizer.save_pretrained(made)
-    return Path(folder)
+    return place
 
 
-def _check(share: float, epochs: int, lr: float, batch_size: int, seed: int) -> None:
+def _check(share: float, epochs: int, lr: float, batch_size: int, limit: int | None, seed: int) -> None:
     """Raises a UserError for settings that make no sense."""
     try:
         check_positive("lr", lr)
@@ -139,9 +146,23 @@ def _check(share: float, epochs: int, lr: float, batch_size: int, seed: int) -> 
         check_share("share", share)
         check_whole("epochs", epochs, 1, 1_000_000)
         check_whole("batch_size", batch_size, 1, 1_000_000)
+        check_whole("limit", 1 if limit is None else limit, 1, sys.maxsize)
         check_seed(seed)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _new(name: str, folder: object) -> Path:
+    """A path at which nothing is that would be lost.
+
+    Raises:
+        UserError: something is there.
+        WrongTypeError: it is no path.
+    """
+    place = as_path(name, folder)
+    if place.is_symlink() or (place.exists() and not (place.is_dir() and next(place.iterdir(), None) is None)):
+        raise UserError(f"{place} is there already and holds something; name a folder for the surrogate that is new.")
+    return place
 
 
 def predictions(classifier: HuggingFaceClassifier, texts: Sequence[Text]) -> Int[np.ndarray, "texts"]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -74,6 +75,15 @@ class FFidelity:
     def higher_is_better(self) -> bool:
         """What the explanation holds should matter, what it does not hold should not."""
         return self.form == "plus"
+
+    def resolve(self) -> None:
+        """Finds the surrogate, before anything is measured.
+
+        Raises:
+            ValueError: there is no checkpoint in the folder.
+        """
+        if self.surrogate and not (Path(self.surrogate) / "config.json").is_file():
+            raise ValueError(f"{self.surrogate} is no folder of a surrogate; make it with faithbench.train_surrogate.")
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         if len(text.content) < (1 if self.form == "plus" else 2):

@@ -76,7 +76,6 @@ class Normalised:
         check_whole("width", self.width, 1, 10_000)
         check_choice("lower", self.lower, LOWER)
         object.__setattr__(self, "metric", built.identity)
-        object.__setattr__(self, "inner", built)
 
     @cached_property
     def inner(self) -> Component:
@@ -107,6 +106,10 @@ class Normalised:
     def version(self) -> int:
         """Raised with that of the metric inside."""
         return 1 + self.inner.traits.version
+
+    def resolve(self) -> None:
+        """Lets the metric inside find what it needs."""
+        getattr(self.inner.object, "resolve", lambda: None)()
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         target = attribution.target

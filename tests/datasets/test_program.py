@@ -158,7 +158,9 @@ def test_texts_are_drawn_by_seed_and_split():
     [
         ("program", "name"),
         ("program(parity)", "name='parity' is not allowed; use count or guard or xor or order or majority"),
-        ("program(count, k=6)", "k=6 is not allowed; it must be a whole number from 1 to 5"),
+        ("program(count, k=6)", "k=6 is not allowed; it must be a whole number from 2 to 5"),
+        ("program(count, k=1)", "k=1 is not allowed; it must be a whole number from 2 to 5"),
+        ("program(xor, k=2)", "k=2 is not allowed; only the program count asks for a number of cues"),
         ("program(count, cues=1)", "cues=1 is not allowed"),
         ("program(count, test=0)", "test=0 is not allowed"),
         ("program(count, seed=-1)", "seed=-1 is not allowed"),

@@ -170,6 +170,15 @@ MISTAKES = {
     "one pair for a list": ({"attributions": ["a", "b"]}, r"attributions\[0\] is of type str"),
     "numbers for tokens": ({"attributions": [((1, 2), (1.0, 2.0))]}, r"attributions\[0\] has tokens that are no texts"),
     "words for scores": ({"attributions": [(("a",), ("b",))]}, r"attributions\[0\] has scores that are no numbers"),
+    "no numbers at all": ({"attributions": [(5, 6)]}, r"attributions\[0\] has tokens that are no texts"),
+    "nothing": ({"attributions": [(None, None)]}, r"attributions\[0\] has tokens that are no texts"),
+    "complex scores": (
+        {"attributions": [(("a",), np.array([1j]))]},
+        r"attributions\[0\] has scores that are no numbers; give one for each token",
+    ),
+    "a mapping": ({"attributions": {}}, "attributions is of type dict; give a list"),
+    "a metric that is none": ({"metric": None}, "metric is None; give its spec"),
+    "a metric that is a number": ({"metric": 3}, "metric is an int"),
     "too few scores": (
         {"attributions": [(("a", "dull"), (1.0,))]},
         r"attributions\[0\] has 2 tokens and scores of shape \(1,\)",
@@ -204,6 +213,13 @@ def test_mistakes_are_one_sentence(kind):
         faithbench.score(classifier(), **arguments)
     assert len(str(error.value)) < 400
     assert "\n" not in str(error.value)
+
+
+def test_scores_of_half_precision_are_read_as_others_are():
+    tokens, scores = ("a", "dull", "tale"), (1.0, -2.0, 0.5)
+    half = torch.tensor(scores, dtype=torch.bfloat16, requires_grad=True)
+    one, other = (faithbench.score(classifier(), [(tokens, each)], "gini") for each in (half, scores))
+    assert one.mean == other.mean
 
 
 def test_attributions_of_two_explainers_are_not_mixed():

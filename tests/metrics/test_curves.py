@@ -382,3 +382,32 @@ def test_what_can_have_no_surrogate_is_said(tmp_path):
         faithbench.train_surrogate("conv-tiny", "planted", tmp_path / "s", share=0.0)
     with pytest.raises(UserError, match="epochs=0 is not allowed"):
         faithbench.train_surrogate("conv-tiny", "planted", tmp_path / "s", epochs=0)
+    for name, value in (("limit", 0), ("limit", -1), ("limit", "x"), ("lr", "x"), ("share", "x")):
+        with pytest.raises(UserError, match=f"{name}={value!r} is not allowed"):
+            faithbench.train_surrogate("conv-tiny", "planted", tmp_path / "s", **{name: value})
+    with pytest.raises(UserError, match="model is of type BertForSequenceClassification; give a spec"):
+        faithbench.train_surrogate(tiny_network("bert"), "planted", tmp_path / "s")
+    with pytest.raises(UserError, match="folder is of type NoneType; give a path"):
+        faithbench.train_surrogate("conv-tiny", "planted", None)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_surrogate_replaces_nothing(tmp_path):
+    file, folder = tmp_path / "file", saved(tmp_path / "model")
+    file.write_text("mine", encoding="utf-8")
+    for place in (file, folder):
+        with pytest.raises(UserError, match="is there already and holds something; name a folder for the surrogate"):
+            faithbench.train_surrogate(str(folder), "planted(train=4, test=4)", place, device="cpu")
+    assert file.read_text(encoding="utf-8") == "mine"
+    assert (folder / "config.json").is_file()
+
+
+@pytest.mark.parametrize("metric", ["f_fidelity({})", "normalised(f_fidelity({}))"])
+def test_a_surrogate_that_is_not_there_is_said_before_anything_runs(tmp_path, metric):
+    named, model = metric.format(repr(str(tmp_path / "none"))), saved(tmp_path / "model")
+    data = tmp_path / "test.csv"
+    data.write_text("text,label\na tale,0\na boat,1\n", encoding="utf-8")
+    plan = faithbench.Plan((str(data),), (str(model),), ("occlusion",), (named,))
+    with pytest.raises(UserError, match=r"none is no folder of a surrogate; make it with faithbench\.train_surrogate"):
+        faithbench.run(plan, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

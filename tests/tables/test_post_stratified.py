@@ -137,6 +137,9 @@ def test_differences_of_explainers_are_post_stratified_too(tmp_path: Path):
         ({**PREDICTED, "classes": {"0": 0}}, "says 0 of class 0"),
         ({**PREDICTED, "classes": {}}, "counts more classes"),
         ({**PREDICTED, "classes": {"0": 1001}}, "counts more classes"),
+        ({**PREDICTED, "classes": {"0": 3, "00": 2}}, "names the class '00', which is no number of one"),
+        ({**PREDICTED, "seconds": -1.0}, "says -1.0 of seconds, which is no duration"),
+        ({**PREDICTED, "seconds": math.nan}, "says nan of seconds, which is no duration"),
         ({**PREDICTED, "of": 10}, "counts more classes"),
     ],
 )
