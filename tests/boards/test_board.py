@@ -554,9 +554,11 @@ def test_the_overview_has_a_row_for_each_board(tmp_path: Path, monkeypatch):
     faithbench.build_boards()
     text = Path("leaderboards/README.md").read_text()
     a, b = (line for line in text.splitlines() if line.startswith("| ["))
-    assert a.startswith("| [a](a/table.md) | planted | conv-tiny | 3: occlusion, random, words")
-    assert a.endswith("| 20 | 1 | conv-tiny on planted, comprehensiveness: occlusion |")  # words: on fewer texts
-    assert b.startswith("| [b](b/README.md) | planted | conv-tiny | 1: occlusion | 1 | 2 |")
+    assert a.startswith("| [a](a/table.md) | planted | conv-tiny(masking=none) | 3: occlusion, random, words")
+    assert a.endswith(
+        "| 20 | 1 | conv-tiny(masking=none) on planted, comprehensiveness: occlusion |"
+    )  # words: on fewer texts
+    assert b.startswith("| [b](b/README.md) | planted | conv-tiny(masking=none) | 1: occlusion | 1 | 2 |")
 
 
 def test_who_leads_is_who_is_shown_to(tmp_path: Path, monkeypatch):
@@ -574,9 +576,9 @@ def test_who_leads_is_who_is_shown_to(tmp_path: Path, monkeypatch):
     faithbench.build_boards()
     ends = [line.split(" | ")[-1] for line in Path("leaderboards/README.md").read_text().splitlines() if "| [" in line]
     assert ends == [
-        "conv-tiny on planted, comprehensiveness: copy = occlusion |",
-        "conv-tiny on planted: too few texts to rank |",
-        "conv-tiny on planted, comprehensiveness: no difference is shown between 2 explainers |",
+        "conv-tiny(masking=none) on planted, comprehensiveness: copy = occlusion |",
+        "conv-tiny(masking=none) on planted: too few texts to rank |",
+        "conv-tiny(masking=none) on planted, comprehensiveness: no difference is shown between 2 explainers |",
     ]
 
 

@@ -79,4 +79,4 @@ def test_an_architecture_is_one_file_and_one_line_of_anybody(tmp_path: Path, mon
     with pytest.raises(RuntimeError, match="does not know the parts of the architecture 'electra'"):
         answers(classifier, DecompX()(texts[0], 1))
     converted = HuggingFaceClassifier(convert(network().double(), b=1.5), tiny_tokenizer(), dtype=torch.float64)
-    assert converted.model.config.bcos == {"b": 1.5, "qkv": False}
+    assert converted.model.config.bcos == {"b": 1.5, "qkv": False, "embedding_bias": False}

@@ -173,7 +173,7 @@ def test_the_best_checkpoint_is_that_of_the_mean_of_both_accuracies(tmp_path):
 def test_masking_is_off_for_the_models_of_the_paper_and_part_of_the_name_where_it_is_on(name):
     usual, masked = spec.build("model", name), spec.build("model", f"{name}(masking=half)")
     assert "masking" not in usual.identity
-    assert masked.identity == usual.identity.removesuffix(")") + ", masking=half)"
+    assert masked.identity.replace(", masking=half", "") == usual.identity != masked.identity
     assert (usual.object.masking, masked.object.masking) == ("none", "half")
     assert spec.build("model", f"{name}(masking=none)").identity == usual.identity
 
@@ -181,7 +181,7 @@ def test_masking_is_off_for_the_models_of_the_paper_and_part_of_the_name_where_i
 @pytest.mark.parametrize("name", ["conv-tiny", "bcos-tiny"])
 def test_tiny_models_are_trained_on_masks_and_their_name_says_so(name):
     """A checkpoint of before, whose name said nothing, is another model."""
-    assert spec.build("model", name).identity.endswith("seed=42, masking=half)")
+    assert "seed=42, masking=half" in spec.build("model", name).identity
     assert spec.build("model", name).label == name
     assert spec.build("model", f"{name}(masking=none)").label == f"{name}(masking=none)"
     assert checkpoint(name) != checkpoint(f"{name}(masking=none)")
