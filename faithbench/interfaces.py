@@ -54,8 +54,8 @@ class Metric(Protocol):
 class Classifier(Protocol):
     """A model that answers. Rows are without padding; answers come in the order of the rows.
 
-    One with an attribute `tokens`, how many token ids it knows, is never given others. One with `in_flight` above 1, such
-    as a GPU, is given so many batches of logits at a time: `submit(rows)` returns a function that waits for them.
+    One with an attribute `tokens`, how many token ids it knows, is never given others. One with `in_flight` above 1,
+    such as a GPU, is given so many batches of logits at a time: `submit(rows)` returns a function that waits for them.
 
     Those that answer raise `MemoryError` when the batch was too large (the engine then makes it smaller) and
     `faithbench.errors.QuestionError` when the model cannot answer such a question at all.
