@@ -10,6 +10,7 @@ import pandas as pd
 from faithbench.records.results import FAITHFULNESS, TRUTH, higher_is_better, kind_order, labels
 from faithbench.statistics.verdicts import NEGLIGIBLE
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
+from faithbench.tables.ranking import is_copy
 from faithbench.tables.wording import places_of, shown
 
 HEADINGS = {
@@ -103,6 +104,7 @@ def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
     """
     asked = row.n + row.undefined + row.failed
     few = bool(row.rank_group is pd.NA and row.ranked_on is not pd.NA and row.n < row.ranked_on)
+    few = few and not is_copy(row.explainer)
     remarks = [f"{count} {what}" for count, what in ((row.failed, "failed"), (row.undefined, "undefined")) if count]
     remarks = [f"of {asked:,} texts"] * (asked < texts and not (few and row.n)) + remarks
     raw = shown(row.raw_mean, places)

@@ -72,7 +72,8 @@ class _Field:
 def ranking(panel: Panel) -> Ranking:
     """The rank groups of a panel, and what they rest on.
 
-    Ranked are explainers that were measured on the same texts; those with the same scores count once. All pairs of a
+    Ranked are explainers that were measured on the same texts; those with the same scores count once, and degraded
+    copies not at all. All pairs of a
     metric's explainers are tested and corrected together: the best is chosen by the same data, and tests against it
     alone would find differences too often.
     """
@@ -121,15 +122,22 @@ def direction(metric: str) -> int:
     return {True: 1, False: -1, None: 0}[higher_is_better(metric)]
 
 
+def is_copy(explainer: str) -> bool:
+    """Whether it is a degraded copy of another, which stands in no ranking."""
+    found = installed("explainer", explainer)
+    return found is not None and found.traits.degrades is not None
+
+
 def _field(panel: Panel, metric: int, equal: Int[np.ndarray, "explainers"]) -> _Field:
     """Nobody is ranked where fewer than two were measured on the same texts, unless there is but one."""
     measured, defined = panel.present[:, :, metric], panel.weights[:, :, metric] > 0
     texts = common_texts(measured)
-    columns = _one_of_each(np.flatnonzero(measured[texts].all(axis=0) & defined[texts].any(axis=0)), equal)
+    own = np.array([not is_copy(name) for name in panel.explainers])
+    columns = _one_of_each(np.flatnonzero(own & measured[texts].all(axis=0) & defined[texts].any(axis=0)), equal)
     needed = least_texts(len(columns) * (len(columns) - 1) // 2)
     enough = enough_values(measured[texts][:, columns], defined[texts][:, columns], needed)
     columns = columns[enough]
-    if len(columns) == 1 and len(_one_of_each(np.flatnonzero(defined.any(axis=0)), equal)) > 1:
+    if len(columns) == 1 and len(_one_of_each(np.flatnonzero(own & defined.any(axis=0)), equal)) > 1:
         columns = columns[:0]
     pairs = np.array(list(combinations(columns, 2)), dtype=np.int64).reshape(-1, 2)
     return _Field(texts, columns, pairs, needed)
