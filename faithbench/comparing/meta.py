@@ -228,7 +228,7 @@ def _listed(frame: pd.DataFrame) -> Grid:
                 value, low=row["low"], high=row["high"], bounds=True, mark=WIDER * (row["over"] == "explainers")
             )
         if name == "least":
-            return Several((Number(value), Number(row["most"])), between=" to ")
+            return Words("") if pd.isna(value) else Several((Number(value), Number(row["most"])), between=" to ")
         return Words(value) if isinstance(value, str) else Number(value, places=1)
 
     rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]

@@ -103,6 +103,7 @@ def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
     """
     asked = row.n + row.undefined + row.failed
     few = bool(row.rank_group is pd.NA and row.ranked_on is not pd.NA and row.n < row.ranked_on)
+    few = few and degrades(str(row.explainer)) is None
     remarks = [f"{count} {what}" for count, what in ((row.failed, "failed"), (row.undefined, "undefined")) if count]
     remarks = [f"of {asked:,} texts"] * (asked < texts and not (few and row.n)) + remarks
     raw = shown(row.raw_mean, places)
