@@ -53,6 +53,7 @@ VARIANTS = (
     "sufficiency(protocol=paper)",
     "sufficiency(operator=delete)",
     "truth_ap(least=1.0)",
+    "normalised(comprehensiveness)",
 )
 BOARD = Path("leaderboards/hatexplain-minilm")  # records of real texts, with `random` for all copies
 LEADERS = ("attn_lrp", "bcos", "decompx")
