@@ -185,6 +185,11 @@ def zoo_model(model: ModelRef) -> spec.Component | None:
 
 
 def conventional(model: ModelRef) -> ModelRef:
-    """The conventional model of the same backbone, with its usual seed; a model that is not of the zoo as it is."""
+    """The conventional model of the same backbone, masked alike, with its usual seed; what is not of the zoo as it is."""
     named = zoo_model(model)
-    return refer(f"conv-{named.object.backbone.name}") if named else model
+    if named is None:
+        return model
+    name, masking = f"conv-{named.object.backbone.name}", named.object.masking
+    usual = refer(name)
+    alike = usual.component is not None and usual.component.object.masking == masking
+    return usual if alike else refer(f"{name}(masking={masking})")

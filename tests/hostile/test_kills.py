@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reas
 
 SCALE = max(1, round(float(os.environ.get("FAITHBENCH_SCALE", "1"))))
 KILLS, FULL = 2, 1  # changes of each command that are tried
+MODEL = "conv-tiny(masking=none)"
 DATA, SMALL = "planted(train=200, validation=40, test=24)", "planted(train=32, validation=8, test=6)"
 PART = re.compile(r"\d{19}-\d+-[0-9a-f]{8}\.parquet")
 TIMES = re.compile("seconds|rows_per|time|started|hardware")
@@ -46,18 +47,26 @@ class Case:
 
 
 def trains(epochs: int, data: str) -> Words:
-    return (*"train --model conv-tiny --lr 5e-3 --device cpu --dataset".split(), data, "--epochs", str(epochs))
+    return (
+        *f"train --model {MODEL} --lr 5e-3 --device cpu --dataset".split(),
+        data,
+        "--epochs",
+        str(epochs),
+    )
 
 
 def runs(limit: int, *explainers: str) -> Words:
     named = [word for name in explainers for word in ("--explainer", name)]
-    usual = "run --model conv-tiny --metric comprehensiveness --metric entropy --no-train --epochs 2 --lr 5e-3"
+    usual = f"run --model {MODEL} --metric comprehensiveness --metric entropy --no-train --epochs 2 --lr 5e-3"
     return (*usual.split(), "--device", "cpu", "--out", "run", "--dataset", DATA, "--limit", str(limit), *named)
 
 
 OF_DOCUMENTS = "--segment 10 --documents 4 --confidence 0.5 --no-train --device cpu --out out/documents.jsonl"
-BUILD = (*"build seqpg --model conv-tiny --dataset".split(), DATA, *OF_DOCUMENTS.split())
-IMPORT = (*"import scores.jsonl --model conv-tiny --name mine --device cpu --out run --dataset".split(), DATA)
+BUILD = (*f"build seqpg --model {MODEL} --dataset".split(), DATA, *OF_DOCUMENTS.split())
+IMPORT = (
+    *f"import scores.jsonl --model {MODEL} --name mine --device cpu --out run --dataset".split(),
+    DATA,
+)
 PUBLISH = ("board", "publish", "run", "leaderboards/tiny")
 
 

@@ -13,7 +13,9 @@ from transformers import EvalPrediction
 
 import faithbench
 from faithbench.errors import UserError
+from faithbench.models.zoo import conventional
 from faithbench.plugins import spec
+from faithbench.plugins.naming import refer
 from faithbench.questions import Row
 from faithbench.training.fine_tuning import _tokenised, accuracies, classifier_trainer, mean_accuracy, run_trainer
 from faithbench.training.keeping import last_state
@@ -221,8 +223,7 @@ def test_a_mask_speaks_for_no_class_after_training_on_masks(tmp_path, monkeypatc
         start, end = classifier.encode(Example("a", "the", 0)).ids[[0, -1]]
         logits = classifier.logits([Row(np.array([start, *[classifier.blank.id] * n, end])) for n in range(8, 18)])
         said[masking] = np.abs(logits[:, 0] - logits[:, 1]).mean()
-    assert said["half"] < 1
-    assert said["none"] > 10
+    assert said["half"] < said["none"] / 2, said
 
 
 @pytest.mark.slow
@@ -234,3 +235,17 @@ def test_masking_can_be_asked_for_by_the_command(tmp_path, monkeypatch, capsys):
     assert "validation_masked" not in report(checkpoint("conv-tiny(masking=none)", data))
     assert call(capsys, *command).status == 0
     assert "validation_masked" in report(checkpoint("conv-tiny", data))
+
+
+@pytest.mark.parametrize(
+    ("model", "judge"),
+    [
+        ("bcos-minilm", "conv-minilm"),
+        ("bcos-minilm(masking=half, seed=3)", "conv-minilm(masking=half)"),
+        ("bcos-tiny", "conv-tiny"),
+        ("bcos-tiny(masking=none)", "conv-tiny(masking=none)"),
+        ("./mine", "./mine"),
+    ],
+)
+def test_the_conventional_model_beside_a_model_was_masked_alike(model, judge):
+    assert conventional(refer(model)).identity == refer(judge).identity

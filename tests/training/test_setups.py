@@ -327,34 +327,34 @@ def test_a_saved_model_with_biases_comes_back(kind, tmp_path):
 
 
 def test_parameters_that_came_later_change_no_identity_by_their_defaults():
-    usual = "bcos-tiny(b=1.5, qkv=False, seed=42, embedding_bias=False)"
-    assert spec.build("model", "bcos-tiny").identity == usual
-    assert spec.build("model", "bcos-tiny(loss=bce, epochs=0)").identity == usual
-    other = "bcos-tiny(b=1.5, qkv=False, seed=42, loss=ce, embedding_bias=False)"
-    assert spec.build("model", "bcos-tiny(loss=ce)").identity == other
+    usual = "bcos-minilm(b=1.5, qkv=False, seed=42, embedding_bias=False)"
+    assert spec.build("model", "bcos-minilm").identity == usual
+    assert spec.build("model", "bcos-minilm(loss=bce, epochs=0)").identity == usual
+    other = "bcos-minilm(b=1.5, qkv=False, seed=42, loss=ce, embedding_bias=False)"
+    assert spec.build("model", "bcos-minilm(loss=ce)").identity == other
 
 
 def test_a_model_that_keeps_the_bias_of_its_embeddings_is_the_older_one_by_identity_and_folder():
-    old, older = spec.build("model", "bcos-tiny(embedding_bias=True)"), "bcos-tiny(b=1.5, qkv=False, seed=42)"
-    assert (old.identity, old.label) == (older, "bcos-tiny(embedding_bias=True)")
-    assert spec.label("model", older) == "bcos-tiny(embedding_bias=True)"
-    assert spec.label("model", spec.build("model", "bcos-tiny").identity) == "bcos-tiny"
-    assert old.spec == "bcos-tiny(b=1.5, qkv=False, seed=42, embedding_bias=True)"
+    old, older = spec.build("model", "bcos-minilm(embedding_bias=True)"), "bcos-minilm(b=1.5, qkv=False, seed=42)"
+    assert (old.identity, old.label) == (older, "bcos-minilm(embedding_bias=True)")
+    assert spec.label("model", older) == "bcos-minilm(embedding_bias=True)"
+    assert spec.label("model", spec.build("model", "bcos-minilm").identity) == "bcos-minilm"
+    assert old.spec == "bcos-minilm(b=1.5, qkv=False, seed=42, embedding_bias=True)"
     assert spec.build("model", old.spec).identity == older
     dataset = build_dataset(DATA)
-    folders = {checkpoint_folder(spec.build("model", text), dataset) for text in ("bcos-tiny", old.spec)}
+    folders = {checkpoint_folder(spec.build("model", text), dataset) for text in ("bcos-minilm", old.spec)}
     assert len(folders) == 2
 
 
-@pytest.mark.parametrize("text", ["bcos-tiny(biases=True)", "bcos-tiny(biases=True, embedding_bias=False)"])
+@pytest.mark.parametrize("text", ["bcos-minilm(biases=True)", "bcos-minilm(biases=True, embedding_bias=False)"])
 def test_all_biases_are_kept_with_that_of_the_embeddings(text):
     found = spec.build("model", text)
     assert found.object.embedding_bias
-    assert found.identity == "bcos-tiny(b=1.5, qkv=False, seed=42, biases=True)"
+    assert found.identity == "bcos-minilm(b=1.5, qkv=False, seed=42, biases=True)"
 
 
 def test_documents_that_an_older_model_judges_name_it_so_that_it_is_found_again():
-    judge = "bcos-tiny(embedding_bias=True)"
+    judge = "bcos-minilm(embedding_bias=True)"
     resolved = resolve(build_dataset(f"seqpg(dataset=planted, segment=9, judge='{judge}')"), refer("conv-tiny"))
     assert refer(resolved.object.judge).identity == refer(judge).identity
     assert build_dataset(resolved.identity).identity == resolved.identity

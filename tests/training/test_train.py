@@ -51,7 +51,7 @@ def _trained(monkeypatch: pytest.MonkeyPatch) -> None:
     use_cache(monkeypatch, trained_cache())
 
 
-@pytest.fixture(scope="module", params=["conv-tiny(seed=0)", "bcos-tiny(seed=1)"])
+@pytest.fixture(scope="module", params=["conv-tiny(seed=0, masking=none)", "bcos-tiny(seed=1, masking=none)"])
 def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished training, with all states that it went through."""
     with pytest.MonkeyPatch.context() as patch:
@@ -193,7 +193,7 @@ def test_the_last_state_is_not_kept_where_an_earlier_was_better(tmp_path, monkey
     use_cache(monkeypatch, tmp_path)
     monkeypatch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)
     for seed in range(4):  # one of them will fall back
-        folder, told = faithbench.train(f"conv-tiny(seed={seed})", DATA, STEEP, device="cpu")
+        folder, told = faithbench.train(f"conv-tiny(seed={seed}, masking=none)", DATA, STEEP, device="cpu")
         measured = [entry["eval_accuracy"] for entry in history(states(folder)[-1])]
         if measured[-1] < max(measured):
             break
