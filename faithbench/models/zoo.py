@@ -185,7 +185,7 @@ def zoo_model(model: ModelRef) -> spec.Component | None:
 
 
 def conventional(model: ModelRef) -> ModelRef:
-    """The conventional model of the same backbone, masked alike, with its usual seed; what is not of the zoo as it is."""
+    """The conventional model of the same backbone, masked alike, of the usual seed; what is not of the zoo as it is."""
     named = zoo_model(model)
     if named is None:
         return model
