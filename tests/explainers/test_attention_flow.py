@@ -1,6 +1,5 @@
 """Attention flow against a linear program (arXiv 2005.00928); the research code's largest path against all paths."""
 
-import time
 from itertools import product
 from math import prod
 
@@ -110,7 +109,8 @@ def test_only_the_version_of_flow_was_raised():
 
 
 @pytest.mark.slow
-def test_flow_of_a_long_text_is_bounded():
-    start = time.perf_counter()
-    assert flow(random_layers(12, 128, 0)).shape == (128,)
-    assert time.perf_counter() - start < 30
+def test_flow_of_a_long_text_comes_to_an_end_and_to_no_more_than_can_leave_the_token_read():
+    found = flow(random_layers(12, 128, 0))
+    assert found.shape == (128,)
+    assert (found > 0).all()
+    assert found.max() <= 1 + 1e-6
