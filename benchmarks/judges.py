@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from rich.console import Console
 
 import faithbench
@@ -153,8 +154,6 @@ def _left_out(kept: Sequence[str]) -> str:
 
 
 def hardware_here() -> str:
-    import torch  # noqa: PLC0415
-
     return hardware(torch.device("cpu"))
 
 

@@ -1,15 +1,13 @@
 """Another explainer's scores, a share of them in another order: what a metric of explanations has to notice."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import ClassVar
 
 from faithbench.conversations import Asking, ask
 from faithbench.draws import generator
 from faithbench.parameters import check_seed, check_share
-from faithbench.plugins import spec
-from faithbench.plugins.spec import Component
 from faithbench.types import Attribution, Target, Text
+from faithbench_explainers import another
 
 
 @dataclass(frozen=True)
@@ -30,37 +28,20 @@ class Degraded:
     share: float = 1.0
     seed: int = 0
     on_request: ClassVar[bool] = True
+    inner = another.inner
+    class_sensitive = another.class_sensitive
+    version = another.version
+    resolve = another.resolve
 
     def __post_init__(self) -> None:
         check_share("share", self.share)
         check_seed(self.seed)
-        if spec.parse(self.explainer)[0] == "imported":
-            raise ValueError("imported attributions never run; degrade them before they are imported.")
-        object.__setattr__(self, "explainer", spec.build("explainer", self.explainer).identity)
-
-    @cached_property
-    def inner(self) -> Component:
-        """The explainer whose scores they are."""
-        return spec.build("explainer", self.explainer)
+        another.build_inner(self, "degrade them")
 
     @property
     def degrades(self) -> tuple[str, float]:
         """That explainer, and the share."""
         return self.explainer, float(self.share)
-
-    @property
-    def class_sensitive(self) -> bool:
-        """As that explainer."""
-        return self.inner.traits.class_sensitive
-
-    @property
-    def version(self) -> int:
-        """As that explainer."""
-        return self.inner.traits.version
-
-    def resolve(self) -> None:
-        """Lets that explainer import what it needs."""
-        getattr(self.inner.object, "resolve", lambda: None)()
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         found: Attribution = yield from ask(self.inner.object, text, target)

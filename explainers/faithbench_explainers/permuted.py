@@ -1,7 +1,6 @@
 """Another explainer's scores in random places: the floor of metrics that look at the values of scores."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,9 +8,8 @@ from jaxtyping import Float, Int
 from faithbench.conversations import Asking, ask
 from faithbench.draws import generator
 from faithbench.parameters import check_seed
-from faithbench.plugins import spec
-from faithbench.plugins.spec import Component
 from faithbench.types import Attribution, Target, Text
+from faithbench_explainers import another
 
 
 @dataclass(frozen=True)
@@ -32,32 +30,14 @@ class Permuted:
 
     explainer: str
     seed: int = 0
+    inner = another.inner
+    class_sensitive = another.class_sensitive
+    version = another.version
+    resolve = another.resolve
 
     def __post_init__(self) -> None:
-        if spec.parse(self.explainer)[0] == "imported":
-            raise ValueError("imported attributions never run; permute them before they are imported.")
         check_seed(self.seed)
-        built = spec.build("explainer", self.explainer)
-        object.__setattr__(self, "explainer", built.identity)
-
-    @cached_property
-    def inner(self) -> Component:
-        """The explainer whose scores are permuted."""
-        return spec.build("explainer", self.explainer)
-
-    @property
-    def class_sensitive(self) -> bool:
-        """As the explainer inside."""
-        return self.inner.traits.class_sensitive
-
-    @property
-    def version(self) -> int:
-        """As the explainer inside."""
-        return self.inner.traits.version
-
-    def resolve(self) -> None:
-        """Lets the explainer inside import what it needs."""
-        getattr(self.inner.object, "resolve", lambda: None)()
+        another.build_inner(self, "permute them")
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         found: Attribution = yield from ask(self.inner.object, text, target)

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from faithbench.conversations import Asking, ask
-from faithbench.plugins import spec
-from faithbench.plugins.spec import Component
 from faithbench.types import Attribution, Target, Text
+from faithbench_explainers import another
 
 
 @dataclass(frozen=True)
@@ -27,32 +26,13 @@ class Words:
     """
 
     explainer: str
+    inner = another.inner
+    class_sensitive = another.class_sensitive
+    version = another.version
+    resolve = another.resolve
 
     def __post_init__(self) -> None:
-        if spec.parse(self.explainer)[0] == "imported":
-            raise ValueError("imported attributions never run; sum them over words before they are imported.")
-        built = spec.build("explainer", self.explainer)
-        object.__setattr__(self, "explainer", built.identity)
-        object.__setattr__(self, "inner", built)
-
-    @cached_property
-    def inner(self) -> Component:
-        """The explainer of pieces."""
-        return spec.build("explainer", self.explainer)
-
-    @property
-    def class_sensitive(self) -> bool:
-        """As the explainer of pieces."""
-        return self.inner.traits.class_sensitive
-
-    @property
-    def version(self) -> int:
-        """As the explainer of pieces."""
-        return self.inner.traits.version
-
-    def resolve(self) -> None:
-        """Lets the explainer of pieces import what it needs."""
-        getattr(self.inner.object, "resolve", lambda: None)()
+        another.build_inner(self, "sum them over words")
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
         return _summed(self.inner.object, text, target)
