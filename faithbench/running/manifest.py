@@ -35,7 +35,7 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
         "hardware": hardware(torch.device(setup.device)),
         "training": dict(model.report),
         "link": model.classifier.task.link,
-        "notes": scoring.mean_notes() if done else {},
+        "notes": scoring.remaining.mean_notes() if done else {},
         "checks": dict(known.checks),
         **known.more,
     }

@@ -17,11 +17,11 @@ from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
 from faithbench.running.grid import DatasetPlan
 from faithbench.running.progress import Tracker
+from faithbench.running.remaining import Cell, Remaining, version_of
 from faithbench.stopping import written_first
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Attribution, Measurement, Record, Target, Text
 
-Cell = tuple[str, str]  # explainer and metric
 UNKNOWN = Target(-1)  # of a record that failed before it was known what there is to explain
 
 
@@ -71,35 +71,37 @@ class Scoring:
         self.identity = identity(texts.dataset, texts.fingerprint, model)
         self.explainers = {e.identity: e for e in texts.explainers}
         self.metrics = {m.identity: m for m in texts.metrics}
-        stored, _ = self._own(store.read("attributions") if attributions is None else attributions)
-        self.known = self._known_attributions(stored)
-        self.noted = {(row.explainer, row.text_id, row.target, row.against): _notes(row.notes) for row in stored}
-        self.finished = self._finished_cells(store.read("records") if records is None else records)
+        self.remaining = Remaining(
+            self.identity,
+            self.explainers,
+            self.metrics,
+            store.read("attributions") if attributions is None else attributions,
+            store.read("records") if records is None else records,
+        )
 
     def run(self, texts: Sequence[Text]) -> Done:
         """Scores the texts that have cells left."""
-        wanted = [(e, m) for e in self.explainers for m in self.metrics]
-        todo = {text.id: [cell for cell in wanted if (*cell, text.id) not in self.finished] for text in texts}
+        todo = self.remaining.cells(text.id for text in texts)
         open_texts = [text for text in texts if todo[text.id]]
-        left = sum(map(len, todo.values()))
-        before = len(texts) * len(wanted) - left
+        left, cells = sum(map(len, todo.values())), len(self.explainers) * len(self.metrics)
+        before = len(texts) * cells - left
         title = f"{self.model.label} on {self.texts.dataset.label}"
         self.setup.say(
             f"{title}: {len(texts):,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
-            f"{len(texts) * len(wanted):,} cells, {before:,} of them done already."
+            f"{len(texts) * cells:,} cells, {before:,} of them done already."
         )
         engine = Engine(self.model.classifier, most_seconds=self.most_seconds)
         failed = 0
         work = {text.id: len(text) * (100 + len(text)) for text in open_texts}  # longer texts: more rows, dearer rows
         with (
             written_first(self.store.flush),
-            Tracker(title, len(open_texts), sum(work.values()), len(wanted), self.setup.console) as tracker,
+            Tracker(title, len(open_texts), sum(work.values()), cells, self.setup.console) as tracker,
         ):
             try:
                 conversations = (self._converse(text, todo[text.id]) for text in open_texts)
                 for scored in engine.run(conversations):
                     self.store.add(scored.attributions, scored.records)
-                    self._remember(scored.attributions)
+                    self.remaining.remember(scored.attributions)
                     failed += len({(r.explainer, r.metric) for r in scored.records if r.error is not None})
                     tracker.done(work[scored.text_id], engine.counts.run)
             finally:
@@ -107,20 +109,6 @@ class Scoring:
         if open_texts:
             self.setup.say(f"{title}: {engine.counts.asked:,} rows asked, {engine.counts.run:,} run.")
         return Done(left - failed, before, failed)
-
-    def _remember(self, attributions: Sequence[Mapping[str, Any]]) -> None:
-        """What explainers noted in this run, for the means."""
-        for row in attributions:
-            if row["error"] is None:
-                self.noted[row["explainer"], row["text_id"], row["target"], row["against"]] = _notes(row["notes"])
-
-    def mean_notes(self) -> dict[str, dict[str, float]]:
-        """What each explainer noted about itself, as means of absolute values over texts."""
-        values: dict[str, dict[str, list[float]]] = {}
-        for (explainer, *_), notes in self.noted.items():
-            for name, value in notes.items():
-                values.setdefault(explainer, {}).setdefault(name, []).append(abs(value))
-        return {e: {name: float(np.mean(v)) for name, v in notes.items()} for e, notes in values.items()}
 
     def _converse(self, text: Text, cells: Sequence[Cell]) -> Conversation[_Scored]:
         """Everything there is to ask of one text: what to explain, then explanations, then their measurements."""
@@ -134,7 +122,8 @@ class Scoring:
     def _measured(self, text: Text, cells: Sequence[Cell], targets: Sequence[Target]) -> Conversation[_Scored]:
         """Explanations of the targets, and their measurements."""
         asked = {e: self._targets_of(e, text, targets) for e in dict.fromkeys(explainer for explainer, _ in cells)}
-        found = {(e, t): self.known[e, text.id][t] for e, of in asked.items() for t in of if self._knows(e, text, t)}
+        stored = {e: self.remaining.attributions(e, text.id) for e in asked}
+        found = {(e, t): stored[e][t] for e, of in asked.items() for t in of if t in stored[e]}
         new = yield from together(
             {(e, t): self._explain(e, text, t) for e, of in asked.items() for t in of if (e, t) not in found},
             self.most_seconds,
@@ -162,11 +151,8 @@ class Scoring:
 
     def _targets_of(self, explainer: str, text: Text, targets: Sequence[Target]) -> Sequence[Target]:
         """What an explainer is to explain: those of the task, but for imported attributions, which have their own."""
-        stored = self.known.get((explainer, text.id), {})
+        stored = self.remaining.attributions(explainer, text.id)
         return targets if not stored or any(target in stored for target in targets) else tuple(stored)
-
-    def _knows(self, explainer: str, text: Text, target: Target) -> bool:
-        return target in self.known.get((explainer, text.id), {})
 
     def _explain(self, explainer: str, text: Text, target: Target) -> Asking[Attribution]:
         return explain(self.explainers[explainer], text, target, self._outputs(text))
@@ -183,7 +169,7 @@ class Scoring:
             **self.identity,
             explainer=explainer,
             metric=metric,
-            version=self._version(explainer, metric),
+            version=version_of(self.explainers[explainer], self.metrics[metric]),
             unit=text.id,
             target=target,
             value=value.value,
@@ -193,41 +179,6 @@ class Scoring:
             rows=outcome.rows,
             error=outcome.error,
         )
-
-    def _version(self, explainer: str, metric: str) -> str:
-        return f"{self.explainers[explainer].version}.{self.metrics[metric].version}"
-
-    def _known_attributions(self, stored: Sequence[Any]) -> Mapping[tuple[str, str], Mapping[Target, Attribution]]:
-        """What is stored of each explainer and text, by target."""
-        known: dict[tuple[str, str], dict[Target, Attribution]] = {}
-        for row in stored:
-            explainer = self.explainers.get(row.explainer)
-            if explainer and row.version == str(explainer.version):
-                found = stored_attribution(row)
-                known.setdefault((explainer.identity, row.text_id), {})[found.target] = found
-        return known
-
-    def _finished_cells(self, records: pd.DataFrame) -> set[tuple[str, str, str]]:
-        """Explainer, metric and unit of what has been measured, of every target that there was."""
-        worked, failed = map(self._cells, self._own(records))
-        return worked - failed
-
-    def _cells(self, rows: Sequence[Any]) -> set[tuple[str, str, str]]:
-        return {
-            (row.explainer, row.metric, row.unit)
-            for row in rows
-            if row.explainer in self.explainers
-            and row.metric in self.metrics
-            and row.version == self._version(row.explainer, row.metric)
-        }
-
-    def _own(self, frame: pd.DataFrame) -> tuple[list[Any], list[Any]]:
-        """Entries of this model and data set: those that did not fail, and those that did."""
-        own = np.ones(len(frame), dtype=bool)
-        for column, value in self.identity.items():
-            own &= (frame[column] == value).to_numpy()
-        failed = frame["error"].notna().to_numpy()
-        return list(frame[own & ~failed].itertuples()), list(frame[own & failed].itertuples())
 
 
 def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:
@@ -259,19 +210,6 @@ def attribution_row(
         "rows": outcome.rows,
         "error": outcome.error,
     }
-
-
-def _notes(stored: object) -> dict[str, float]:
-    found: dict[str, float] = json.loads(stored) if isinstance(stored, str) else {}
-    return found
-
-
-def stored_attribution(row: Any) -> Attribution:
-    """An explanation as the store keeps it."""
-    scores, errors = np.asarray(row.scores, dtype=np.float64), row.standard_errors
-    target = Target(int(row.target), None if pd.isna(row.against) else int(row.against))
-    given = None if errors is None or np.ndim(errors) == 0 else np.asarray(errors, dtype=np.float64)
-    return Attribution(row.text_id, target, scores, _notes(row.notes), standard_errors=given)
 
 
 def _listed(values: Float[np.ndarray, "tokens"] | None) -> list[float] | None:
