@@ -252,7 +252,8 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
     remove_leftovers(folder.parent)
     finished = _finished(model, dataset, setup)
     if finished is None:
-        with in_turn(folder, lambda: setup.say(f"Another process trains {model.label} on {dataset.label}; waiting.")):
+        title = f"{model.label} on {dataset.label}"
+        with in_turn(folder, lambda holder: setup.say(f"Waiting for another training of {title}: {holder}.")):
             finished = _finished(model, dataset, setup)  # by another, since
             if finished is None:
                 return _train_now(model, dataset, folder, setup)
