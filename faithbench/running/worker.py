@@ -151,9 +151,17 @@ class Worker:
 
     def _model(self, task: Task) -> Classifier:
         if task.number not in self._models:
-            fingerprint = task.job.identity["model_fingerprint"]
-            self._models[task.number] = load_same(task.origin, task.device, task.dtype, fingerprint, task.label)
+            self._models[task.number] = loaded(task)
         return self._models[task.number]
+
+
+def loaded(task: Task) -> Classifier:
+    """The model of a job.
+
+    Raises:
+        UserError: it cannot be had here, or it is another.
+    """
+    return load_same(task.origin, task.device, task.dtype, task.job.identity["model_fingerprint"], task.label)
 
 
 def told(error: BaseException) -> Exception:
