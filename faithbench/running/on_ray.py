@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from faithbench.errors import UserError, describe
+from faithbench.interfaces import Classifier
 from faithbench.records.store import Store
 from faithbench.running.executors import given_back
 from faithbench.running.measuring import score_piece
