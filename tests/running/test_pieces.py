@@ -123,7 +123,7 @@ def test_a_piece_is_a_value_that_can_be_sent_and_nobody_can_write_into_it():
 
 
 def linear_job() -> tuple[LinearModel, Job, list[Work]]:
-    model = LinearModel(np.random.default_rng(0).normal(size=(12, 3)), np.zeros(3))
+    model = LinearModel.random()
     identity = {"dataset": "d", "dataset_fingerprint": "f", "model": "m", "model_fingerprint": model.fingerprint()}
     explainers = {c.identity: c for c in (build("explainer", "occlusion"), build("explainer", "random"))}
     metrics = {c.identity: c for c in (build("metric", "entropy"), build("metric", "comprehensiveness"))}
@@ -214,7 +214,8 @@ def test_numbers_of_workers_that_make_no_sense_are_a_sentence(workers, capsys, t
     ended = call(capsys, "run", f"--workers={workers}", "--out", tmp_path / "run")
     assert ended.status == 2
     (line,) = ended.complaints
-    assert f"workers={workers!r} is not allowed; give a whole number from 1 to 4096, or ray" in line
+    shown = workers if workers.isdecimal() else repr(workers)
+    assert f"workers={shown} is not allowed; give a whole number from 1 to 4096, or ray" in line
     assert not (tmp_path / "run").exists()
 
 
