@@ -1,22 +1,20 @@
 """Runs on a Ray cluster of two nodes, of which one is lost: equal to those of one process."""
 
+import io
 import threading
-import time
-from pathlib import Path
 
 import pytest
 from fixtures_run import trained_cache, use_cache
-from test_workers import assert_same, plan
+from parallel_runs import assert_same, plan
+from rich.console import Console
 
 import faithbench
 from faithbench.errors import UserError
-from faithbench.records.store import Store
+from faithbench.training import origins
 
 ray = pytest.importorskip("ray")
 on_ray = pytest.importorskip("faithbench.running.on_ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -33,36 +31,29 @@ def cluster(monkeypatch):
     made.shutdown()
 
 
+@pytest.mark.slow
 def test_a_node_that_is_lost_costs_nothing_but_time(cluster, tmp_path, monkeypatch):
     faithbench.run(plan(), tmp_path / "alone", device="cpu")
-    lost, told, hear = threading.Event(), [], on_ray.OnRay._hear
+    lost, hear, log = threading.Event(), on_ray.OnRay._hear, io.StringIO()
 
     def hears(self, worker, *arguments):
-        """Once two nodes work, the second goes."""
-        if not lost.is_set() and len({w.node for w in self._workers if w.begun}) == 2:
+        """Once two nodes are at work, the second goes."""
+        if not lost.is_set() and len({one.node for one in self._workers if one.begun}) == 2:
             lost.set()
             cluster.remove_node(cluster.list_all_nodes[-1], allow_graceful=False)
         yield from hear(self, worker, *arguments)
 
     monkeypatch.setattr(on_ray.OnRay, "_hear", hears)
-    monkeypatch.setattr(on_ray.OnRay, "say_", None, raising=False)
-    done = faithbench.run(plan(), tmp_path / "ray", device="cpu", workers="ray")
-    assert lost.is_set(), told
+    console = Console(file=log, width=300)
+    done = faithbench.run(plan(), tmp_path / "ray", device="cpu", workers="ray", console=console)
+    assert lost.is_set()
     assert (done.done, done.failed) == (24 * 4 * 3, 0)
     assert_same(tmp_path / "alone", tmp_path / "ray")
-    assert Store(tmp_path / "ray").manifest() != {}
-    with pytest.raises(UserError, match="fingerprint"):
-        refused(tmp_path, monkeypatch)
-
-
-def refused(tmp_path: Path, monkeypatch) -> None:
-    """A worker finds other weights than the run has."""
-    load = on_ray.Task.__init__
-
-    def other(self, number, job, *rest):
-        load(self, number, on_ray.replace_identity(job) if hasattr(on_ray, "replace_identity") else job, *rest)
-
-    raise UserError("fingerprint")
+    assert "A worker on Ray was lost (its node was lost)" in log.getvalue()
+    origin = on_ray.sent_origin
+    monkeypatch.setattr(on_ray, "sent_origin", lambda model: origins.Origin(origin(model).source + "-gone"))
+    with pytest.raises(UserError, match=r"model .*-gone"):
+        faithbench.run(plan(limit=30), tmp_path / "ray", device="cpu", workers="ray")
 
 
 def test_room_is_counted_node_by_node():
@@ -76,4 +67,3 @@ def test_room_is_counted_node_by_node():
     assert on_ray.room(nodes, 1) == 4
     assert on_ray.room(nodes, 2) == 1
     assert on_ray.room(nodes, 0.25) == 12
-    assert time.monotonic() > 0
