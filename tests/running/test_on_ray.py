@@ -18,21 +18,21 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 
 @pytest.fixture
-def cluster(monkeypatch):
-    """Two nodes of one core each; the driver is on the first."""
+def lose_second_node(monkeypatch):
+    """Two nodes of one core each; the driver is on the first. What ends the second."""
     use_cache(monkeypatch, trained_cache())
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.add_node(num_cpus=1)
+    second = made.add_node(num_cpus=1)
     made.wait_for_nodes()
     ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
-    yield made
+    yield lambda: made.remove_node(second, allow_graceful=False)
     ray.shutdown()
     made.shutdown()
 
 
 @pytest.mark.slow
-def test_a_node_that_is_lost_costs_nothing_but_time(cluster, tmp_path, monkeypatch):
+def test_a_node_that_is_lost_costs_nothing_but_time(lose_second_node, tmp_path, monkeypatch):
     faithbench.run(plan(), tmp_path / "alone", device="cpu")
     lost, hear, log = threading.Event(), on_ray.OnRay._hear, io.StringIO()
 
@@ -40,7 +40,7 @@ def test_a_node_that_is_lost_costs_nothing_but_time(cluster, tmp_path, monkeypat
         """Once two nodes are at work, the second goes."""
         if not lost.is_set() and len({one.node for one in self._workers if one.begun}) == 2:
             lost.set()
-            cluster.remove_node(cluster.list_all_nodes[-1], allow_graceful=False)
+            lose_second_node()
         yield from hear(self, worker, *arguments)
 
     monkeypatch.setattr(on_ray.OnRay, "_hear", hears)
