@@ -40,7 +40,7 @@ from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
 from faithbench.models.points import read_at
 from faithbench.models.precision import forward_rows, marked, name_of, weights_in
-from faithbench.models.probes import Abilities, is_frozen, probed
+from faithbench.models.probes import Abilities, is_frozen, probed, two_rows
 from faithbench.models.reading import read_text
 from faithbench.models.steady import Steady
 from faithbench.models.vocabulary import (
@@ -119,7 +119,7 @@ class HuggingFaceClassifier:
         self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.can = Abilities()
         self.can = probed(self)
-        self._forward_rows = forward_rows(self.precision, self.model, self.device)
+        self._forward_rows = forward_rows(self.precision, model, self.device, self._probe_row)
         self._steady = Steady(model)
         self.tokens = int(model.get_input_embeddings().weight.shape[0])
         self._frozen: dict[type[AbstractContextManager[object]], bool] = {}
@@ -335,6 +335,10 @@ class HuggingFaceClassifier:
                 f"{type(self.model).__name__} has a part that {mode.__name__} cannot hold constant, such as a norm "
                 "other than LayerNorm or a product of two layers"
             )
+
+    def _probe_row(self) -> Float[Tensor, "1 outputs"]:
+        """Logits of a row, to try a precision."""
+        return self.forward(torch.from_numpy(two_rows(self)[0]).to(self.device))
 
     def _row(self, ids: Int[np.ndarray, "_"]) -> Row:
         """Bare ids with the types that a pair of them has: 1 from the second text on."""

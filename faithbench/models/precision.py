@@ -7,6 +7,7 @@ behind the last layer, the head and its logits are float32, and so is all that i
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -55,37 +56,58 @@ def candidates(asked: str, device: torch.device) -> tuple[str, ...]:
     return FORWARD_ONLY if gains else ()
 
 
-def forward_rows(name: str, model: PreTrainedModel, device: torch.device) -> Rows:
+def forward_rows(name: str, model: PreTrainedModel, device: torch.device, row: Callable[[], Tensor]) -> Rows:
     """What forward rows are computed within, in a precision.
+
+    Args:
+        name: of the precision.
+        model: whose rows.
+        device: on which it is.
+        row: logits of one, to try it.
 
     Raises:
         UserError: the device, or the model, has no such precision.
     """
-    if name == TF32:
-        if device.type != "cuda":
-            raise UserError(f"dtype={TF32!r} is a precision of CUDA devices, and this one is {device.type}.")
-        return tensor_float32
-    if name != MIXED:
+    if name not in FORWARD_ONLY:
         return nullcontext
-    if device.type not in AUTOCAST:
-        raise UserError(
-            f"dtype={MIXED!r} is a precision of {' and '.join(AUTOCAST)}, and this device is {device.type}."
-        )
+    there = ("cuda",) if name == TF32 else AUTOCAST
+    if device.type not in there:
+        raise UserError(f"dtype={name!r} is not to be had on device {device.type!r}; use float32.")
+    if name == TF32:
+        return tensor_float32
     layers = layers_of(model)
-    if not layers:
-        raise UserError(f"dtype={MIXED!r} is not to be had of {type(model).__name__}, whose layers are not found.")
-    return lambda: layers_in_bfloat16(layers, device.type)
+    rows = partial(layers_in_bfloat16, layers, device.type)
+    if not _takes_part(rows, row):
+        raise UserError(
+            f"dtype={name!r} is not to be had of a {type(model).__name__}, whose layers fail in it; use float32."
+        )
+    return rows
+
+
+def _takes_part(rows: Rows, row: Callable[[], Tensor]) -> bool:
+    """Whether logits are those of another precision within a context, and are numbers."""
+    with torch.inference_mode():
+        usual = row()
+        try:
+            with rows():
+                other = row()
+        except RuntimeError:
+            return False
+    return bool(torch.isfinite(other).all()) and not torch.equal(usual, other)
 
 
 def layers_of(model: PreTrainedModel) -> list[nn.Module]:
     """The members of every list of modules of one type that lies in no other: the layers of encoder and decoder."""
-    lists = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len({type(member) for member in module}) == 1
-    }
+    lists = {name: module for name, module in model.named_modules() if _is_list(module)}
     outer = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
     return [layer for name in outer for layer in lists[name]]
+
+
+def _is_list(module: nn.Module) -> bool:
+    """A list of modules of one type, unless they are lists themselves."""
+    if not isinstance(module, nn.ModuleList) or any(isinstance(member, nn.ModuleList) for member in module):
+        return False
+    return len({type(member) for member in module}) == 1
 
 
 @contextmanager

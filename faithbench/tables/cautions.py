@@ -96,14 +96,14 @@ def precision_said(asked: str, found: Precision) -> Iterator[str]:
         found: the manifest's.
     """
     for name, measured in found["measured"].items():
-        told = "; ".join(f"{MEASURES.get(of, 'Shapley values')} {_by(of, one, found)}" for of, one in measured.items())
         used = name == found["dtype"]
-        begin = f"dtype {asked} is {name}: it" if used and asked != name else name
-        moved = f"{begin} moves scores of {found['texts']} texts against float32, mean absolute (largest): {told}"
+        begin = f"dtype {asked} is {name}, which" if used and asked != name else name
+        told = "; ".join(f"{MEASURES.get(of, 'Shapley values')} {_by(of, one, found)}" for of, one in measured.items())
+        moved = f"{begin} moves scores of {found['texts']} texts, against float32: {told}"
         if not used:
-            yield f"{moved}, too much for dtype {asked}."
+            yield f"{moved}: too much for dtype {asked}."
         elif is_above(found, name):
-            yield f"{moved}, above the limit of {found['limit']:g} points: not to be compared with float32."
+            yield f"{moved}: above {found['limit']:g} points, so do not compare with float32."
         else:
             yield f"{moved}."
 
@@ -118,7 +118,7 @@ def is_above(found: Precision, name: str) -> bool:
 
 def _by(measure: str, moved: Moved, found: Precision) -> str:
     unit = found["unit"] if measure in MEASURES else "% of the largest"
-    return f"{moved['absolute']:.2g} {unit} ({moved['largest']:.2g})"
+    return f"{moved['absolute']:.2g} {unit} (signed {moved['mean']:+.1g}, at most {moved['largest']:.2g})"
 
 
 def _weak(performance: Mapping[str, float]) -> str:
