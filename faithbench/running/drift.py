@@ -5,7 +5,7 @@ but rounding is compared. What was decided stands in the run's manifest, and a r
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ TEXTS, TOKENS, ORDERS = 16, 12, 2
 REMOVALS = ("comprehensiveness", "sufficiency")
 POINTING, SHAPLEY = "seqpg", "shapley"
 FIXED = ("input_x_gradient", "random")  # explainers whose orders, taken in float32, tokens are removed in
+K = TypeVar("K")
 Values: TypeAlias = Mapping[str, Float[np.ndarray, "_"]]  # by measure
 
 
@@ -139,10 +140,11 @@ def drift(exact: Prepared, other: Classifier, data: DatasetPlan) -> tuple[int, d
     texts = _chosen(exact, data)
     aims = _all(exact.classifier, {text.id: targets_of(exact.classifier, text) for text in texts})
     targets = {name: aim[0] for name, aim in aims.items() if aim}
-    orders = {text.id: _orders(exact.classifier, text, targets[text.id]) for text in texts if text.id in targets}
+    texts = [text for text in texts if text.id in targets]
+    orders, metrics = _orders(exact.classifier, texts, targets), _metrics()
     both = []
     for classifier in (exact.classifier, other):
-        asked = {text.id: _values(text, targets[text.id], orders[text.id]) for text in texts if text.id in orders}
+        asked = {text.id: _values(text, targets[text.id], orders[text.id], metrics) for text in texts}
         both.append(_all(classifier, asked))
     pairs = [(single, both[1][name]) for name, single in both[0].items() if single is not None]
     return len(pairs), {name: _moved(name, pairs) for name in (pairs[0][0] if pairs else ())}
@@ -160,29 +162,46 @@ def spread(count: int, most: int) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, count - 1, min(count, most))})
 
 
-def _all(classifier: Classifier, askings: Mapping[str, Asking[Any]]) -> dict[str, Any]:
+def _all(classifier: Classifier, askings: Mapping[K, Asking[Any]]) -> dict[K, Any]:
     """What came of each; None where it failed."""
     outcomes = Engine(classifier).run(attempt(name, asking) for name, asking in askings.items())
     found = {name: outcome.value for name, outcome in outcomes}
     return {name: found[name] for name in askings}
 
 
-def _orders(classifier: Classifier, text: Text, target: Target) -> list[Attribution]:
+def _metrics() -> dict[str, Component]:
+    return {name: spec.build("metric", name) for name in (*REMOVALS, POINTING)}
+
+
+def _orders(
+    classifier: Classifier, texts: Sequence[Text], targets: Mapping[str, Target]
+) -> dict[str, list[Attribution]]:
     """The fixed scores by which tokens are removed, of the explainers that can explain the model."""
-    asked = {name: explain(spec.build("explainer", name), text, target, classifier.classes) for name in FIXED}
-    return [each for each in _all(classifier, asked).values() if each is not None]
+    explainers = [spec.build("explainer", name) for name in FIXED]
+    asked = {
+        (text.id, each.identity): explain(each, text, targets[text.id], classifier.classes)
+        for text in texts
+        for each in explainers
+    }
+    found = _all(classifier, asked)
+    return {
+        text.id: [found[text.id, each.identity] for each in explainers if found[text.id, each.identity] is not None]
+        for text in texts
+    }
 
 
-def _values(text: Text, target: Target, orders: Sequence[Attribution]) -> Asking[Values]:
+def _values(
+    text: Text, target: Target, orders: Sequence[Attribution], metrics: Mapping[str, Component]
+) -> Asking[Values]:
     """Everything that is compared, of one text."""
     found = {}
     for name in REMOVALS:
-        measured = yield from gather([measure(spec.build("metric", name), text.own(), each) for each in orders])
+        measured = yield from gather([measure(metrics[name], text.own(), each) for each in orders])
         found[name] = np.array([each.value for each in measured])
     few = yield from few_shapley(text, target)
     found[SHAPLEY] = few.scores
     if text.segments is not None:
-        pointed = yield from measure_with(spec.build("metric", POINTING), text, few, few_shapley)
+        pointed = yield from measure_with(metrics[POINTING], text, few, few_shapley)
         found[POINTING] = np.array([pointed.value])
     return found
 

@@ -216,7 +216,7 @@ def test_a_decision_is_kept_and_a_block_has_one_precision(cache, gpu, tmp_path, 
     first = decision(tmp_path, "auto")
     monkeypatch.setattr(drift, "drift", lambda *_: pytest.fail("it was measured again"))
     monkeypatch.setattr(drift, "candidates", lambda asked, device: ())  # it goes on where there is no GPU
-    assert faithbench.run(replace(wanted, limit=4), tmp_path, device="cpu").before == 4
+    assert faithbench.run(replace(wanted, limit=4), tmp_path, device="cpu").before == 2
     assert decision(tmp_path, "auto") == first
     assert set(read([tmp_path])["model_fingerprint"]) == {f"{first['weights']}-{MIXED}"}
 
