@@ -93,6 +93,30 @@ class ModelEntry(TypedDict, total=False):
     reading: list[str]
 
 
+class Moved(TypedDict):
+    """By how much values of a text are moved: mean, mean absolute and largest difference."""
+
+    mean: float
+    absolute: float
+    largest: float
+
+
+class Precision(TypedDict):
+    """The precision in which a model was measured on a data set, and what was tried before, against float32.
+
+    Of weights and data it says the fingerprints, `limit` in points, and of each precision how it moves each measure of
+    so many texts.
+    """
+
+    dtype: str
+    weights: str
+    data: str
+    limit: float
+    unit: str
+    texts: int
+    measured: dict[str, dict[str, Moved]]
+
+
 class Source(TypedDict, total=False):
     """Where imported attributions come from."""
 
@@ -105,12 +129,13 @@ class Source(TypedDict, total=False):
 
 
 class Manifest(TypedDict, total=False):
-    """What is known of a run: models are named with their data set."""
+    """What is known of a run: models are named with their data set, precisions by what was asked for besides."""
 
     versions: dict[str, str]
     datasets: dict[str, DatasetEntry]
     models: dict[str, ModelEntry]
     imported: dict[str, Source]
+    precision: dict[str, dict[str, Precision]]
 
 
 def read_manifest(folder: Path) -> Manifest:
