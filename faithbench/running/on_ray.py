@@ -48,7 +48,7 @@ class Actor:
         """What comes of a piece, some of it every few seconds."""
         try:
             yield from self._score(task, piece)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             yield Failed(told(error))
 
     def _score(self, task: Task, piece: Piece) -> Iterator[Batch]:

@@ -79,7 +79,7 @@ class Ended:
 class Failed:
     """The worker cannot go on."""
 
-    error: Exception
+    error: BaseException
 
 
 def send(stream: BinaryIO, message: bytes) -> None:
@@ -164,8 +164,10 @@ def loaded(task: Task) -> Classifier:
     return load_same(task.origin, task.device, task.dtype, task.job.identity["model_fingerprint"], task.label)
 
 
-def told(error: BaseException) -> Exception:
+def told(error: BaseException) -> BaseException:
     """An error as it is sent: one of ours, or what another says."""
+    if isinstance(error, KeyboardInterrupt):  # raised by a component, it ends a run
+        return KeyboardInterrupt()
     if isinstance(error, (UserError, ModelChangedError)):
         return type(error)(str(error))
     return RuntimeError(f"a worker process fails ({describe(error)})")

@@ -10,6 +10,7 @@ from rich.console import Console
 
 import faithbench
 from faithbench.errors import UserError
+from faithbench.running.pieces import Deal
 from faithbench.training import origins
 
 ray = pytest.importorskip("ray")
@@ -34,16 +35,20 @@ def lose_second_node(monkeypatch):
 @pytest.mark.slow
 def test_a_node_that_is_lost_costs_nothing_but_time(lose_second_node, tmp_path, monkeypatch):
     faithbench.run(plan(), tmp_path / "alone", device="cpu")
-    lost, hear, log = threading.Event(), on_ray.OnRay._hear, io.StringIO()
+    both, lost, log = threading.Event(), threading.Event(), io.StringIO()
+    hear, deal = on_ray.OnRay._hear, Deal.next
 
     def hears(self, worker, *arguments):
         """Once two nodes are at work, the second goes."""
-        if not lost.is_set() and len({one.node for one in self._workers if one.begun}) == 2:
+        yield from hear(self, worker, *arguments)
+        if len({one.node for one in self._workers if one.node}) == 2:
+            both.set()
+        if not lost.is_set() and len({one.node for one in self._workers if one.piece is not None and one.begun}) == 2:
             lost.set()
             lose_second_node()
-        yield from hear(self, worker, *arguments)
 
     monkeypatch.setattr(on_ray.OnRay, "_hear", hears)
+    monkeypatch.setattr(Deal, "next", lambda self: deal(self) if both.is_set() else None)
     console = Console(file=log, width=300)
     done = faithbench.run(plan(), tmp_path / "ray", device="cpu", workers="ray", console=console)
     assert lost.is_set()
