@@ -12,11 +12,8 @@ from faithbench.running.measuring import given_up, score_piece
 from faithbench.running.pieces import DEATHS, Deal, Job, Piece, Summary
 from faithbench.training.prepare import Prepared, Setup
 
-RAY = "ray"
-ELSEWHERE = {  # a new one is a file and a line here; each is called with what was asked for
-    "processes": "faithbench.running.workers:Processes",
-    RAY: "faithbench.running.on_ray:OnRay",
-}
+PROCESSES = "faithbench.running.workers:Processes"
+CLUSTERS = {"ray": "faithbench.running.on_ray:OnRay"}  # a new one is a file and a line; its package is an extra
 MOST = 4096  # processes
 
 
@@ -82,33 +79,34 @@ def given_back(
 
 
 def check_workers(workers: object, gpus_per_worker: object) -> int | str:
-    """How many processes, or `ray`.
+    """How many processes, or the name of a cluster.
 
     Raises:
         UserError: it is neither, or GPUs are not shared out so.
     """
     chosen = _count(1 if workers is None else workers)
-    if gpus_per_worker is not None:
-        if chosen != RAY:
-            raise UserError(
-                "gpus_per_worker is for workers='ray'; processes of one machine take turns on the GPUs that it has."
-            )
-        allowed = isinstance(gpus_per_worker, (int, float)) and not isinstance(gpus_per_worker, bool)
-        if not allowed or not 0 < float(gpus_per_worker) < math.inf:  # type: ignore[arg-type]
-            raise UserError(f"gpus_per_worker={short(gpus_per_worker)} is not allowed; it must be a number above 0.")
-        if float(gpus_per_worker) > 1 and not float(gpus_per_worker).is_integer():  # type: ignore[arg-type]
-            raise UserError(f"gpus_per_worker={short(gpus_per_worker)} is not allowed; above 1 it must be whole.")
+    if gpus_per_worker is None:
+        return chosen
+    if chosen not in CLUSTERS:
+        names = " and ".join(f"workers={name!r}" for name in CLUSTERS)
+        raise UserError(f"gpus_per_worker is for {names}; processes of one machine take turns on the GPUs that it has.")
+    number = float(gpus_per_worker) if type(gpus_per_worker) in (int, float) else math.nan  # type: ignore[arg-type]
+    if not 0 < number < math.inf:
+        raise UserError(f"gpus_per_worker={short(gpus_per_worker)} is not allowed; it must be a number above 0.")
+    if number > 1 and not number.is_integer():
+        raise UserError(f"gpus_per_worker={short(gpus_per_worker)} is not allowed; above 1 it must be whole.")
     return chosen
 
 
 def _count(workers: object) -> int | str:
-    """A number of processes as it may be written, or `ray`."""
-    if isinstance(workers, str) and workers.strip().isascii() and workers.strip().isdecimal() and len(workers) < 9:
+    """A number of processes as it may be written, or the name of a cluster."""
+    if isinstance(workers, str) and workers in CLUSTERS:
+        return workers
+    if isinstance(workers, str) and workers.isascii() and workers.isdecimal() and len(workers) < 9:
         workers = int(workers)
-    if workers == RAY:
-        return RAY
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MOST:
-        raise UserError(f"workers={short(workers)} is not allowed; give a whole number from 1 to {MOST}, or ray.")
+    if type(workers) is not int or not 1 <= workers <= MOST:
+        others = " or ".join(CLUSTERS)
+        raise UserError(f"workers={short(workers)} is not allowed; give a whole number from 1 to {MOST}, or {others}.")
     return workers
 
 
@@ -118,7 +116,7 @@ def executor_of(
     """Who does the work.
 
     Args:
-        workers: how many processes, 1 for this one, or `ray`.
+        workers: how many processes, 1 for this one, or the name of a cluster.
         gpus_per_worker: of a cluster; None for one where `device` is a GPU.
         device: of a worker.
         say: is given lines for people.
@@ -129,10 +127,12 @@ def executor_of(
     chosen = check_workers(workers, gpus_per_worker)
     if chosen == 1:
         return Here()
-    if chosen != RAY:
-        return resolve_name(ELSEWHERE["processes"])(chosen, device, say)
+    if chosen not in CLUSTERS:
+        return resolve_name(PROCESSES)(chosen, device, say)
     try:
-        made = resolve_name(ELSEWHERE[RAY])
+        made = resolve_name(CLUSTERS[str(chosen)])
     except ImportError as error:
-        raise UserError("workers='ray' needs the package ray: pip install 'faithbench[ray]'.") from error
+        raise UserError(
+            f"workers={chosen!r} needs the package {chosen}: pip install 'faithbench[{chosen}]'."
+        ) from error
     return made(gpus_per_worker, device, say)

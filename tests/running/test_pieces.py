@@ -237,6 +237,6 @@ def test_gpus_are_for_workers_on_ray(workers, gpus, told):
 
 
 def test_without_ray_it_is_said_which_extra_to_install(monkeypatch):
-    monkeypatch.setitem(executors.ELSEWHERE, "ray", "no_such_package_as_ray:OnRay")
+    monkeypatch.setitem(executors.CLUSTERS, "ray", "no_such_package_as_ray:OnRay")
     with pytest.raises(UserError, match=r"pip install 'faithbench\[ray\]'"):
         executor_of("ray", None, "cpu", print)
