@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from faithbench.errors import UserError, describe
 from faithbench.interfaces import Classifier
@@ -30,6 +30,7 @@ from faithbench.training.prepare import Prepared, Setup
 
 ADDRESS = "RAY_ADDRESS"  # variable that names a cluster, of Ray's own
 LOOK_SECONDS = 5.0  # after which it is looked for nodes that have come
+ASK_SECONDS = 0.2  # before one that does not answer is asked again
 WAIT_SECONDS = 60.0  # after which it is said that no worker is ready
 Batch = tuple[list[Scored], float, float]  # with seconds since the last, and of the processor
 
@@ -67,13 +68,17 @@ class Actor:
 
 @dataclass(eq=False)
 class _Worker:
-    """An actor; what it was given, and what has come of it. What is waited for is its node, or the rest of a piece."""
+    """An actor; what it was given, and what has come of it.
+
+    What is waited for is the rest of its piece, or else its node: of one that has just started, or does not answer.
+    """
 
     actor: Any
     waiting: Any
     node: str = ""
     piece: Piece | None = None
     begun: bool = False
+    silent: bool = False
     finished: set[str] = field(default_factory=set)
 
 
@@ -137,8 +142,7 @@ class OnRay:
                     worker.waiting = worker.actor.score.options(num_returns="streaming").remote(shared, piece.packed())
             if not deal and all(worker.piece is None for worker in self._workers):
                 break
-            ready, _ = ray.wait([w.waiting for w in self._workers if w.waiting is not None], timeout=LOOK_SECONDS)
-            for worker in [w for w in self._workers if any(w.waiting is one for one in ready)]:
+            for worker in self._heard():
                 heard = time.monotonic()
                 yield from self._hear(worker, job, deal, store)
             if time.monotonic() - self._looked > LOOK_SECONDS:
@@ -166,15 +170,29 @@ class OnRay:
             actor = made.remote()
             self._workers.append(_Worker(actor, actor.node.remote()))
 
+    def _heard(self) -> list[_Worker]:
+        """All workers of which something has come, after a while at the latest."""
+        waiting = [worker.waiting for worker in self._workers if worker.waiting is not None]
+        ready, _ = ray.wait(waiting, timeout=LOOK_SECONDS)  # one of them
+        ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0) if ready else ([], [])
+        return [worker for worker in self._workers if any(worker.waiting is one for one in ready)]
+
     def _hear(self, worker: _Worker, job: Job, deal: Deal, store: Store) -> Iterator[Summary]:
         """What has come of a worker: that it has started, some of its piece, the end of it, or that it is lost."""
         try:
-            if worker.piece is None:
-                worker.node, worker.waiting = ray.get(worker.waiting), None
+            if worker.piece is None or worker.silent:
+                worker.node = ray.get(worker.waiting)
+                yield from self._there(worker, job, deal, store)
                 return
             came: Batch | Failed = ray.get(next(worker.waiting))
         except StopIteration:
             worker.piece = worker.waiting = None
+            return
+        except (
+            ActorUnavailableError
+        ):  # the network, or its end: what it is asked next comes to an answer or says why not
+            time.sleep(ASK_SECONDS)
+            worker.silent, worker.waiting = True, worker.actor.node.remote()
             return
         except RayTaskError as error:
             raise UserError(f"a worker on Ray fails ({describe(error.cause or error)}).") from error
@@ -190,6 +208,12 @@ class OnRay:
             worker.finished.add(scored.text_id)
             deal.done(scored.summary)
             yield scored.summary
+
+    def _there(self, worker: _Worker, job: Job, deal: Deal, store: Store) -> Iterator[Summary]:
+        """A worker has said where it is: it has started, or was out of reach and may have lost its piece."""
+        if worker.piece is not None:
+            yield from given_back(job, deal, worker.piece, worker.finished, "out of reach", False, store)
+        worker.piece, worker.waiting, worker.silent = None, None, False
 
     def _lost(self, worker: _Worker, error: RayError, job: Job, deal: Deal, store: Store) -> Iterator[Summary]:
         """Takes back what a worker had; a piece is not to blame for the loss of a whole node."""

@@ -34,7 +34,8 @@ def lose_second_node(monkeypatch):
 
 @pytest.mark.slow
 def test_a_node_that_is_lost_costs_nothing_but_time(lose_second_node, tmp_path, monkeypatch):
-    faithbench.run(plan(), tmp_path / "alone", device="cpu")
+    long = plan(explainers=("shap_sampl(n_permutations=500)", "random"), limit=8)  # a piece takes a second
+    faithbench.run(long, tmp_path / "alone", device="cpu")
     both, lost, log = threading.Event(), threading.Event(), io.StringIO()
     hear, deal = on_ray.OnRay._hear, Deal.next
 
@@ -50,15 +51,15 @@ def test_a_node_that_is_lost_costs_nothing_but_time(lose_second_node, tmp_path, 
     monkeypatch.setattr(on_ray.OnRay, "_hear", hears)
     monkeypatch.setattr(Deal, "next", lambda self: deal(self) if both.is_set() else None)
     console = Console(file=log, width=300)
-    done = faithbench.run(plan(), tmp_path / "ray", device="cpu", workers="ray", console=console)
+    done = faithbench.run(long, tmp_path / "ray", device="cpu", workers="ray", console=console)
     assert lost.is_set()
-    assert (done.done, done.failed) == (24 * 4 * 3, 0)
+    assert (done.done, done.failed) == (8 * 2 * 3, 0)
     assert_same(tmp_path / "alone", tmp_path / "ray")
     assert "A worker on Ray was lost (its node was lost)" in log.getvalue()
     origin = on_ray.sent_origin
     monkeypatch.setattr(on_ray, "sent_origin", lambda model: origins.Origin(origin(model).source + "-gone"))
     with pytest.raises(UserError, match=r"model .*-gone"):
-        faithbench.run(plan(limit=30), tmp_path / "ray", device="cpu", workers="ray")
+        faithbench.run(plan(limit=10), tmp_path / "ray", device="cpu", workers="ray")
 
 
 def test_room_is_counted_node_by_node():
