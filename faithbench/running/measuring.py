@@ -59,8 +59,8 @@ def _converse(job: Job, classifier: Classifier, work: Work) -> Conversation[tupl
 def _measured(job: Job, work: Work, targets: Sequence[Target], outputs: int) -> Conversation[Rows]:
     """Explanations of the targets, and their measurements."""
     text = work.text
-    asked = {e: _targets_of(work.known.get(e, {}), targets) for e in work.explainers}
-    stored = {e: work.known.get(e, {}) for e in asked}
+    stored = {e: work.known.get(e, {}) for e in work.explainers}
+    asked = {e: _targets_of(there, targets) for e, there in stored.items()}
     found = {(e, t): stored[e][t] for e, of in asked.items() for t in of if t in stored[e]}
     new = yield from together(
         {

@@ -5,7 +5,7 @@ batches are full, small at the end, so that all workers end at about the same ti
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,33 @@ SHARE = 4  # a piece is one part of so many for each worker, of what is left
 MOST_TEXTS = 256  # of a piece
 SHORTEST, LONGEST = 1.0, 60.0  # seconds that a piece is to take, once it is known what work takes
 DEATHS = 3  # of a worker at a cell, after which the cell is given up
+
+
+class Stored(Mapping[str, Mapping[Target, Attribution]]):
+    """What explainers have said of a text already, read when it is asked for.
+
+    Args:
+        explainers: which.
+        text_id: of the text.
+        read: gives what one has said of a text, by target.
+    """
+
+    def __init__(
+        self,
+        explainers: Collection[str],
+        text_id: str,
+        read: Callable[[str, str], Mapping[Target, Attribution]],
+    ) -> None:
+        self._explainers, self._text_id, self._read = explainers, text_id, read
+
+    def __getitem__(self, explainer: str) -> Mapping[Target, Attribution]:
+        return self._read(explainer, self._text_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._explainers)
+
+    def __len__(self) -> int:
+        return len(self._explainers)
 
 
 @dataclass(frozen=True)
@@ -50,8 +77,7 @@ class Work:
 
     def of(self, explainers: Collection[str]) -> "Work":
         """The part of it that is these explainers'."""
-        known = {name: found for name, found in self.known.items() if name in explainers}
-        return replace(self, cells=tuple(cell for cell in self.cells if cell[0] in explainers), known=known)
+        return replace(self, cells=tuple(cell for cell in self.cells if cell[0] in explainers))
 
 
 @dataclass(frozen=True)
@@ -82,11 +108,16 @@ class Piece:
 
     def packed(self) -> "Piece":
         """Without what the job holds too."""
-        return replace(self, works=tuple(replace(w, text=replace(w.text, vocabulary=None)) for w in self.works))
+        return replace(self, works=tuple(map(_packed, self.works)))
 
     def unpacked(self, job: Job) -> "Piece":
         """As it was before it was packed; nobody can write into its arrays."""
         return replace(self, works=tuple(_unpacked(work, job.vocabulary) for work in self.works))
+
+
+def _packed(work: Work) -> Work:
+    known = {name: dict(found) for name in work.explainers if (found := work.known.get(name))}
+    return replace(work, text=replace(work.text, vocabulary=None), known=known)
 
 
 def _unpacked(work: Work, vocabulary: Int[np.ndarray, "_"] | None) -> Work:

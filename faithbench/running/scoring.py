@@ -1,6 +1,6 @@
 """One model on one data set: what is left to do, and doing it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,7 +9,7 @@ from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
 from faithbench.running.executors import Executor, Here
 from faithbench.running.grid import DatasetPlan
-from faithbench.running.pieces import Deal, Job, Work
+from faithbench.running.pieces import Deal, Job, Stored, Work
 from faithbench.running.progress import Tracker
 from faithbench.running.remaining import Cell, Remaining
 from faithbench.stopping import written_first
@@ -76,7 +76,7 @@ class Scoring:
         )
         if not open_texts:
             return Done(0, before, 0)
-        deal = Deal((self._work(text, todo[text.id]) for text in open_texts), executor.workers)
+        deal = Deal(self._works(open_texts, todo), executor.workers)
         job = Job(self.identity, self.explainers, self.metrics, self.most_seconds, open_texts[0].vocabulary)
         failed = asked = run = 0
         work = {text.id: len(text) * (100 + len(text)) for text in open_texts}  # longer texts: more rows, dearer rows
@@ -97,9 +97,12 @@ class Scoring:
         self.setup.say(f"{title}: {asked:,} rows asked, {run:,} run{executor.told(deal)}.")
         return Done(left - failed, before, failed)
 
-    def _work(self, text: Text, cells: Sequence[Cell]) -> Work:
-        known = {e: self.remaining.attributions(e, text.id) for e in dict.fromkeys(e for e, _ in cells)}
-        return Work(text, tuple(cells), {e: found for e, found in known.items() if found})
+    def _works(self, texts: Iterable[Text], todo: Mapping[str, Sequence[Cell]]) -> Iterator[Work]:
+        """What is left of each text; most have the same cells left, which are kept once."""
+        distinct: dict[tuple[Cell, ...], tuple[Cell, ...]] = {}
+        for text in texts:
+            cells = distinct.setdefault(tuple(todo[text.id]), tuple(todo[text.id]))
+            yield Work(text, cells, Stored(self.explainers, text.id, self.remaining.attributions))
 
 
 def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:

@@ -23,7 +23,9 @@ def lose_second_node(monkeypatch):
     """Two nodes of one core each; the driver is on the first. What ends the second."""
     use_cache(monkeypatch, trained_cache())
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}  # that a node is known to be lost
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": soon}
+    made = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
     second = made.add_node(num_cpus=1)
     made.wait_for_nodes()
     ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
@@ -34,7 +36,7 @@ def lose_second_node(monkeypatch):
 
 @pytest.mark.slow
 def test_a_node_that_is_lost_costs_nothing_but_time(lose_second_node, tmp_path, monkeypatch):
-    long = plan(explainers=("shap_sampl(n_permutations=500)", "random"), limit=8)  # a piece takes a second
+    long = plan(explainers=("shap_sampl(n_permutations=150)", "random"), limit=8)  # a piece takes a second
     faithbench.run(long, tmp_path / "alone", device="cpu")
     both, lost, log = threading.Event(), threading.Event(), io.StringIO()
     hear, deal = on_ray.OnRay._hear, Deal.next
