@@ -8,6 +8,11 @@ often the paired test (5 %) finds a difference between two explainers of the sam
 of which none is better, how often any is shown as worse: than the best with all pairs corrected together, as tables do,
 than the best with only the tests against it corrected, and than one that was chosen beforehand. 93 to 97 % and 4 to 6 %
 are aimed at; chance moves 95 % by about 1 in 2,000 repetitions.
+
+    python benchmarks/interval_coverage.py --until [--repetitions 1000]
+
+The intervals of the leading differences of a run with `--until`, at the look at which it stops, with and without each
+correction: see `stopping`.
 """
 
 import argparse
@@ -19,6 +24,7 @@ import pandas as pd
 
 from faithbench.statistics.intervals import intervals, weighted_mean
 from faithbench.statistics.paired_tests import flip_test, holm
+from faithbench.statistics.sequential import Lead, lead, looks
 from faithbench.statistics.verdicts import ALPHA
 
 TEXTS = (10, 30, 100, 300, 1924)
@@ -65,7 +71,13 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--texts", type=int, nargs="+", default=TEXTS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--until", action="store_true", help="only the intervals of runs that stop by their width")
     arguments = parser.parse_args()
+    if arguments.until:
+        print("Share of runs whose intervals of the leading differences all hold the truth, in percent\n")
+        rows = [stopping(each, arguments.repetitions, arguments.seed) for each in RIVALS]
+        print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".1f"))
+        return
     conditions = [(shape, n) for shape in TRUTH for n in arguments.texts]
     rows = [coverage(shape, n, arguments.repetitions, arguments.seed) for shape, n in conditions]
     print("Share of 95 % intervals that hold the truth, in percent\n")
@@ -125,6 +137,65 @@ def families(n: int, repetitions: int, seed: int) -> dict[str, object]:
             for name, one in (("against the best alone", scores.argmax()), ("against one chosen beforehand", 0)):
                 counts[name] += bool((holm(p[(pairs == one).any(axis=1)]) < 0.05).any())
     return {"texts": n} | {name: 100 * times / repetitions for name, times in counts.items()}
+
+
+def stopping(rivals: str, repetitions: int, seed: int) -> dict[str, object]:
+    """Runs on a split of 1,924 texts that stop where the intervals of the leading differences are narrow enough.
+
+    Four explainers; `skewed`, `humps` and `hits` have one true mean, and the others' differences to the first have
+    the shape; `rare`: three differ from the first on few texts, always downwards; `apart`: they have other means.
+    """
+    make, truth, width = RIVALS[rivals]
+    planned = looks(SPLIT)
+    tests = len(truth) * (len(truth) - 1) / 2
+    ways = {"both": 1 / len(planned), "pairs": 1.0, "looks": tests / len(planned), "neither": tests}
+    held, texts = dict.fromkeys(ways, 0), dict.fromkeys(ways, 0)
+    for repetition in range(repetitions):
+        values = make(np.random.default_rng([seed, repetition]))
+        for way, share in ways.items():
+            n, found = _stopped(values, planned, share * ALPHA, width)
+            gaps = truth[found.leader] - truth[found.others]
+            held[way] += bool(((found.span.low <= gaps + 1e-9) & (gaps - 1e-9 <= found.span.high)).all())
+            texts[way] += n
+    shares = {f"corrected for {way}": 100 * count / repetitions for way, count in held.items()}
+    return {"differences": rivals, "until": width} | shares | {"texts": texts["both"] / repetitions}
+
+
+def _stopped(values: np.ndarray, planned: tuple[int, ...], alpha: float, width: float) -> tuple[int, Lead]:
+    """After how many texts the leading differences are narrow enough, and what they are."""
+    for n in planned:
+        mine, ones = values[:n], np.ones_like(values[:n])
+        found = lead(mine, ones, ones > 0, None, 1, 100.0, alpha)
+        if found.width <= width:
+            break
+    return n, found
+
+
+def _rivals(shape: Callable[..., Drawn]) -> Callable[[np.random.Generator], np.ndarray]:
+    def make(generator: np.random.Generator) -> np.ndarray:
+        base = two_humps(generator, (SPLIT, 1))[0]
+        return base + np.concatenate([np.zeros((SPLIT, 1)), shape(generator, (SPLIT, 3))[0] - TRUTH[shape]], axis=1)
+
+    return make
+
+
+def _rare(generator: np.random.Generator) -> np.ndarray:
+    worse = np.concatenate([np.zeros((SPLIT, 1), dtype=bool), generator.random((SPLIT, 3)) < 0.01], axis=1)
+    return np.where(worse, 0.0, 100.0)
+
+
+def _apart(generator: np.random.Generator) -> np.ndarray:
+    return _rivals(long_tail)(generator) + np.arange(4)
+
+
+SPLIT = 1924
+RIVALS: dict[str, tuple[Callable[[np.random.Generator], np.ndarray], np.ndarray, float]] = {
+    "skewed": (_rivals(long_tail), np.zeros(4), 6.0),
+    "humps": (_rivals(two_humps), np.zeros(4), 10.0),
+    "hits": (_rivals(hits), np.zeros(4), 12.0),
+    "rare": (_rare, np.array([0.0, -1.0, -1.0, -1.0]), 4.0),
+    "apart": (_apart, np.arange(4.0), 6.0),
+}
 
 
 def named(shape: Callable[..., Drawn], n: int) -> dict[str, object]:

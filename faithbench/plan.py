@@ -72,6 +72,8 @@ class Plan:
         split: of the data sets.
         limit: texts used of each data set: the first of a fixed random order, so a larger limit contains a smaller.
         dtype: of the models.
+        until: texts are added until the intervals of the leading differences are at most so wide, in the metrics'
+            units, or there are as many as `limit`; None for all that `limit` takes (docs/statistics.md).
         training: for models that have to be fine-tuned first.
         like: published tables and figures that the plan repeats, such as `table2`: `run` prints the tables, and
             `board build` writes them.
@@ -85,6 +87,7 @@ class Plan:
     split: str = "test"
     limit: int | None = None
     dtype: str = "float32"
+    until: float | None = None
     training: Training = field(default_factory=Training)
     like: tuple[str, ...] = ()
 
@@ -103,6 +106,8 @@ class Plan:
             if name not in TABLES_OF_PAPER + FIGURES_OF_PAPER:
                 raise unknown("table or figure of the paper", name, TABLES_OF_PAPER + FIGURES_OF_PAPER)
         _check_count("limit", self.limit)
+        if self.until is not None and (type(self.until) not in (int, float) or not 0 < self.until <= LARGEST):
+            raise UserError(f"until={short(self.until)} is not allowed; it must be a number above 0, such as 2.0.")
         choices = (("dtype", DTYPES), ("split", SPLITS), ("protocol", (*PROTOCOLS, None)))
         for name, value, allowed in ((name, getattr(self, name), allowed) for name, allowed in choices):
             if value not in allowed:

@@ -7,6 +7,7 @@ intervals of all pairs hold at all looks together, whichever look is the last an
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,19 +40,20 @@ class Span:
 
 @dataclass(frozen=True)
 class Lead:
-    """The leader of some columns less those that may be level with it, each a difference of means with its interval.
+    """The leader of some columns less each other one, the best first: differences of means with their intervals.
 
-    `others` are the runner-up, and everyone who is not shown to be behind the leader.
+    `near` are those that may be level with the leader: the runner-up, and whoever is not shown to be behind.
     """
 
     leader: int
     others: Int[np.ndarray, "others"]
+    near: Bool[np.ndarray, "others"]
     span: Span
 
     @property
     def width(self) -> float:
-        """Of the widest interval."""
-        return float(self.span.width.max(initial=0.0))
+        """Of the widest interval of those that are near."""
+        return float(self.span.width[self.near].max())
 
 
 def looks(total: int, start: int = START, growth: float = GROWTH) -> tuple[int, ...]:
@@ -64,6 +66,22 @@ def looks(total: int, start: int = START, growth: float = GROWTH) -> tuple[int, 
         found.append(n)
         n = math.ceil(n * growth)
     return (*found, total)
+
+
+def level(planned: Sequence[int], texts: int, odd: Sequence[int] = (), alpha: float = ALPHA) -> float:
+    """The share of α that a look has; those of all looks together are not above it.
+
+    Each of the planned looks has the same, and so have all others together: of these the i-th has 1 / (i·(i + 1)).
+
+    Args:
+        planned: after how many texts one looks.
+        texts: after how many it is.
+        odd: after how many one looked besides, in this order.
+        alpha: what is shared.
+    """
+    share = alpha / (len(planned) + 1)
+    place = 1 + (list(odd).index(texts) if texts in odd else len(odd))
+    return share if texts in planned else share / (place * (place + 1))
 
 
 def spans(
@@ -176,4 +194,4 @@ def lead(
     found = spans(gaps, shares, measured, strata, reach, 2 * alpha / (several * (several - 1)))
     near = (found.low <= 0) & (found.high >= 0)
     near[0] = True
-    return Lead(leader, others[near], Span(found.mean[near], found.low[near], found.high[near]))
+    return Lead(leader, others, near, found)

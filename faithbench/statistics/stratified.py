@@ -35,6 +35,10 @@ class Strata:
         """Which text is of which class."""
         return self.of_texts[:, None] == np.arange(len(self.shares))
 
+    def of(self, texts: Bool[np.ndarray, "texts"]) -> "Strata":
+        """The classes of some of the texts."""
+        return Strata(self.of_texts[texts], self.shares, self.known)
+
     def factors(self, counted: Bool[np.ndarray, "texts *columns"]) -> Float[np.ndarray, "texts *columns"]:
         """By how much the weight of each text changes: S_c·n / n_c; 1 in columns that cannot be post-stratified.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from faithbench.records.manifest import DatasetEntry, ModelEntry, sampling_of
+from faithbench.records.manifest import DatasetEntry, ModelEntry, UntilEntry, sampling_of
 from faithbench.records.results import earlier_versions, label
 from faithbench.statistics.performance import is_above_chance
 from faithbench.types import Skipped
@@ -56,6 +56,32 @@ def cautions(entry: Mapping[str, Any]) -> Iterator[str]:
     unknown = entry.get("unknown_tokens")
     if unknown is not None and unknown >= MANY_UNKNOWN:
         yield f"{unknown:.0f} % of the tokens are unknown to the tokenizer: is it the model's own?"
+
+
+def looked(entry: UntilEntry) -> str:
+    """That texts were added until the leading differences were narrow enough, how far that came, and what it means."""
+    last, several = entry["looks"][-1], len(entry["looks"])
+    after = f"after {last['texts']:,} of {entry['split_texts']:,} texts and {several} look{'s' * (several > 1)}"
+    widest = "of some nothing can be said yet" if last["width"] is None else f"the widest is {last['width']:.3g} wide"
+    came = {
+        "narrow": f"this was so {after} ({widest})",
+        "limit": f"this was not so {after}, the limit ({widest})",
+        "split": f"this was not so {after}, the whole split ({widest})",
+        "": f"this was not yet so {after} ({widest})",
+    }[entry["ended"]]
+    return (
+        f"texts were added until the leading differences' 95 % intervals were at most {entry['until']:g} wide; {came}."
+    )
+
+
+def not_corrected(names: Iterable[str]) -> Iterator[str]:
+    """What tables say where the number of texts of some data sets was chosen by looking; nothing where none was."""
+    if told := ", ".join(dict.fromkeys(names)):
+        yield (
+            f"The number of texts was chosen by looking ({told}): the intervals of the leading differences, in the "
+            "manifest, are corrected for that; those beside means, and p values, are as if it had been fixed before "
+            "(docs/statistics.md)."
+        )
 
 
 def trained_as(models: Mapping[str, ModelEntry]) -> Iterator[str]:

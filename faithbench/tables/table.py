@@ -12,7 +12,9 @@ from faithbench.records.store import Store
 from faithbench.tables.cautions import (
     cautions,
     left_out,
+    looked,
     not_by_label,
+    not_corrected,
     of_earlier_versions,
     older_conversion,
     trained_as,
@@ -173,6 +175,9 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     drawn = dict.fromkeys(label("dataset", name) for name, entry in datasets if not_by_label(entry))
     if drawn:
         yield f"Texts were drawn at random, and not as many of each label as the split has: {', '.join(drawn)}."
+    until = [pair for manifest in manifests for pair in manifest.get("until", {}).items()]
+    yield from (f"{label('dataset', name)}: {looked(entry)}" for name, entry in until)
+    yield from not_corrected(label("dataset", name) for name, _ in until)
     for manifest in manifests:
         known += trained_as(manifest.get("models", {}))
         for name, data in manifest.get("datasets", {}).items():
