@@ -24,7 +24,7 @@ import pandas as pd
 
 from faithbench.statistics.intervals import intervals, weighted_mean
 from faithbench.statistics.paired_tests import flip_test, holm
-from faithbench.statistics.sequential import Lead, lead, looks
+from faithbench.statistics.sequential import Lead, Watch, lead, looks
 from faithbench.statistics.verdicts import ALPHA
 
 TEXTS = (10, 30, 100, 300, 1924)
@@ -148,12 +148,12 @@ def stopping(rivals: str, repetitions: int, seed: int) -> dict[str, object]:
     make, truth, width = RIVALS[rivals]
     planned = looks(SPLIT)
     tests = len(truth) * (len(truth) - 1) / 2
-    ways = {"both": 1 / len(planned), "pairs": 1.0, "looks": tests / len(planned), "neither": tests}
+    ways = {"both": (planned, 1.0), "pairs": ((), 1.0), "looks": (planned, tests), "neither": ((), tests)}
     held, texts = dict.fromkeys(ways, 0), dict.fromkeys(ways, 0)
     for repetition in range(repetitions):
         values = make(np.random.default_rng([seed, repetition]))
-        for way, share in ways.items():
-            n, found = _stopped(values, planned, share * ALPHA, width)
+        for way, (corrected, times) in ways.items():
+            n, found = _stopped(values, planned, corrected, times * ALPHA, width)
             gaps = truth[found.leader] - truth[found.others]
             held[way] += bool(((found.span.low <= gaps + 1e-9) & (gaps - 1e-9 <= found.span.high)).all())
             texts[way] += n
@@ -161,11 +161,14 @@ def stopping(rivals: str, repetitions: int, seed: int) -> dict[str, object]:
     return {"differences": rivals, "until": width} | shares | {"texts": texts["both"] / repetitions}
 
 
-def _stopped(values: np.ndarray, planned: tuple[int, ...], alpha: float, width: float) -> tuple[int, Lead]:
+def _stopped(
+    values: np.ndarray, planned: tuple[int, ...], corrected: tuple[int, ...], alpha: float, width: float
+) -> tuple[int, Lead]:
     """After how many texts the leading differences are narrow enough, and what they are."""
     for n in planned:
         mine, ones = values[:n], np.ones_like(values[:n])
-        found = lead(mine, ones, ones > 0, None, 1, 100.0, alpha)
+        watch = Watch(corrected, n, (), alpha) if corrected else Watch((n,), n, (), 2 * alpha)  # half is for others
+        found = lead(mine, ones, ones > 0, None, 1, 100.0, watch)
         if found.width <= width:
             break
     return n, found

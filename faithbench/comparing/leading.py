@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.records.results import Panel
-from faithbench.statistics.sequential import Span, lead, spans
-from faithbench.statistics.verdicts import ALPHA
+from faithbench.statistics.sequential import Span, Watch, lead, spans
 from faithbench.tables.ranking import Field, direction, ranked_columns, widths
 
 
@@ -37,7 +36,7 @@ class Leading:
         return self.high - self.low
 
 
-def leading(panel: Panel, alpha: float = ALPHA) -> Iterator[Leading]:
+def leading(panel: Panel, watch: Watch) -> Iterator[Leading]:
     """The leading differences of each metric, post-stratified as in tables.
 
     Compared are those that a table ranks: on the same texts, equal ones once, no degraded copies. The intervals of a
@@ -46,16 +45,16 @@ def leading(panel: Panel, alpha: float = ALPHA) -> Iterator[Leading]:
 
     Args:
         panel: one model on one data set.
-        alpha: how often any interval of a metric may miss the truth.
+        watch: which look it is, and how often any interval of a metric may miss the truth at any look.
     """
     sizes = widths(panel)
     for metric, field in enumerate(ranked_columns(panel)):
         there = (panel.weights[:, :, metric] > 0).any(axis=0)
         if there.any() and (direction(panel.metrics[metric]) or there.sum() == 1):
-            yield from _of_metric(panel, metric, field, float(sizes[metric]), alpha)
+            yield from _of_metric(panel, metric, field, float(sizes[metric]), watch)
 
 
-def _of_metric(panel: Panel, metric: int, field: Field, reach: float, alpha: float) -> Iterator[Leading]:
+def _of_metric(panel: Panel, metric: int, field: Field, reach: float, watch: Watch) -> Iterator[Leading]:
     place = panel.key["dataset"], panel.key["model"], panel.metrics[metric]
     names = [panel.explainers[i] for i in field.columns]
     values, weights, counted = (
@@ -65,9 +64,11 @@ def _of_metric(panel: Panel, metric: int, field: Field, reach: float, alpha: flo
     if not names:  # too few values so far
         yield Leading(*place, "", None, math.nan, -math.inf, math.inf, True)
     elif len(names) == 1:
-        yield Leading(*place, names[0], None, *_row(spans(values, weights, counted, strata, reach, alpha), 0), True)
+        yield Leading(
+            *place, names[0], None, *_row(spans(values, weights, counted, strata, reach, watch.level()), 0), True
+        )
     else:
-        found = lead(values, weights, counted, strata, direction(place[2]), reach, alpha)
+        found = lead(values, weights, counted, strata, direction(place[2]), reach, watch)
         for i, other in enumerate(found.others):
             yield Leading(*place, names[found.leader], names[other], *_row(found.span, i), bool(found.near[i]))
 

@@ -105,13 +105,13 @@ class Source(TypedDict, total=False):
 
 
 class Look(TypedDict):
-    """A look at how wide the leading differences are: after how many texts, at which level, and the widest, if known.
+    """A look at how wide the leading differences are: after how many texts, the level of one interval, the widest.
 
-    `planned` says whether it is one of those that all texts would take.
+    `planned` says whether it is one of those that all texts would take; `width` is None where one is not known yet.
     """
 
     texts: int
-    alpha: float
+    level: float
     width: float | None
     planned: bool
 

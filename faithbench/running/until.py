@@ -19,7 +19,7 @@ from faithbench.records.store import Store
 from faithbench.running import runner
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
 from faithbench.running.runner import Run, default_folder
-from faithbench.statistics.sequential import START, level, looks
+from faithbench.statistics.sequential import START, Watch, looks
 from faithbench.tables.cautions import looked
 
 
@@ -118,10 +118,10 @@ class _Watched:
             return self._next(texts, total)
         before = self.store.manifest().get("until", {}).get(self.dataset.identity)
         taken = before["looks"] if before is not None and before["fingerprint"] == data["fingerprint"] else []
-        alpha = level(planned, texts, [each["texts"] for each in taken if not each["planned"]])
-        found = [each for each in self._leading(alpha) if each.is_near]
+        watch = Watch(planned, texts, tuple(each["texts"] for each in taken if not each["planned"]))
+        found = [each for each in self._leading(watch) if each.is_near]
         width = max((each.width for each in found), default=math.inf)
-        look: Look = {"texts": texts, "alpha": alpha, "width": _finite(width), "planned": texts in planned}
+        look: Look = {"texts": texts, "level": watch.level(), "width": _finite(width), "planned": texts in planned}
         entry: UntilEntry = {
             "fingerprint": data["fingerprint"],
             "until": self.until,
@@ -156,9 +156,9 @@ class _Watched:
         except UserError:  # nothing yet
             return 0
 
-    def _leading(self, alpha: float) -> Iterator[Leading]:
+    def _leading(self, watch: Watch) -> Iterator[Leading]:
         for panel in panels(self._records(), predicted=predicted_classes([self.store.folder])):
-            yield from leading(panel, alpha)
+            yield from leading(panel, watch)
 
     def _write(self, entry: UntilEntry) -> None:
         def change(manifest: Manifest) -> None:

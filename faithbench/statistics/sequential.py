@@ -1,18 +1,19 @@
 """How sure is the leader's lead, when one looks again and again as texts are added? (see docs/statistics.md)
 
 A sample whose size is chosen by the width of an interval (Chow and Robbins 1965) is looked at several times, and which
-two columns lead is seen in the same data. Both are corrected by Bonferroni's inequality: over the looks that all texts
-would take, each having the same share of α (alpha spending, Lan and DeMets 1983), and over all pairs of columns. So the
-intervals of all pairs hold at all looks together, whichever look is the last and whichever pair leads there.
+two columns lead is seen in the same data. Both are corrected for: over all looks that there may be, which have the same
+level (Pocock 1977; in general: alpha spending, Lan and DeMets 1983), and over all pairs of columns (Bonferroni). So the
+intervals of all pairs hold at all looks together, whichever look is the last, and whichever pair leads there.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import stats
+from scipy import optimize, stats
 
 from faithbench.statistics.intervals import clean, weighted_mean
 from faithbench.statistics.stratified import Moments, Strata, moments
@@ -20,6 +21,7 @@ from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE
 
 START = 100  # texts at the first look: with fewer no interval can be trusted with skewed values
 GROWTH = 1.5  # texts at a look, to those at the one before
+NODES = 128  # of a density: the chance of being beyond a bound is known to nine digits
 STRAIGHT = 1e-6  # skewness of a mean that changes nothing
 FEW_DIFFER = 10  # texts: where fewer are unlike the rest, they say too little of how often texts are
 
@@ -68,20 +70,57 @@ def looks(total: int, start: int = START, growth: float = GROWTH) -> tuple[int, 
     return (*found, total)
 
 
-def level(planned: Sequence[int], texts: int, odd: Sequence[int] = (), alpha: float = ALPHA) -> float:
-    """The share of α that a look has; those of all looks together are not above it.
-
-    Each of the planned looks has the same, and so have all others together: of these the i-th has 1 / (i·(i + 1)).
+@dataclass(frozen=True)
+class Watch:
+    """A look at a growing sample: which of the looks it is, and so at which level intervals are made.
 
     Args:
         planned: after how many texts one looks.
         texts: after how many it is.
-        odd: after how many one looked besides, in this order.
-        alpha: what is shared.
+        odd: after how many one looked besides, in this order, as a limit may make one.
+        alpha: how often any of all these looks may miss the truth.
     """
-    share = alpha / (len(planned) + 1)
-    place = 1 + (list(odd).index(texts) if texts in odd else len(odd))
-    return share if texts in planned else share / (place * (place + 1))
+
+    planned: tuple[int, ...]
+    texts: int
+    odd: tuple[int, ...] = ()
+    alpha: float = ALPHA
+
+    def level(self, tests: int = 1) -> float:
+        """How often one of so many intervals may miss the truth at this look alone.
+
+        Of K planned looks each has the same level, and together they have K/(K + 1) of α (Pocock 1977), found from how
+        sums over nested samples hang together. The rest is for other looks: the i-th has 1 / (i·(i + 1)) of it.
+        """
+        alpha, several = self.alpha / tests, len(self.planned)
+        if self.texts in self.planned:
+            return _equal_levels(self.planned, alpha * several / (several + 1))
+        place = 1 + (self.odd.index(self.texts) if self.texts in self.odd else len(self.odd))
+        return alpha / (several + 1) / (place * (place + 1))
+
+
+@cache
+def _equal_levels(planned: tuple[int, ...], alpha: float) -> float:
+    """The level of each look that leaves α for all: by Armitage, McPherson and Rowe (1969), looks at a Brownian motion.
+
+    Not below α / looks (Bonferroni), and not above α.
+    """
+    if len(planned) == 1:
+        return alpha
+    least, most = stats.norm.isf(alpha / 2), stats.norm.isf(alpha / 2 / len(planned))
+    far = optimize.brentq(lambda bound: _ever_beyond(planned, bound) - alpha, least, most + 1e-6, xtol=1e-7)
+    return float(2 * stats.norm.sf(min(far, most)))
+
+
+def _ever_beyond(times: Sequence[int], bound: float) -> float:
+    """How likely a Brownian motion is beyond ± bound·√time at one of some times."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    places, density = np.zeros(1), np.ones(1)
+    for before, now in zip((0, *times), times, strict=False):
+        reach = bound * math.sqrt(now)
+        steps = stats.norm.pdf(reach * nodes[:, None], places, math.sqrt(now - before))
+        places, density = reach * nodes, reach * weights * (steps @ density)
+    return 1 - float(density.sum())
 
 
 def spans(
@@ -169,7 +208,7 @@ def lead(
     strata: Strata | None,
     sign: int,
     reach: float,
-    alpha: float = ALPHA,
+    watch: Watch,
 ) -> Lead:
     """Who leads two columns or more, and by how much: intervals that hold for all pairs of columns at once.
 
@@ -180,7 +219,7 @@ def lead(
         strata: the texts' classes; None for plain weighted means.
         sign: 1 where higher is better, −1 where lower is.
         reach: how far values of the metric may be from each other.
-        alpha: how often any of the intervals may miss the truth.
+        watch: which look it is, and how often any interval at any look may miss the truth.
     """
     several = values.shape[1]
     factors = np.ones_like(weights) if strata is None else strata.factors(counted)
@@ -191,7 +230,7 @@ def lead(
     shares = np.where(both, (known[:, [leader]] + known[:, others]) / 2, 0.0)
     measured = counted[:, [leader]] & counted[:, others]
     gaps = np.where(both, values[:, [leader]] - values[:, others], np.nan)
-    found = spans(gaps, shares, measured, strata, reach, 2 * alpha / (several * (several - 1)))
+    found = spans(gaps, shares, measured, strata, reach, watch.level(several * (several - 1) // 2))
     near = (found.low <= 0) & (found.high >= 0)
     near[0] = True
     return Lead(leader, others, near, found)
