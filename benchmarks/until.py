@@ -2,10 +2,10 @@
 
     python benchmarks/until.py [--until 2 4] [--repetitions 40]
 
-The records of each data set of a board stand for all texts of its kind: splits as large as the real one, or 2,000 texts,
-are drawn from them with replacement, the same draw for all models, and a run with `--until` is made on each: all metrics
-and models of the data set together, as the command does, and each column (a metric of a model) by itself, as a run with
-that metric alone. Beside it two who do not look, and correct for pairs alone:
+The records of each data set of a board stand for all texts of its kind: splits as large as the real one, or of 2,000
+texts, are drawn from them with replacement, the same draw for all models, and a run with `--until` is made on each: all
+metrics and models of the data set together, as the command does, and each column (a metric of a model) by itself, as a
+run with that metric alone. Beside it two who do not look, and correct for pairs alone:
 
 - `one n`: all data sets (columns) are given the texts that the hardest of them needs, or the whole split where that is
   less. It is what a plan must take that has one limit and must be sure of all, and nobody knows it before.

@@ -134,9 +134,9 @@ def spans(
     """Intervals of means in closed form, for levels that no bootstrap of a few thousand resamples can tell.
 
     Student's t of the post-stratified mean, made symmetric by a cubic (Hall 1992, *On the removal of skewness by
-    transformation*). Where fewer than `FEW_DIFFER` texts have another value than the commonest, there is no telling
-    from these how many have in truth: then the interval also holds the commonest value and what is farther by the
-    share of other texts that there may be at most (Clopper and Pearson 1934), all as far from it as can be.
+    transformation*). Where fewer than `FEW_DIFFER` texts have another value than the commonest, they do not tell how
+    many have in truth: then the interval goes down and up from the commonest value by the largest share of texts that
+    may lie below and above it (Clopper and Pearson 1934), as far from it as can be.
 
     Args:
         values: NaN where undefined.
@@ -148,6 +148,8 @@ def spans(
     """
     values, weights = clean(values, weights)
     mean, low, high = np.full(values.shape[1], np.nan), *np.full((2, values.shape[1]), np.inf)
+    if not len(values):
+        return Span(mean, -low, high)
     plain = Strata(np.zeros(len(values), dtype=np.int64), np.ones(1), len(values))
     better = np.zeros(values.shape[1], dtype=bool) if strata is None else strata.usable(counted)
     for mine, columns in ((strata or plain, np.flatnonzero(better)), (plain, np.flatnonzero(~better))):
@@ -181,7 +183,7 @@ def _with_unseen(
     reach: float,
     alpha: float,
 ) -> tuple[Float[np.ndarray, "columns"], Float[np.ndarray, "columns"]]:
-    """The ends, moved out where too few texts differ to know how many do."""
+    """The ends, or others where too few texts differ to know from them how many do."""
     low, high = low.copy(), high.copy()
     for column in np.flatnonzero((weights > 0).any(axis=0)) if reach > 0 else ():
         defined = weights[:, column] > 0
@@ -191,8 +193,8 @@ def _with_unseen(
             continue
         commonest, texts = mine[back == counts.argmax()].mean(), 1 / (share**2).sum()
         below, above = (share[where].sum() for where in (back < counts.argmax(), back > counts.argmax()))
-        low[column] = min(low[column], commonest - reach * _most(below, texts, alpha / 2))
-        high[column] = max(high[column], commonest + reach * _most(above, texts, alpha / 2))
+        low[column] = commonest - reach * _most(below, texts, alpha / 2)
+        high[column] = commonest + reach * _most(above, texts, alpha / 2)
     return low, high
 
 
