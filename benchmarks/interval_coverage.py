@@ -17,6 +17,7 @@ correction: see `stopping`.
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--until", action="store_true", help="only the intervals of runs that stop by their width")
     arguments = parser.parse_args()
     if arguments.until:
-        print("Share of runs whose intervals of the leading differences all hold the truth, in percent\n")
+        print("Share of runs with --until whose intervals of the leading differences all hold the truth, in percent\n")
         rows = [stopping(each, arguments.repetitions, arguments.seed) for each in RIVALS]
         print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".1f"))
         return
@@ -139,26 +140,26 @@ def families(n: int, repetitions: int, seed: int) -> dict[str, object]:
     return {"texts": n} | {name: 100 * times / repetitions for name, times in counts.items()}
 
 
-def stopping(rivals: str, repetitions: int, seed: int) -> dict[str, object]:
-    """Runs on a split of 1,924 texts that stop where the intervals of the leading differences are narrow enough.
+def stopping(rivals: "Rivals", repetitions: int, seed: int) -> dict[str, object]:
+    """Runs on a split that stop where the intervals of the leading differences are narrow enough.
 
-    Four explainers; `skewed`, `humps` and `hits` have one true mean, and the others' differences to the first have
-    the shape; `rare`: three differ from the first on few texts, always downwards; `apart`: they have other means.
+    A run is right where the intervals of the leader less each other explainer all hold the truth.
     """
-    make, truth, width = RIVALS[rivals]
-    planned = looks(SPLIT)
-    tests = len(truth) * (len(truth) - 1) / 2
+    planned = looks(rivals.split)
+    tests = rivals.explainers * (rivals.explainers - 1) / 2
     ways = {"both": (planned, 1.0), "pairs": ((), 1.0), "looks": (planned, tests), "neither": ((), tests)}
     held, texts = dict.fromkeys(ways, 0), dict.fromkeys(ways, 0)
+    truth = rivals.truth
     for repetition in range(repetitions):
-        values = make(np.random.default_rng([seed, repetition]))
+        values = rivals.draw(np.random.default_rng([seed, repetition]))
         for way, (corrected, times) in ways.items():
-            n, found = _stopped(values, planned, corrected, times * ALPHA, width)
+            n, found = _stopped(values, planned, corrected, times * ALPHA, rivals.width)
             gaps = truth[found.leader] - truth[found.others]
             held[way] += bool(((found.span.low <= gaps + 1e-9) & (gaps - 1e-9 <= found.span.high)).all())
             texts[way] += n
     shares = {f"corrected for {way}": 100 * count / repetitions for way, count in held.items()}
-    return {"differences": rivals, "until": width} | shares | {"texts": texts["both"] / repetitions}
+    about = {"differences": rivals.name, "explainers": rivals.explainers, "split": rivals.split, "until": rivals.width}
+    return about | shares | {"texts": texts["both"] / repetitions, "texts, neither": texts["neither"] / repetitions}
 
 
 def _stopped(
@@ -174,31 +175,53 @@ def _stopped(
     return n, found
 
 
-def _rivals(shape: Callable[..., Drawn]) -> Callable[[np.random.Generator], np.ndarray]:
-    def make(generator: np.random.Generator) -> np.ndarray:
-        base = two_humps(generator, (SPLIT, 1))[0]
-        return base + np.concatenate([np.zeros((SPLIT, 1)), shape(generator, (SPLIT, 3))[0] - TRUTH[shape]], axis=1)
+@dataclass(frozen=True)
+class Rivals:
+    """Explainers on a split, and the width until which texts are added.
 
-    return make
+    The others' differences to the first have a shape, around the true mean or, if they are `apart`, 1, 2, … above it;
+    without a shape they are 0 but on one text of a hundred, where they are worse by 100.
+    """
+
+    name: str
+    shape: Callable[..., Drawn] | None
+    explainers: int
+    split: int
+    width: float
+    apart: bool = False
+
+    @property
+    def truth(self) -> np.ndarray:
+        if self.shape is None:
+            return np.r_[0.0, np.full(self.explainers - 1, -1.0)]
+        return np.arange(self.explainers) * float(self.apart)
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        size = self.split, self.explainers - 1
+        if self.shape is None:
+            moved = np.where(generator.random(size) < 0.01, -100.0, 0.0)
+        else:
+            moved = self.shape(generator, size)[0] - TRUTH[self.shape] + self.truth[1:]
+        return two_humps(generator, (self.split, 1))[0] + np.concatenate([np.zeros((self.split, 1)), moved], axis=1)
 
 
-def _rare(generator: np.random.Generator) -> np.ndarray:
-    worse = np.concatenate([np.zeros((SPLIT, 1), dtype=bool), generator.random((SPLIT, 3)) < 0.01], axis=1)
-    return np.where(worse, 0.0, 100.0)
-
-
-def _apart(generator: np.random.Generator) -> np.ndarray:
-    return _rivals(long_tail)(generator) + np.arange(4)
-
-
-SPLIT = 1924
-RIVALS: dict[str, tuple[Callable[[np.random.Generator], np.ndarray], np.ndarray, float]] = {
-    "skewed": (_rivals(long_tail), np.zeros(4), 6.0),
-    "humps": (_rivals(two_humps), np.zeros(4), 10.0),
-    "hits": (_rivals(hits), np.zeros(4), 12.0),
-    "rare": (_rare, np.array([0.0, -1.0, -1.0, -1.0]), 4.0),
-    "apart": (_apart, np.arange(4.0), 6.0),
-}
+RIVALS = tuple(
+    Rivals(*each)
+    for each in (
+        ("two humps", two_humps, 2, 1924, 8.0),
+        ("long tail", long_tail, 2, 1924, 3.0),
+        ("hits", hits, 2, 1924, 9.0),
+        ("rare", None, 2, 1924, 3.0),
+        ("two humps", two_humps, 4, 1924, 12.0),
+        ("long tail", long_tail, 4, 1924, 5.0),
+        ("hits", hits, 4, 1924, 12.0),
+        ("rare", None, 4, 1924, 4.0),
+        ("long tail, apart", long_tail, 4, 1924, 5.0, True),
+        ("long tail", long_tail, 4, 40, 5.0),
+        ("hits", hits, 4, 40, 12.0),
+        ("two humps", two_humps, 10, 1924, 15.0),
+    )
+)
 
 
 def named(shape: Callable[..., Drawn], n: int) -> dict[str, object]:

@@ -64,7 +64,7 @@ def run(
         chosen = tuple(replace(block, limit=limits[block.dataset.identity]) for block in blocks)
         asked = Agenda((plan,), (chosen,))
         rounds.append(runner.run(plan, folder, device, train, console, asked, strict, timeout))
-        for name in sorted(going):
+        for name in [each for each in watched if each in going]:
             following = watched[name].after(limits[name], console)
             if following is None:
                 going.remove(name)
