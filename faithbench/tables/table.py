@@ -11,6 +11,8 @@ from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.tables.cautions import (
     cautions,
+    chosen_by_looking,
+    leads,
     left_out,
     looked,
     not_by_label,
@@ -175,9 +177,9 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     drawn = dict.fromkeys(label("dataset", name) for name, entry in datasets if not_by_label(entry))
     if drawn:
         yield f"Texts were drawn at random, and not as many of each label as the split has: {', '.join(drawn)}."
-    until = [pair for manifest in manifests for pair in manifest.get("until", {}).items()]
-    yield from (f"{label('dataset', name)}: {looked(entry)}" for name, entry in until)
-    yield from not_corrected(label("dataset", name) for name, _ in until)
+    for name, watched in (pair for manifest in manifests for pair in chosen_by_looking(manifest)):
+        yield from (f"{label('dataset', name)}: {sentence}" for sentence in (looked(watched), *leads(watched)))
+    yield from not_corrected(manifests)
     for manifest in manifests:
         known += trained_as(manifest.get("models", {}))
         for name, data in manifest.get("datasets", {}).items():

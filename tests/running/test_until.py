@@ -87,6 +87,10 @@ def test_without_a_narrow_interval_it_takes_the_whole_split_and_says_so(whole):
     table = faithbench.render([whole])
     assert "this was not so after 40 of 40 texts and 5 looks, the whole split" in table
     assert "chosen by looking (planted" in table
+    (lead,) = entry(whole)["leading"]
+    numbers = f"{lead['mean']:.3g} ({lead['low']:.3g}, {lead['high']:.3g})".replace("-", "−")
+    names = " − ".join(lead[each].partition("(")[0] for each in ("leader", "other"))
+    assert f"conv-tiny, leading differences with corrected intervals: comprehensiveness: {names} {numbers}." in table
 
 
 def test_records_are_those_of_a_run_with_as_many_texts(tmp_path, whole):
@@ -114,6 +118,7 @@ def test_a_limit_below_the_first_look_is_the_only_look(tmp_path):
     assert entry(tmp_path / "run")["ended"] == "limit"
 
 
+@pytest.mark.slow
 def test_another_limit_and_another_width_go_on_with_the_same_looks(tmp_path, whole):
     folder = tmp_path / "run"
     faithbench.run(plan(NARROW, limit=20), folder, device="cpu")
@@ -131,6 +136,7 @@ class _KilledError(Exception):
     """Stands for a signal."""
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_at_the_look_that_it_had_come_to(tmp_path, whole, monkeypatch):
     rounds = []
 
@@ -192,6 +198,7 @@ def test_metrics_without_better_or_worse_are_refused_before_anything_is_measured
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_metric_that_is_nowhere_defined_goes_through_all_texts(tmp_path, monkeypatch):
     source = (
         "class Never:\n    higher_is_better = True\n    def __call__(self, text, a):\n        return float('nan')\n"
@@ -202,6 +209,15 @@ def test_a_metric_that_is_nowhere_defined_goes_through_all_texts(tmp_path, monke
     assert texts(tmp_path / "run") == list(PLANNED)
     assert (entry(tmp_path / "run")["ended"], entry(tmp_path / "run")["leading"]) == ("split", [])
     assert "of some nothing can be said yet" in faithbench.render([tmp_path / "run"])
+
+
+def test_compare_says_it_too_until_a_run_has_taken_more_texts_than_a_look_asked_for(tmp_path, capsys):
+    folder = tmp_path / "run"
+    faithbench.run(plan(WIDE), folder, device="cpu")
+    assert "chosen by looking (planted" in call(capsys, "compare", "occlusion", "random", folder).out
+    faithbench.run(plan(None), folder, device="cpu")
+    assert "by looking" not in call(capsys, "compare", "occlusion", "random", folder).out
+    assert "by looking" not in faithbench.render([folder])
 
 
 def test_it_is_said_how_far_it_has_come(tmp_path):
