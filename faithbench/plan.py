@@ -72,11 +72,11 @@ class Plan:
         split: of the data sets.
         limit: texts used of each data set: the first of a fixed random order, so a larger limit contains a smaller.
         dtype: of the models.
-        until: texts are added until the intervals of the leading differences are at most so wide, in the metrics'
-            units, or there are as many as `limit`; None for all that `limit` takes (docs/statistics.md).
         training: for models that have to be fine-tuned first.
         like: published tables and figures that the plan repeats, such as `table2`: `run` prints the tables, and
             `board build` writes them.
+        until: texts are added until the intervals of the leading differences are at most so wide, in the metrics'
+            units, or there are as many as `limit`; None for all that `limit` takes (docs/statistics.md).
     """
 
     datasets: tuple[str, ...]
@@ -87,9 +87,9 @@ class Plan:
     split: str = "test"
     limit: int | None = None
     dtype: str = "float32"
-    until: float | None = None
     training: Training = field(default_factory=Training)
     like: tuple[str, ...] = ()
+    until: float | None = None
 
     def __post_init__(self) -> None:
         for name in LISTS:

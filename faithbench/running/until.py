@@ -111,7 +111,9 @@ class _Watched:
 
         Looks if there is to be a look at so many; says what it came to, and writes it down.
         """
-        data = self.store.manifest()["datasets"][self.dataset.identity]
+        data = self.store.manifest().get("datasets", {}).get(self.dataset.identity)
+        if data is None:  # no metric of the plan can measure a model on it
+            return None
         total, planned = data["split_texts"], looks(data["split_texts"])
         texts, most = min(texts, total), min(self.limit or total, total)
         if texts < most and texts not in planned:
