@@ -33,7 +33,7 @@ from faithbench.statistics.verdicts import ALPHA
 
 BOARDS = ("table2-minilm", "ablations-minilm")
 FEWEST = 80  # records of a column, to stand for others
-MOST = 2000  # texts of a split here: with more the shares only fall further
+MOST = 2000  # texts of a split here, to be quick
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,12 @@ def test_compare_says_it_too_until_a_run_has_taken_more_texts_than_a_look_asked_
     assert "by looking" not in faithbench.render([folder])
 
 
+def test_there_is_no_look_where_none_is_planned(tmp_path, monkeypatch):
+    monkeypatch.setattr(until, "START", 7)  # as 100 of 122 texts, at which there is one look only
+    faithbench.run(plan(WIDE, limit=12), tmp_path / "run", device="cpu")
+    assert texts(tmp_path / "run") == [8]
+
+
 def test_it_is_said_how_far_it_has_come(tmp_path):
     console = Console(file=io.StringIO(), width=1000)
     faithbench.run(plan(NARROW, limit=12), tmp_path / "run", device="cpu", console=console)

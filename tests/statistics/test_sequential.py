@@ -146,7 +146,8 @@ def test_intervals_are_wider_the_more_pairs_and_looks_there_are():
     both = spans(*columns(values[:, two.leader] - values[:, two.others[0]]), None, 200.0)
     assert two.width == pytest.approx(both.width[0])
     assert looked.width > 1.3 * two.width
-    assert six.width > two.width
+    fifteenth = spans(*columns(values[:, six.leader] - values[:, six.others[-1]]), None, 200.0, ALPHA / 15)
+    assert six.span.width[-1] == pytest.approx(fifteenth.width[0])
 
 
 @pytest.mark.slow
