@@ -106,12 +106,12 @@ class Plan:
             if name not in TABLES_OF_PAPER + FIGURES_OF_PAPER:
                 raise unknown("table or figure of the paper", name, TABLES_OF_PAPER + FIGURES_OF_PAPER)
         _check_count("limit", self.limit)
-        if self.until is not None and (type(self.until) not in (int, float) or not 0 < self.until <= LARGEST):
-            raise UserError(f"until={short(self.until)} is not allowed; it must be a number above 0, such as 2.0.")
         choices = (("dtype", DTYPES), ("split", SPLITS), ("protocol", (*PROTOCOLS, None)))
         for name, value, allowed in ((name, getattr(self, name), allowed) for name, allowed in choices):
             if value not in allowed:
                 raise UserError(f"{name}={short(value)} is not allowed; use {' or '.join(filter(None, allowed))}.")
+        if self.until is not None and (type(self.until) not in (int, float) or not 0 < self.until <= LARGEST):
+            raise UserError(f"until={short(self.until)} is not allowed; it must be a number above 0, such as 2.0.")
 
 
 def _check_count(name: str, value: object) -> None:

@@ -15,7 +15,7 @@ from faithbench.records.store import Store
 from faithbench.shown import visible
 from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE, is_negligible, least_texts
-from faithbench.tables.cautions import not_corrected
+from faithbench.tables.looking import not_corrected
 from faithbench.tables.spreadsheet import csv
 
 

@@ -141,13 +141,13 @@ class UntilEntry(TypedDict):
 
 
 class Manifest(TypedDict, total=False):
-    """What is known of a run: models are named with their data set, what is known of `until` with the data set."""
+    """What is known of a run: models are named with their data set."""
 
     versions: dict[str, str]
     datasets: dict[str, DatasetEntry]
+    until: dict[str, UntilEntry]  # by data set
     models: dict[str, ModelEntry]
     imported: dict[str, Source]
-    until: dict[str, UntilEntry]
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -20,7 +20,7 @@ from faithbench.running import runner
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
 from faithbench.running.runner import Run, default_folder
 from faithbench.statistics.sequential import START, Watch, looks
-from faithbench.tables.cautions import looked
+from faithbench.tables.looking import looked
 
 
 def run(

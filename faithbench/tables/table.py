@@ -11,17 +11,14 @@ from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.tables.cautions import (
     cautions,
-    chosen_by_looking,
-    leads,
     left_out,
-    looked,
     not_by_label,
-    not_corrected,
     of_earlier_versions,
     older_conversion,
     trained_as,
 )
 from faithbench.tables.document import document
+from faithbench.tables.looking import chosen_by_looking, leads, looked, not_corrected
 from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
