@@ -75,29 +75,30 @@ class LIME:
             return (yield from self._until(rule, text, target))
         masks = np.concatenate([np.ones((1, len(text.content)), dtype=bool), self.masks(text)])
         scores = np.zeros(len(text))
-        scores[text.content] = self.coefficients(masks, (yield from self._values(text, target, masks)))
+        scores[text.content] = self.coefficients(masks, (yield from self._answers(text, masks))[:, target])
         return Attribution(text.id, target, scores)
 
-    def _values(
-        self, text: Text, target: Target, masks: Bool[np.ndarray, "samples content"]
-    ) -> Asking[Float[np.ndarray, "samples"]]:
-        """The target's probability under masks of the content."""
+    def _answers(
+        self, text: Text, masks: Bool[np.ndarray, "samples content"]
+    ) -> Asking[Float[np.ndarray, "samples classes"]]:
+        """The probabilities under masks of the content."""
         keep = np.ones((len(masks), len(text)), dtype=bool)
         keep[:, text.content] = masks
         logits: Float[np.ndarray, "variants classes"] = yield Logits(text, keep, fill_of(text, self.baseline))
-        return probabilities(logits, text.link)[:, target]
+        return probabilities(logits, text.link)
 
     def _until(self, rule: Rule, text: Text, target: Target) -> Asking[Attribution]:
         """With as many masks as the rule wants."""
         draws, n = generator(text, seed=self.seed), len(text.content)
-        masks, values = np.ones((1, n), dtype=bool), np.zeros(0)
+        masks = [np.ones((1, n), dtype=bool)]
+        answered: list[Float[np.ndarray, "samples classes"]] = []
 
         def estimate(count: int) -> Asking[Estimate]:
-            nonlocal masks, values
-            new = _masks(draws, n, count + 1 - len(masks))
-            masks = np.concatenate([masks, new])
-            values = np.concatenate([values, (yield from self._values(text, target, masks[len(values) :]))])
-            return self.estimate(masks, values)
+            new = _masks(draws, n, count + 1 - sum(map(len, masks)))
+            asked = new if answered else np.concatenate([*masks, new])
+            masks.append(new)
+            answered.append((yield from self._answers(text, asked)))
+            return self.estimate(np.concatenate(masks), np.concatenate(answered)[:, target])
 
         found, count, met = yield from sampled(rule, rule.looks(FIRST * n, self.n_samples), estimate)
         scores, errors = np.zeros(len(text)), np.zeros(len(text))
