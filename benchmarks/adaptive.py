@@ -1,0 +1,306 @@
+"""Rows that a rule for stopping saves at equal error: `tolerance` and `settled` of shap_sampl, lime and kernel_shap.
+
+    python benchmarks/adaptive.py --model conv-tiny --dataset hatexplain --texts 16 --seeds 5
+    python benchmarks/adaptive.py --tiny
+
+For each rule: how many rows it uses, and how many the same explainer with a fixed number of samples for all texts needs
+for the same error, by the mean over texts and by their 90th percentile. `kept` is the ratio of the two: 0.5 is half.
+
+The error of a text is the largest |score − truth|, in percent of the gap between the truth's largest and smallest score;
+of `settled=5` it is the share of the five highest tokens that are not found. Truth is the mean over seeds of its own of
+long runs (of kernel_shap with twice the samples for both estimators of Shapley values; of lime at its cap), or all
+coalitions of short texts. Between the fixed numbers of samples errors are interpolated, logarithm against logarithm.
+Intervals are 95 % ones of the bootstrap over texts and seeds. Fixed numbers of lime have the penalty that weighs as much
+as at the cap, so that lime's own shrinkage at few samples does not pass for a gain.
+
+`inflation` is Σ (score − truth) · truth / Σ truth², in percent: the bias along the truth, of which stopping by the data
+makes some. `covered` is how often the truth is within 1.96 standard errors at the stop.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from faithbench_explainers.kernel_shap import KernelShap
+from faithbench_explainers.lime import LIME
+from faithbench_explainers.shap_sampl import ShapSampl
+from faithbench_explainers.stopping import Rule
+
+from faithbench.answering.engine import Engine
+from faithbench.conversations import Outcome, ask, together
+from faithbench.interfaces import Classifier
+from faithbench.plugins.naming import build_dataset
+from faithbench.questions import Row
+from faithbench.training.prepare import Setup, prepare
+from faithbench.types import Attribution, Text
+
+TOP = 5
+TOLERANCES = (0.2, 0.1, 0.05, 0.025)
+RULES = [{"tolerance": t} for t in TOLERANCES] + [{"settled": TOP, "tolerance": t} for t in (0.0, 0.05, 0.1, 0.2)]
+Sampler = ShapSampl | LIME | KernelShap
+
+
+@dataclass(frozen=True)
+class Family:
+    """An explainer at its cap, and the fixed numbers of samples that it is compared with."""
+
+    explainer: Sampler
+    parameter: str
+    sizes: tuple[int, ...]
+
+
+def families(scale: float) -> dict[str, Family]:
+    """What is compared; scale 1 is what the documentation shows."""
+    permutations, samples = max(32, int(256 * scale)), max(128, int(2048 * scale))
+    plain, kernel = ShapSampl(permutations), KernelShap(samples)
+    return {
+        "shap_sampl": Family(plain, "n_permutations", grid(4, permutations)),
+        "shap_sampl, antithetic": Family(replace(plain, antithetic=True), "n_permutations", grid(4, permutations)),
+        "lime": Family(LIME(samples), "n_samples", grid(32, samples)),
+        "kernel_shap": Family(kernel, "n_samples", grid(64, samples)),
+    }
+
+
+def grid(first: int, last: int) -> tuple[int, ...]:
+    """Even numbers, each about 1.4 times the one before."""
+    count = int(2 * np.log2(last / first)) + 1
+    return tuple(sorted({2 * round(size / 2) for size in np.geomspace(first, last, count)}))
+
+
+@dataclass(frozen=True)
+class Fixed(LIME):
+    """LIME of so many of its masks, with the penalty that weighs as much as at the cap."""
+
+    masks_used: int = 1
+
+    def __call__(self, text, target):  # type: ignore[no-untyped-def]
+        return self._until(_Until(1.0, 0, self.masks_used), text, target)
+
+
+@dataclass(frozen=True)
+class _Until(Rule):
+    """So many samples, whatever they say."""
+
+    size: int = 1
+
+    def looks(self, first: int, most: int) -> list[int]:
+        return [min(self.size, most)]
+
+
+def fixed(family: Family, size: int) -> Sampler:
+    """The explainer with a fixed number of samples."""
+    if isinstance(family.explainer, LIME):
+        return Fixed(family.explainer.n_samples, masks_used=size)
+    return replace(family.explainer, **{family.parameter: size})
+
+
+@dataclass(frozen=True)
+class Game:
+    """A closed game in place of a model: a squashed sum of some tokens and products of neighbours, weaker or stronger."""
+
+    own: np.ndarray
+    near: np.ndarray
+    classes: int = 2
+    batch_tokens: int = 100_000
+    gradient_cost: int = 1
+
+    @classmethod
+    def random(cls, size: int) -> "Game":
+        draws = np.random.default_rng(0)
+        return cls(draws.standard_t(3, size) / 3, draws.standard_t(3, size) / 3)
+
+    def logits(self, rows: Sequence[Row]) -> np.ndarray:
+        return np.array([self._logits(row.ids) for row in rows])
+
+    def _logits(self, ids: np.ndarray) -> tuple[float, float]:
+        present = ids != 0
+        inside = (self.own[ids] * present).sum() + (self.near[ids][1:] * present[1:] * present[:-1]).sum()
+        return float(3 * np.tanh(inside / 3)), 0.0
+
+
+def game(count: int) -> tuple[Game, list[Text]]:
+    """The closed game with texts of 6 to 16 tokens."""
+    lengths = np.linspace(6, 16, count).astype(int)
+    draws = np.random.default_rng(1)
+    return Game.random(100), [made(f"text {i}", draws.integers(2, 100, n)) for i, n in enumerate(lengths)]
+
+
+def made(name: str, ids: np.ndarray) -> Text:
+    """A text of these tokens between two special ones."""
+    special = np.arange(len(ids) + 2) % (len(ids) + 1) == 0
+    whole = np.concatenate([[1], ids, [1]])
+    words = np.where(special, -1, np.arange(-1, len(ids) + 1))
+    return Text(name, whole, special, words, tuple(map(str, whole)), mask_id=0)
+
+
+def trained(model: str, dataset: str, count: int) -> tuple[Classifier, list[Text]]:
+    """A trained model with test texts of 10 to 60 content tokens, lengths spread evenly."""
+    data = build_dataset(dataset)
+    classifier = prepare(model, data, Setup(train=False)).classifier
+    texts = [classifier.encode(example) for example in data.object.load("test")]
+    texts = sorted((text for text in texts if 10 <= len(text.content) <= 60), key=lambda text: len(text.content))
+    wanted = np.linspace(10, 60, count)
+    lengths = np.array([len(text.content) for text in texts])
+    places = dict.fromkeys(int(np.searchsorted(lengths, length).clip(max=len(texts) - 1)) for length in wanted)
+    return classifier, [texts[place] for place in places]
+
+
+def runs(classifier: Classifier, text: Text, explainers: Sequence[Sampler]) -> list[Outcome[Attribution]]:
+    """What the explainers say of the class predicted, asked together so that rows are shared."""
+    keep = Row(text.ids, None)
+    target = int(np.argmax(classifier.logits([keep])[0]))
+    (outcomes,) = Engine(classifier).run([together({i: ask(one, text, target) for i, one in enumerate(explainers)})])
+    for outcome in outcomes.values():
+        if outcome.error is not None:
+            raise RuntimeError(outcome.error)
+    return list(outcomes.values())
+
+
+def truths(classifier: Classifier, text: Text, of: dict[str, Family], seeds: int) -> dict[str, np.ndarray]:
+    """Scores by long runs of other seeds, by family."""
+    kernel, lime = of["kernel_shap"].explainer, of["lime"].explainer
+    assert isinstance(kernel, KernelShap)
+    exact = 2 ** len(text.content) - 2 <= 2 * kernel.n_samples
+    long = [replace(kernel, n_samples=2 * kernel.n_samples, seed=1000 + i) for i in range(1 if exact else seeds)]
+    longer = [replace(lime, seed=1000 + i) for i in range(2 * seeds)]
+    shapley, regression = (
+        np.mean([outcome.value.scores for outcome in runs(classifier, text, some) if outcome.value], axis=0)
+        for some in (long, longer)
+    )
+    return {name: regression if name == "lime" else shapley for name in of}
+
+
+def measured(classifier: Classifier, text: Text, of: dict[str, Family], seeds: int) -> Iterator[dict[str, object]]:
+    """A row for each explainer, rule or fixed number of samples, and seed."""
+    truth = truths(classifier, text, of, seeds)
+    for name, family in of.items():
+        trials = {str(rule): replace(family.explainer, **rule) for rule in RULES}
+        trials |= {str(size): fixed(family, size) for size in family.sizes}
+        asked = [(key, seed, replace(one, seed=seed)) for key, one in trials.items() for seed in range(seeds)]
+        outcomes = runs(classifier, text, [one for *_, one in asked])
+        for (key, seed, one), outcome in zip(asked, outcomes, strict=True):
+            assert outcome.value is not None
+            stated = {"family": name, "trial": key, "text": text.id, "seed": seed, "rows": outcome.rows}
+            yield stated | errors(outcome.value, truth[name], text) | {"stops": one.tolerance + one.settled > 0}
+
+
+def errors(found: Attribution, truth: np.ndarray, text: Text) -> dict[str, float]:
+    """How far one attribution is from the truth."""
+    gap = float(np.ptp(truth))
+    off, own = (found.scores - truth)[text.content], truth[text.content]
+    wrong = 1 - len(top(found.scores[text.content]) & top(own)) / min(TOP, len(own))
+    spread = None if found.standard_errors is None else found.standard_errors[text.content]
+    within = np.nan if spread is None else float((np.abs(off) <= 1.96 * spread + 1e-9 * gap).mean())
+    return {
+        "largest": 100 * float(np.abs(off).max() / gap),
+        "top": 100 * wrong,
+        "inflation": 100 * float(off @ own / (own @ own)),
+        "covered": 100 * within,
+        "reached": 100 * found.notes.get("tolerance_reached", np.nan),
+    }
+
+
+def top(scores: np.ndarray) -> set[int]:
+    return set(np.argsort(-scores, kind="stable")[:TOP].tolist())
+
+
+STATISTICS = {"mean": np.mean, "90th percentile": lambda values: np.quantile(values, 0.9)}
+
+
+def kept(frame: pd.DataFrame, family: str, trial: str, error: str, statistic: str) -> float:
+    """The rule's rows as a share of those of the fixed number of samples with the same error; NaN outside the grid."""
+    mine = frame[(frame["family"] == family) & (frame["trial"] == trial)]
+    others = frame[(frame["family"] == family) & ~frame["stops"]].groupby("trial")
+    of = STATISTICS[statistic]
+    curve = sorted((group["rows"].mean(), of(group[error].to_numpy())) for _, group in others)
+    rows, levels = np.array(curve).T
+    levels = np.minimum.accumulate(levels)  # errors fall with rows but for noise
+    level = of(mine[error].to_numpy())
+    if not levels[-1] <= level <= levels[0] or level <= 0 or levels[-1] <= 0:
+        return float("nan")
+    needed = np.exp(np.interp(-np.log(level), -np.log(levels), np.log(rows)))
+    return float(mine["rows"].mean() / needed)
+
+
+def with_interval(frame: pd.DataFrame, family: str, trial: str, error: str, statistic: str, draws: int) -> str:
+    """`kept` with its bootstrap interval over texts and seeds."""
+    own = frame[frame["family"] == family]
+    parts = {text: group for text, group in own.groupby("text")}
+    names, seeds, generator = list(parts), own["seed"].unique(), np.random.default_rng(0)
+    ratios = []
+    for _ in range(draws):
+        weights = pd.Series(generator.choice(seeds, len(seeds))).value_counts()
+        again = pd.concat([parts[names[i]] for i in generator.integers(0, len(names), len(names))])
+        again = again.loc[again.index.repeat(again["seed"].map(weights).fillna(0).astype(int))]
+        ratios.append(kept(again, family, trial, error, statistic))
+    value = kept(own, family, trial, error, statistic)
+    if np.isnan(value) or np.isnan(ratios).mean() > 0.05:
+        return "outside" if np.isnan(value) else f"{value:.2f} (?)"
+    low, high = np.nanquantile(ratios, (0.025, 0.975))
+    return f"{value:.2f} ({low:.2f}, {high:.2f})"
+
+
+def shown(frame: pd.DataFrame, family: str, draws: int) -> pd.DataFrame:
+    """A line for each rule."""
+    lines = []
+    for rule in RULES:
+        mine = frame[(frame["family"] == family) & (frame["trial"] == str(rule))]
+        error = "top" if "settled" in rule else "largest"
+        lines.append(
+            {
+                "rule": ", ".join(f"{key}={value:g}" for key, value in rule.items() if value),
+                "error, mean": f"{mine[error].mean():.1f} %",
+                "90th percentile": f"{mine[error].quantile(0.9):.1f} %",
+                "rows a text": f"{mine['rows'].mean():,.0f}",
+                "reached": f"{mine['reached'].mean():.0f} %",
+                "kept, equal mean": with_interval(frame, family, str(rule), error, "mean", draws),
+                "kept, equal 90th": with_interval(frame, family, str(rule), error, "90th percentile", draws),
+                "inflation": bias(mine),
+                "covered": f"{mine['covered'].mean():.0f} %",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def bias(mine: pd.DataFrame) -> str:
+    """Inflation: the mean over texts, with the half width of its 95 % interval."""
+    by_text = mine.groupby("text")["inflation"].mean()
+    return f"{by_text.mean():+.1f} ± {1.96 * by_text.std(ddof=1) / len(by_text) ** 0.5:.1f} %"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="conv-tiny")
+    parser.add_argument("--dataset", default="hatexplain")
+    parser.add_argument("--texts", type=int, default=16)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the caps: 256 permutations, 2,048 samples")
+    parser.add_argument("--draws", type=int, default=200, help="of the bootstrap")
+    parser.add_argument("--tiny", action="store_true", help="a closed game in place of a model, in seconds")
+    parser.add_argument("--out", help="a CSV file for what was measured")
+    arguments = parser.parse_args()
+    if arguments.tiny:
+        arguments.texts, arguments.seeds, arguments.scale, arguments.draws = 4, 2, 1 / 8, 5
+    classifier, texts = (
+        game(arguments.texts) if arguments.tiny else trained(arguments.model, arguments.dataset, arguments.texts)
+    )
+    of, start, rows = families(arguments.scale), time.process_time(), []
+    for number, text in enumerate(texts, 1):
+        rows += measured(classifier, text, of, arguments.seeds)
+        print(
+            f"text {number} of {len(texts)}: {len(text.content)} tokens, {time.process_time() - start:.0f} s",
+            flush=True,
+        )
+    frame = pd.DataFrame(rows)
+    if arguments.out:
+        frame.to_csv(arguments.out, index=False)
+    for family in of:
+        print(f"\n**{family}**, at most {getattr(of[family].explainer, of[family].parameter):,}\n")
+        print(shown(frame, family, arguments.draws).to_markdown(index=False, disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
