@@ -1,17 +1,19 @@
 """Rows that a rule for stopping saves at equal error: `tolerance` and `settled` of shap_sampl, lime and kernel_shap.
 
-    python benchmarks/adaptive.py --model conv-tiny --dataset hatexplain --texts 16 --seeds 5
+    python benchmarks/adaptive.py --model conv-tiny --dataset hatexplain --texts 12 --seeds 3
+    python benchmarks/adaptive.py --model game --texts 40 --seeds 5
     python benchmarks/adaptive.py --tiny
 
 For each rule: how many rows it uses, and how many the same explainer with a fixed number of samples for all texts needs
 for the same error, by the mean over texts and by their 90th percentile. `kept` is the ratio of the two: 0.5 is half.
 
-The error of a text is the largest |score − truth|, in percent of the gap between the truth's largest and smallest score;
-of `settled=5` it is the share of the five highest tokens that are not found. Truth is the mean over seeds of its own of
-long runs (of kernel_shap with twice the samples for both estimators of Shapley values; of lime at its cap), or all
-coalitions of short texts. Between the fixed numbers of samples errors are interpolated, logarithm against logarithm.
-Intervals are 95 % ones of the bootstrap over texts and seeds. Fixed numbers of lime have the penalty that weighs as much
-as at the cap, so that lime's own shrinkage at few samples does not pass for a gain.
+The error of a text is the largest |score − truth|, in percent of the gap between the truth's largest and smallest
+score; of `settled=5` it is the share of the five highest tokens that are not found. Truth is the mean over seeds of its
+own of long runs (of kernel_shap with twice the samples for both estimators of Shapley values; of lime at its cap), or
+all coalitions of short texts. Between the fixed numbers of samples errors are interpolated (log against log). Intervals
+are 95 % ones of the bootstrap over texts and seeds; * says that more than 5 % of its draws had an error that no fixed
+number has, and – that the texts themselves have. Fixed numbers of lime have the penalty that weighs as much as at the
+cap, so that lime's own shrinkage at few samples does not pass for a gain.
 
 `inflation` is Σ (score − truth) · truth / Σ truth², in percent: the bias along the truth, of which stopping by the data
 makes some. `covered` is how often the truth is within 1.96 standard errors at the stop.
@@ -19,7 +21,7 @@ makes some. `covered` is how often the truth is within 1.96 standard errors at t
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +30,7 @@ from faithbench_explainers.kernel_shap import KernelShap
 from faithbench_explainers.lime import LIME
 from faithbench_explainers.shap_sampl import ShapSampl
 from faithbench_explainers.stopping import Rule
+from scipy.optimize import isotonic_regression
 
 from faithbench.answering.engine import Engine
 from faithbench.conversations import Outcome, ask, together
@@ -54,7 +57,7 @@ class Family:
 
 def families(scale: float) -> dict[str, Family]:
     """What is compared; scale 1 is what the documentation shows."""
-    permutations, samples = max(32, int(256 * scale)), max(128, int(2048 * scale))
+    permutations, samples = max(32, int(128 * scale)), max(128, int(2048 * scale))
     plain, kernel = ShapSampl(permutations), KernelShap(samples)
     return {
         "shap_sampl": Family(plain, "n_permutations", grid(4, permutations)),
@@ -99,7 +102,7 @@ def fixed(family: Family, size: int) -> Sampler:
 
 @dataclass(frozen=True)
 class Game:
-    """A closed game in place of a model: a squashed sum of some tokens and products of neighbours, weaker or stronger."""
+    """A closed game in place of a model: a squashed sum of tokens and products of neighbours."""
 
     own: np.ndarray
     near: np.ndarray
@@ -113,17 +116,23 @@ class Game:
         return cls(draws.standard_t(3, size) / 3, draws.standard_t(3, size) / 3)
 
     def logits(self, rows: Sequence[Row]) -> np.ndarray:
-        return np.array([self._logits(row.ids) for row in rows])
+        return np.concatenate(
+            [
+                self._logits(np.stack([row.ids for row in rows if len(row.ids) == n]))
+                for n in dict.fromkeys(len(row.ids) for row in rows)
+            ]
+        )
 
-    def _logits(self, ids: np.ndarray) -> tuple[float, float]:
+    def _logits(self, ids: np.ndarray) -> np.ndarray:
         present = ids != 0
-        inside = (self.own[ids] * present).sum() + (self.near[ids][1:] * present[1:] * present[:-1]).sum()
-        return float(3 * np.tanh(inside / 3)), 0.0
+        near = self.near[ids][:, 1:] * present[:, 1:] * present[:, :-1]
+        inside = (self.own[ids] * present).sum(axis=1) + near.sum(axis=1)
+        return np.column_stack([3 * np.tanh(inside / 3), np.zeros(len(ids))])
 
 
-def game(count: int) -> tuple[Game, list[Text]]:
-    """The closed game with texts of 6 to 16 tokens."""
-    lengths = np.linspace(6, 16, count).astype(int)
+def game(count: int, longest: int) -> tuple[Game, list[Text]]:
+    """The closed game with texts of 6 tokens and more."""
+    lengths = np.linspace(6, longest, count).astype(int)
     draws = np.random.default_rng(1)
     return Game.random(100), [made(f"text {i}", draws.integers(2, 100, n)) for i, n in enumerate(lengths)]
 
@@ -207,40 +216,61 @@ def top(scores: np.ndarray) -> set[int]:
     return set(np.argsort(-scores, kind="stable")[:TOP].tolist())
 
 
-STATISTICS = {"mean": np.mean, "90th percentile": lambda values: np.quantile(values, 0.9)}
+STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
+    "mean": lambda values: float(values.mean()),
+    "90th": lambda values: float(np.quantile(values, 0.9)),
+}
 
 
-def kept(frame: pd.DataFrame, family: str, trial: str, error: str, statistic: str) -> float:
-    """The rule's rows as a share of those of the fixed number of samples with the same error; NaN outside the grid."""
-    mine = frame[(frame["family"] == family) & (frame["trial"] == trial)]
-    others = frame[(frame["family"] == family) & ~frame["stops"]].groupby("trial")
-    of = STATISTICS[statistic]
-    curve = sorted((group["rows"].mean(), of(group[error].to_numpy())) for _, group in others)
-    rows, levels = np.array(curve).T
-    levels = np.minimum.accumulate(levels)  # errors fall with rows but for noise
-    level = of(mine[error].to_numpy())
-    if not levels[-1] <= level <= levels[0] or level <= 0 or levels[-1] <= 0:
-        return float("nan")
-    needed = np.exp(np.interp(-np.log(level), -np.log(levels), np.log(rows)))
-    return float(mine["rows"].mean() / needed)
+@dataclass(frozen=True)
+class Measured:
+    """Rows and errors of an explainer by trial, each [texts, seeds]; `fixed` are the trials of fixed numbers."""
 
+    rows: dict[str, np.ndarray]
+    errors: dict[str, np.ndarray]
+    fixed: list[str]
 
-def with_interval(frame: pd.DataFrame, family: str, trial: str, error: str, statistic: str, draws: int) -> str:
-    """`kept` with its bootstrap interval over texts and seeds."""
-    own = frame[frame["family"] == family]
-    parts = {text: group for text, group in own.groupby("text")}
-    names, seeds, generator = list(parts), own["seed"].unique(), np.random.default_rng(0)
-    ratios = []
-    for _ in range(draws):
-        weights = pd.Series(generator.choice(seeds, len(seeds))).value_counts()
-        again = pd.concat([parts[names[i]] for i in generator.integers(0, len(names), len(names))])
-        again = again.loc[again.index.repeat(again["seed"].map(weights).fillna(0).astype(int))]
-        ratios.append(kept(again, family, trial, error, statistic))
-    value = kept(own, family, trial, error, statistic)
-    if np.isnan(value) or np.isnan(ratios).mean() > 0.05:
-        return "outside" if np.isnan(value) else f"{value:.2f} (?)"
-    low, high = np.nanquantile(ratios, (0.025, 0.975))
-    return f"{value:.2f} ({low:.2f}, {high:.2f})"
+    @classmethod
+    def of(cls, frame: pd.DataFrame, family: str, error: str) -> "Measured":
+        own = frame[frame["family"] == family]
+        tables = [
+            {str(trial): part.pivot(index="text", columns="seed", values=column).to_numpy() for trial, part in groups}
+            for column, groups in ((column, own.groupby("trial")) for column in ("rows", error))
+        ]
+        return cls(*tables, list(map(str, own[~own["stops"]]["trial"].unique())))
+
+    def kept(self, trial: str, statistic: str, texts: np.ndarray, seeds: np.ndarray) -> float:
+        """The rule's rows as a share of those of the fixed number of samples with its error; NaN outside of these.
+
+        Errors of fixed numbers are made to fall with the rows (isotonic regression), since they do but for noise.
+        """
+        of, chosen = STATISTICS[statistic], np.ix_(texts, seeds)
+        curve = sorted((self.rows[one][chosen].mean(), of(self.errors[one][chosen])) for one in self.fixed)
+        rows, errors = np.array(curve).T
+        level = of(self.errors[trial][chosen])
+        if level <= 0 or errors.min() <= 0:
+            return float("nan")
+        levels = isotonic_regression(np.log(errors), increasing=False).x
+        if not levels[-1] - 1e-9 <= np.log(level) <= levels[0] + 1e-9:
+            return float("nan")
+        needed = np.exp(np.interp(-np.log(level), -levels, np.log(rows)))
+        return float(self.rows[trial][chosen].mean() / needed)
+
+    def with_interval(self, trial: str, statistic: str, draws: int) -> str:
+        """The same with its bootstrap interval over texts and seeds."""
+        texts, seeds = map(np.arange, self.rows[trial].shape)
+        generator = np.random.default_rng(0)
+        ratios = [
+            self.kept(trial, statistic, generator.choice(texts, len(texts)), generator.choice(seeds, len(seeds)))
+            for _ in range(draws)
+        ]
+        value = self.kept(trial, statistic, texts, seeds)
+        if np.isnan(value):
+            return "–"
+        if np.isnan(ratios).all():
+            return f"{value:.2f} *"
+        low, high = np.nanquantile(ratios, (0.025, 0.975))
+        return f"{value:.2f} ({low:.2f}, {high:.2f})" + (" *" if np.isnan(ratios).mean() > 0.05 else "")
 
 
 def shown(frame: pd.DataFrame, family: str, draws: int) -> pd.DataFrame:
@@ -249,6 +279,7 @@ def shown(frame: pd.DataFrame, family: str, draws: int) -> pd.DataFrame:
     for rule in RULES:
         mine = frame[(frame["family"] == family) & (frame["trial"] == str(rule))]
         error = "top" if "settled" in rule else "largest"
+        measured = Measured.of(frame, family, error)
         lines.append(
             {
                 "rule": ", ".join(f"{key}={value:g}" for key, value in rule.items() if value),
@@ -256,8 +287,8 @@ def shown(frame: pd.DataFrame, family: str, draws: int) -> pd.DataFrame:
                 "90th percentile": f"{mine[error].quantile(0.9):.1f} %",
                 "rows a text": f"{mine['rows'].mean():,.0f}",
                 "reached": f"{mine['reached'].mean():.0f} %",
-                "kept, equal mean": with_interval(frame, family, str(rule), error, "mean", draws),
-                "kept, equal 90th": with_interval(frame, family, str(rule), error, "90th percentile", draws),
+                "kept, equal mean": measured.with_interval(str(rule), "mean", draws),
+                "kept, equal 90th": measured.with_interval(str(rule), "90th", draws),
                 "inflation": bias(mine),
                 "covered": f"{mine['covered'].mean():.0f} %",
             }
@@ -273,30 +304,30 @@ def bias(mine: pd.DataFrame) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="conv-tiny")
+    parser.add_argument("--model", default="conv-tiny", help="game: a closed game in place of a model")
     parser.add_argument("--dataset", default="hatexplain")
-    parser.add_argument("--texts", type=int, default=16)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0, help="of the caps: 256 permutations, 2,048 samples")
+    parser.add_argument("--texts", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the caps: 128 permutations, 2,048 samples")
     parser.add_argument("--draws", type=int, default=200, help="of the bootstrap")
-    parser.add_argument("--tiny", action="store_true", help="a closed game in place of a model, in seconds")
+    parser.add_argument("--tiny", action="store_true", help="the game in seconds")
     parser.add_argument("--out", help="a CSV file for what was measured")
     arguments = parser.parse_args()
     if arguments.tiny:
         arguments.texts, arguments.seeds, arguments.scale, arguments.draws = 4, 2, 1 / 8, 5
     classifier, texts = (
-        game(arguments.texts) if arguments.tiny else trained(arguments.model, arguments.dataset, arguments.texts)
+        game(arguments.texts, 16 if arguments.tiny else 40)
+        if arguments.tiny or arguments.model == "game"
+        else trained(arguments.model, arguments.dataset, arguments.texts)
     )
     of, start, rows = families(arguments.scale), time.process_time(), []
     for number, text in enumerate(texts, 1):
         rows += measured(classifier, text, of, arguments.seeds)
-        print(
-            f"text {number} of {len(texts)}: {len(text.content)} tokens, {time.process_time() - start:.0f} s",
-            flush=True,
-        )
-    frame = pd.DataFrame(rows)
-    if arguments.out:
-        frame.to_csv(arguments.out, index=False)
+        seconds = time.process_time() - start
+        print(f"text {number} of {len(texts)}: {len(text.content)} tokens, {seconds:.0f} s of CPU", flush=True)
+        frame = pd.DataFrame(rows)
+        if arguments.out:
+            frame.to_csv(arguments.out, index=False)
     for family in of:
         print(f"\n**{family}**, at most {getattr(of[family].explainer, of[family].parameter):,}\n")
         print(shown(frame, family, arguments.draws).to_markdown(index=False, disable_numparse=True))
