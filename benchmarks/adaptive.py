@@ -16,7 +16,7 @@ number has, and – that the texts themselves have. Fixed numbers of lime have t
 cap, so that lime's own shrinkage at few samples does not pass for a gain.
 
 `inflation` is Σ (score − truth) · truth / Σ truth², in percent: the bias along the truth, of which stopping by the data
-makes some. `covered` is how often the truth is within 1.96 standard errors at the stop.
+makes some. `covered` is how often a token's truth is within 1.96 standard errors, its own included, at the stop.
 """
 
 import argparse
@@ -127,7 +127,8 @@ class Game:
         present = ids != 0
         near = self.near[ids][:, 1:] * present[:, 1:] * present[:, :-1]
         inside = (self.own[ids] * present).sum(axis=1) + near.sum(axis=1)
-        return np.column_stack([3 * np.tanh(inside / 3), np.zeros(len(ids))])
+        logit = 3 * np.tanh(inside / 3)
+        return np.column_stack([logit, -logit])
 
 
 def game(count: int, longest: int) -> tuple[Game, list[Text]]:
@@ -168,18 +169,33 @@ def runs(classifier: Classifier, text: Text, explainers: Sequence[Sampler]) -> l
     return list(outcomes.values())
 
 
-def truths(classifier: Classifier, text: Text, of: dict[str, Family], seeds: int) -> dict[str, np.ndarray]:
-    """Scores by long runs of other seeds, by family."""
+@dataclass(frozen=True)
+class Truth:
+    """Scores by long runs, with their own standard errors."""
+
+    scores: np.ndarray
+    errors: np.ndarray
+
+
+def truths(classifier: Classifier, text: Text, of: dict[str, Family], seeds: int) -> dict[str, Truth]:
+    """What is taken for the truth, by family."""
     kernel, lime = of["kernel_shap"].explainer, of["lime"].explainer
     assert isinstance(kernel, KernelShap)
     exact = 2 ** len(text.content) - 2 <= 2 * kernel.n_samples
-    long = [replace(kernel, n_samples=2 * kernel.n_samples, seed=1000 + i) for i in range(1 if exact else seeds)]
-    longer = [replace(lime, seed=1000 + i) for i in range(2 * seeds)]
-    shapley, regression = (
-        np.mean([outcome.value.scores for outcome in runs(classifier, text, some) if outcome.value], axis=0)
-        for some in (long, longer)
-    )
+    never = {"tolerance": 1e-12}  # for the standard errors
+    long = [
+        replace(kernel, n_samples=2 * kernel.n_samples, seed=1000 + i, **never) for i in range(1 if exact else seeds)
+    ]
+    longer = [replace(lime, seed=1000 + i, **never) for i in range(2 * seeds)]
+    shapley, regression = (pooled(runs(classifier, text, some)) for some in (long, longer))
     return {name: regression if name == "lime" else shapley for name in of}
+
+
+def pooled(outcomes: Sequence[Outcome[Attribution]]) -> Truth:
+    """The mean of independent attributions."""
+    found = [outcome.value for outcome in outcomes if outcome.value is not None]
+    errors = np.stack([one.standard_errors for one in found if one.standard_errors is not None])
+    return Truth(np.mean([one.scores for one in found], axis=0), np.sqrt((errors**2).mean(axis=0) / len(errors)))
 
 
 def measured(classifier: Classifier, text: Text, of: dict[str, Family], seeds: int) -> Iterator[dict[str, object]]:
@@ -196,13 +212,15 @@ def measured(classifier: Classifier, text: Text, of: dict[str, Family], seeds: i
             yield stated | errors(outcome.value, truth[name], text) | {"stops": one.tolerance + one.settled > 0}
 
 
-def errors(found: Attribution, truth: np.ndarray, text: Text) -> dict[str, float]:
+def errors(found: Attribution, truth: Truth, text: Text) -> dict[str, float]:
     """How far one attribution is from the truth."""
-    gap = float(np.ptp(truth))
-    off, own = (found.scores - truth)[text.content], truth[text.content]
-    wrong = 1 - len(top(found.scores[text.content]) & top(own)) / min(TOP, len(own))
-    spread = None if found.standard_errors is None else found.standard_errors[text.content]
-    within = np.nan if spread is None else float((np.abs(off) <= 1.96 * spread + 1e-9 * gap).mean())
+    gap, content = float(np.ptp(truth.scores)), text.content
+    own = truth.scores[content]
+    off, wrong = found.scores[content] - own, 1 - len(top(found.scores[content]) & top(own)) / min(TOP, len(own))
+    within = np.nan
+    if found.standard_errors is not None:
+        spread = np.hypot(found.standard_errors[content], truth.errors[content])
+        within = float((np.abs(off) <= 1.96 * spread + 1e-6 * gap).mean())
     return {
         "largest": 100 * float(np.abs(off).max() / gap),
         "top": 100 * wrong,
