@@ -173,7 +173,7 @@ class OnRay:
     def _heard(self) -> list[_Worker]:
         """All workers of which something has come, after a while at the latest."""
         waiting = [worker.waiting for worker in self._workers if worker.waiting is not None]
-        ready, _ = ray.wait(waiting, timeout=LOOK_SECONDS)  # one of them
+        ready, _ = ray.wait(waiting, timeout=LOOK_SECONDS) if waiting else ([], [])  # one of them
         ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0) if ready else ([], [])
         return [worker for worker in self._workers if any(worker.waiting is one for one in ready)]
 
@@ -188,10 +188,8 @@ class OnRay:
         except StopIteration:
             worker.piece = worker.waiting = None
             return
-        except (
-            ActorUnavailableError
-        ):  # the network, or its end: what it is asked next comes to an answer or says why not
-            time.sleep(ASK_SECONDS)
+        except ActorUnavailableError:
+            time.sleep(ASK_SECONDS)  # the network, or its end: whichever, what it is asked next will tell
             worker.silent, worker.waiting = True, worker.actor.node.remote()
             return
         except RayTaskError as error:
@@ -252,6 +250,8 @@ def _connect() -> bool:
             raise UserError(f"the Ray cluster {ADDRESS}={named!r} cannot be reached ({describe(error)}).") from error
         ray.init(num_cpus=cores(), include_dashboard=False, **quiet)
         return True
+    except RuntimeError as error:  # of other versions, say
+        raise UserError(f"the Ray cluster cannot be used ({describe(error)}).") from error
     finally:
         if main:
             signal.signal(signal.SIGTERM, handler)  # Ray puts its own in the place
