@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--tiny", action="store_true", help="a matter of seconds")
+    parser.add_argument("--tiny", action="store_true", help="a matter of seconds: shows that it runs, and no more")
     arguments = parser.parse_args()
     if arguments.tiny:
         arguments.steps, arguments.repeats, arguments.layers = 6, 1, 1
