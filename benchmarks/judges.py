@@ -182,7 +182,7 @@ def against_random(board: Path) -> str:
 
 def tiny(out: Path) -> str:
     """The table of few metrics and texts, of a model that need not be accepted."""
-    training = faithbench.Training(epochs=1, limit=64)
+    training = faithbench.Training(epochs=2, lr=2e-3, limit=1000)
     explainers = (
         "occlusion",
         "random",
