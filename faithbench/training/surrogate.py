@@ -106,9 +106,7 @@ def train_surrogate(
         WrongTypeError: model or folder is no such thing.
     """
     _check(share, epochs, lr, batch_size, limit, seed)
-    how = Training(
-        batch_size=batch_size, precision=precision, gradient_accumulation_steps=gradient_accumulation_steps
-    )
+    how = Training(batch_size=batch_size, precision=precision, gradient_accumulation_steps=gradient_accumulation_steps)
     where = best_device(device)
     check_precision(precision, where)
     if not isinstance(model, str):
