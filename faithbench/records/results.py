@@ -17,7 +17,7 @@ from faithbench.errors import UserError
 from faithbench.interfaces import Traits
 from faithbench.paths import as_paths
 from faithbench.plugins import spec
-from faithbench.records.manifest import Predicted
+from faithbench.records.manifest import Predicted, predictions
 from faithbench.records.store import Store, joined
 from faithbench.statistics.intervals import Intervals, clean, intervals, weighted_mean
 from faithbench.statistics.stratified import Strata, stratified_intervals
@@ -181,10 +181,10 @@ def predicted_classes(folders: Sequence[Path | str]) -> dict[tuple[str, ...], Pr
         manifest = Store(Path(folder)).manifest()
         for name, entry in manifest.get("models", {}).items():
             for dataset, data in manifest.get("datasets", {}).items():
-                if "predicted" in entry and name.endswith(f" on {dataset}"):
+                for fingerprint, said in predictions(entry).items() if name.endswith(f" on {dataset}") else ():
                     model = name.removesuffix(f" on {dataset}")
-                    key = dataset, data["fingerprint"], model, entry["fingerprint"]
-                    found[key] = max(found.get(key, entry["predicted"]), entry["predicted"], key=itemgetter("texts"))
+                    key = dataset, data["fingerprint"], model, fingerprint
+                    found[key] = max(found.get(key, said), said, key=itemgetter("texts"))
     return found
 
 
