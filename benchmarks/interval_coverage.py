@@ -8,10 +8,16 @@ often the paired test (5 %) finds a difference between two explainers of the sam
 of which none is better, how often any is shown as worse: than the best with all pairs corrected together, as tables do,
 than the best with only the tests against it corrected, and than one that was chosen beforehand. 93 to 97 % and 4 to 6 %
 are aimed at; chance moves 95 % by about 1 in 2,000 repetitions.
+
+    python benchmarks/interval_coverage.py --until [--repetitions 1000]
+
+The intervals of the leading differences of a run with `--until`, at the look at which it stops, with and without each
+correction: see `stopping`.
 """
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -19,6 +25,7 @@ import pandas as pd
 
 from faithbench.statistics.intervals import intervals, weighted_mean
 from faithbench.statistics.paired_tests import flip_test, holm
+from faithbench.statistics.sequential import Lead, Watch, lead, looks
 from faithbench.statistics.verdicts import ALPHA
 
 TEXTS = (10, 30, 100, 300, 1924)
@@ -65,7 +72,16 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--texts", type=int, nargs="+", default=TEXTS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--until", action="store_true", help="only the intervals of runs that stop by their width")
+    parser.add_argument("--tiny", action="store_true", help="a reduced form that only shows that it works")
     arguments = parser.parse_args()
+    if arguments.tiny:
+        arguments.repetitions, arguments.texts = 2, (10,)
+    if arguments.until:
+        print("Share of runs with --until whose intervals of the leading differences all hold the truth, in percent\n")
+        rows = [stopping(each, arguments.repetitions, arguments.seed) for each in RIVALS[:: 6 if arguments.tiny else 1]]
+        print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".1f"))
+        return
     conditions = [(shape, n) for shape in TRUTH for n in arguments.texts]
     rows = [coverage(shape, n, arguments.repetitions, arguments.seed) for shape, n in conditions]
     print("Share of 95 % intervals that hold the truth, in percent\n")
@@ -125,6 +141,90 @@ def families(n: int, repetitions: int, seed: int) -> dict[str, object]:
             for name, one in (("against the best alone", scores.argmax()), ("against one chosen beforehand", 0)):
                 counts[name] += bool((holm(p[(pairs == one).any(axis=1)]) < 0.05).any())
     return {"texts": n} | {name: 100 * times / repetitions for name, times in counts.items()}
+
+
+def stopping(rivals: "Rivals", repetitions: int, seed: int) -> dict[str, object]:
+    """Runs on a split that stop where the intervals of the leading differences are narrow enough.
+
+    A run is right where the intervals of the leader less each other explainer all hold the truth.
+    """
+    planned = looks(rivals.split)
+    tests = rivals.explainers * (rivals.explainers - 1) / 2
+    ways = {"both": (planned, 1.0), "pairs": ((), 1.0), "looks": (planned, tests), "neither": ((), tests)}
+    held, texts = dict.fromkeys(ways, 0), dict.fromkeys(ways, 0)
+    truth = rivals.truth
+    for repetition in range(repetitions):
+        values = rivals.draw(np.random.default_rng([seed, repetition]))
+        for way, (corrected, times) in ways.items():
+            n, found = _stopped(values, planned, corrected, times * ALPHA, rivals.width)
+            gaps = truth[found.leader] - truth[found.others]
+            held[way] += bool(((found.span.low <= gaps + 1e-9) & (gaps - 1e-9 <= found.span.high)).all())
+            texts[way] += n
+    shares = {f"corrected for {way}": 100 * count / repetitions for way, count in held.items()}
+    about = {"differences": rivals.name, "explainers": rivals.explainers, "split": rivals.split, "until": rivals.width}
+    return about | shares | {"texts": texts["both"] / repetitions, "texts, neither": texts["neither"] / repetitions}
+
+
+def _stopped(
+    values: np.ndarray, planned: tuple[int, ...], corrected: tuple[int, ...], alpha: float, width: float
+) -> tuple[int, Lead]:
+    """After how many texts the leading differences are narrow enough, and what they are."""
+    for n in planned:
+        mine, ones = values[:n], np.ones_like(values[:n])
+        watch = Watch(corrected, n, (), alpha) if corrected else Watch((n,), n, (), 2 * alpha)  # half is for others
+        found = lead(mine, ones, ones > 0, None, 1, 100.0, watch)
+        if found.width <= width:
+            break
+    return n, found
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Explainers on a split, and the width until which texts are added.
+
+    The others' differences to the first have a shape, around the true mean or, if they are `apart`, 1, 2, … above it;
+    without a shape they are 0 but on one text of a hundred, where they are worse by 100.
+    """
+
+    name: str
+    shape: Callable[..., Drawn] | None
+    explainers: int
+    split: int
+    width: float
+    apart: bool = False
+
+    @property
+    def truth(self) -> np.ndarray:
+        if self.shape is None:
+            return np.r_[0.0, np.full(self.explainers - 1, -1.0)]
+        return np.arange(self.explainers) * float(self.apart)
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        size = self.split, self.explainers - 1
+        if self.shape is None:
+            moved = np.where(generator.random(size) < 0.01, -100.0, 0.0)
+        else:
+            moved = self.shape(generator, size)[0] - TRUTH[self.shape] + self.truth[1:]
+        return two_humps(generator, (self.split, 1))[0] + np.concatenate([np.zeros((self.split, 1)), moved], axis=1)
+
+
+RIVALS = tuple(
+    Rivals(*each)
+    for each in (
+        ("two humps", two_humps, 2, 1924, 8.0),
+        ("long tail", long_tail, 2, 1924, 3.0),
+        ("hits", hits, 2, 1924, 9.0),
+        ("rare", None, 2, 1924, 3.0),
+        ("two humps", two_humps, 4, 1924, 12.0),
+        ("long tail", long_tail, 4, 1924, 5.0),
+        ("hits", hits, 4, 1924, 12.0),
+        ("rare", None, 4, 1924, 4.0),
+        ("long tail, apart", long_tail, 4, 1924, 5.0, True),
+        ("long tail", long_tail, 4, 40, 5.0),
+        ("hits", hits, 4, 40, 12.0),
+        ("two humps", two_humps, 10, 1924, 15.0),
+    )
+)
 
 
 def named(shape: Callable[..., Drawn], n: int) -> dict[str, object]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from faithbench.plugins.listing import components
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
-    from faithbench.running.runner import run
+    from faithbench.running.until import run
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
     from faithbench.training.surrogate import train_surrogate
@@ -76,7 +76,7 @@ _HOMES = {
     "publish": "faithbench.boards.publishing:publish",
     "read_plan": "faithbench.plan:read_plan",
     "render": "faithbench.tables.table:render",
-    "run": "faithbench.running.runner:run",
+    "run": "faithbench.running.until:run",
     "score": "faithbench.importing.in_memory:score",
     "table": "faithbench.tables.table:table",
     "train": "faithbench.training.prepare:train",

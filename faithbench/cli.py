@@ -116,6 +116,10 @@ def run(
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="For a plan that leaves it open, such as minilm.")] = None,
     limit: Annotated[int | None, typer.Option(help="Texts of each data set [default: all].")] = None,
+    until: Annotated[
+        float | None,
+        typer.Option(help="Add texts until the leaders' leads have intervals so narrow [default: all at once]."),
+    ] = None,
     protocol: Annotated[str | None, typer.Option(help="strict or paper [default: strict].")] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test [default: test].")] = None,
     device: Device = None,
@@ -156,6 +160,7 @@ def run(
             protocol=protocol or base.protocol,
             split=split or base.split,
             limit=base.limit if limit is None else limit,
+            until=base.until if until is None else until,
             dtype=dtype or base.dtype,
             drift=base.drift if drift is None else drift,
             training=replace(

@@ -77,6 +77,8 @@ class Plan:
         training: for models that have to be fine-tuned first.
         like: published tables and figures that the plan repeats, such as `table2`: `run` prints the tables, and
             `board build` writes them.
+        until: texts are added until the intervals of the leading differences are at most so wide, in the metrics'
+            units, or there are as many as `limit`; None for all that `limit` takes (docs/statistics.md).
     """
 
     datasets: tuple[str, ...]
@@ -90,6 +92,7 @@ class Plan:
     drift: float = 0.5
     training: Training = field(default_factory=Training)
     like: tuple[str, ...] = ()
+    until: float | None = None
 
     def __post_init__(self) -> None:
         for name in LISTS:
@@ -112,6 +115,8 @@ class Plan:
         for name, value, allowed in ((name, getattr(self, name), allowed) for name, allowed in choices):
             if value not in allowed:
                 raise UserError(f"{name}={short(value)} is not allowed; use {' or '.join(filter(None, allowed))}.")
+        if self.until is not None and (type(self.until) not in (int, float) or not 0 < self.until <= LARGEST):
+            raise UserError(f"until={short(self.until)} is not allowed; it must be a number above 0, such as 2.0.")
 
 
 def _check_count(name: str, value: object) -> None:

@@ -66,7 +66,8 @@ VARIANTS = """attention(rollout); attention(flow); attention(max_path); attn_lrp
     lime(n_samples=50, feature_selection=auto, num_features=3); occlusion(window=2, baseline=pad);
     saliency(contrastive=True); shap_sampl(n_permutations=4, antithetic=True, protocol=paper);
     sig(n_steps=2, baseline=pad, aggregation=l2, contrastive=True); words(lime(n_samples=50)); permuted(occlusion);
-    degraded(occlusion, share=0.5)"""
+    degraded(occlusion, share=0.5); shap_sampl(n_permutations=40, tolerance=0.2);
+    lime(n_samples=300, tolerance=0.2); kernel_shap(n_samples=100, settled=2, tolerance=0.1)"""
 METRIC_VARIANTS = """comprehensiveness(paper); sufficiency(paper); entropy(positive, normalised=True);
     comprehensiveness(operator=attention); sufficiency(operator=delete); deletion(operator=sample);
     infidelity(scaled=False, operator=pad); monotonicity(steps); positive_rate(0, word=tale);

@@ -1,6 +1,7 @@
 """LIME (Ribeiro et al. 2016, arXiv 1602.04938), in the form for text that LIT and the `lime` package share."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -13,6 +14,8 @@ from faithbench.questions import Logits
 from faithbench.types import Attribution, Target, Text
 from faithbench_explainers.baselines import check_baseline, fill_of
 from faithbench_explainers.ridge import best_features, largest_weights, ridge
+from faithbench_explainers.sandwich import covariance, influences
+from faithbench_explainers.stopping import ADDED, FIRST, Estimate, Rule, sampled
 
 SELECTIONS = ("none", "auto", "forward_selection", "highest_weights")
 
@@ -27,6 +30,9 @@ class LIME:
     included) and in that it selects features: `lime(n_samples=4999, feature_selection=auto)`. Scores are changes of
     probability (of the value, where the model says one), 0 for tokens that were not selected and for special tokens.
 
+    With a rule for stopping, `n_samples` is the most masks, the penalty is the share of them that was used (so that it
+    weighs as much as it does for all), and attributions have standard errors (of `sandwich`: sampling alone).
+
     Args:
         n_samples: masks.
         kernel_width: of the weights.
@@ -35,6 +41,9 @@ class LIME:
         num_features: how many are selected.
         baseline: what absent tokens are replaced by, `mask` or `pad` token.
         seed: draws the masks, together with the text's id.
+        tolerance: stop once the largest standard error is at most this share of the gap between the largest and the
+            smallest score; 0 for never. `notes` say how many masks were used and whether it was reached.
+        settled: stop once so many highest tokens are known instead, up to the tolerance; 0 for not at all.
     """
 
     n_samples: int = 3000
@@ -43,6 +52,9 @@ class LIME:
     num_features: int = 10
     baseline: str = "mask"
     seed: int = 0
+    tolerance: float = 0.0
+    settled: int = 0
+    added: ClassVar[tuple[str, ...]] = ADDED
 
     def __post_init__(self) -> None:
         check_whole("n_samples", self.n_samples, 1, 1_000_000)
@@ -51,34 +63,73 @@ class LIME:
         check_seed(self.seed)
         check_positive("kernel_width", self.kernel_width)
         check_choice("feature_selection", self.feature_selection, SELECTIONS)
+        if Rule(self.tolerance, self.settled).stops and self.feature_selection != "none":
+            raise ValueError(
+                f"feature_selection={self.feature_selection!r} is not allowed with a tolerance or settled, whose "
+                "standard errors say nothing of what was selected; it must be none."
+            )
 
     def __call__(self, text: Text, target: Target) -> Asking[Attribution]:
-        content = text.content
-        masks = np.concatenate([np.ones((1, len(content)), dtype=bool), self.masks(text)])
-        keep = np.ones((len(masks), len(text)), dtype=bool)
-        keep[:, content] = masks
-        logits: Float[np.ndarray, "variants classes"] = yield Logits(text, keep, fill_of(text, self.baseline))
+        rule = Rule(self.tolerance, self.settled)
+        if rule.stops:
+            return (yield from self._until(rule, text, target))
+        masks = np.concatenate([np.ones((1, len(text.content)), dtype=bool), self.masks(text)])
         scores = np.zeros(len(text))
-        scores[content] = self.coefficients(masks, probabilities(logits, text.link)[:, target])
+        scores[text.content] = self.coefficients(masks, (yield from self._answers(text, masks))[:, target])
         return Attribution(text.id, target, scores)
+
+    def _answers(
+        self, text: Text, masks: Bool[np.ndarray, "samples content"]
+    ) -> Asking[Float[np.ndarray, "samples classes"]]:
+        """The probabilities under masks of the content."""
+        keep = np.ones((len(masks), len(text)), dtype=bool)
+        keep[:, text.content] = masks
+        logits: Float[np.ndarray, "variants classes"] = yield Logits(text, keep, fill_of(text, self.baseline))
+        return probabilities(logits, text.link)
+
+    def _until(self, rule: Rule, text: Text, target: Target) -> Asking[Attribution]:
+        """With as many masks as the rule wants."""
+        draws, n = generator(text, seed=self.seed), len(text.content)
+        masks = [np.ones((1, n), dtype=bool)]
+        answered: list[Float[np.ndarray, "samples classes"]] = []
+
+        def estimate(count: int) -> Asking[Estimate]:
+            new = _masks(draws, n, count + 1 - sum(map(len, masks)))
+            asked = new if answered else np.concatenate([*masks, new])
+            masks.append(new)
+            answered.append((yield from self._answers(text, asked)))
+            return self.estimate(np.concatenate(masks), np.concatenate(answered)[:, target])
+
+        found, count, met = yield from sampled(rule, rule.looks(FIRST * n, self.n_samples), estimate)
+        scores, errors = np.zeros(len(text)), np.zeros(len(text))
+        scores[text.content], errors[text.content] = found.scores, found.errors
+        known, notes = found.freedom >= 1, rule.notes("n_samples", count, met)
+        return Attribution(text.id, target, scores, notes, standard_errors=errors if known else None)
 
     def masks(self, text: Text) -> Bool[np.ndarray, "samples content"]:
         """The random masks; False where a token is replaced. More samples begin with those of fewer."""
-        n = len(text.content)
-        drawn = generator(text, seed=self.seed).random((self.n_samples, n + 1))
-        places = drawn[:, :n].argsort(axis=1).argsort(axis=1)
-        replaced = 1 + (drawn[:, n:] * n).astype(np.int64)
-        masks: Bool[np.ndarray, "samples content"] = places >= replaced
-        return masks
+        return _masks(generator(text, seed=self.seed), len(text.content), self.n_samples)
+
+    def estimate(self, masks: Bool[np.ndarray, "samples content"], values: Float[np.ndarray, "samples"]) -> Estimate:
+        """The regression of a part of the values; the first mask must be the whole text, which is no sample."""
+        inputs, weights = masks.astype(np.float64), kernel(masks, self.kernel_width)
+        penalty, n = (len(masks) - 1) / self.n_samples, masks.shape[1]
+        scores = self.coefficients(masks, values, penalty)
+        share = weights / weights.sum()
+        x, y = inputs - share @ inputs, values - share @ values
+        inverse = np.linalg.inv((x * weights[:, None]).T @ x + penalty * np.eye(n))
+        spread = covariance(influences(x, y - x @ scores, weights, inverse, ends=share)[1:])
+        largest = float(np.abs(values).max())
+        return Estimate(scores, np.sqrt(spread.diagonal()), spread, len(masks) - 2 - n, largest)
 
     def coefficients(
-        self, masks: Bool[np.ndarray, "samples content"], values: Float[np.ndarray, "samples"]
+        self, masks: Bool[np.ndarray, "samples content"], values: Float[np.ndarray, "samples"], penalty: float = 1.0
     ) -> Float[np.ndarray, "content"]:
         """The regression of the values; the first mask must be the whole text."""
         inputs, weights = masks.astype(np.float64), kernel(masks, self.kernel_width)
         coefficients = np.zeros(inputs.shape[1])
         chosen = self.selected(inputs, values, weights)
-        coefficients[chosen] = ridge(inputs[:, chosen], values, weights, penalty=1.0)
+        coefficients[chosen] = ridge(inputs[:, chosen], values, weights, penalty)
         return coefficients
 
     def selected(
@@ -94,6 +145,15 @@ class LIME:
         if self.feature_selection != "highest_weights" and forward:
             return best_features(inputs, values, weights, self.num_features)
         return largest_weights(inputs, values, weights, self.num_features)
+
+
+def _masks(draws: np.random.Generator, n: int, count: int) -> Bool[np.ndarray, "samples content"]:
+    """The next so many masks."""
+    drawn = draws.random((count, n + 1))
+    places = drawn[:, :n].argsort(axis=1).argsort(axis=1)
+    replaced = 1 + (drawn[:, n:] * n).astype(np.int64)
+    masks: Bool[np.ndarray, "samples content"] = places >= replaced
+    return masks
 
 
 def kernel(masks: Bool[np.ndarray, "samples content"], width: float) -> Float[np.ndarray, "samples"]:

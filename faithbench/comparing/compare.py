@@ -11,9 +11,11 @@ import pandas as pd
 from faithbench.comparing.pairs import Pair, both, of_explainers, of_models, one
 from faithbench.errors import UserError
 from faithbench.records.results import higher_is_better, kind, label, panels, predicted_classes, read
+from faithbench.records.store import Store
 from faithbench.shown import visible
 from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE, is_negligible, least_texts
+from faithbench.tables.looking import not_corrected
 from faithbench.tables.spreadsheet import csv
 
 
@@ -40,7 +42,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that was compared of A and B, which are explainers or models."""
+    """Everything that was compared of A and B, which are explainers or models, and what is to be known of the runs."""
 
     what: str
     a: str
@@ -48,6 +50,7 @@ class Comparison:
     cells: tuple[Compared, ...]
     test: str
     alpha: float
+    notes: tuple[str, ...] = ()
 
     def better(self, cell: Compared) -> str | None:
         """The better of the two, if that is shown; None otherwise, or where the metric has no better or worse."""
@@ -158,7 +161,8 @@ class Comparison:
         if format != "text":
             raise UserError(f"format {format!r} is not known; use text or csv.")
         names = {"permutation": "sign-flip permutation tests", "wilcoxon": "Wilcoxon's signed-rank tests"}
-        return "\n\n".join([*self.sentences(), f"p of paired {names[self.test]} over texts; 95 % intervals."]) + "\n"
+        how = f"p of paired {names[self.test]} over texts; 95 % intervals."
+        return "\n\n".join([*self.sentences(), how, *self.notes]) + "\n"
 
 
 def comparison(
@@ -199,7 +203,8 @@ def comparison(
     if not kept:
         raise UserError(f"the runs hold nothing, of what was asked for, that was measured for both {a} and {b}.")
     cells = tuple(_compared(kept, test, alpha))
-    return Comparison(what, first, second, cells, test, alpha)
+    notes = tuple(not_corrected(Store(Path(folder)).manifest() for folder in folders))
+    return Comparison(what, first, second, cells, test, alpha, notes)
 
 
 def _compared(pairs: Sequence[Pair], test: str, alpha: float) -> Iterator[Compared]:

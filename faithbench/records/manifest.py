@@ -129,11 +129,48 @@ class Source(TypedDict, total=False):
     model: str
 
 
+class Look(TypedDict):
+    """A look at how wide the leading differences are: after how many texts, the level of one interval, the widest.
+
+    `planned` says whether it is one of those that all texts would take; `width` is None where one is not known yet.
+    """
+
+    texts: int
+    level: float
+    width: float | None
+    planned: bool
+
+
+class LeadingEntry(TypedDict):
+    """The leader of a metric less another explainer, or the mean of the only one, with its interval."""
+
+    model: str
+    metric: str
+    leader: str
+    other: str | None
+    mean: float
+    low: float
+    high: float
+
+
+class UntilEntry(TypedDict):
+    """How texts of a data set were added until the leading differences were narrow, or why that ended otherwise."""
+
+    fingerprint: str
+    until: float
+    split_texts: int
+    planned: int
+    looks: list[Look]
+    ended: Literal["", "narrow", "limit", "split"]
+    leading: list[LeadingEntry]
+
+
 class Manifest(TypedDict, total=False):
     """What is known of a run: models are named with their data set, precisions by what was asked for besides."""
 
     versions: dict[str, str]
     datasets: dict[str, DatasetEntry]
+    until: dict[str, UntilEntry]  # by data set
     models: dict[str, ModelEntry]
     imported: dict[str, Source]
     precision: dict[str, dict[str, Precision]]

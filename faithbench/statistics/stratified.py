@@ -35,6 +35,10 @@ class Strata:
         """Which text is of which class."""
         return self.of_texts[:, None] == np.arange(len(self.shares))
 
+    def of(self, texts: Bool[np.ndarray, "texts"]) -> "Strata":
+        """The classes of some of the texts."""
+        return Strata(self.of_texts[texts], self.shares, self.known)
+
     def factors(self, counted: Bool[np.ndarray, "texts *columns"]) -> Float[np.ndarray, "texts *columns"]:
         """By how much the weight of each text changes: S_c·n / n_c; 1 in columns that cannot be post-stratified.
 
@@ -111,13 +115,34 @@ def stratified_errors(
 
     s_c and m_c are the standard deviation and mean in class c; of ratios, of w·(v − mean) over the mean weight.
     """
-    errors = np.full(values.shape[1], np.nan)
+    return np.sqrt(moments(values, weights, counted, strata).variances)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The variance of each mean, the degrees of freedom it was found with, and the skewness of the mean."""
+
+    variances: Float[np.ndarray, "columns"]
+    freedom: Float[np.ndarray, "columns"]
+    skewness: Float[np.ndarray, "columns"]
+
+
+def moments(
+    values: Float[np.ndarray, "texts columns"],
+    weights: Float[np.ndarray, "texts columns"],
+    counted: Bool[np.ndarray, "texts columns"],
+    strata: Strata,
+) -> Moments:
+    """Of post-stratified means; NaN for columns that are not `usable` or have fewer than two values."""
+    found = np.full((3, values.shape[1]), np.nan)
     values, weights = clean(values, weights)
     for columns in _of_same_texts(counted, strata.usable(counted) & ((weights > 0).sum(axis=0) > 1)):
         rows = np.flatnonzero(counted[:, columns[0]])
         mine = Strata(strata.of_texts[rows], strata.shares, strata.known)
-        errors[columns] = np.sqrt(_variances(values[np.ix_(rows, columns)], weights[np.ix_(rows, columns)], mine)[0])
-    return errors
+        parts = values[np.ix_(rows, columns)], weights[np.ix_(rows, columns)], mine
+        variances, freedom = _variances(*parts)
+        found[:, columns] = variances, freedom, 6 * _skewness(influences(*parts)[0], variances)
+    return Moments(*found)
 
 
 def _variances(

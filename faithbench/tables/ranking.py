@@ -62,8 +62,11 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class _Field:
-    """Who is ranked by a metric, and on what: `columns` are explainers, one for all that are equal."""
+class Field:
+    """Who is ranked by a metric, and on what: `columns` are explainers, one for all that are equal.
+
+    `pairs` are those that are tested, and `needed` the fewest texts on which these tests could show anything.
+    """
 
     texts: Bool[np.ndarray, "texts"]
     columns: Int[np.ndarray, "ranked"]
@@ -78,11 +81,10 @@ def ranking(panel: Panel) -> Ranking:
     metric's explainers are tested and corrected together: the best is chosen by the same data, and tests against it
     alone would find differences too often. Degraded copies of explainers judge metrics; they are not ranked.
     """
-    copies = np.array([degrades(name) is not None for name in panel.explainers], dtype=bool)
+    copies = _copies(panel)
     panel = _without(panel, copies)
     sizes, several, ways = widths(panel), len(panel.explainers), list(map(direction, panel.metrics))
-    ranked = np.flatnonzero(ways)
-    equal = equal_columns(panel.values[:, :, ranked], sizes[ranked])
+    equal = _equal(panel, sizes)
     fields = [_field(panel, metric, equal) if way else None for metric, way in enumerate(ways)]
     groups = np.zeros((several, len(ways)), dtype=np.int64)
     p = np.full((several, several, len(ways)), np.nan)
@@ -107,6 +109,23 @@ def ranking(panel: Panel) -> Ranking:
         _equal_on(panel, equal),
         copies,
     )
+
+
+def ranked_columns(panel: Panel) -> list[Field]:
+    """Who is, or would be, ranked by each metric, as `ranking` does; also where a metric has no better or worse."""
+    panel = _without(panel, _copies(panel))
+    equal = _equal(panel, widths(panel))
+    return [_field(panel, metric, equal) for metric in range(len(panel.metrics))]
+
+
+def _copies(panel: Panel) -> Bool[np.ndarray, "explainers"]:
+    return np.array([degrades(name) is not None for name in panel.explainers], dtype=bool)
+
+
+def _equal(panel: Panel, sizes: Float[np.ndarray, "metrics"]) -> Int[np.ndarray, "explainers"]:
+    """For each explainer the first that is equal to it by all metrics that rank."""
+    ranked = np.flatnonzero(list(map(direction, panel.metrics)))
+    return equal_columns(panel.values[:, :, ranked], sizes[ranked])
 
 
 def _without(panel: Panel, copies: Bool[np.ndarray, "explainers"]) -> Panel:
@@ -140,7 +159,7 @@ def direction(metric: str) -> int:
     return {True: 1, False: -1, None: 0}[higher_is_better(metric)]
 
 
-def _field(panel: Panel, metric: int, equal: Int[np.ndarray, "explainers"]) -> _Field:
+def _field(panel: Panel, metric: int, equal: Int[np.ndarray, "explainers"]) -> Field:
     """Nobody is ranked where fewer than two were measured on the same texts, unless there is but one."""
     measured, defined = panel.present[:, :, metric], panel.weights[:, :, metric] > 0
     texts = common_texts(measured)
@@ -151,14 +170,14 @@ def _field(panel: Panel, metric: int, equal: Int[np.ndarray, "explainers"]) -> _
     if len(columns) == 1 and len(_one_of_each(np.flatnonzero(defined.any(axis=0)), equal)) > 1:
         columns = columns[:0]
     pairs = np.array(list(combinations(columns, 2)), dtype=np.int64).reshape(-1, 2)
-    return _Field(texts, columns, pairs, needed)
+    return Field(texts, columns, pairs, needed)
 
 
 def _one_of_each(columns: Int[np.ndarray, "some"], equal: Int[np.ndarray, "explainers"]) -> Int[np.ndarray, "fewer"]:
     return columns[np.sort(np.unique(equal[columns], return_index=True)[1])]
 
 
-def _tested(panel: Panel, fields: list[_Field | None]) -> list[tuple[Float[np.ndarray, "pairs"], ...]]:
+def _tested(panel: Panel, fields: list[Field | None]) -> list[tuple[Float[np.ndarray, "pairs"], ...]]:
     """The uncorrected p and the mean differences of each metric's pairs, all tested at once."""
     n, metrics = len(panel.texts), len(panel.metrics)
     pairs = [np.zeros((0, 2), dtype=np.int64) if field is None else field.pairs for field in fields]
@@ -177,7 +196,7 @@ def _tested(panel: Panel, fields: list[_Field | None]) -> list[tuple[Float[np.nd
 def _groups(
     panel: Panel,
     metric: int,
-    field: _Field,
+    field: Field,
     p: Float[np.ndarray, "explainers explainers"],
     gaps: Float[np.ndarray, "pairs"],
 ) -> Int[np.ndarray, "explainers"]:
@@ -192,7 +211,7 @@ def _groups(
 
 
 def _standing_for(
-    panel: Panel, metric: int, field: _Field, equal: Int[np.ndarray, "explainers"]
+    panel: Panel, metric: int, field: Field, equal: Int[np.ndarray, "explainers"]
 ) -> Int[np.ndarray, "explainers"]:
     """Who is ranked in each explainer's place, itself or an equal one; −1 for nobody."""
     ranked = {int(equal[column]): int(column) for column in field.columns}

@@ -19,6 +19,7 @@ from faithbench.tables.cautions import (
     trained_as,
 )
 from faithbench.tables.document import document
+from faithbench.tables.looking import chosen_by_looking, leads, looked, not_corrected
 from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
@@ -174,6 +175,9 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     drawn = dict.fromkeys(label("dataset", name) for name, entry in datasets if not_by_label(entry))
     if drawn:
         yield f"Texts were drawn at random, and not as many of each label as the split has: {', '.join(drawn)}."
+    for name, watched in (pair for manifest in manifests for pair in chosen_by_looking(manifest)):
+        yield from (f"{label('dataset', name)}: {sentence}" for sentence in (looked(watched), *leads(watched)))
+    yield from not_corrected(manifests)
     for manifest in manifests:
         known += trained_as(manifest.get("models", {}))
         for name, data in manifest.get("datasets", {}).items():
