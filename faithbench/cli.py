@@ -140,7 +140,13 @@ def run(
     protocol: Annotated[str | None, typer.Option(help="strict or paper [default: strict].")] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test [default: test].")] = None,
     device: Device = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float64, bfloat16, float16 [default: float32].")] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="auto, float32, bf16-mixed, tf32, bfloat16, float16 or float64 [default: float32]."),
+    ] = None,
+    drift: Annotated[
+        float | None, typer.Option(help="Points by which dtype auto may move scores on average [default: 0.5].")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: a name under runs/].")] = None,
     epochs: Epochs = None,
     lr: Lr = None,
@@ -173,6 +179,7 @@ def run(
             limit=base.limit if limit is None else limit,
             until=base.until if until is None else until,
             dtype=dtype or base.dtype,
+            drift=base.drift if drift is None else drift,
             training=replace(
                 base.training,
                 epochs=base.training.epochs if epochs is None else epochs,
@@ -293,7 +300,7 @@ def import_file(
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: a name under runs/].")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     device: Device = None,
-    dtype: Annotated[str, typer.Option(help="Of the run: float32, float64, bfloat16, float16.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="As of the run that is to score them.")] = "float32",
     skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out texts that the split lacks.")] = False,
 ) -> None:
     """Bring attributions that were computed elsewhere into a run's folder, for metrics to score."""

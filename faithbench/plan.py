@@ -14,7 +14,8 @@ from faithbench.shown import is_unicode
 from faithbench.types import SPLITS
 
 MOST_BYTES = 2**20  # bytes of a plan
-DTYPES = ("float32", "float64", "bfloat16", "float16")
+MIXED, TF32, AUTO = "bf16-mixed", "tf32", "auto"  # precisions of forward rows alone; one that is chosen for each model
+DTYPES = ("float32", "float64", "bfloat16", "float16", MIXED, TF32)
 PRECISIONS = ("float32", "bf16")  # of training
 MOST_WORKERS = 64  # of a data loader
 SPEED = ("gradient_accumulation_steps", "dataloader_num_workers")  # settings of training that make no other model
@@ -98,7 +99,8 @@ class Plan:
         protocol: set on every metric and explainer that has it and does not say otherwise.
         split: of the data sets.
         limit: texts used of each data set: the first of a fixed random order, so a larger limit contains a smaller.
-        dtype: of the models.
+        dtype: precision of the models; `auto` is chosen for each model and data set (docs/precision.md).
+        drift: points by which a precision that `auto` chooses may move a text's scores, on average.
         training: for models that have to be fine-tuned first.
         like: published tables and figures that the plan repeats, such as `table2`: `run` prints the tables, and
             `board build` writes them.
@@ -114,6 +116,7 @@ class Plan:
     split: str = "test"
     limit: int | None = None
     dtype: str = "float32"
+    drift: float = 0.5
     training: Training = field(default_factory=Training)
     like: tuple[str, ...] = ()
     until: float | None = None
@@ -133,7 +136,9 @@ class Plan:
             if name not in TABLES_OF_PAPER + FIGURES_OF_PAPER:
                 raise unknown("table or figure of the paper", name, TABLES_OF_PAPER + FIGURES_OF_PAPER)
         _check_count("limit", self.limit)
-        choices = (("dtype", DTYPES), ("split", SPLITS), ("protocol", (*PROTOCOLS, None)))
+        if type(self.drift) not in (int, float) or not 0 < self.drift < math.inf:
+            raise UserError(f"drift={short(self.drift)} is not allowed; it must be a number above 0.")
+        choices = (("dtype", (*DTYPES, AUTO)), ("split", SPLITS), ("protocol", (*PROTOCOLS, None)))
         for name, value, allowed in ((name, getattr(self, name), allowed) for name, allowed in choices):
             if value not in allowed:
                 raise UserError(f"{name}={short(value)} is not allowed; use {' or '.join(filter(None, allowed))}.")

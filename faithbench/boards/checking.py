@@ -14,6 +14,7 @@ from faithbench.boards.pictures import Pictures, is_drawn_alike, pictures
 from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, sizes, tables_of
 from faithbench.errors import UserError
 from faithbench.paths import as_paths
+from faithbench.plan import AUTO
 from faithbench.plugins import spec
 from faithbench.records.results import earlier_versions, installed, label
 from faithbench.running.agenda import Cell
@@ -141,7 +142,7 @@ def _settings(board: Board, blocks: Sequence[NamedBlock]) -> Iterator[str]:
         block, dataset = named.block, named.block.dataset.identity
         entry, where = board.entry("models", f"{named.model} on {dataset}"), _where(named)
         known = {"split": board.entry("datasets", dataset).get("split"), "dtype": entry.get("dtype")}
-        asked = {"split": block.split, "dtype": block.dtype}
+        asked = {"split": block.split, "dtype": known["dtype"] if block.dtype == AUTO else block.dtype}
         apart: list[tuple[str, object, object]] = [
             (key, there, asked[key]) for key, there in known.items() if there not in (None, asked[key])
         ]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,12 +19,13 @@ from faithbench.importing.texts import Texts
 from faithbench.interfaces import Classifier
 from faithbench.labels import class_number
 from faithbench.paths import as_path
-from faithbench.plan import Plan
+from faithbench.plan import AUTO, Plan
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
 from faithbench.records.manifest import Source
 from faithbench.records.store import Store
+from faithbench.running.drift import SINGLE, decided
 from faithbench.running.runner import default_folder
 from faithbench.running.scoring import attribution_row, identity
 from faithbench.shown import path_word, shell_words
@@ -82,7 +83,7 @@ def import_attributions(
         method: which, if a `bcos` file holds several.
         out: the run's folder; None for the one that a run of this model and data set has by default.
         split: of the data set.
-        dtype: of the model, as in the run that is to score them.
+        dtype: of the model, as in the run that is to score them; `auto` is what that run has decided.
         device: `cpu`, `cuda` or `mps`; None for the best there is.
         skip_unknown: leave out entries about texts that the split does not have; otherwise they are a mistake.
         console: where messages go; None for silence.
@@ -99,8 +100,11 @@ def import_attributions(
     every = list(component.object.load(split))
     texts = Texts(every, f"the {split} split of {component.label}")
     kind, entries, left_out = read_entries(file, format, method, texts, skip_unknown)
-    setup = Setup(best_device(device), dtype, train=False, console=console)
+    folder = folder or default_folder(plan)
+    setup = Setup(best_device(device), SINGLE if dtype == AUTO else dtype, train=False, console=console)
     prepared = prepare(model, component, setup)
+    if dtype == AUTO:
+        prepared = prepare(model, component, replace(setup, dtype=decided(prepared, component, Store(folder))))
     named, said = classes_by_name(prepared, component, every)
     if said:
         setup.say(f"{prepared.label} on {component.label}: {said}.")
@@ -109,7 +113,6 @@ def import_attributions(
     explainer = _imported(name, found)
     own = identity(component, fingerprint(every), prepared)
     rows = [attribution_row(own, explainer, a.text_id, a.target, Outcome(a)) for a in found.values()]
-    folder = folder or default_folder(plan)
     source: Source = {
         "file": file.name,
         "format": kind,

@@ -39,7 +39,8 @@ from faithbench.models.frozen import CapturedAttention
 from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
 from faithbench.models.points import read_at
-from faithbench.models.probes import Abilities, is_frozen, probed
+from faithbench.models.precision import forward_rows, marked, name_of, weights_in
+from faithbench.models.probes import Abilities, is_frozen, probed, two_rows
 from faithbench.models.reading import read_text
 from faithbench.models.steady import Steady
 from faithbench.models.vocabulary import (
@@ -67,14 +68,15 @@ class HuggingFaceClassifier:
         model: any whose output has `logits` [rows, outputs]; put on `device` and into eval mode.
         tokenizer: a fast tokenizer of the same vocabulary.
         device: where to run.
-        dtype: of weights and activations; None for the model's own.
+        dtype: of weights and activations, torch's or a name of `faithbench.models.precision`; None for the model's own.
         task: what its head says; None to go by `problem_type`.
         problem_type: transformers' word for the task, where the model's configuration has none or a wrong one.
         fill: what stands in the place of tokens that are taken away: `mask`, `unk`, `pad`, `eos`, `bos` or a token;
             None for the mask token or, where there is none, the first of the others.
 
     Raises:
-        UserError: model and tokenizer do not belong together, or the model is no sequence classifier.
+        UserError: model and tokenizer do not belong together, the model is no sequence classifier, or model or device
+            have no such precision.
     """
 
     def __init__(
@@ -82,15 +84,17 @@ class HuggingFaceClassifier:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         device: str = "cpu",
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         task: Task | None = None,
         problem_type: str | None = None,
         fill: str | None = None,
     ) -> None:
         check_tokenizer(model, tokenizer)
-        rounded = dtype == torch.float32 and model.dtype == torch.float64
-        self.dtype: torch.dtype = dtype or model.dtype
-        placed = model.to(torch.device(device)) if dtype is None else model.to(device=torch.device(device), dtype=dtype)
+        self.precision = name_of(dtype or model.dtype)
+        self.dtype: torch.dtype = weights_in(self.precision)
+        rounded = self.dtype == torch.float32 and model.dtype == torch.float64
+        kind = None if dtype is None else self.dtype
+        placed = model.to(torch.device(device)) if kind is None else model.to(device=torch.device(device), dtype=kind)
         self.model = placed.eval().requires_grad_(False)
         self.tokenizer, self.device = tokenizer, torch.device(device)
         for name in ("bos_token_id", "eos_token_id", "sep_token_id"):  # Funnel lacks what transformers asks for
@@ -115,6 +119,7 @@ class HuggingFaceClassifier:
         self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.can = Abilities()
         self.can = probed(self)
+        self._forward_rows = forward_rows(self.precision, model, self.device, self._probe_row)
         self._steady = Steady(model)
         self.tokens = int(model.get_input_embeddings().weight.shape[0])
         self._frozen: dict[type[AbstractContextManager[object]], bool] = {}
@@ -124,8 +129,8 @@ class HuggingFaceClassifier:
         if rounded:
             self.notes = (*self.notes, "its weights are float64 and rounded to float32; dtype float64 keeps them")
         reads_last = self.head is not None or self.architecture.reads_last
-        kind = problem_type or getattr(model.config, "problem_type", None)
-        self.task = task or task_of(self.classes, kind, "last" if reads_last else "first")
+        says = problem_type or getattr(model.config, "problem_type", None)
+        self.task = task or task_of(self.classes, says, "last" if reads_last else "first")
 
     @property
     def reads_embeddings(self) -> bool:
@@ -175,7 +180,8 @@ class HuggingFaceClassifier:
         """`logits`, begun: what is returned waits for them. A GPU works meanwhile."""
         rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
         embeddings = [row.embeddings for row in rows if row.embeddings is not None]
-        with torch.inference_mode(), memory_errors():
+        fewer = nullcontext() if embeddings else self._forward_rows()
+        with torch.inference_mode(), memory_errors(), fewer:
             groups = self._groups(rows)
             if len(groups) == 1:
                 return fetched(self._forward(rows, self._stacked(embeddings) if embeddings else None))
@@ -246,7 +252,7 @@ class HuggingFaceClassifier:
             digest.update(f"link {self.task.link}".encode())
         if self.max_length != (positions_of(self.model, self.first_position or 0) or USUAL_LENGTH):
             digest.update(f"length {self.max_length}".encode())
-        return digest.hexdigest()[:16]
+        return marked(digest.hexdigest()[:16], self.precision)
 
     def inputs_of(self, text: Text) -> tuple[Int[Tensor, "1 tokens"], Int[Tensor, "1 tokens"] | None]:
         """Token ids and, where there are some, token types of a text."""
@@ -329,6 +335,10 @@ class HuggingFaceClassifier:
                 f"{type(self.model).__name__} has a part that {mode.__name__} cannot hold constant, such as a norm "
                 "other than LayerNorm or a product of two layers"
             )
+
+    def _probe_row(self) -> Float[Tensor, "1 outputs"]:
+        """Logits of a row, to try a precision."""
+        return self.forward(torch.from_numpy(two_rows(self)[0]).to(self.device))
 
     def _row(self, ids: Int[np.ndarray, "_"]) -> Row:
         """Bare ids with the types that a pair of them has: 1 from the second text on."""

@@ -65,7 +65,7 @@ def is_frozen(classifier: HuggingFaceClassifier, mode: Callable[[], AbstractCont
 
     That is so where the mode holds constant all that changes with the input: attention, norms, gates.
     """
-    ids = torch.from_numpy(_two_rows(classifier)[0]).to(classifier.device)
+    ids = torch.from_numpy(two_rows(classifier)[0]).to(classifier.device)
     with torch.enable_grad():
         leaf = classifier.embedded(ids).detach().clone().requires_grad_()
         with classifier.reading(leaf), mode():
@@ -90,7 +90,7 @@ class Probe:
 
     def __init__(self, classifier: HuggingFaceClassifier) -> None:
         self.classifier = classifier
-        self.one, self.other = (torch.from_numpy(ids).to(classifier.device) for ids in _two_rows(classifier))
+        self.one, self.other = (torch.from_numpy(ids).to(classifier.device) for ids in two_rows(classifier))
         self.usual = self._usual(self.one)
         self._check_head()
         self.elsewhere = classifier.forward(self.other)
@@ -261,7 +261,7 @@ class Probe:
         return shape and bool((sums - 1).abs().max() < (1e-4 if self.classifier.dtype.itemsize >= 4 else 2e-2))
 
 
-def _two_rows(classifier: HuggingFaceClassifier) -> tuple[Int[np.ndarray, "1 tokens"], Int[np.ndarray, "1 tokens"]]:
+def two_rows(classifier: HuggingFaceClassifier) -> tuple[Int[np.ndarray, "1 tokens"], Int[np.ndarray, "1 tokens"]]:
     """Two rows of different content tokens within the tokenizer's special ones."""
     tokenizer = classifier.tokenizer
     special = set(tokenizer.all_special_ids)

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
+from faithbench.records.fingerprints import precision_of
 from faithbench.records.results import Panel
 from faithbench.statistics.intervals import weighted_mean
 
@@ -41,7 +42,8 @@ def together(panels: Iterable[Panel]) -> list[Seeds]:
     """Panels of one data set whose models differ in their seed alone, each group as one."""
     groups: dict[tuple[str, ...], list[Panel]] = {}
     for panel in panels:
-        apart = {**panel.key, "model": without_seed(panel.key["model"]), "model_fingerprint": ""}
+        precision = precision_of(panel.key["model_fingerprint"])
+        apart = {**panel.key, "model": without_seed(panel.key["model"]), "model_fingerprint": precision}
         groups.setdefault(tuple(map(str, apart.values())), []).append(panel)
     return [_merged(group) for group in groups.values()]
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from faithbench.errors import UserError, WrongTypeError
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier
-from faithbench.plan import DTYPES
+from faithbench.plan import AUTO, DTYPES, MIXED
 from faithbench.plugins.naming import build_dataset
 from faithbench.running.arguments import path_or_name
 from faithbench.training.loading import OWN
@@ -42,8 +42,7 @@ def classifier_of(
     """
     device, precision = None if device is None else str(device), _precision(dtype)
     if isinstance(model, PreTrainedModel):
-        wanted = None if precision is None else getattr(torch, precision)
-        return HuggingFaceClassifier(copy.deepcopy(model), _tokenizer(tokenizer), best_device(device), wanted)
+        return HuggingFaceClassifier(copy.deepcopy(model), _tokenizer(tokenizer), best_device(device), precision)
     if not isinstance(model, (str, Path)):
         return _ready(model, precision)
     setup = Setup(best_device(device), precision or OWN, train=False)
@@ -55,6 +54,8 @@ def classifier_of(
 def _precision(dtype: object) -> str | None:
     """The name of a precision, which may be torch's own."""
     name = str(dtype).removeprefix("torch.")
+    if name == AUTO:
+        raise UserError(f"dtype={AUTO!r} is decided by runs, which measure what it does to scores; use {MIXED} here.")
     if dtype is None or name in DTYPES:
         return None if dtype is None else name
     raise UserError(f"dtype={dtype!r} is not allowed; use {', '.join(DTYPES)}.")
@@ -79,7 +80,7 @@ def _ready(model: Any, precision: str | None) -> Classifier:
         UserError: it has another precision.
     """
     if not isinstance(model, type) and all(hasattr(model, name) for name in ("encode", "logits", "classes", "task")):
-        own = str(getattr(model, "dtype", "its own precision")).removeprefix("torch.")
+        own = str(getattr(model, "precision", getattr(model, "dtype", "its own precision"))).removeprefix("torch.")
         if precision not in (None, own):
             raise UserError(
                 f"dtype={precision!r} is not allowed with a classifier that is ready, which computes in {own}; make it "

@@ -1,11 +1,12 @@
 """What a manifest says of data and models that a reader of the numbers must know, in sentences."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from faithbench.records.manifest import DatasetEntry, ModelEntry, sampling_of
+from faithbench.records.manifest import DatasetEntry, ModelEntry, Moved, Precision, sampling_of
 from faithbench.records.results import earlier_versions, label
 from faithbench.statistics.performance import is_above_chance
 from faithbench.types import Skipped
@@ -13,6 +14,8 @@ from faithbench.types import Skipped
 NAMED = 3  # rows that a sentence names
 KEPT = 100  # rows that a manifest names
 MANY_UNKNOWN = 10.0  # percent of tokens
+SHAPLEY_LIMIT = 10  # times the limit of points: percent of the largest score
+MEASURES = {"comprehensiveness": "comprehensiveness", "sufficiency": "sufficiency", "seqpg": "SeqPG"}
 
 
 def skipped_entry(skipped: Sequence[Skipped], total: int) -> dict[str, Any]:
@@ -83,6 +86,39 @@ def older_conversion(models: Iterable[str]) -> Iterator[str]:
             "Converted with the bias of the embeddings' LayerNorm kept, unlike the paper's, as all were before "
             f"there was embedding_bias (docs/bcos.md): {', '.join(names)}."
         )
+
+
+def precision_said(asked: str, found: Precision) -> Iterator[str]:
+    """What precisions that were tried do to scores, a sentence each.
+
+    Args:
+        asked: the precision of the plan, or `auto`.
+        found: the manifest's.
+    """
+    for name, measured in found["measured"].items():
+        used = name == found["dtype"]
+        begin = f"dtype {asked} is {name}, which" if used and asked != name else name
+        told = ", ".join(f"{MEASURES.get(of, 'Shapley values')} {_by(of, one, found)}" for of, one in measured.items())
+        moved = f"{begin} moves scores of {found['texts']} texts against float32 (mean absolute; signed; most): {told}"
+        if not used:
+            yield f"{moved}: too much for dtype {asked}."
+        elif is_above(found, name):
+            yield f"{moved}: above {found['limit']:g} points, so do not compare with float32."
+        else:
+            yield f"{moved}."
+
+
+def is_above(found: Precision, name: str) -> bool:
+    """Whether a precision moves a measure by more than the limit, in the mean of absolute differences."""
+    limits = {"shapley": SHAPLEY_LIMIT * found["limit"]}
+    if found["unit"] == "points":
+        limits |= dict.fromkeys(MEASURES, found["limit"])
+    return any(not one["absolute"] <= limits.get(of, math.inf) for of, one in found["measured"][name].items())
+
+
+def _by(measure: str, moved: Moved, found: Precision) -> str:
+    unit = f" {found['unit']}" if measure in MEASURES else " %"
+    return f"{moved['absolute']:.2g}{unit} ({moved['mean']:+.1g}; {moved['largest']:.2g})"
 
 
 def _weak(performance: Mapping[str, float]) -> str:

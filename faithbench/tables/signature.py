@@ -13,6 +13,7 @@ import pandas as pd
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
+from faithbench.records.fingerprints import precision_of
 from faithbench.records.store import Store
 
 UNKNOWN, NONE = "unknown", "none"
@@ -84,7 +85,12 @@ def _fingerprints(entries: pd.DataFrame, columns: Sequence[str]) -> str:
     found = [
         UNKNOWN if row[-1] is None else str(row[-1]) for row in rows if row[-1] is not None or row[:-1] not in said
     ]
-    return _listed([value[:DIGITS] for value in found]) if len(found) <= FEW else f"{len(found)}@{_hash(found)}"
+    return _listed([_shortened(value) for value in found]) if len(found) <= FEW else f"{len(found)}@{_hash(found)}"
+
+
+def _shortened(fingerprint: str) -> str:
+    """Its first digits, and the precision, if that is of forward rows alone."""
+    return "-".join(filter(None, (fingerprint[:DIGITS], precision_of(fingerprint))))
 
 
 def _texts(entries: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from faithbench.tables.cautions import (
     not_by_label,
     of_earlier_versions,
     older_conversion,
+    precision_said,
     trained_as,
 )
 from faithbench.tables.document import document
@@ -190,6 +191,10 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
                 for note, value in found.items():
                     name = label("explainer", explainer)
                     yield f"{name} on {where}: mean absolute {note.replace('_', ' ')} {value:.2g}."
+        for place, asked in manifest.get("precision", {}).items():
+            model, _, dataset = place.partition(" on ")
+            where = f"{label('model', model)}, {label('dataset', dataset)}"
+            yield from (f"{where}: {told}" for name, found in asked.items() for told in precision_said(name, found))
     yield from older_conversion(known)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
@@ -34,7 +34,7 @@ def load_classifier(source: str, device: str, dtype: str, **options: Any) -> Loa
     Args:
         source: folder or hub id, `owner/name` or with `@revision`.
         device: where to run.
-        dtype: of weights and activations; `OWN` for what the weights are kept in, float32 at least.
+        dtype: name of the precision; `OWN` for what the weights are kept in, float32 at least.
         options: of `HuggingFaceClassifier`.
 
     Raises:
@@ -50,11 +50,9 @@ def load_classifier(source: str, device: str, dtype: str, **options: Any) -> Loa
     return Loaded(classifier, identity, identity.rpartition("@")[0] or identity)
 
 
-def _precision(network: PreTrainedModel, dtype: str) -> torch.dtype:
+def _precision(network: PreTrainedModel, dtype: str) -> torch.dtype | str:
     """The precision that is meant; weights kept in half precision are never meant to be computed with in it."""
-    if dtype != OWN:
-        return cast(torch.dtype, getattr(torch, dtype))
-    return torch.promote_types(network.dtype, torch.float32)
+    return torch.promote_types(network.dtype, torch.float32) if dtype == OWN else dtype
 
 
 def _folder(source: str) -> tuple[Any, Any, str]:

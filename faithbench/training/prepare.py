@@ -13,6 +13,7 @@ from faithbench.console import say
 from faithbench.errors import UserError
 from faithbench.files import cache_folder, remove_leftovers, set_aside
 from faithbench.interfaces import Classifier
+from faithbench.models.precision import FORWARD_ONLY
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
 from faithbench.plan import Training
 from faithbench.plugins import spec
@@ -33,7 +34,10 @@ READY = 2  # models that are remembered within a run: one that is measured, and 
 
 @dataclass(frozen=True)
 class Setup:
-    """How to make a model real: where, in which precision (or `loading.OWN`), and whether it may be trained first."""
+    """How to make a model real: where, in which precision (or `loading.OWN`), and whether it may be trained first.
+
+    The precision is one that is decided (`faithbench.running.drift.resolve`), never `auto`.
+    """
 
     device: str = "cpu"
     dtype: str = "float32"
@@ -139,6 +143,10 @@ def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
         classifier = load_classifier(str(checkpoint.folder), setup.device, setup.dtype).classifier
         return Prepared(classifier, model.identity, model.label, checkpoint.report)
     dtype = "float32" if setup.dtype == OWN else setup.dtype  # which the plugin knows
+    if dtype in FORWARD_ONLY:
+        raise UserError(
+            f"dtype={dtype!r} is not to be had of model {model.text!r}, which a plugin prepares; use float32."
+        )
     found, fingerprint = plugin_classifier(model.component, base.object, setup.device, dtype)
     made = Prepared(found, model.identity, model.label, {}, base.identity)
     vars(made)["fingerprint"] = fingerprint  # taken already
@@ -182,6 +190,12 @@ def check_model(model: ModelRef, dataset: Component, setup: Setup) -> None:
     """
     if zoo := zoo_model(model):
         _finished(zoo, training_dataset(dataset), setup)
+
+
+def is_plugins(model: ModelRef) -> bool:
+    """Whether a package of its own prepares the model, in its own way."""
+    of_ours = model.component is None or isinstance(model.component.object, FinishedModel)
+    return not of_ours and zoo_model(model) is None
 
 
 def _referred(model: ModelRef | str) -> ModelRef:
