@@ -31,6 +31,9 @@ FAMILIES = {
     "lime": ("n_samples", LIME, LIME_REFERENCE),
 }
 
+SMALL = "planted(train=400, validation=100, test=40)"
+TINY = {"shap_sampl": ("n_permutations", (2, 5), 8), "lime": ("n_samples", (30, 60), 100)}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,7 +43,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/convergence"))
     parser.add_argument("--figure", type=Path, default=Path("runs/convergence/convergence.svg"))
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument("--tiny", action="store_true", help="a matter of seconds: shows that it runs, and no more")
     arguments = parser.parse_args()
+    if arguments.tiny:
+        arguments.model, arguments.dataset, arguments.limit = "conv-tiny", SMALL, 3
+        FAMILIES.update(TINY)
     specs = {family: explainers(family) for family in arguments.families}
     plan = faithbench.Plan(
         datasets=(arguments.dataset,),
@@ -49,7 +56,7 @@ def main() -> None:
         metrics=(METRIC,),
         limit=arguments.limit,
     )
-    faithbench.run(plan, arguments.out, train=False, console=Console(stderr=True))
+    faithbench.run(plan, arguments.out, train=arguments.tiny, console=Console(stderr=True))
     content = content_of(arguments)
     frames = {family: convergence(arguments.out, by_samples, content) for family, by_samples in specs.items()}
     for family, frame in frames.items():

@@ -59,6 +59,7 @@ EXPLAINERS = (
     *("shap_sampl(n_permutations=25)", "lime(n_samples=3000)", "sig(n_steps=50)", "sig", "decompx", "bcos"),
     *("integrated_gradients(n_steps=50)", "occlusion", "attn_lrp"),
 )
+SMALL = ("shap_sampl(n_permutations=2)", "sig", "decompx", "bcos", "occlusion")  # with --tiny
 MODELS = {"conv": "conventional", "bcos": "B-cos"}
 SHAPES = {"bert": (12, 768, 12), "minilm": (6, 384, 12)}  # layers, width, heads
 SHORT = 8  # tokens of the text to warm up with
@@ -106,8 +107,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=tuple(MODELS))
     parser.add_argument("--rows", type=int, help="estimate a cell from so many rows where it asks for more")
     parser.add_argument("--out", type=Path, default=Path("runs/cost.csv"))
+    parser.add_argument("--tiny", action="store_true", help="a matter of seconds: shows that it runs, and no more")
     parser.add_argument("--cell", nargs=2, help=argparse.SUPPRESS)  # this one, in this process
     arguments = parser.parse_args()
+    if arguments.tiny:
+        arguments.layers, arguments.width, arguments.tokens, arguments.explainers = 1, 64, 12, SMALL
     layers, width, heads = SHAPES[arguments.backbone]
     arguments.heads = arguments.heads or (heads if arguments.width is None else max(1, arguments.width // 64))
     arguments.layers, arguments.width = arguments.layers or layers, arguments.width or width
@@ -126,6 +130,9 @@ def installed(texts: Sequence[str]) -> dict[str, Component]:
 
 
 def in_subprocess(text: str, model: str, arguments: argparse.Namespace) -> Record:
+    if arguments.tiny:  # not worth a process
+        found = cell(argparse.Namespace(**vars(arguments) | {"cell": (text, model)}))
+        return {key: str(value) for key, value in found.items()}
     command = [sys.executable, __file__, "--cell", text, model]
     command += [f"--{name}={getattr(arguments, name)}" for name in SETTING]
     command += [f"--rows={arguments.rows}"] if arguments.rows else []

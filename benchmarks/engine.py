@@ -64,7 +64,12 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--peak", action="store_true", help="only print this process's peak memory (used internally)")
     parser.add_argument("--adapter", action="store_true", help="only the adapter against transformers, type by type")
+    parser.add_argument("--tiny", action="store_true", help="a matter of seconds: shows that it runs, and no more")
     arguments = parser.parse_args()
+    if arguments.tiny:
+        arguments.texts, arguments.layers, arguments.width, arguments.repeats = 2, 1, 32, 1
+        speed(arguments)
+        return
     if arguments.adapter:
         for kind in TYPES:
             for length in LENGTHS:

@@ -62,6 +62,7 @@ SAME = {  # by definition
 }
 ONE_GRADIENT = ("saliency", "input_x_gradient")  # a text
 FEW = 2  # texts to find the best batch size with, and for captum's sig
+SMALL = "planted(train=400, validation=100, test=40)"  # with --tiny
 SHORTEST = 3.0  # seconds of measuring
 SAMPLES = "permutations lime_samples kernel_samples steps".split()
 CONDITIONS = ["model", "dataset", "texts", "tokens", *SAMPLES, "batches", "repeats", "device", "threads"]
@@ -87,7 +88,7 @@ def main() -> None:
     for method in arguments.methods:
         rows = [result(cell, arguments, conditions) for cell in cells(method, tools)]
         print(f"\n**{method}**\n\n{table(rows).to_markdown(index=False, disable_numparse=True)}")
-    model = arguments.model or "random BERT, 6 layers, 384 wide"
+    model = arguments.model or f"random BERT, {layers_of(arguments)} layers, 384 wide"
     data = f"{arguments.texts} texts of {arguments.dataset} of about {arguments.tokens} tokens"
     kind = "CPU" if arguments.device == "cpu" else "wall"
     print(f"\n{machine(arguments)}; {model}; {data}; {kind} seconds, rows, tokens and calls are those of a text")
@@ -118,8 +119,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/explainers.csv"))
+    parser.add_argument("--tiny", action="store_true", help="a matter of seconds: shows that it runs, and no more")
     parser.add_argument("--cell", default="", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.tiny:
+        vars(arguments).update(dataset=SMALL, texts=2, tokens=8, permutations=2, lime_samples=20, kernel_samples=20)
+        vars(arguments).update(steps=4, batches=[8])
+    return arguments
 
 
 def default_dataset() -> str:
@@ -135,6 +141,8 @@ def result(cell: Cell, arguments: argparse.Namespace, conditions: str) -> dict[s
         found = found[(found[list(known)] == pd.Series(known)).all(axis=1)]
         if len(found):
             return {**asdict(cell), **json.loads(found["result"].iloc[-1])}
+    if arguments.tiny:  # not worth a process
+        return {**asdict(cell), **measured(cell, arguments)}
     command = [sys.executable, __file__, "--cell", json.dumps(asdict(cell))]
     for name in CONDITIONS:
         given = getattr(arguments, name)
@@ -167,7 +175,7 @@ def measured(cell: Cell, arguments: argparse.Namespace) -> dict[str, Any]:
     counts = dict.fromkeys(("calls", "rows", "gradient_rows", "tokens"), 0)
     with counting(work.classifier.model, counts):
         before = settled(arguments.device)
-        seconds, scores = timed(run, work, arguments.device, arguments.repeats, SHORTEST)
+        seconds, scores = timed(run, work, arguments.device, arguments.repeats, 0 if arguments.tiny else SHORTEST)
         peak = peaked(arguments.device) - before
     content = [found[text.content] for text, found in zip(work.texts, scores, strict=True)]
     return {
@@ -237,7 +245,9 @@ def model_and_texts(arguments: argparse.Namespace) -> tuple[HuggingFaceClassifie
     if arguments.model:
         classifier: Any = prepare(arguments.model, dataset, Setup(arguments.device, train=False)).classifier
     else:
-        classifier = random_classifier(examples, len(dataset.object.class_names), arguments.device)
+        classifier = random_classifier(
+            examples, len(dataset.object.class_names), arguments.device, layers_of(arguments)
+        )
     unknown = classifier.tokenizer.unk_token_id
     encoded = [classifier.encode(example) for example in examples[:2000]]
     plain = [text for text in encoded if unknown not in text.ids]  # a special token to interpreto
@@ -246,10 +256,20 @@ def model_and_texts(arguments: argparse.Namespace) -> tuple[HuggingFaceClassifie
     return classifier, sorted(chosen, key=len, reverse=True), classifier.encode(Example("short", " ".join(words), 0))
 
 
-def random_classifier(examples: list[Example], classes: int, device: str) -> HuggingFaceClassifier:
+def layers_of(arguments: argparse.Namespace) -> int:
+    """Of the random model; `gpu.py` has other arguments."""
+    return 1 if vars(arguments).get("tiny") else 6
+
+
+def random_classifier(examples: list[Example], classes: int, device: str, layers: int) -> HuggingFaceClassifier:
     tokenizer = word_tokenizer((example.text for example in examples), limit=512)
     torch.manual_seed(0)
-    shape = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    shape = {
+        "hidden_size": 384,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+    }
     network = BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), num_labels=classes, **shape))
     return HuggingFaceClassifier(network, tokenizer, device)
 

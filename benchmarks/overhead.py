@@ -45,6 +45,7 @@ class Instant:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", dest="rows", action="store_const", const=200, help="a matter of seconds")
     parser.add_argument("--rows", type=int, default=60_000, help="for each measurement, about")
     parser.add_argument("--repeats", type=int, default=3, help="the median counts")
     arguments = parser.parse_args()

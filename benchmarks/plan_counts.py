@@ -7,9 +7,11 @@ time makes: nothing is left to measure then, so what is counted is the plan's ow
 (one of the data sets is made of the texts of the other), the store has 2 kinds of entries.
 """
 
+import argparse
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,13 @@ PLAN = faithbench.Plan(
     explainers=("occlusion", "random"),
     metrics=("comprehensiveness", "seqpg"),
     limit=12,
+)
+SMALL = "planted(train=400, validation=100, test=40)"
+TINY = replace(
+    PLAN,
+    datasets=(SMALL, f"seqpg(dataset={SMALL!r}, segment=10, documents=4)"),
+    models=("conv-tiny",),
+    limit=2,
 )
 COUNTED = {  # what is counted: name of the function, and of its file, now or before there were rooms
     "components built": ("build", ("spec.py",)),
@@ -37,9 +46,12 @@ COUNTED = {  # what is counted: name of the function, and of its file, now or be
 
 def main() -> None:
     """Prints the counts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true", help="a matter of seconds: shows that it runs, and no more")
+    plan = TINY if parser.parse_args().tiny else PLAN
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        faithbench.run(PLAN, out, device="cpu")
+        faithbench.run(plan, out, device="cpu")
         calls: Counter[str] = Counter()
 
         def count(frame: Any, event: str, argument: object) -> None:
@@ -50,8 +62,8 @@ def main() -> None:
                         calls[what] += 1
 
         sys.setprofile(count)
-        agenda = faithbench.check_plans([PLAN])  # nothing, before there was an agenda
-        faithbench.run(PLAN, out, device="cpu", **({} if agenda is None else {"agenda": agenda}))
+        agenda = faithbench.check_plans([plan])  # nothing, before there was an agenda
+        faithbench.run(plan, out, device="cpu", **({} if agenda is None else {"agenda": agenda}))
         sys.setprofile(None)
     for what in COUNTED:
         print(f"{what}: {calls[what]}")

@@ -2,10 +2,12 @@
 
 A split of 1,924 texts is drawn, classes predicted 62 : 38, and the first of them are measured. `decided`: the class
 makes up 93 % of the variance, as comprehensiveness by masks on HateXplain; `skewed`: beta-distributed drops, piled up
-at both ends. python benchmarks/post_stratified.py [repetitions]
+at both ends.
+
+    python benchmarks/post_stratified.py [repetitions]
 """
 
-import sys
+import argparse
 from collections.abc import Callable
 
 import numpy as np
@@ -62,7 +64,11 @@ def line(draw: Draw, size: int, repetitions: int) -> str:
 
 def main() -> None:
     """Prints the table of docs/statistics.md."""
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repetitions", type=int, nargs="?", default=300)
+    parser.add_argument("--tiny", action="store_true", help="a matter of seconds: shows that it runs, and no more")
+    arguments = parser.parse_args()
+    repetitions = 3 if arguments.tiny else arguments.repetitions
     print("| values | texts | raw: error | interval | holds | post-stratified: error | interval | holds |")
     print("|:--|--:|--:|--:|--:|--:|--:|--:|")
     for draw in (decided, skewed):

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import faithbench
 from faithbench.records.store import IDENTITY, Store
 
 NUMBERS = {"records": ("value", "weight", "parts"), "attributions": ("scores", "standard_errors")}
@@ -24,12 +25,25 @@ SHOWN = 5  # of the entries that differ
 def main() -> int:
     """Prints what differs, and says whether anything does."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("one", type=Path)
-    parser.add_argument("other", type=Path)
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="of a value, or of a text's largest score")
+    parser.add_argument("--tiny", action="store_true", help="a matter of seconds: shows that it runs, and no more")
     arguments = parser.parse_args()
-    same = [compare(kind, arguments.one, arguments.other, arguments.tolerance) for kind in IDENTITY]
+    runs = tiny_runs() if arguments.tiny else arguments.runs
+    if len(runs) != 2:
+        parser.error("two runs are compared; name the folders of both.")
+    same = [compare(kind, *runs, arguments.tolerance) for kind in IDENTITY]
     return 0 if all(same) else 1
+
+
+def tiny_runs() -> list[Path]:
+    """Two runs of one small plan, in the current folder."""
+    data = "planted(train=400, validation=100, test=40)"
+    plan = faithbench.Plan((data,), ("conv-tiny",), ("occlusion", "random"), ("comprehensiveness",), limit=3)
+    runs = [Path("runs/same_records") / name for name in ("one", "other")]
+    for run in runs:
+        faithbench.run(plan, run, device="cpu")
+    return runs
 
 
 def compare(kind: str, one: Path, other: Path, tolerance: float) -> bool:

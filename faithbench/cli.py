@@ -85,10 +85,27 @@ def train(
     masking: Annotated[
         str | None, typer.Option(help="Likewise; half: half of each batch is masked [default: none; tiny: half].")
     ] = None,
+    precision: Annotated[
+        str, typer.Option(help="float32, or bf16: autocast, faster on large models where the device has bfloat16.")
+    ] = "float32",
+    gradient_accumulation_steps: Annotated[
+        int, typer.Option(help="Parts in which a batch is read, for less memory; a step is of --batch-size texts.")
+    ] = 1,
+    dataloader_num_workers: Annotated[int, typer.Option(help="Processes that put batches together.")] = 0,
     device: Device = None,
 ) -> None:
     """Fine-tune a named model on a data set; a killed training continues."""
-    training = Training(epochs, limit, lr, batch_size, max_length, eval_limit)
+    training = Training(
+        epochs,
+        limit,
+        lr,
+        batch_size,
+        max_length,
+        eval_limit,
+        precision,
+        gradient_accumulation_steps,
+        dataloader_num_workers,
+    )
     (dataset,) = _with_columns([dataset], text, pair, label)
     folder, report = faithbench.train(
         model, dataset, training, seed=seed, masking=masking, device=device, console=err_console

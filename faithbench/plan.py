@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from faithbench.errors import UserError, short, unknown
@@ -16,6 +16,9 @@ from faithbench.types import SPLITS
 MOST_BYTES = 2**20  # bytes of a plan
 MIXED, TF32, AUTO = "bf16-mixed", "tf32", "auto"  # precisions of forward rows alone; one that is chosen for each model
 DTYPES = ("float32", "float64", "bfloat16", "float16", MIXED, TF32)
+PRECISIONS = ("float32", "bf16")  # of training
+MOST_WORKERS = 64  # of a data loader
+SPEED = ("gradient_accumulation_steps", "dataloader_num_workers")  # settings of training that make no other model
 LISTS = ("datasets", "models", "explainers", "metrics", "like")
 PLANS = "plan*.toml"  # the files of a board
 OPEN = "{backbone}"
@@ -29,6 +32,8 @@ PROTOCOLS = ("strict", "paper")
 class Training:
     """How to fine-tune. None means: what the backbone and the data set suggest (lr 2e-5, AG News 3e-5; 5 epochs).
 
+    `SPEED` names the settings that are no part of a checkpoint's identity.
+
     Args:
         epochs: passes over the training split.
         limit: training texts used, drawn at random; None for all.
@@ -36,6 +41,10 @@ class Training:
         batch_size: texts a step.
         max_length: tokens a text is cut to, then and whenever the model reads one.
         eval_limit: validation and test texts that accuracies are measured on, drawn at random; None for all.
+        precision: `bf16` computes in bfloat16 where autocast does so, with weights, losses and optimizer in float32.
+        gradient_accumulation_steps: parts in which a batch is read, for less memory; a step is of `batch_size` texts
+            all the same.
+        dataloader_num_workers: processes that put batches together while others are computed.
     """
 
     epochs: int | None = None
@@ -44,20 +53,38 @@ class Training:
     batch_size: int = 16
     max_length: int = 512
     eval_limit: int | None = None
+    precision: str = "float32"
+    gradient_accumulation_steps: int = 1
+    dataloader_num_workers: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "limit", "batch_size", "max_length", "eval_limit"):
+        counts = ("epochs", "limit", "batch_size", "max_length", "eval_limit", "gradient_accumulation_steps")
+        for name in counts:
             _check_count(name, getattr(self, name))
+        _check_workers(self.dataloader_num_workers)
+        if self.precision not in PRECISIONS:
+            raise UserError(f"precision={short(self.precision)} is not allowed; use {' or '.join(PRECISIONS)}.")
+        if self.gradient_accumulation_steps > self.batch_size:
+            raise UserError(
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps} is not allowed: a batch of "
+                f"batch_size={self.batch_size} texts has no more parts than texts."
+            )
         if self.lr is not None and (type(self.lr) not in (int, float) or not 0 < self.lr < math.inf):
             raise UserError(f"lr={short(self.lr)} is not allowed; it must be positive.")
 
+    @property
+    def recipe(self) -> "Training":
+        """The same without what makes no other model, only a faster training or one in less memory."""
+        return replace(self, **{name: getattr(Training, name) for name in SPEED})
+
     def differences(self, other: "Training | Mapping[str, object]") -> list[tuple[str, object, object]]:
-        """The settings that another training has otherwise: name, value here, value there.
+        """The settings of the recipe that another training has otherwise: name, value here, value there.
 
         Of a report, what it does not name has its default.
         """
         there = asdict(other) if isinstance(other, Training) else {**asdict(Training()), **other}
-        return [(name, value, there[name]) for name, value in asdict(self).items() if there[name] != value]
+        mine = asdict(self).items()
+        return [(name, value, there[name]) for name, value in mine if name not in SPEED and there[name] != value]
 
 
 @dataclass(frozen=True)
@@ -124,6 +151,11 @@ def _check_count(name: str, value: object) -> None:
         raise UserError(f"{name}={short(value)} is not allowed; it must be positive and whole.")
     if isinstance(value, int) and value > LARGEST:
         raise UserError(f"{name} is not allowed to be larger than {LARGEST:,}.")
+
+
+def _check_workers(value: object) -> None:
+    if type(value) is not int or not 0 <= value <= MOST_WORKERS:
+        raise UserError(f"dataloader_num_workers={short(value)} is not allowed; use 0 to {MOST_WORKERS}.")
 
 
 def read_plan(path: Path | str, backbone: str | None = None) -> Plan:

@@ -144,6 +144,6 @@ def memory_errors() -> Iterator[None]:
         torch.cuda.empty_cache()
         raise MemoryError(str(error)) from error
     except RuntimeError as error:
-        if "not enough memory" in str(error):
+        if any(words in str(error) for words in ("not enough memory", "can't allocate memory", "out of memory")):
             raise MemoryError(str(error)) from error
         raise

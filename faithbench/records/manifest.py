@@ -4,7 +4,7 @@ What it says besides is left as it is.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +74,7 @@ class Predicted(TypedDict):
 
 
 class ModelEntry(TypedDict, total=False):
-    """What is known of a model on a data set."""
+    """What is known of a model on a data set; what its weights predict in other precisions, by fingerprint."""
 
     label: Required[str]
     fingerprint: Required[str]
@@ -87,6 +87,7 @@ class ModelEntry(TypedDict, total=False):
     checks: dict[str, float | list[float]]
     performance: dict[str, float]
     predicted: Predicted
+    other_precisions: dict[str, Predicted]
     unknown_tokens: float
     skipped: Skipped
     said: list[str]
@@ -190,8 +191,9 @@ def read_manifest(folder: Path) -> Manifest:
         if (fault := _wrong_performance(entry.get("performance", {}))) is not None:
             raise UserError(f"{path}: models.{name}.performance {fault}.")
         entry["label"] = _label(name.partition(" on ")[0], entry["label"])
-        if "predicted" in entry and (fault := _wrong_predicted(entry["predicted"])) is not None:
-            raise UserError(f"{path}: models.{name}.predicted {fault}.")
+        for field, predicted in _predicted(entry):
+            if (fault := _wrong_predicted(predicted)) is not None:
+                raise UserError(f"{path}: models.{name}.{field} {fault}.")
     return manifest
 
 
@@ -200,6 +202,20 @@ def sampling_of(entry: DatasetEntry) -> Sampling:
     if "sampling" in entry:
         return entry["sampling"]
     return "all" if "split_texts" in entry and entry.get("texts") == entry["split_texts"] else "random"
+
+
+def predictions(entry: ModelEntry) -> dict[str, Predicted]:
+    """How often the model predicts each class, by fingerprint: as it was run last, and in other precisions before."""
+    own = {entry["fingerprint"]: entry["predicted"]} if "predicted" in entry else {}
+    return {**entry.get("other_precisions", {}), **own}
+
+
+def _predicted(entry: ModelEntry) -> Iterator[tuple[str, Predicted]]:
+    """The fields that say so."""
+    if "predicted" in entry:
+        yield "predicted", entry["predicted"]
+    for fingerprint, predicted in entry.get("other_precisions", {}).items():
+        yield f"other_precisions.{short(fingerprint)}", predicted
 
 
 def _wrong_predicted(predicted: Predicted) -> str | None:

@@ -17,7 +17,8 @@ from faithbench.errors import UserError
 from faithbench.interfaces import Traits
 from faithbench.paths import as_paths
 from faithbench.plugins import spec
-from faithbench.records.manifest import Predicted
+from faithbench.records.fingerprints import precision_of
+from faithbench.records.manifest import Predicted, predictions
 from faithbench.records.store import Store, joined
 from faithbench.statistics.intervals import Intervals, clean, intervals, weighted_mean
 from faithbench.statistics.stratified import Strata, stratified_intervals
@@ -26,6 +27,7 @@ PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
 CELL = [*PLACE, "explainer", "metric"]
 UNIT = ["unit", "target", "against"]  # what a record of a cell is of
 TOLERANCE = 1e-3  # what rounding in another batch may change, in the metrics' units (percent, nats)
+COARSE = 0.5  # the same in mixed precision, in which a row depends on what it shares a batch with
 FAITHFULNESS = Traits().kind
 TRUTH = "ground truth"
 KINDS = (TRUTH, FAITHFULNESS, "plausibility", "simplicity")
@@ -107,7 +109,8 @@ def read(folders: Sequence[Path | str]) -> pd.DataFrame:
     if not twice.any():
         return frame
     again = frame[twice & frame["error"].isna()].groupby(keys, dropna=False)["value"].agg(["min", "max"])
-    apart = again[(again["max"] - again["min"]).abs() > TOLERANCE]
+    coarse = [bool(precision_of(str(key))) for key in again.index.get_level_values("model_fingerprint")]
+    apart = again[(again["max"] - again["min"]).abs() > np.where(coarse, COARSE, TOLERANCE)]
     if not apart.empty:
         cell = dict(zip(keys, apart.index[0], strict=True))
         raise UserError(
@@ -181,10 +184,10 @@ def predicted_classes(folders: Sequence[Path | str]) -> dict[tuple[str, ...], Pr
         manifest = Store(Path(folder)).manifest()
         for name, entry in manifest.get("models", {}).items():
             for dataset, data in manifest.get("datasets", {}).items():
-                if "predicted" in entry and name.endswith(f" on {dataset}"):
+                for fingerprint, said in predictions(entry).items() if name.endswith(f" on {dataset}") else ():
                     model = name.removesuffix(f" on {dataset}")
-                    key = dataset, data["fingerprint"], model, entry["fingerprint"]
-                    found[key] = max(found.get(key, entry["predicted"]), entry["predicted"], key=itemgetter("texts"))
+                    key = dataset, data["fingerprint"], model, fingerprint
+                    found[key] = max(found.get(key, said), said, key=itemgetter("texts"))
     return found
 
 

@@ -132,12 +132,18 @@ def _decide(
     return found
 
 
-def drift(exact: Prepared, other: Classifier, data: DatasetPlan) -> tuple[int, dict[str, Moved]]:
+def drift(exact: Prepared, other: Classifier, data: DatasetPlan, most: int = TEXTS) -> tuple[int, dict[str, Moved]]:
     """By how much a classifier moves scores against one in float32: of how many texts, and of each measure.
 
     Comprehensiveness, sufficiency and SeqPG in their units, Shapley values in percent of the largest of a text.
+
+    Args:
+        exact: the model in float32.
+        other: the same in another precision.
+        data: whose texts.
+        most: of them.
     """
-    texts = _chosen(exact, data)
+    texts = _chosen(exact, data, most)
     aims = _all(exact.classifier, {text.id: targets_of(exact.classifier, text) for text in texts})
     targets = {name: aim[0] for name, aim in aims.items() if aim}
     texts = [text for text in texts if text.id in targets]
@@ -150,10 +156,10 @@ def drift(exact: Prepared, other: Classifier, data: DatasetPlan) -> tuple[int, d
     return len(pairs), {name: _moved(name, pairs) for name in (pairs[0][0] if pairs else ())}
 
 
-def _chosen(exact: Prepared, data: DatasetPlan) -> list[Text]:
+def _chosen(exact: Prepared, data: DatasetPlan, most: int) -> list[Text]:
     """Texts from the shortest to the longest of the data set's sample, which is the same for every limit."""
     ordered = sorted(data.sample, key=lambda each: (len(each.text) + len(each.pair or ""), each.id))
-    read = encode_examples(exact, data.dataset, [ordered[place] for place in spread(len(ordered), TEXTS)])
+    read = encode_examples(exact, data.dataset, [ordered[place] for place in spread(len(ordered), most)])
     return [text for text in read.texts if len(text.content)]
 
 

@@ -1,11 +1,12 @@
 """What a run's manifest says of models and data sets."""
 
 import platform
-from typing import cast
+from typing import Any, cast
 
 import torch
 
-from faithbench.records.manifest import DatasetEntry, Manifest, ModelEntry, Skipped
+from faithbench.records.fingerprints import weights_of
+from faithbench.records.manifest import DatasetEntry, Manifest, ModelEntry, Skipped, predictions
 from faithbench.records.store import Store
 from faithbench.running.knowledge import Knowledge, key_of
 from faithbench.running.scoring import Scoring
@@ -45,8 +46,21 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
         entry["predicted"] = entry.pop("predicted")  # last, as it was when it was counted
 
     def change(manifest: Manifest) -> None:
+        _keep_predictions(manifest.get("models", {}).get(key_of(scoring)), entry)
         manifest["versions"] = versions() | {"python": platform.python_version()}
         manifest.setdefault("datasets", {})[texts.dataset.identity] = data
         manifest.setdefault("models", {})[key_of(scoring)] = cast(ModelEntry, entry)
 
     store.change_manifest(change)
+
+
+def _keep_predictions(before: ModelEntry | None, entry: dict[str, Any]) -> None:
+    """What the same weights predict in other precisions goes from an earlier entry into the one in its place."""
+    if before is None or weights_of(before["fingerprint"]) != weights_of(entry["fingerprint"]):
+        return
+    said = predictions(before)
+    mine = said.pop(entry["fingerprint"], None)
+    if mine is not None:
+        entry.setdefault("predicted", mine)
+    if said:
+        entry["other_precisions"] = said

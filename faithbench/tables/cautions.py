@@ -98,8 +98,8 @@ def precision_said(asked: str, found: Precision) -> Iterator[str]:
     for name, measured in found["measured"].items():
         used = name == found["dtype"]
         begin = f"dtype {asked} is {name}, which" if used and asked != name else name
-        told = "; ".join(f"{MEASURES.get(of, 'Shapley values')} {_by(of, one, found)}" for of, one in measured.items())
-        moved = f"{begin} moves scores of {found['texts']} texts, against float32: {told}"
+        told = ", ".join(f"{MEASURES.get(of, 'Shapley values')} {_by(of, one, found)}" for of, one in measured.items())
+        moved = f"{begin} moves scores of {found['texts']} texts against float32 (mean absolute; signed; most): {told}"
         if not used:
             yield f"{moved}: too much for dtype {asked}."
         elif is_above(found, name):
@@ -117,8 +117,8 @@ def is_above(found: Precision, name: str) -> bool:
 
 
 def _by(measure: str, moved: Moved, found: Precision) -> str:
-    unit = found["unit"] if measure in MEASURES else "% of the largest"
-    return f"{moved['absolute']:.2g} {unit} (signed {moved['mean']:+.1g}, at most {moved['largest']:.2g})"
+    unit = f" {found['unit']}" if measure in MEASURES else " %"
+    return f"{moved['absolute']:.2g}{unit} ({moved['mean']:+.1g}; {moved['largest']:.2g})"
 
 
 def _weak(performance: Mapping[str, float]) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,6 @@ import transformers
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import (
-    DataCollatorWithPadding,
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -26,15 +26,19 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.trainer_callback import PrinterCallback
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, is_torch_bf16_gpu_available
 
+from faithbench.console import Printer, say
+from faithbench.errors import UserError
 from faithbench.files import writing
 from faithbench.models.distribution import activations, summary
 from faithbench.models.vocabulary import blank_token
 from faithbench.plan import Training
 from faithbench.statistics.distribution import FEWEST, Distribution
+from faithbench.training.accumulation import Accumulation
 from faithbench.training.keeping import finishing, forget_work, last_state, work_place
 from faithbench.training.masking import SPECIAL, HalfMasking, Tokenised
+from faithbench.training.padding import Padding
 from faithbench.training.quiet import quiet
 from faithbench.training.trainer import LengthGroupedTrainer
 from faithbench.types import Example
@@ -125,9 +129,10 @@ def fine_tune(
     start = time.perf_counter()
     run_trainer(trainer, work, verbose)
     trainer.compute_metrics = None
+    in_full_precision(trainer)
     report = {
         **about,
-        "training": asdict(training),
+        "training": as_done(training, trainer),
         "seed": seed,
         "texts": {name: len(rows) for name, rows in data.items()},
         "steps": trainer.state.max_steps,
@@ -160,17 +165,23 @@ def classifier_trainer(
     masks: HalfMasking | None,
 ) -> LengthGroupedTrainer:
     """The trainer of a classifier; arguments as of `fine_tune`, `data` tokenised."""
-    trainer = LengthGroupedTrainer(
+    return LengthGroupedTrainer(
+        accumulation(training, verbose),
+        masks,
         model=model,
         args=arguments(work, training, seed, len(data["train"]), device, verbose, masks is None, **BEST),
         train_dataset=data["train"],
         eval_dataset=_evaluated(data["validation"], masks),
-        data_collator=DataCollatorWithPadding(tokenizer),
+        data_collator=Padding.of(tokenizer),
         compute_loss_func=LOSSES[loss],
         compute_metrics=accuracies if masks is None else mean_accuracy,
     )
-    trainer.masking = masks
-    return trainer
+
+
+def accumulation(training: Training, verbose: bool) -> Accumulation:
+    """As a training begins; what it says later goes to stderr."""
+    console = Printer(stderr=True) if verbose else None
+    return Accumulation(training.batch_size, training.gradient_accumulation_steps, partial(say, console))
 
 
 def _evaluated(rows: Sequence[Tokenised], masks: HalfMasking | None) -> list[Tokenised]:
@@ -230,7 +241,17 @@ def versions() -> dict[str, str]:
 
 def work_folder(folder: Path, training: Training, seed: int) -> Path:
     """Where a training with these settings keeps its states: another with others begins anew."""
-    return work_place(folder) / f"trainer-{hashlib.sha256(repr((training, seed)).encode()).hexdigest()[:8]}"
+    return work_place(folder) / f"trainer-{hashlib.sha256(repr((training.recipe, seed)).encode()).hexdigest()[:8]}"
+
+
+def as_done(training: Training, trainer: LengthGroupedTrainer) -> dict[str, object]:
+    """The settings, with the parts in which batches were read at last."""
+    return asdict(training) | {"gradient_accumulation_steps": trainer.accumulation.steps}
+
+
+def in_full_precision(trainer: Trainer) -> None:
+    """Ends autocast, so that accuracies are those of the model as it is saved and used."""
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
 
 
 def drawn(rows: Sequence[Example], limit: int | None, seed: int) -> Sequence[Example]:
@@ -290,9 +311,10 @@ def arguments(
     """
     assert training.epochs is not None
     assert training.lr is not None
+    check_precision(training.precision, device)
     steps = math.ceil(texts / training.batch_size)
     every = evaluated_every(steps, training.epochs)
-    return TrainingArguments(
+    told = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=training.epochs,
         learning_rate=training.lr,
@@ -307,14 +329,25 @@ def arguments(
         save_steps=every,
         save_total_limit=2,
         logging_steps=every,
+        logging_nan_inf_filter=False,  # which looks at every step's loss, and so waits for the device
         report_to="none",
         disable_tqdm=not verbose,
         seed=seed,
         use_cpu=device == "cpu",
         dataloader_pin_memory=device != "cpu",
         remove_unused_columns=only_inputs,
+        bf16=training.precision == "bf16",
+        dataloader_num_workers=training.dataloader_num_workers,
         **more,
     )
+    told._n_gpu = min(told.n_gpu, 1)  # several would each take a batch
+    return told
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Raises a UserError for a precision that a device does not know."""
+    if precision == "bf16" and device != "cpu" and not is_torch_bf16_gpu_available():
+        raise UserError(f"device {device!r} has no bfloat16, which precision=bf16 needs; use precision=float32.")
 
 
 def evaluated_every(steps: int, epochs: int) -> int:

@@ -1,7 +1,7 @@
 """Masked language modelling of a converted model, before it is fine-tuned ("B-cos then task", arXiv 2502.12992)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,13 +12,12 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTr
 from transformers.utils import ModelOutput
 
 from faithbench.plan import Training
-from faithbench.training.fine_tuning import arguments, hardware, run_trainer, work_folder
+from faithbench.training.fine_tuning import accumulation, arguments, as_done, hardware, run_trainer, work_folder
 from faithbench.training.keeping import finishing, forget_work
 from faithbench.training.quiet import quiet
-from faithbench.training.trainer import LengthGroupedTrainer
+from faithbench.training.trainer import IGNORED, LengthGroupedTrainer
 
 MASKED = 0.15
-IGNORED = -100  # label of positions that are not to be predicted
 
 
 def masked_loss(
@@ -68,9 +67,11 @@ def pretrain(
         {"input_ids": i, "special_tokens_mask": s}
         for i, s in zip(ids["input_ids"], ids["special_tokens_mask"], strict=True)
     ]
+    training = replace(training, dataloader_num_workers=0)  # which would draw the masks otherwise
     work = work_folder(folder, training, seed)
     torch.manual_seed(seed)
     trainer = LengthGroupedTrainer(
+        accumulation(training, verbose),
         model=model,
         args=arguments(work, training, seed, len(rows), device, verbose),
         train_dataset=rows,
@@ -82,7 +83,7 @@ def pretrain(
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     report = {
         **about,
-        "training": asdict(training),
+        "training": as_done(training, trainer),
         "texts": {"train": len(rows)},
         "steps": steps,
         "best_step": steps,  # the last state is used

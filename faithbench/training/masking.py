@@ -37,16 +37,18 @@ class HalfMasking:
         draws = self._generator("batch", step)
         count = (len(ids) + int(draws.integers(2))) // 2
         chosen = np.isin(np.arange(len(ids)), draws.permutation(len(ids))[:count])
-        hidden = _hidden(special.cpu().numpy() != 0, draws) & chosen[:, None]
-        return ids.masked_fill(torch.from_numpy(hidden).to(ids.device), self.blank)
+        drawn = torch.from_numpy(_drawn(ids.shape, draws) & chosen[:, None])
+        if ids.is_cuda:  # so that the device is not waited for
+            drawn = drawn.pin_memory().to(ids.device, non_blocking=True)
+        return ids.masked_fill(drawn.to(ids.device) & (special == 0), self.blank)
 
     def rows(self, rows: Sequence[Tokenised], share: float | None = None) -> list[Tokenised]:
         """All rows masked, each by its own share, or all by one; the same whenever they are asked for."""
         return [self._row(row, i, share) for i, row in enumerate(rows)]
 
     def _row(self, row: Tokenised, number: int, share: float | None) -> Tokenised:
-        special = np.array([row[SPECIAL]], dtype=bool)
-        hidden = _hidden(special, self._generator("row", number), share)[0]
+        special = np.array(row[SPECIAL], dtype=bool)
+        hidden = _drawn((1, len(special)), self._generator("row", number), share)[0] & ~special
         ids = [self.blank if away else own for own, away in zip(row["input_ids"], hidden, strict=True)]
         return {**row, "input_ids": ids}
 
@@ -54,10 +56,10 @@ class HalfMasking:
         return np.random.default_rng([zlib.crc32(purpose.encode()), self.seed, number])
 
 
-def _hidden(
-    special: Bool[np.ndarray, "rows tokens"], draws: np.random.Generator, share: float | None = None
+def _drawn(
+    shape: Sequence[int], draws: np.random.Generator, share: float | None = None
 ) -> Bool[np.ndarray, "rows tokens"]:
-    """Which content tokens are masked, each with the probability of its row."""
-    shares = draws.random((len(special), 1)) if share is None else share
-    hidden: Bool[np.ndarray, "rows tokens"] = (draws.random(special.shape) < shares) & ~special
-    return hidden
+    """Which tokens are masked if they are content, each with the probability of its row."""
+    shares = draws.random((shape[0], 1)) if share is None else share
+    masked: Bool[np.ndarray, "rows tokens"] = draws.random(shape) < shares
+    return masked

@@ -308,7 +308,7 @@ def _say_settings(model: Component, dataset: Component, had: Mapping[str, object
     """Where no setting was asked for, a word on those of the checkpoint that are not the usual ones."""
     usual = complete_training(model, dataset, Training())
     apart = [f"{name}={there}" for name, _, there in usual.differences(had) if name in had]
-    if apart and setup.training == Training():
+    if apart and setup.training.recipe == Training():
         setup.say(f"{model.label} was trained on {dataset.label} with {', '.join(apart)}.")
 
 
@@ -316,7 +316,7 @@ def _check_settings(
     model: Component, dataset: Component, folder: Path, had: Mapping[str, object], asked: Training
 ) -> None:
     """Where any setting was asked for, all must be those of the checkpoint; where none was, any checkpoint will do."""
-    if asked == Training():
+    if asked.recipe == Training():
         return
     for name, value, there in complete_training(model, dataset, asked).differences(had):
         raise UserError(

@@ -2,14 +2,15 @@
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -20,14 +21,17 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.variants import Replaced
 from faithbench.parameters import check_positive, check_seed, check_share, check_whole
 from faithbench.paths import as_path
+from faithbench.plan import Training
 from faithbench.plugins.naming import build_dataset
 from faithbench.questions import Row
+from faithbench.training.accumulation import Accumulation
 from faithbench.training.checkpoint import load
 from faithbench.training.encoding import encode_examples
-from faithbench.training.fine_tuning import drawn
+from faithbench.training.fine_tuning import check_precision, drawn
 from faithbench.training.keeping import finishing
 from faithbench.training.prepare import Setup, best_device, prepare
 from faithbench.training.settings import training_dataset
+from faithbench.training.trainer import accumulate
 from faithbench.types import Text
 
 AGREEMENT = 500  # validation texts on which surrogate and model are compared, at most
@@ -66,6 +70,8 @@ def train_surrogate(
     batch_size: int = 16,
     limit: int | None = None,
     seed: int = 0,
+    precision: str = "float32",
+    gradient_accumulation_steps: int = 1,
     device: str | None = None,
     console: Console | None = None,
 ) -> Path:
@@ -85,6 +91,8 @@ def train_surrogate(
         batch_size: texts in a step.
         limit: training texts drawn at random; None for all.
         seed: draws texts, their order and masks.
+        precision: `bf16` computes in bfloat16 where autocast does so, with weights, loss and optimizer in float32.
+        gradient_accumulation_steps: parts in which a batch is read, for less memory.
         device: `cpu`, `cuda` or `mps`; None for the best there is.
         console: where progress goes; None for silence.
 
@@ -98,11 +106,14 @@ def train_surrogate(
         WrongTypeError: model or folder is no such thing.
     """
     _check(share, epochs, lr, batch_size, limit, seed)
+    how = Training(batch_size=batch_size, precision=precision, gradient_accumulation_steps=gradient_accumulation_steps)
+    where = best_device(device)
+    check_precision(precision, where)
     if not isinstance(model, str):
         raise WrongTypeError(f"model is of type {type(model).__name__}; give a spec, a checkpoint folder or a hub id.")
     place = _new("folder", folder)
     component = training_dataset(build_dataset(str(dataset)))
-    prepared = prepare(model, component, Setup(best_device(device), console=console))
+    prepared = prepare(model, component, Setup(where, console=console))
     classifier = prepared.classifier
     if not isinstance(classifier, HuggingFaceClassifier) or classifier.task.link != "softmax":
         raise UserError(f"model {model!r} is no classifier of one class for each text, so it can have no surrogate.")
@@ -116,20 +127,21 @@ def train_surrogate(
         )
     of = {"model": prepared.identity, "fingerprint": prepared.fingerprint}  # before it is trained
     before = predictions(classifier, texts["validation"])
-    losses = []
+    losses, accumulation = [], Accumulation(how.batch_size, how.gradient_accumulation_steps, partial(say, console))
     with trainable(classifier.model):
         optimizer = torch.optim.AdamW(classifier.model.parameters(), lr=lr, weight_decay=0.0)
         for batch in batches(labelled, epochs, batch_size, share, seed):
-            losses.append(_step(classifier, optimizer, batch))
+            losses.append(_step(classifier, optimizer, batch, accumulation, how.precision))
     agreement = 100 * float(np.mean(before == predictions(classifier, texts["validation"])))
     say(console, f"Surrogate of {prepared.label}: it says the same of {agreement:.1f} % of {len(before):,} texts.")
     report = {
         "surrogate_of": of,
         "dataset": component.identity,
-        "training": {"share": share, "epochs": epochs, "lr": lr, "batch_size": batch_size, "limit": limit},
+        "training": {"share": share, "epochs": epochs, "lr": lr, "batch_size": batch_size, "limit": limit}
+        | {"precision": precision, "gradient_accumulation_steps": accumulation.steps},
         "seed": seed,
         "steps": len(losses),
-        "loss": float(np.mean(losses[-20:])) if losses else math.nan,
+        "loss": float(np.mean([loss.item() for loss in losses[-20:]])) if losses else math.nan,
         "agreement": agreement,
     }
     with finishing(place, report) as made:
@@ -203,23 +215,45 @@ def _step(
     classifier: HuggingFaceClassifier,
     optimizer: torch.optim.Optimizer,
     batch: Sequence[tuple[Text, Int[np.ndarray, "tokens"]]],
-) -> float:
+    accumulation: Accumulation,
+    precision: str,
+) -> Float[Tensor, ""]:
     """One step of training; its loss."""
-    texts, rows = zip(*batch, strict=True)
-    ids = _padded(rows, classifier.pad_id).to(classifier.device)
-    visible = _padded([np.ones(len(row), dtype=np.int64) for row in rows], 0).to(classifier.device) > 0
-    typed = [text.types for text in texts]
-    types = None if typed[0] is None else _padded(typed, 0).to(classifier.device)
-    labels = torch.tensor([text.label for text in texts], device=classifier.device)
-    logits = classifier.forward(ids, types, visible, whole=True)
-    if getattr(classifier.model.config, "bcos", None) is None:
-        loss = F.cross_entropy(logits, labels)
-    else:
-        loss = F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, logits.shape[-1]).to(logits))
+    inputs = _inputs(classifier, batch)
+
+    def loss_of(part: Mapping[str, Tensor]) -> Tensor:
+        with torch.autocast(classifier.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            logits = classifier.forward(part["ids"], part.get("types"), part["visible"], whole=True)
+        return _loss(classifier, logits.to(torch.promote_types(logits.dtype, torch.float32)), part["labels"])
+
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]  # torch's
+    loss = accumulation.run(lambda size: accumulate(loss_of, inputs, size), optimizer.zero_grad)
     optimizer.step()
-    return loss.item()
+    return loss
+
+
+def _inputs(
+    classifier: HuggingFaceClassifier, batch: Sequence[tuple[Text, Int[np.ndarray, "tokens"]]]
+) -> dict[str, Tensor]:
+    """What the model is given, and the labels."""
+    texts, rows = zip(*batch, strict=True)
+    inputs = {
+        "ids": _padded(rows, classifier.pad_id),
+        "visible": _padded([np.ones(len(row), dtype=np.int64) for row in rows], 0) > 0,
+        "labels": torch.tensor([text.label for text in texts]),
+    }
+    if texts[0].types is not None:
+        inputs["types"] = _padded([text.types for text in texts], 0)
+    return {name: value.to(classifier.device) for name, value in inputs.items()}
+
+
+def _loss(
+    classifier: HuggingFaceClassifier, logits: Float[Tensor, "rows classes"], labels: Int[Tensor, "rows"]
+) -> Float[Tensor, ""]:
+    """As the model was trained with."""
+    if getattr(classifier.model.config, "bcos", None) is None:
+        return F.cross_entropy(logits, labels)
+    return F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, logits.shape[-1]).to(logits))
 
 
 def _padded(rows: Sequence[Int[np.ndarray, "_"]], fill: int) -> Int[Tensor, "rows tokens"]:

@@ -63,6 +63,7 @@ def test_head_and_embeddings_are_not_touched():
     for name in (
         "bert.embeddings.LayerNorm",
         "bert.encoder.layer.0.intermediate.dense",
+        "bert.encoder.layer.0.output.LayerNorm",
         "bert.pooler.dense",
         "classifier",
     ):
@@ -75,6 +76,7 @@ def test_head_and_embeddings_are_not_touched():
         "intermediate": torch.bfloat16,
         "pooler": torch.float32,
         "classifier": torch.float32,
+        "output": torch.float32,
     }
 
 

@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import pandas as pd
 import pytest
 import torch
 from builders import LinearModel, answers, random_texts, randomise, tiny_classifier, tiny_network, tiny_tokenizer
-from fixtures_run import DATA, add_distribution, call, checkpoint, trained_cache, use_cache
+from fixtures_run import DATA, TRAINING, add_distribution, call, checkpoint, trained_cache, use_cache
 from rich.console import Console
 from transformers import AutoTokenizer
 
 import faithbench
+from faithbench.boards.checking import check
+from faithbench.boards.publishing import publish
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.naming import build_dataset
@@ -172,8 +176,8 @@ def test_the_limit_is_one_of_mean_absolute_differences(measure, absolute, unit, 
 def test_sentences_say_what_is_moved_and_what_follows():
     small = {"comprehensiveness": moved(0.034), "seqpg": moved(0.2), "shapley": moved(0.5)}
     told = (
-        "moves scores of 16 texts, against float32: comprehensiveness 0.034 points (signed -0.02, at most 0.068); "
-        "SeqPG 0.2 points (signed -0.1, at most 0.4); Shapley values 0.5 % of the largest (signed -0.2, at most 1)"
+        "moves scores of 16 texts against float32 (mean absolute; signed; most): comprehensiveness 0.034 points "
+        "(-0.02; 0.068), SeqPG 0.2 points (-0.1; 0.4), Shapley values 0.5 % (-0.2; 1)"
     )
     assert list(precision_said(MIXED, entry(small))) == [f"{MIXED} {told}."]
     assert list(precision_said("auto", entry(small))) == [f"dtype auto is {MIXED}, which {told}."]
@@ -199,7 +203,7 @@ def test_auto_on_a_gpu_is_mixed_and_what_explains_by_gradients_stays_float32(cac
     options += ["--metric", "comprehensiveness", "--limit", "4", "--device", "cpu"]
     ended = call(capsys, "run", *options, "--dtype", "auto", "--drift", LOOSE, "--out", tmp_path / "auto")
     assert ended.status == 0
-    assert ended.err.count("dtype auto is bf16-mixed, which moves scores of 16 texts, against float32") == 1
+    assert ended.err.count("dtype auto is bf16-mixed, which moves scores of 16 texts against float32") == 1
     assert "dtype auto is bf16-mixed, which moves scores" in ended.out
     assert "-bf16-mixed|texts:" in ended.out  # the signature
     faithbench.run(plan(explainers=("occlusion", "saliency")), tmp_path / "single", device="cpu")
@@ -248,7 +252,29 @@ def test_two_precisions_in_one_folder_are_two_models_and_what_is_asked_for_goes_
     assert f"(weights {single})" in table
     assert f"(weights {mixed})" in table
     assert "above 1e-09 points, so do not compare with float32." in table
-    assert len(faithbench.table([tmp_path], over_seeds=True)) == len(faithbench.table([tmp_path]))
+    frame = faithbench.table([tmp_path])
+    assert len(faithbench.table([tmp_path], over_seeds=True)) == len(frame) == 2
+    assert frame["post_stratified"].all()  # what was counted in float32 is still known
+
+
+def test_a_board_in_a_precision_that_was_chosen_is_what_its_plan_says(cache, gpu, tmp_path):
+    wanted = plan(dtype="auto", drift=LOOSE, explainers=("random",), training=TRAINING)
+    faithbench.run(wanted, tmp_path / "run", device="cpu")
+    publish(tmp_path / "run", tmp_path / "board")
+    (checked,) = check([tmp_path / "board"])
+    assert (checked.problems, checked.refused) == ((), False)
+    assert "dtype auto is bf16-mixed" in (tmp_path / "board" / "table.md").read_text()
+
+
+def test_rounding_of_other_batches_is_no_contradiction_in_mixed_precision(cache, tmp_path):
+    faithbench.run(plan(dtype=MIXED, explainers=("random",)), tmp_path / "one", device="cpu")
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    (part,) = (tmp_path / "other" / "records").iterdir()
+    frame = pd.read_parquet(part)
+    for by, ending in ((0.1, nullcontext()), (1.0, pytest.raises(UserError, match="two different records"))):
+        frame.assign(value=frame["value"] + by).to_parquet(part)
+        with ending:
+            assert len(read([tmp_path / "one", tmp_path / "other"])) == len(frame)
 
 
 def test_a_plugins_model_stays_in_float32_and_has_no_mixed_precision(cache, tmp_path, monkeypatch):
