@@ -18,14 +18,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.architectures.finding import architecture_of
 from faithbench.architectures.inspection import takes, token_head
+from faithbench.blocks import Rows
 from faithbench.errors import QuestionError, UserError
 from faithbench.models.batches import (
     alike,
     by_length,
     chosen_outputs,
     fetched,
+    ids_below,
+    ids_on,
     in_order,
     last_visible,
+    lengths_of,
     memory_errors,
     only_read,
     onto,
@@ -173,8 +177,11 @@ class HuggingFaceClassifier:
 
     def submit(self, rows: Sequence[Row]) -> Callable[[], Float[np.ndarray, "rows outputs"]]:
         """`logits`, begun: what is returned waits for them. A GPU works meanwhile."""
-        rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
-        embeddings = [row.embeddings for row in rows if row.embeddings is not None]
+        if isinstance(rows, Rows):
+            embeddings = []
+        else:
+            rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
+            embeddings = [row.embeddings for row in rows if row.embeddings is not None]
         with torch.inference_mode(), memory_errors():
             groups = self._groups(rows)
             if len(groups) == 1:
@@ -407,13 +414,19 @@ class HuggingFaceClassifier:
 
     def _batch(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Ids, types, and which places are visible (None: all)."""
-        ids = rectangle([row.ids for row in rows])
-        there = ids != HIDDEN
-        ids[~there] = self.pad_id
-        visible = None if there.all() else onto_device(there, self.device)
-        if not self.can.hides and any((row.ids == HIDDEN).any() for row in rows):
+        packed = rows.packed() if isinstance(rows, Rows) and self.device.type == "cuda" and self.can.hides else None
+        if packed is not None and packed.nbytes < packed.written:
+            ids, there = ids_on(packed, self.device)
+            return ids if there is None else ids.where(there, self.pad_id), self._types(rows), there
+        below = ids_below(rows)
+        visible = below != HIDDEN
+        hidden = visible.size - np.count_nonzero(visible)
+        if not self.can.hides and hidden > visible.size - sum(lengths_of(rows)):
             raise QuestionError(f"{type(self.model).__name__} cannot hide a token from its attention")
-        return onto_device(ids, self.device), self._types(rows), visible
+        if hidden:
+            below[~visible] = self.pad_id
+        mask = onto_device(visible, self.device) if hidden else None
+        return onto_device(below, self.device), self._types(rows), mask
 
     def _forward(
         self, rows: Sequence[Row], embeddings: Float[Tensor, "rows tokens d"] | None
