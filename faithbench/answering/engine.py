@@ -24,7 +24,6 @@ from faithbench.questions import (
     GONE,
     Embeddings,
     Gradients,
-    Inside,
     Logits,
     LogitsAt,
     OnVariant,
@@ -173,18 +172,17 @@ class Engine:
         for rows in rowsets:
             known, new = ledger.enter(rows)
             numbers[slice(None) if rows.places is None else rows.places] = known
-            if new:
-                places = np.array(new)
-                queue.add(Part(item, item.age, lane, ledger, rows.block, places, known[places]))
+            if len(new):
+                queue.add(Part(item, item.age, lane, ledger, rows.block, new, known[new]))
                 item.waiting += len(new)
         return _Asked(question, ledger, numbers)
 
     def _problem(self, question: Question) -> str | None:
         """Why a question cannot be answered by any model of so many classes."""
         asked: Any = question.question if isinstance(question, OnVariant) else question
-        if isinstance(asked, Inside):
-            return None
         outputs = outputs_of(asked)
+        if outputs is None and not isinstance(asked, Gradients):
+            return None
         if wrong := [c for c in outputs or () if not 0 <= c < self.model.classes]:
             return f"output {wrong[0]} is not one of {self.model.classes} classes"
         count = self.model.classes if outputs is None else len(outputs)
@@ -199,10 +197,10 @@ class Engine:
             return None
         asked: Any = question.question if isinstance(question, OnVariant) else question
         fill, own = getattr(asked, "fill", None), asked.text.ids.tobytes()
-        for ids in (*(() if own in item.sound else (asked.text.ids,)), *(() if fill is None else (np.asarray(fill),))):
-            highest, lowest = int(ids.max(initial=0)), int(ids.min(initial=0))
-            if not GONE <= lowest <= highest < tokens:
-                return f"token id {lowest if lowest < GONE else highest} is not one of {tokens}"
+        if fill is not None and (problem := _beyond(fill, tokens)):
+            return problem
+        if own not in item.sound and (problem := _beyond(asked.text.ids, tokens)):
+            return problem
         item.sound.add(own)
         return None
 
@@ -241,6 +239,17 @@ class Engine:
 @dataclass(frozen=True)
 class _Result(Generic[T]):
     value: T
+
+
+def _beyond(ids: int | Int[np.ndarray, "..."], tokens: int) -> str | None:
+    """Which of some ids is none of so many tokens."""
+    highest = lowest = ids
+    if not isinstance(ids, int):
+        array = np.asarray(ids)
+        highest, lowest = int(array.max(initial=0)), int(array.min(initial=0))
+    if GONE <= lowest <= highest < tokens:
+        return None
+    return f"token id {lowest if lowest < GONE else highest} is not one of {tokens}"
 
 
 def _refusing(question: Question, rows: int, problem: str) -> _Asked:

@@ -27,7 +27,7 @@ class Ledger:
         self._numbers: dict[Hashable, dict[Key, int]] = {}  # of the rows of each family
         self._wholes: dict[Hashable, int] = {}  # of texts as they are, of whatever family
 
-    def enter(self, rows: Rowset) -> tuple[Int[np.ndarray, "rows"], list[int]]:
+    def enter(self, rows: Rowset) -> tuple[Int[np.ndarray, "rows"], Int[np.ndarray, "new"]]:
         """The numbers of rows, and the places of those that are new."""
         new: list[int] = []
         numbers = self._numbers.setdefault(rows.family, {})
@@ -40,12 +40,13 @@ class Ledger:
         if rows.whole in numbers:
             self._wholes[rows.text] = numbers[rows.whole]
         self.count += len(new)
-        return np.fromiter(map(numbers.__getitem__, rows.keys), np.intp, len(rows.keys)), new
+        return np.fromiter(map(numbers.__getitem__, rows.keys), np.intp, len(rows.keys)), np.array(new, np.intp)
 
     def put(self, numbers: Int[np.ndarray, "some"], answers: Sequence[object] | np.ndarray, seconds: float) -> None:
         """Answers to some of the rows, each of which took so long."""
-        if len(self._seconds) < self.count:
-            self._seconds = np.resize(self._seconds, 2 * self.count)
+        if len(held := self._seconds) < self.count:
+            self._seconds = np.zeros(2 * self.count)
+            self._seconds[: len(held)] = held
         self._seconds[numbers] = seconds
         if isinstance(answers, np.ndarray):
             self._room(answers)[numbers] = answers
