@@ -42,6 +42,7 @@ from faithbench.models.batches import (
 from faithbench.models.frozen import CapturedAttention
 from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
+from faithbench.models.memory import gradient_cost
 from faithbench.models.points import read_at
 from faithbench.models.probes import Abilities, is_frozen, probed
 from faithbench.models.reading import read_text
@@ -59,7 +60,7 @@ from faithbench.tasks import Task
 from faithbench.types import Example, Text
 
 CPU_TOKENS, GPU_TOKENS = 1024, 65536
-CPU_GRADIENT_COST, GPU_GRADIENT_COST = 4, 16  # on a GPU so high that 512 tokens of a base model stay under 8 GB
+CPU_GRADIENT_COST, GPU_GRADIENT_COST = 4, 16  # the latter of models that cannot be tried
 
 
 class HuggingFaceClassifier:
@@ -116,7 +117,6 @@ class HuggingFaceClassifier:
         cpu = self.device.type == "cpu"
         self.batch_tokens = CPU_TOKENS if cpu else GPU_TOKENS
         self.in_flight = 2 if self.device.type == "cuda" else 1  # batches: one is packed while another is computed
-        self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.can = Abilities()
         self.can = probed(self)
         self._steady = Steady(model)
@@ -130,6 +130,8 @@ class HuggingFaceClassifier:
         reads_last = self.head is not None or self.architecture.reads_last
         kind = problem_type or getattr(model.config, "problem_type", None)
         self.task = task or task_of(self.classes, kind, "last" if reads_last else "first")
+        usual = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
+        self.gradient_cost = gradient_cost(self, usual) if self.device.type == "cuda" else usual
 
     @property
     def reads_embeddings(self) -> bool:
