@@ -152,3 +152,15 @@ def test_outputs_are_told_for_each_row():
     rows = Rows([(blocks[0], np.arange(2)), (blocks[1], np.arange(1))])
     assert rows.outputs().tolist() == [[2, 0], [2, 0], [1, 2]]
     assert mixed(0).outputs() is None
+
+
+def test_answers_of_two_precisions_are_kept_in_the_finer_one():
+    ledger, keep = Ledger(stacked=True), np.ones((2, 5), dtype=bool)
+    keep[1, 2] = False
+    (rowset,) = rows_of(Logits(TEXTS[0], keep))[1]
+    numbers, _ = ledger.enter(rowset)
+    third = np.array([[1 / 3]])
+    ledger.put(numbers[:1], third, 1.0)
+    ledger.put(numbers[1:], third.astype(np.float32), 2.0)
+    assert ledger.answers(numbers).tolist() == [[1 / 3], [float(np.float32(1 / 3))]]
+    assert (ledger.seconds(numbers), ledger.seconds(numbers[[1, 1]])) == (3.0, 4.0)
