@@ -161,6 +161,8 @@ class Engine:
             return _refusing(question, 1, f"the question makes no sense ({describe(error)})")
 
     def _entered(self, item: _Open[T], question: Question, queue: Queue[_Open[T]]) -> _Asked:
+        if not len(question.text):
+            raise ValueError("its text has no tokens")
         lane, rowsets = rows_of(question)
         ledger = item.ledgers.get(lane) or Ledger(stacked=lane.kind in (Logits, LogitsAt))
         problem = self._unknown_token(item, question) or self._problem(question)

@@ -71,7 +71,7 @@ class Queue(Generic[Owner]):
         self._count = 0
 
     def __bool__(self) -> bool:
-        return self.tokens > 0
+        return bool(self._lanes)
 
     def add(self, part: Part[Owner]) -> None:
         """Rows to be asked."""

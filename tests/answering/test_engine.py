@@ -471,3 +471,14 @@ def test_a_model_that_gives_the_same_array_again_changes_no_answer():
         for key, outcome in result.items():
             expected = slowly(model.model, Logits(texts[int(key)], masks(texts[int(key)], 3)))
             np.testing.assert_allclose(outcome.value, expected, rtol=1e-12)
+
+
+def test_a_text_without_tokens_is_refused_and_others_answered():
+    none = np.zeros(0, dtype=int)
+    empty = replace(text([1, 1]), ids=none, words=none, special=none.astype(bool), tokens=())
+    (t,) = texts_of([8])
+    odd = {0: one(Attentions(empty)), 1: one(Logits(empty, np.ones((1, 0), dtype=bool)))}
+    (outcomes,) = Engine(Watched()).run([together({**odd, "sound": ask(asks, t)})])
+    assert outcomes[0].error == outcomes[1].error
+    assert "its text has no tokens" in outcomes[0].error
+    assert outcomes["sound"].error is None
