@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -69,6 +69,7 @@ class Queue(Generic[Owner]):
         self._lanes: dict[Lane, dict[int, deque[Part[Owner]]]] = {}
         self._oldest: list[tuple[int, int, Part[Owner]]] = []  # a heap
         self._count = 0
+        self._spent = 0  # parts in the heap that have no open rows any more
 
     def __bool__(self) -> bool:
         return bool(self._lanes)
@@ -93,6 +94,10 @@ class Queue(Generic[Owner]):
                 del lengths[part.block.length]
             if not lengths:
                 del self._lanes[part.lane]
+            self._spent += not part.left
+        if 2 * self._spent > len(self._oldest):
+            self._oldest, self._spent = [entry for entry in self._oldest if entry[-1].left], 0
+            heapify(self._oldest)
 
     def pack(self, budget: int) -> list[Share[Owner]]:
         """Fills a batch of the oldest's lane with rows of its length, then of the nearest lengths; at least one row.
@@ -124,6 +129,7 @@ class Queue(Generic[Owner]):
     def _leader(self) -> Part[Owner]:
         while not self._oldest[0][-1].left:
             heappop(self._oldest)
+            self._spent -= 1
         return self._oldest[0][-1]
 
     def _nearest(self, leader: Part[Owner]) -> Iterator[Part[Owner]]:

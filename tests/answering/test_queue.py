@@ -45,7 +45,8 @@ def test_every_row_is_in_one_batch_and_no_batch_is_too_large_or_padded_too_much(
         taken[owner] += count
     assert taken == {one.owner: len(one.places) for one in parts}
     assert queue.tokens == 0
-    assert not queue._lanes, "nothing is kept of what has been taken"
+    assert not queue._lanes
+    assert not queue._oldest, "nothing is kept of what has been taken"
 
 
 def test_a_part_is_taken_in_order_and_none_of_it_twice():
