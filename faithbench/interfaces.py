@@ -54,6 +54,9 @@ class Metric(Protocol):
 class Classifier(Protocol):
     """A model that answers. Rows are without padding; answers come in the order of the rows.
 
+    The rows of `logits` and `embed` may be `faithbench.blocks.Rows`, a sequence that makes each `Row` when it is looked
+    at: a model that puts rows below each other anyway can take `rows.rectangle()`, `rows.types()` and `rows.outputs()`.
+
     One with an attribute `tokens`, how many token ids it knows, is never given others. One with `in_flight` above 1, as
     on a GPU, is given so many batches of logits at a time: `submit(rows)` returns a function that waits for them.
 

@@ -4,8 +4,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -76,13 +77,16 @@ def state() -> State:
     torch: Any = sys.modules.get("torch")
     if not hasattr(torch, "set_autocast_enabled"):  # not there, or being imported
         return State(np.geterr(), _folder(), None, None, ())
-    modes = (
-        *((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in DEVICES),
-        *(getattr(torch._C, f"_get_{name}_sdp_enabled")() for name in KERNELS),
-        torch.is_inference_mode_enabled(),
-        torch._C._len_torch_function_stack(),
-    )
+    precisions = [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in DEVICES]
+    modes = (*precisions, *[read() for read in _mode_readers(torch)])
     return State(np.geterr(), _folder(), torch.is_grad_enabled(), torch.get_default_dtype(), modes)
+
+
+@cache
+def _mode_readers(torch: Any) -> list[Callable[[], Any]]:
+    """What tells torch's switches, looked up once: they are read after each step of each component."""
+    kernels = [getattr(torch._C, f"_get_{name}_sdp_enabled") for name in KERNELS]
+    return [*kernels, torch.is_inference_mode_enabled, torch._C._len_torch_function_stack]
 
 
 def put_back(before: State) -> None:

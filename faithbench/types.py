@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+Kind = TypeVar("Kind")
 SPLITS = ("train", "validation", "test")  # of every data set
 Link = Literal["softmax", "sigmoid", "identity"]  # from logits to what a model says: one class, labels, a value
 LINKS: tuple[Link, ...] = ("softmax", "sigmoid", "identity")
@@ -30,8 +32,32 @@ def _lock(value: Any) -> None:
 
 
 def _arrays(value: Any) -> list[tuple[str, np.ndarray]]:
-    contents = ((one.name, getattr(value, one.name)) for one in fields(value))
+    contents = ((name, getattr(value, name)) for name in _names(type(value)))  # type: ignore[arg-type]  # a class can be hashed
     return [(name, content) for name, content in contents if isinstance(content, np.ndarray)]
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """Of a type's fields."""
+    return tuple(one.name for one in fields(kind))
+
+
+def _copied(value: Kind, shared: str = "", **changed: object) -> Kind:
+    """The same value with arrays of its own, which nobody can write into either.
+
+    Args:
+        value: a dataclass, checked when it was made.
+        shared: name of an array that is not copied.
+        changed: fields of another content.
+    """
+    own = object.__new__(type(value))
+    vars(own).update(vars(value))
+    for name, array in _arrays(value):
+        if name != shared and not array.dtype.hasobject:
+            object.__setattr__(own, name, np.ndarray(array.shape, array.dtype, array.tobytes()))
+    for name, content in changed.items():
+        object.__setattr__(own, name, content)
+    return own
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +182,7 @@ class Text:
 
     def own(self) -> "Text":
         """A copy for one component, which cannot spoil the text for others, not even through torch."""
-        arrays: dict[str, Any] = {name: array.copy() for name, array in _arrays(self) if name != "vocabulary"}
-        return replace(self, **arrays)
+        return _copied(self, shared="vocabulary")
 
     @property
     def content(self) -> Int[np.ndarray, "content"]:
@@ -194,8 +219,7 @@ class Attribution:
 
     def own(self) -> "Attribution":
         """A copy for one component, which cannot spoil the attribution for others, not even through torch."""
-        arrays: dict[str, Any] = {name: array.copy() for name, array in _arrays(self)}
-        return replace(self, notes=dict(self.notes), **arrays)
+        return _copied(self, notes=dict(self.notes))
 
 
 @dataclass(frozen=True)

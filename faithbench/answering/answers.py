@@ -16,24 +16,23 @@ from faithbench.types import read_only
 Answers = Sequence[np.ndarray | QuestionError]
 
 
-def logits(found: object, rows: Sequence[Row], classes: int) -> Answers:
-    """Logits; of a row that has some which are not finite, a refusal.
+def logits(found: object, rows: int, outputs: int) -> np.ndarray | Answers:
+    """Logits; where some of a row are not finite, a refusal in its place.
 
     Args:
         found: what the model gave.
-        rows: what it was given.
-        classes: how many it says to have.
+        rows: how many it was given.
+        outputs: how many logits each is to have.
 
     Raises:
         QuestionError: it gave something else.
     """
-    count = classes if rows[0].outputs is None else len(rows[0].outputs)
     array = _numbers(found, "logits")
-    if array.shape != (len(rows), count):
-        raise QuestionError(f"the model gives logits of shape {array.shape} for {len(rows)} rows of {count} outputs")
+    if array.shape != (rows, outputs):
+        raise QuestionError(f"the model gives logits of shape {array.shape} for {rows} rows of {outputs} outputs")
     finite = np.isfinite(array).all(axis=1)
     if finite.all():
-        return list(array)
+        return array
     return [row if fine else _not_finite("logits") for row, fine in zip(array, finite, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""The batching engine: answers the questions of many texts in bulk; no row twice, like lengths, memory bounded.
+"""The engine: answers the questions of many texts in bulk; no row twice, like lengths, memory bounded.
 
 The idea is Haxl's (Marlow et al. 2014): components say what they need, one place decides how to fetch it.
 """
@@ -7,42 +7,32 @@ import copy
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice, repeat
-from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Int
 
-from faithbench.answering import answers
-from faithbench.answering.rows import Asked, Key, Lane, rows_of
+from faithbench.answering.asking import Answers, Asker
+from faithbench.answering.ledger import Ledger
+from faithbench.answering.queue import Part, Queue, Share, rows_for
+from faithbench.answering.rows import Lane, outputs_of, rows_of
 from faithbench.conversations import Answer, Conversation
-from faithbench.errors import ModelChangedError, QuestionError, describe
+from faithbench.errors import QuestionError, describe
 from faithbench.interfaces import Classifier
-from faithbench.limits import limited, put_back, state
 from faithbench.questions import (
     GONE,
     Embeddings,
-    Gradient,
     Gradients,
-    Inside,
     Logits,
     LogitsAt,
     OnVariant,
-    Point,
     Question,
-    Row,
-    Variant,
 )
-from faithbench.types import Text
 
 T = TypeVar("T")
 MAX_CONVERSATIONS = 512
 AHEAD = 2  # batches' worth of open rows below which the next text is begun
-MAX_VARIANTS = 32  # variants of the model kept ready
-MAX_PADDING = 1 / 8  # share of a batch that may be padding
 
 
 @dataclass
@@ -53,31 +43,26 @@ class Counts:
     run: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A question, and where its answer will be; or why there is none."""
+
+    question: Question
+    ledger: Ledger
+    numbers: Int[np.ndarray, "rows"]
+    refusal: QuestionError | None = None
+
+
 @dataclass(eq=False)
 class _Open(Generic[T]):
-    """A conversation with its open questions. All rows of a conversation have the length of its text."""
+    """A conversation with its open questions."""
 
     conversation: Conversation[T]
-    questions: tuple[Question, ...] = ()
-    keys: list[tuple[Lane, list[Key]]] = field(default_factory=list)  # of each question
-    todo: dict[Lane, dict[Key, Asked]] = field(default_factory=dict)
-    known: dict[Lane, dict[Key, tuple[Any, float]]] = field(default_factory=dict)  # answers, and seconds of a row
-    length: int = 0
-    sound: dict[int, Text] = field(default_factory=dict)  # texts whose token ids the model knows, by identity
-    flying: int = 0  # batches with rows of it that the model is working on
-
-    def tokens(self) -> int:
-        """Of all open rows."""
-        return self.length * sum(map(len, self.todo.values()))
-
-    def take(self, lane: Lane, keys: Sequence[Key]) -> None:
-        """Rows that the model has been given."""
-        todo = self.todo[lane]
-        for key in keys:
-            del todo[key]
-        if not todo:
-            del self.todo[lane]
-        self.flying += 1
+    age: int
+    asked: list[_Asked] = field(default_factory=list)
+    ledgers: dict[Lane, Ledger] = field(default_factory=dict)
+    sound: set[bytes] = field(default_factory=set)  # ids that the model knows
+    waiting: int = 0  # rows that are not known yet
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +70,9 @@ class _Flight(Generic[T]):
     """A batch that the model was given: its answers, or what waits for them."""
 
     lane: Lane
-    batch: list[tuple[_Open[T], list[Key]]]
-    rows: list[Any]
-    values: Sequence[object] | Callable[[], Sequence[object]]
+    batch: list[Share[_Open[T]]]
+    rows: Sequence[Any]
+    answers: Answers | Callable[[], Answers]
     start: float
 
 
@@ -104,11 +89,9 @@ class Engine:
     def __init__(self, model: Classifier, batch_tokens: int | None = None, most_seconds: float | None = None) -> None:
         self.model = model
         self.batch_tokens = batch_tokens or model.batch_tokens
-        self.most_seconds = most_seconds
         self.counts = Counts()
-        self.in_flight = max(1, getattr(model, "in_flight", 1))
+        self._asker = Asker(model, most_seconds)
         self._landed = 0.0  # when the last batch was
-        self._variants: dict[Variant, AbstractContextManager[object]] = {}
 
     def run(self, conversations: Iterable[Conversation[T]]) -> Iterator[T]:
         """The results of all conversations, each as soon as it is complete.
@@ -119,93 +102,93 @@ class Engine:
         Raises:
             ModelChangedError: a component has written into the model's weights.
         """
-        source = iter(conversations)
-        active: list[_Open[T]] = []
+        source = enumerate(conversations)
+        queue: Queue[_Open[T]] = Queue()
+        active: dict[int, _Open[T]] = {}
         flights: deque[_Flight[T]] = deque()
         while True:
-            yield from self._begin(source, active)
+            yield from self._begin(source, active, queue)
             if not active:
                 return
-            asking = [item for item in active if item.todo]
+            asking = bool(queue)
             if asking:
-                flights.extend(self._launch(asking))
-            if not flights or (asking and len(flights) < self.in_flight):
+                flights.extend(self._launch(queue))
+            if not flights or (asking and len(flights) < self._asker.in_flight):
                 continue
             for item in self._land(flights.popleft()):
-                if not item.todo and not item.flying:
-                    result = self._advance(item, [self._answer(item, i) for i in range(len(item.questions))])
-                    if result is not None:
-                        active.remove(item)
-                        yield result.value
+                result = self._advance(item, queue)
+                if result is not None:
+                    del active[item.age]
+                    yield result.value
 
-    def _begin(self, source: Iterator[Conversation[T]], active: list[_Open[T]]) -> Iterator[T]:
+    def _begin(
+        self, source: Iterator[tuple[int, Conversation[T]]], active: dict[int, _Open[T]], queue: Queue[_Open[T]]
+    ) -> Iterator[T]:
         """Starts conversations until enough rows are open. Yields the results of those that ask nothing."""
-        tokens = sum(item.tokens() for item in active)
-        while len(active) < MAX_CONVERSATIONS and tokens < AHEAD * self.batch_tokens:
-            conversation = next(source, None)
+        while len(active) < MAX_CONVERSATIONS and queue.tokens < AHEAD * self.batch_tokens:
+            age, conversation = next(source, (0, None))
             if conversation is None:
                 return
-            item = _Open(conversation)
-            result = self._advance(item, None)
+            item = _Open(conversation, age)
+            result = self._advance(item, queue, begins=True)
             if result is None:
-                active.append(item)
-                tokens += item.tokens()
+                active[age] = item
             else:
                 yield result.value
 
-    def _advance(self, item: _Open[T], answers: list[Answer] | None) -> "_Result[T] | None":
+    def _advance(self, item: _Open[T], queue: Queue[_Open[T]], begins: bool = False) -> "_Result[T] | None":
         """Hands over answers until the conversation needs rows that are not known yet, or ends."""
         while True:
             try:
-                item.questions = next(item.conversation) if answers is None else item.conversation.send(answers)
+                questions = (
+                    next(item.conversation) if begins else item.conversation.send(list(map(_answer, item.asked)))
+                )
             except StopIteration as stop:
                 return _Result(stop.value)
-            self._forget(item)
-            item.keys, item.todo = [], {}
-            for question in item.questions:
-                self._open(item, question)
-            if item.todo:
+            begins = False
+            _forget(item)
+            item.asked = [self._open(item, question, queue) for question in questions]
+            if item.waiting:
                 return None
-            answers = [self._answer(item, i) for i in range(len(item.questions))]
 
-    @staticmethod
-    def _forget(item: _Open[T]) -> None:
-        """Keeps logits, which are small and asked again; attention and gradients have been handed over."""
-        item.known = {lane: answers for lane, answers in item.known.items() if _plain_logits(lane)}
-
-    def _open(self, item: _Open[T], question: Question) -> None:
-        """The rows of a question; one that makes no sense is refused."""
-        opened = len(item.keys)
+    def _open(self, item: _Open[T], question: Question, queue: Queue[_Open[T]]) -> _Asked:
+        """Opens the rows of a question that are not known; one that makes no sense is refused."""
         try:
-            self._expand(item, question)
+            return self._entered(item, question, queue)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a question may hold anything
-            lane = Lane(type(question), f"refused {opened}")
-            refusal = QuestionError(f"the question makes no sense ({describe(error)})")
-            item.known[lane] = {opened: (refusal, 0.0)}
-            item.keys.append((lane, [opened]))
+            return _refusing(question, 1, f"the question makes no sense ({describe(error)})")
 
-    def _expand(self, item: _Open[T], question: Question) -> None:
-        lane, rows = rows_of(question)
-        item.length = len(question.text)
-        keys, known = [key for key, _ in rows], item.known.setdefault(lane, {})
-        if problem := self._unknown_token(item, question) or self._problem(rows[0][1]):  # of a row, so of all
-            known.update(dict.fromkeys(keys, (QuestionError(problem), 0.0)))
-        if new := {key: row for key, row in rows if key not in known}:
-            item.todo.setdefault(lane, {}).update(new)
-        item.keys.append((lane, keys))
-        self.counts.asked += len(keys)
+    def _entered(self, item: _Open[T], question: Question, queue: Queue[_Open[T]]) -> _Asked:
+        if not len(question.text):
+            raise ValueError("its text has no tokens")
+        lane, rowsets = rows_of(question)
+        ledger = item.ledgers.get(lane) or Ledger(stacked=lane.kind in (Logits, LogitsAt))
+        problem = self._unknown_token(item, question) or self._problem(question)
+        count = sum(len(rows.keys) for rows in rowsets)
+        self.counts.asked += count
+        if problem:
+            return _refusing(question, count, problem)
+        item.ledgers[lane], numbers = ledger, np.zeros(count, np.intp)
+        for rows in rowsets:
+            known, new = ledger.enter(rows)
+            numbers[slice(None) if rows.places is None else rows.places] = known
+            if len(new):
+                queue.add(Part(item, item.age, lane, ledger, rows.block, new, known[new]))
+                item.waiting += len(new)
+        return _Asked(question, ledger, numbers)
 
-    def _problem(self, asked: Asked) -> str | None:
-        """Why a row cannot be answered by any model of so many classes."""
-        if isinstance(asked, Inside):
+    def _problem(self, question: Question) -> str | None:
+        """Why a question cannot be answered by any model of so many classes."""
+        asked: Any = question.question if isinstance(question, OnVariant) else question
+        outputs = outputs_of(asked)
+        if outputs is None and not isinstance(asked, Gradients):
             return None
-        outputs = (asked.row if isinstance(asked, Point) else asked).outputs
         if wrong := [c for c in outputs or () if not 0 <= c < self.model.classes]:
             return f"output {wrong[0]} is not one of {self.model.classes} classes"
         count = self.model.classes if outputs is None else len(outputs)
-        named = (asked.target.output, asked.target.against) if isinstance(asked, Point) else ()
+        named = (asked.target.output, asked.target.against) if isinstance(asked, Gradients) else ()
         wrong = [c for c in named if c is not None and not 0 <= c < count]
         return f"target {wrong[0]} is not one of {count} classes" if wrong else None
 
@@ -215,190 +198,44 @@ class Engine:
         if tokens is None:
             return None
         asked: Any = question.question if isinstance(question, OnVariant) else question
-        fill = getattr(asked, "fill", None)
-        own = () if id(asked.text) in item.sound else (asked.text.ids,)
-        for ids in (*own, *(() if fill is None else (np.asarray(fill),))):
-            highest, lowest = int(ids.max(initial=0)), int(ids.min(initial=0))
-            if not GONE <= lowest <= highest < tokens:
-                return f"token id {lowest if lowest < GONE else highest} is not one of {tokens}"
-        item.sound[id(asked.text)] = asked.text
+        fill, own = getattr(asked, "fill", None), asked.text.ids.tobytes()
+        if fill is not None and (problem := _beyond(fill, tokens)):
+            return problem
+        if own not in item.sound and (problem := _beyond(asked.text.ids, tokens)):
+            return problem
+        item.sound.add(own)
         return None
 
-    def _answer(self, item: _Open[T], index: int) -> Answer:
-        question = item.questions[index]
-        question = question.question if isinstance(question, OnVariant) else question
-        lane, keys = item.keys[index]
-        known = item.known[lane]
-        found = [known[key] for key in keys]
-        values = [value for value, _ in found]
-        refused = next((value for value in values if isinstance(value, QuestionError)), None)
-        if refused is not None:
-            value: object = refused
-        elif isinstance(question, (Logits, LogitsAt, Embeddings)):
-            value = _stacked(values)
-        else:
-            value = values if isinstance(question, Gradients) and question.interpolation is not None else values[0]
-            value = _own(value)
-        return Answer(value, rows=len(found), seconds=sum(seconds for _, seconds in found))
-
-    def _launch(self, asking: Sequence[_Open[T]]) -> "list[_Flight[T]]":
+    def _launch(self, queue: Queue[_Open[T]]) -> list[_Flight[T]]:
         """Gives the model one batch, led by the oldest conversation; none if memory is too small for it."""
-        lane = next(iter(asking[0].todo))
-        batch = self._pack(asking, lane)
-        rows = [item.todo[lane][key] for item, keys in batch for key in keys]
+        lane = queue.lane
+        cost = 1 if lane.kind in (Logits, LogitsAt) else self.model.gradient_cost
+        batch = queue.pack(self.batch_tokens // cost)
+        rows = rows_for(batch)
         start = time.perf_counter()
         try:
-            values = self._submitted(lane, rows)
+            answers = self._asker.begin(lane, rows)
         except MemoryError:
-            if len(rows) > 1:
-                self.batch_tokens = max(1, self.batch_tokens // 2)
-                return []
-            values = self._too_long(batch[0][0].length)
-        except (ModelChangedError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            values = self._alone(lane, rows, _refused(error))
-        for item, keys in batch:
-            item.take(lane, keys)
-        return [_Flight(lane, batch, rows, values, start)]
+            self.batch_tokens = max(1, self.batch_tokens // 2)
+            return []
+        queue.take(batch)
+        return [_Flight(lane, batch, rows, answers, start)]
 
-    def _submitted(self, lane: Lane, rows: Sequence[Any]) -> "Sequence[object] | Callable[[], Sequence[object]]":
-        """The model's answers; or, where it can work while others are packed, what waits for them."""
-        if self.in_flight == 1 or lane.variant is not None or lane.kind is not Logits:
-            return self._ask(lane, rows)
-        before = state()
-        try:
-            wait = self.model.submit(rows)  # type: ignore[attr-defined]
-        finally:
-            put_back(before)
-        return lambda: answers.logits(wait(), rows, self.model.classes)
-
-    def _land(self, flight: "_Flight[T]") -> list[_Open[T]]:
-        """Hands a batch's answers to those that asked. Returns the conversations."""
-        values = flight.values
-        if callable(values):
-            try:
-                values = values()
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # of a GPU, which tells of them late
-                values = self._alone(flight.lane, flight.rows, _refused(error))
+    def _land(self, flight: _Flight[T]) -> list[_Open[T]]:
+        """Hands a batch's answers to those that asked. Returns the conversations that can go on."""
+        answers = self._asker.end(flight.lane, flight.rows, flight.answers)
         now = time.perf_counter()
         seconds, self._landed = (now - max(flight.start, self._landed)) / len(flight.rows), now
         self.counts.run += len(flight.rows)
-        answered = zip(values, repeat(seconds), strict=False)
-        for item, keys in flight.batch:
-            item.known[flight.lane].update(zip(keys, answered, strict=False))
-            item.flying -= 1
-        return [item for item, _ in flight.batch]
-
-    @staticmethod
-    def _too_long(tokens: int) -> Sequence[object]:
-        return [QuestionError(f"a text of {tokens} tokens does not fit into memory")]
-
-    def _alone(self, lane: Lane, rows: Sequence[Any], error: QuestionError) -> Sequence[object]:
-        """Rows of a batch that failed, one by one: the model may refuse some and answer others."""
-        if len(rows) == 1:
-            return [error]
-        values: list[object] = []
-        for row in rows:
-            try:
-                values.extend(self._ask(lane, [row]))
-            except MemoryError:
-                values.append(QuestionError("a text does not fit into memory"))
-            except (ModelChangedError, KeyboardInterrupt):
-                raise
-            except BaseException as refusal:
-                values.append(_refused(refusal))
-        return values
-
-    def _pack(self, active: Sequence[_Open[T]], lane: Lane) -> list[tuple[_Open[T], list[Key]]]:
-        """Fills a batch with rows of the leader's length, then of the nearest lengths."""
-        leader = active[0]
-        budget = self.batch_tokens // (1 if lane.kind in (Logits, LogitsAt) else self.model.gradient_cost)
-        others = sorted((i for i in active if lane in i.todo), key=lambda i: abs(i.length - leader.length))
-        batch: list[tuple[_Open[T], list[Key]]] = []
-        longest = rows = tokens = 0
-        for item in others:
-            width = max(longest, item.length)
-            fit = min(max(budget // width - rows, 0 if rows else 1), len(item.todo[lane]))
-            fit = min(fit, 1 - rows) if lane.kind is Inside else fit
-            padding = width * (rows + fit) - tokens - fit * item.length
-            if fit <= 0 or padding > MAX_PADDING * width * (rows + fit):
-                break
-            batch.append((item, list(islice(item.todo[lane], fit))))
-            longest, rows, tokens = width, rows + fit, tokens + fit * item.length
-        return batch
-
-    def _ask(self, lane: Lane, rows: Sequence[Any]) -> Sequence[object]:
-        """The model's answers, checked: one for each row, and nobody can write into them."""
-        before = state()
-        try:
-            return self._ask_as_is(lane, rows) if lane.variant is None else self._ask_variant(lane.variant, lane, rows)
-        finally:
-            put_back(before)
-
-    def _ask_variant(self, variant: Variant, lane: Lane, rows: Sequence[Any]) -> Sequence[object]:
-        try:
-            with self._variant(variant):
-                return self._ask_as_is(lane, rows)
-        except (QuestionError, MemoryError, ModelChangedError):
-            raise
-        except Exception as error:
-            raise QuestionError(f"{variant.change} fails ({describe(error)})") from error
-
-    def _variant(self, variant: Variant) -> AbstractContextManager[object]:
-        """A context in which the model is the variant."""
-        if variant not in self._variants:
-            if len(self._variants) == MAX_VARIANTS:
-                del self._variants[next(iter(self._variants))]
-            self._variants[variant] = resolve_name(variant.change)(self.model, **dict(variant.arguments))
-        return self._variants[variant]
-
-    def _ask_as_is(self, lane: Lane, rows: Sequence[Any]) -> Sequence[object]:
-        """What is asked of the model as it is now."""
-        kind, rules = lane.kind, lane.rules
-        if kind is Inside:
-            return [self._call(question) for question in rows]
-        if kind in (Logits, LogitsAt):
-            return answers.logits(self._logits(rows), rows, self.model.classes)
-        if kind is Embeddings:
-            return answers.embeddings(self.model.embed(rows), rows)
-        if kind is Gradients:
-            return answers.gradients(self._gradients(rows, rules), rows, rules)
-        return answers.attentions(self.model.attentions(rows), rows)
-
-    def _logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
-        """Logits, perhaps at embeddings, which not every classifier can read."""
-        if rows[0].embeddings is not None and not self.model.reads_embeddings:
-            raise QuestionError("the model cannot be given embeddings")
-        return self.model.logits(rows)
-
-    def _gradients(self, points: Sequence[Point], rules: str) -> Sequence[Gradient]:
-        """Gradients; rules that cannot be found or fail are refused to the component that asked for them."""
-        try:
-            return self.model.gradients(points, rules)
-        except (QuestionError, MemoryError):
-            raise
-        except Exception as error:
-            if not rules:
-                raise
-            raise QuestionError(f"gradients under {rules} fail ({describe(error)})") from error
-
-    def _call(self, question: Inside) -> object:
-        """White-box access: calls a function with the model. What it raises is raised in the component that asked."""
-        unchanged = getattr(self.model, "unchanged", nullcontext)
-        try:
-            with unchanged(), limited(self.most_seconds):
-                return resolve_name(question.function)(self.model, question.text, **question.arguments)
-        except (ModelChangedError, KeyboardInterrupt):
-            raise
-        except QuestionError as error:
-            return error
-        except MemoryError:
-            return QuestionError(f"a text of {len(question.text)} tokens does not fit into memory")
-        except BaseException as error:
-            return QuestionError(describe(error))
+        ready, first = [], 0
+        for share in flight.batch:
+            count, item = len(share.places), share.part.owner
+            share.part.ledger.put(share.numbers, answers[first : first + count], seconds)
+            first += count
+            item.waiting -= count
+            if not item.waiting:
+                ready.append(item)
+        return ready
 
 
 @dataclass(frozen=True)
@@ -406,12 +243,49 @@ class _Result(Generic[T]):
     value: T
 
 
+def _beyond(ids: int | Int[np.ndarray, "..."], tokens: int) -> str | None:
+    """Which of some ids is none of so many tokens."""
+    highest = lowest = ids
+    if not isinstance(ids, int):
+        array = np.asarray(ids)
+        highest, lowest = int(array.max(initial=0)), int(array.min(initial=0))
+    if GONE <= lowest <= highest < tokens:
+        return None
+    return f"token id {lowest if lowest < GONE else highest} is not one of {tokens}"
+
+
+def _refusing(question: Question, rows: int, problem: str) -> _Asked:
+    return _Asked(question, Ledger(stacked=False), np.zeros(rows, np.intp), QuestionError(problem))
+
+
+def _forget(item: _Open[T]) -> None:
+    """Keeps logits, which are small and asked again; attention and gradients have been handed over."""
+    item.ledgers = {lane: ledger for lane, ledger in item.ledgers.items() if _plain_logits(lane)}
+
+
 def _plain_logits(lane: Lane) -> bool:
     """Rows that cost no more than a forward pass of the model as it is."""
     return lane.kind is Logits and lane.variant is None
 
 
-def _stacked(values: Sequence[np.ndarray]) -> np.ndarray | QuestionError:
+def _answer(asked: _Asked) -> Answer:
+    """What a question is answered, and what its rows took, in full even where others asked for them too."""
+    refusal = asked.refusal or asked.ledger.refusal(asked.numbers)
+    rows, seconds = len(asked.numbers), 0.0 if asked.refusal else asked.ledger.seconds(asked.numbers)
+    return Answer(_value(asked) if refusal is None else refusal, rows, seconds)
+
+
+def _value(asked: _Asked) -> object:
+    values = asked.ledger.answers(asked.numbers)
+    if isinstance(values, np.ndarray):
+        return values
+    question = asked.question.question if isinstance(asked.question, OnVariant) else asked.question
+    if isinstance(question, Embeddings):
+        return _stacked(values)
+    return _own(values if isinstance(question, Gradients) and question.interpolation is not None else values[0])
+
+
+def _stacked(values: Sequence[Any]) -> np.ndarray | QuestionError:
     """Answers below each other; they have different lengths where a question takes tokens away and asks for tokens."""
     if len({value.shape for value in values}) > 1:
         return QuestionError("the answers have different lengths; ask for one variant at a time")
@@ -426,8 +300,3 @@ def _own(value: object) -> object:
         raise
     except BaseException:
         return value
-
-
-def _refused(error: BaseException) -> QuestionError:
-    """Whatever the model raised, as a refusal."""
-    return error if isinstance(error, QuestionError) else QuestionError(f"the model fails ({describe(error)})")

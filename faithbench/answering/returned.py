@@ -112,15 +112,15 @@ def _numbers(found: object, what: str) -> Float[np.ndarray, "*shape"]:
     """Finite numbers, in float64."""
     try:
         array = np.asarray(found)
-        with np.errstate(over="ignore"):  # of longer numbers, which are infinite then
-            array = array.astype(np.float64, casting="same_kind" if array.dtype.kind == "f" else "safe")
+        if array.dtype != np.float64:
+            with np.errstate(over="ignore"):  # of longer numbers, which are infinite then
+                array = array.astype(np.float64, casting="same_kind" if array.dtype.kind == "f" else "safe")
     except Exception as error:  # whatever the thing raises
         raise ValueError(f"gave {what} that are no array of numbers but a {type(found).__name__}") from error
-    if not np.isfinite(array).all():
-        raise ValueError(f"gave {what} that are not finite numbers")
-    if (np.abs(array) > LARGEST).any():
-        raise ValueError(f"gave {what} beyond {LARGEST:g}, whose sums would not be finite")
-    return array
+    if (np.abs(array) <= LARGEST).all():
+        return array
+    beyond = f"beyond {LARGEST:g}, whose sums would not be finite"
+    raise ValueError(f"gave {what} {beyond if np.isfinite(array).all() else 'that are not finite numbers'}")
 
 
 def _number(found: object, what: str) -> float:

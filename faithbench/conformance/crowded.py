@@ -20,6 +20,7 @@ class Crowded:
         self.inner, self.company = classifier, [Row(text.ids, text.types) for text in company]
         self.classes, self.batch_tokens, self.gradient_cost = classifier.classes, PLENTY, 1
         self.task, self.reads_embeddings = classifier.task, classifier.reads_embeddings
+        self.in_flight = 1  # `submit` would be the classifier's own
 
     def __getattr__(self, name: str) -> Any:
         """What only some classifiers have, for looks inside."""

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from faithbench.blocks import Packed, Rows
 from faithbench.questions import HIDDEN, Point, Row
 
 T = TypeVar("T")
@@ -25,8 +26,36 @@ def rectangle(rows: Sequence[Int[np.ndarray, "_"]]) -> Int[np.ndarray, "rows lon
     return ids
 
 
+def ids_below(rows: Sequence[Row]) -> Int[np.ndarray, "rows longest"]:
+    """Ids of rows below each other; what is not there is hidden."""
+    return rows.rectangle() if isinstance(rows, Rows) else rectangle([row.ids for row in rows])
+
+
+def ids_on(
+    packed: Packed, device: torch.device
+) -> tuple[Int[Tensor, "rows longest"], Bool[Tensor, "rows longest"] | None]:
+    """Masked rows written out on a device, and what is not hidden there; None where nothing can be.
+
+    Nothing waits for the device, so what is hidden is told by what was sent.
+    """
+    longest = packed.ids.shape[1]
+    texts, fills, which, bits = (onto_device(array, device) for array in packed)
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
+    keep = ((bits[:, :, None] >> shifts) & 1).flatten(1)[:, :longest].bool()
+    ids = torch.where(keep, texts[which], fills[which])
+    hides = bool((packed.fills == HIDDEN).any() or (packed.ids == HIDDEN).any())
+    return ids, ids != HIDDEN if hides else None
+
+
+def lengths_of(rows: Sequence[Row]) -> list[int]:
+    """Tokens of each row."""
+    return rows.lengths() if isinstance(rows, Rows) else [len(row.ids) for row in rows]
+
+
 def types_below(rows: Sequence[Row]) -> Int[np.ndarray, "rows longest"] | None:
     """Token types below each other, 0 where a row has none; None where no row has some."""
+    if isinstance(rows, Rows):
+        return rows.types()
     if all(row.types is None for row in rows):
         return None
     types = np.zeros((len(rows), max(len(row.ids) for row in rows)), dtype=np.int64)
@@ -45,7 +74,7 @@ def last_visible(visible: Bool[Tensor, "rows tokens"]) -> Int[Tensor, "rows"]:
 
 def by_length(rows: Sequence[Row]) -> list[list[int]]:
     """The numbers of the rows, those of one length together."""
-    return alike([len(row.ids) for row in rows])
+    return alike(lengths_of(rows))
 
 
 def alike(marks: Sequence[int]) -> list[list[int]]:
@@ -88,11 +117,17 @@ def in_order(groups: Sequence[Sequence[int]], answer: Callable[[Sequence[int]], 
     return [answers[number] for number in range(len(answers))]
 
 
+def outputs_below(rows: Sequence[Row]) -> Int[np.ndarray, "rows outputs"] | None:
+    """The outputs that rows name, below each other; None where they name none."""
+    if isinstance(rows, Rows):
+        return rows.outputs()
+    return None if rows[0].outputs is None else np.array([row.outputs for row in rows])
+
+
 def chosen_outputs(logits: Float[Tensor, "rows classes"], rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:
     """Of each row the outputs that it names, if the rows name any: what leaves the device is no more."""
-    if rows[0].outputs is None:
-        return logits
-    return logits.gather(1, torch.tensor([row.outputs for row in rows], device=logits.device))
+    outputs = outputs_below(rows)
+    return logits if outputs is None else logits.gather(1, onto_device(outputs, logits.device))
 
 
 def signs(points: Sequence[Point], outputs: int) -> Float[Tensor, "points outputs"]:

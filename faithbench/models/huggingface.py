@@ -18,14 +18,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.architectures.finding import architecture_of
 from faithbench.architectures.inspection import takes, token_head
+from faithbench.blocks import Rows
 from faithbench.errors import QuestionError, UserError
 from faithbench.models.batches import (
     alike,
     by_length,
     chosen_outputs,
     fetched,
+    ids_below,
+    ids_on,
     in_order,
     last_visible,
+    lengths_of,
     memory_errors,
     only_read,
     onto,
@@ -38,6 +42,7 @@ from faithbench.models.batches import (
 from faithbench.models.frozen import CapturedAttention
 from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
+from faithbench.models.memory import gradient_cost
 from faithbench.models.points import read_at
 from faithbench.models.precision import forward_rows, marked, name_of, weights_in
 from faithbench.models.probes import Abilities, is_frozen, probed, two_rows
@@ -56,7 +61,7 @@ from faithbench.tasks import Task
 from faithbench.types import Example, Text
 
 CPU_TOKENS, GPU_TOKENS = 1024, 65536
-CPU_GRADIENT_COST, GPU_GRADIENT_COST = 4, 16  # on a GPU so high that 512 tokens of a base model stay under 8 GB
+CPU_GRADIENT_COST, GPU_GRADIENT_COST = 4, 16  # the latter of models that cannot be tried
 
 
 class HuggingFaceClassifier:
@@ -116,7 +121,6 @@ class HuggingFaceClassifier:
         cpu = self.device.type == "cpu"
         self.batch_tokens = CPU_TOKENS if cpu else GPU_TOKENS
         self.in_flight = 2 if self.device.type == "cuda" else 1  # batches: one is packed while another is computed
-        self.gradient_cost = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.can = Abilities()
         self.can = probed(self)
         self._forward_rows = forward_rows(self.precision, model, self.device, self._probe_row)
@@ -131,6 +135,8 @@ class HuggingFaceClassifier:
         reads_last = self.head is not None or self.architecture.reads_last
         says = problem_type or getattr(model.config, "problem_type", None)
         self.task = task or task_of(self.classes, says, "last" if reads_last else "first")
+        usual = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
+        self.gradient_cost = gradient_cost(self, usual) if self.device.type == "cuda" else usual
 
     @property
     def reads_embeddings(self) -> bool:
@@ -178,8 +184,11 @@ class HuggingFaceClassifier:
 
     def submit(self, rows: Sequence[Row]) -> Callable[[], Float[np.ndarray, "rows outputs"]]:
         """`logits`, begun: what is returned waits for them. A GPU works meanwhile."""
-        rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
-        embeddings = [row.embeddings for row in rows if row.embeddings is not None]
+        if isinstance(rows, Rows):
+            embeddings = []
+        else:
+            rows = [row if isinstance(row, Row) else self._row(row) for row in rows]
+            embeddings = [row.embeddings for row in rows if row.embeddings is not None]
         fewer = nullcontext() if embeddings else self._forward_rows()
         with torch.inference_mode(), memory_errors(), fewer:
             groups = self._groups(rows)
@@ -417,13 +426,19 @@ class HuggingFaceClassifier:
 
     def _batch(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Ids, types, and which places are visible (None: all)."""
-        ids = rectangle([row.ids for row in rows])
-        there = ids != HIDDEN
-        ids[~there] = self.pad_id
-        visible = None if there.all() else onto_device(there, self.device)
-        if not self.can.hides and any((row.ids == HIDDEN).any() for row in rows):
+        packed = rows.packed() if isinstance(rows, Rows) and self.device.type == "cuda" and self.can.hides else None
+        if packed is not None and packed.nbytes < packed.written:
+            ids, there = ids_on(packed, self.device)
+            return ids if there is None else ids.where(there, self.pad_id), self._types(rows), there
+        below = ids_below(rows)
+        visible = below != HIDDEN
+        hidden = visible.size - np.count_nonzero(visible)
+        if not self.can.hides and hidden > visible.size - sum(lengths_of(rows)):
             raise QuestionError(f"{type(self.model).__name__} cannot hide a token from its attention")
-        return onto_device(ids, self.device), self._types(rows), visible
+        if hidden:
+            below[~visible] = self.pad_id
+        mask = onto_device(visible, self.device) if hidden else None
+        return onto_device(below, self.device), self._types(rows), mask
 
     def _forward(
         self, rows: Sequence[Row], embeddings: Float[Tensor, "rows tokens d"] | None

@@ -139,10 +139,10 @@ SHORT = but(Gradient(np.zeros((5, 2)), np.zeros((5, 2)), 0.0), gradient=np.zeros
 @pytest.mark.parametrize(
     ("check", "complaint"),
     [
-        (lambda: answers.logits(np.zeros((1, 2)), ROWS, 2), r"shape \(1, 2\) for 2 rows of 2"),
-        (lambda: answers.logits(np.zeros((2, 3)), ROWS, 2), r"shape \(2, 3\)"),
-        (lambda: answers.logits([[0.0, 1.0]] * 2, ROWS, 2), "no array of numbers but a list"),
-        (lambda: answers.logits(np.array([["a", "b"]] * 2), ROWS, 2), "no array of numbers"),
+        (lambda: answers.logits(np.zeros((1, 2)), 2, 2), r"shape \(1, 2\) for 2 rows of 2"),
+        (lambda: answers.logits(np.zeros((2, 3)), 2, 2), r"shape \(2, 3\)"),
+        (lambda: answers.logits([[0.0, 1.0]] * 2, 2, 2), "no array of numbers but a list"),
+        (lambda: answers.logits(np.array([["a", "b"]] * 2), 2, 2), "no array of numbers"),
         (lambda: answers.embeddings([np.zeros((5, 3))], ROWS), "1 answers to 2 rows"),
         (lambda: answers.embeddings(None, ROWS), "no answers to 2 rows"),
         (lambda: answers.embeddings([np.zeros((4, 3))] * 2, ROWS), "for 5 tokens"),
@@ -161,7 +161,7 @@ def test_answers_of_another_shape_are_refused_in_words(check, complaint):
 
 def test_answers_that_are_no_numbers_are_refused_row_by_row():
     logits = np.array([[0.0, 1.0], [math.nan, 1.0]])
-    fine, refused = answers.logits(logits, ROWS, 2)
+    fine, refused = answers.logits(logits, 2, 2)
     assert fine.tolist() == [0.0, 1.0]
     assert "not finite" in str(refused)
     assert not fine.flags.writeable

@@ -1,16 +1,18 @@
 """The engine: no row twice, full batches, bounded work, errors that stay where they happen."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from builders import LinearModel, answers, random_texts, text, tiny_classifier
 
 from faithbench.answering import engine as engine_module
+from faithbench.answering import queue as queue_module
 from faithbench.answering.engine import Engine
 from faithbench.conversations import ask, attempt, together
-from faithbench.questions import FROZEN, Attentions, Gradients, Logits, Point, Row
+from faithbench.errors import QuestionError
+from faithbench.questions import FROZEN, GONE, HIDDEN, Attentions, Gradients, Logits, Point, Question, Row
 from faithbench.types import Text
 
 
@@ -117,7 +119,7 @@ def test_batches_keep_to_the_budget_and_hold_little_padding():
     for batch in model.batches:
         width = max(map(len, batch))
         assert len(batch) == 1 or len(batch) * width <= 100
-        assert len(batch) * width - sum(map(len, batch)) <= len(batch) * width / 8
+        assert len(batch) * width - sum(map(len, batch)) <= len(batch) * width / 16
     full = sum(len(batch) * max(map(len, batch)) for batch in model.batches) / (100 * len(model.batches))
     assert full > 0.6  # as full as rows of up to 41 tokens can fill 100
 
@@ -202,7 +204,7 @@ def test_attention_and_gradients_of_a_transformer_do_not_depend_on_padding(monke
     classifier = tiny_classifier("bert")
     texts = random_texts(classifier, (3, 9, 6))
     alone = {t.id: answers(classifier, _both(t)) for t in texts}
-    monkeypatch.setattr(engine_module, "MAX_PADDING", 1.0)
+    monkeypatch.setattr(queue_module, "MAX_PADDING", 1.0)
     results = Engine(classifier, 10_000).run(together({t.id: ask(_both, t)}) for t in texts)
     padded = {key: outcome.value for result in results for key, outcome in result.items()}
     for t in texts:
@@ -288,3 +290,195 @@ def test_a_row_that_fails_when_it_is_awaited_fails_its_text_alone():
     failed = {key for result in results for key, outcome in result.items() if outcome.error}
     assert failed == own
     assert 0 < len(own) < len(texts)
+
+
+def in_many_ways(t: Text) -> list[Question]:
+    """The whole text, the text without its second token and without any, in all ways in which these can be asked."""
+    keep = np.ones((3, len(t)), dtype=bool)
+    keep[1, 1], keep[2, 1:-1] = False, False
+    fills = [None, t.mask_id, 5, HIDDEN, GONE]
+    orders = (keep, keep[::-1], keep[:1])
+    each = [Logits(t, rows, np.full(rows.shape, fill)) for fill in (t.mask_id, 5, HIDDEN) for rows in orders]
+    return [*(Logits(t, rows, fill) for fill in fills for rows in orders), *each]
+
+
+def slowly(model: LinearModel, question: Logits) -> np.ndarray:
+    """The answer to a question, row by row."""
+    t, rows = question.text, []
+    for number, kept in enumerate(question.keep):
+        fill = t.mask_id if question.fill is None else question.fill
+        here = fill[number] if isinstance(fill, np.ndarray) else np.full(len(t), fill)
+        ids = t.ids[kept] if isinstance(fill, int) and fill == GONE else np.where(kept, t.ids, here)
+        rows.append(model.logits([Row(ids)])[0])
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("budget", [7, 64, 10_000])
+def test_a_row_is_run_once_however_it_is_asked_and_whoever_asks(budget: int):
+    t = text([1, 5, 6, 7, 0, 8, 1])
+    model, questions = Watched(batch_tokens=budget), in_many_ways(t)
+    cells = {i: ask(lambda question=question: one(question)) for i, question in enumerate(questions)}
+    later = {"later": ask(lambda: all_of(questions))}
+    engine = Engine(model)
+    (outcomes,) = engine.run([together({**cells, **later})])
+    for i, question in enumerate(questions):
+        np.testing.assert_array_equal(outcomes[i].value, slowly(model.model, question))
+        np.testing.assert_array_equal(outcomes["later"].value[i], outcomes[i].value)
+    ran = [row.tobytes() for batch in model.batches for row in batch]
+    # the whole text; with 5, the mask, hidden or gone in the place of one token, which is 5 itself, and of all
+    assert len(ran) == len(set(ran)) == engine.counts.run == 1 + 3 + 4
+    assert engine.counts.asked == 2 * sum(len(question.keep) for question in questions)
+
+
+def all_of(questions: Sequence[Question]) -> Iterator[object]:
+    """A component that asks one question after the other."""
+    answers = []
+    for question in questions:
+        answers.append((yield question))
+    return answers
+
+
+def test_rows_of_other_outputs_and_types_are_other_rows():
+    plain = text([1, 5, 6, 1])
+    typed = replace(plain, types=np.array([0, 0, 1, 1]))
+    keep = np.ones((1, 4), dtype=bool)
+    questions = [
+        *(
+            Logits(plain, keep),
+            Logits(typed, keep),
+            Logits(plain, keep, outputs=(0,)),
+            Logits(plain, keep, outputs=(2,)),
+        ),
+        *(Logits(replace(plain, outputs=(2, 0)), keep, outputs=(0,)), Logits(typed, keep, GONE)),
+    ]
+    engine = Engine(model := Watched())
+    (outcomes,) = engine.run([together({0: ask(lambda: all_of(questions))})])
+    whole, same, first, last, named, gone = outcomes[0].value
+    assert engine.counts.run == 4, "output 2 is asked by its number and by its name, the typed text in two ways"
+    np.testing.assert_array_equal(whole, model.model.logits([Row(plain.ids)]))
+    np.testing.assert_array_equal(same, gone)
+    np.testing.assert_array_equal(np.hstack([first, last, named]), whole[:, [0, 2, 2]])
+
+
+class Plain:
+    """Somebody's classifier, which knows `logits` of a list of rows and nothing else."""
+
+    def __init__(self) -> None:
+        self.model, self.classes, self.batch_tokens, self.seen = LinearModel.random(), 3, 50, 0
+
+    def logits(self, rows: Sequence[Row]) -> np.ndarray:
+        first, *others = rows
+        assert isinstance(rows[-1], Row)
+        assert len(rows[1:]) == len(others) == len(rows) - 1
+        assert first is rows[0]
+        self.seen += len(rows)
+        return np.array([self.model.logits([row])[0] for row in reversed(rows)])[::-1]
+
+
+def test_a_classifier_that_only_knows_logits_of_rows_is_enough():
+    model, texts = Plain(), texts_of([4, 9, 5, 30])
+    engine = Engine(model)
+    results = engine.run(together({t.id: ask(asks, t)}) for t in texts)
+    found = {key: outcome.value for result in results for key, outcome in result.items()}
+    for t in texts:
+        np.testing.assert_allclose(found[t.id], slowly(model.model, Logits(t, masks(t, 3))), rtol=1e-12)
+    assert model.seen == engine.counts.run == 16
+
+
+@dataclass
+class Choosy(Watched):
+    """A model that refuses batches with a certain token, in one way or another."""
+
+    refuses: int = 0
+    raises: type[BaseException] = RuntimeError
+
+    def logits(self, rows: Sequence[Row]) -> np.ndarray:
+        if any(self.refuses in row.ids for row in rows):
+            raise self.raises(f"no {self.refuses}")
+        return super().logits(rows)
+
+
+@pytest.mark.parametrize("raises", [RuntimeError, QuestionError, SystemExit])
+def test_a_row_of_a_block_that_fails_is_refused_to_those_who_asked_it(raises: type[BaseException]):
+    t = text([1, 5, 6, 7, 1])
+    keep = np.array([[1, 1, 1, 1, 1], [1, 0, 1, 1, 1], [1, 0, 0, 1, 1]], dtype=bool)
+    model = Choosy(refuses=6, raises=raises)
+    askings = {"fine": one(Logits(t, keep[2:])), "bad": one(Logits(t, keep)), "too": one(Logits(t, keep[[2, 1]]))}
+    (outcomes,) = Engine(model).run([together(askings)])
+    assert outcomes["fine"].error is None
+    np.testing.assert_array_equal(outcomes["fine"].value, slowly(model.model, Logits(t, keep[2:])))
+    assert "no 6" in outcomes["bad"].error
+    assert "no 6" in outcomes["too"].error
+    assert (outcomes["bad"].rows, outcomes["too"].rows) == (3, 2)
+
+
+def test_logits_of_one_row_that_are_no_numbers_leave_the_other_rows_of_its_block():
+    t = text([1, 5, 6, 7, 1])
+    keep = masks(t, 3)
+    engine = Engine(model := Watched(poison=6))
+    (outcomes,) = engine.run([together({"bad": one(Logits(t, keep)), "fine": one(Logits(t, keep[2:3]))})])
+    assert "not finite" in outcomes["bad"].error
+    np.testing.assert_array_equal(outcomes["fine"].value, slowly(model.model, Logits(t, keep[2:3])))
+
+
+@pytest.mark.parametrize("memory", [40, 100, 300])
+def test_every_row_is_answered_though_memory_is_too_small_for_the_first_batches(memory: int):
+    texts = texts_of([8, 3, 8, 20, 8] * 5)
+    engine = Engine(model := Watched(batch_tokens=1000, memory=memory))
+    results = engine.run(together({t.id: ask(asks, t)}) for t in texts)
+    found = {key: outcome.value for result in results for key, outcome in result.items()}
+    for t in texts:
+        np.testing.assert_allclose(found[t.id], slowly(model.model, Logits(t, masks(t, 3))), rtol=1e-12)
+    assert sum(map(len, model.batches)) == engine.counts.run == 4 * len(texts)
+    assert engine.batch_tokens in {1000 // 2**halved for halved in range(1, 6)}
+
+
+def test_rows_that_lose_tokens_are_batched_by_the_length_that_is_left():
+    model, texts = Watched(batch_tokens=200), texts_of([30] * 12)
+    shorter = [np.tri(len(t), dtype=bool)[1::2] for t in texts]
+    cells = [together({t.id: one(Logits(t, keep, GONE))}) for t, keep in zip(texts, shorter, strict=True)]
+    assert all(outcome.error is None for result in Engine(model).run(cells) for outcome in result.values())
+    assert sum(map(len, model.batches)) == 12 * 16
+    for batch in model.batches:
+        width = max(map(len, batch))
+        assert len(batch) * width - sum(map(len, batch)) <= len(batch) * width / 16
+
+
+def test_answers_are_each_askers_own():
+    def writes(t: Text) -> Iterator[object]:
+        logits = yield Logits(t, masks(t, 1))
+        logits += 1
+        return logits
+
+    (t,) = texts_of([8])
+    (outcomes,) = Engine(model := Watched()).run([together({0: writes(t), 1: writes(t)})])
+    for outcome in outcomes.values():
+        np.testing.assert_allclose(outcome.value, slowly(model.model, Logits(t, masks(t, 1))) + 1)
+
+
+def test_a_model_that_gives_the_same_array_again_changes_no_answer():
+    class Reused(Watched):
+        held = np.zeros((100, 3))
+
+        def logits(self, rows: Sequence[Row]) -> np.ndarray:
+            self.held[: len(rows)] = super().logits(rows)
+            return self.held[: len(rows)]
+
+    texts = texts_of([4, 9, 5, 30])
+    model = Reused()
+    results = Engine(model).run(together({t.id: ask(asks, t)}) for t in texts)
+    for result in results:
+        for key, outcome in result.items():
+            expected = slowly(model.model, Logits(texts[int(key)], masks(texts[int(key)], 3)))
+            np.testing.assert_allclose(outcome.value, expected, rtol=1e-12)
+
+
+def test_a_text_without_tokens_is_refused_and_others_answered():
+    none = np.zeros(0, dtype=int)
+    empty = replace(text([1, 1]), ids=none, words=none, special=none.astype(bool), tokens=())
+    (t,) = texts_of([8])
+    odd = {0: one(Attentions(empty)), 1: one(Logits(empty, np.ones((1, 0), dtype=bool)))}
+    (outcomes,) = Engine(Watched()).run([together({**odd, "sound": ask(asks, t)})])
+    assert outcomes[0].error == outcomes[1].error
+    assert "its text has no tokens" in outcomes[0].error
+    assert outcomes["sound"].error is None

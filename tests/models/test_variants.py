@@ -11,6 +11,7 @@ import torch
 from builders import EXACT, LinearModel, answers, one, random_texts, text, tiny_classifier, tiny_tokenizer
 from slow_transformer import MODELS, SlowTransformer, embeddings_module
 
+from faithbench.answering import asking as asking_module
 from faithbench.answering import engine as engine_module
 from faithbench.answering.engine import Engine
 from faithbench.conformance import Crowded
@@ -345,9 +346,9 @@ def test_a_planted_fault_in_the_lanes_is_seen(monkeypatch):
 
 
 def test_more_variants_than_are_kept_ready_are_all_answered(monkeypatch):
-    monkeypatch.setattr(engine_module, "MAX_VARIANTS", 2)
+    monkeypatch.setattr(asking_module, "MAX_VARIANTS", 2)
     classifier = tiny_classifier("bert", 1.5, dtype=torch.float64)
     assert max(differences(all_variants(classifier), one_by_one(classifier))) < 1e-10
     engine, (t,) = Engine(classifier), random_texts(classifier, (5,))
     assert list(engine.run([together({v: on_variant(v, one(Logits(t, full(t)))) for v in VARIANTS})]))
-    assert len(engine._variants) == 2
+    assert len(engine._asker.variants) == 2
