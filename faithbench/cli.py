@@ -130,6 +130,12 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that an explainer or metric may take for a text [default: any time].")
     ] = None,
+    workers: Annotated[
+        str | None, typer.Option(metavar="N|ray", help="Processes that share the work, or a Ray cluster [default: 1].")
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="With --workers ray; below 1, workers share one [default: 1 with a GPU].")
+    ] = None,
 ) -> None:
     """Score explainers on models; the same command again continues a run that was killed.
 
@@ -172,6 +178,8 @@ def run(
             agenda=agenda,
             strict=strict,
             timeout=timeout,
+            workers=workers,
+            gpus_per_worker=gpus_per_worker,
         )
         for each in chosen
     ]

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import functools
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -16,18 +17,21 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
+from typing_extensions import TypedDict
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, brief
 from faithbench.file_names import cut, digest, slug
+from faithbench.schemas import read_json
 
 CACHE_VARIABLE = "FAITHBENCH_CACHE"
 LONGEST = 80  # bytes of a label in a folder's name; the digest behind it tells apart what is cut
 STAGING, IGNORE = ".faithbench-", ".gitignore"
+HOLDER = ".holder"  # ending, beside a lock's file, of what says who has it
 OWNED = re.compile(rf"{re.escape(STAGING)}([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}")
 ABANDONED = 24 * 3600.0  # seconds without a change
 EARLIER, TARGET = "earlier", "target"  # within a folder of staging: what was moved aside, and from which name
@@ -103,9 +107,24 @@ def _is_about(error: OSError, place: str) -> bool:
     return is_staging or named.is_relative_to(path) or path.is_relative_to(named)
 
 
+class Holder(TypedDict):
+    """Who has a lock: the host, the process there, and since when, in seconds of Unix time."""
+
+    host: str
+    process: int
+    since: float
+
+
 @contextmanager
-def locked(path: Path, waits: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Only one process at a time is here, but on a file system without locks; `waits` is called where another is.
+def locked(path: Path, waits: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Only one process at a time is here, but on a file system without locks.
+
+    A process that is killed gives its lock back.
+
+    Args:
+        path: of the lock's file.
+        waits: called once where another process is here, with words for it: which, on which host, since when; beside
+            the lock lies a file then that says so. None: nobody is told.
 
     Raises:
         OSError: the lock's file cannot be written.
@@ -114,14 +133,38 @@ def locked(path: Path, waits: Callable[[], object] = lambda: None) -> Iterator[N
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        waits()
+        if waits is not None:
+            waits(_holder(path))
         lock.acquire()
     except NotImplementedError:
         pass
     try:
-        yield
+        with nullcontext() if waits is None else _told(path.with_name(path.name + HOLDER)):
+            yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _told(about: Path) -> Iterator[None]:
+    """A file says meanwhile that this process is here; where there is no room for it, nobody is told."""
+    with suppress(OSError):
+        about.write_text(json.dumps(Holder(host=socket.gethostname(), process=os.getpid(), since=time.time())))
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            about.unlink()
+
+
+def _holder(path: Path) -> str:
+    """Who has a lock, in words."""
+    try:
+        holder: Holder = read_json(path.with_name(path.name + HOLDER), Holder)
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
+    except (UserError, ValueError, OverflowError, OSError):  # it has just been taken, or nobody knows when
+        return "another process"
+    return f"process {holder['process']} on {brief(holder['host'])}, there since {since}"
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
 from faithbench.training.encoding import matched
 from faithbench.training.fine_tuning import versions
+from faithbench.training.keeping import in_turn
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device, check_model
 from faithbench.types import Example
 
@@ -78,15 +79,25 @@ def ensure(dataset: Component, split: str, workshop: Workshop) -> Documents:
         "judge": {"model": judge.identity, "fingerprint": judge.fingerprint},
         "data": {"dataset": made.dataset, "split": split, "fingerprint": fingerprint(every)},
     }
+    setup = workshop.setup
+    if kept := _kept(made, split, origin):
+        return kept
+    with in_turn(made.path(split), lambda holder: setup.say(f"Waiting for documents of {dataset.label}: {holder}.")):
+        if kept := _kept(made, split, origin):  # by another, since
+            return kept
+        provenance = made.built(split)
+        if provenance is not None:
+            cause = "judge has" if provenance.get("judge") != origin["judge"] else "data have"
+            setup.say(f"The {cause} changed since the documents of {dataset.label} were built; they are built anew.")
+        return _build(dataset, split, origin, every, judge, setup)
+
+
+def _kept(made: SeqPG, split: str, origin: Mapping[str, object]) -> Documents | None:
+    """The documents in the cache, if they are of this origin."""
     provenance = made.built(split)
-    if provenance is not None:
-        if all(provenance.get(key) == value for key, value in origin.items()):
-            return Documents(made.path(split), provenance["documents"], provenance)
-        cause = "judge has" if provenance.get("judge") != origin["judge"] else "data have"
-        workshop.setup.say(
-            f"The {cause} changed since the documents of {dataset.label} were built; they are built anew."
-        )
-    return _build(dataset, split, origin, every, judge, workshop.setup)
+    if provenance is None or any(provenance.get(key) != value for key, value in origin.items()):
+        return None
+    return Documents(made.path(split), provenance["documents"], provenance)
 
 
 def build_documents(

@@ -25,8 +25,9 @@ from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
 from faithbench.records.manifest import Source
 from faithbench.records.store import Store
+from faithbench.running.measuring import attribution_row
 from faithbench.running.runner import default_folder
-from faithbench.running.scoring import attribution_row, identity
+from faithbench.running.scoring import identity
 from faithbench.shown import path_word, shell_words
 from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.tokens import Scores, spread

@@ -11,8 +11,8 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faithbench.errors import UserError
-from faithbench.files import locked, remove_leftovers, replacing, staging, writing
+from faithbench.files import HOLDER, locked, remove_leftovers, replacing, staging, writing
 from faithbench.parquet import written_out
 from faithbench.records.columns import IDENTITY, LARGEST, SCHEMAS, as_in_files
 from faithbench.records.manifest import Manifest, read_manifest
@@ -31,7 +31,8 @@ from faithbench.schemas import MissingFileError
 from faithbench.types import Record
 
 FLUSH_SECONDS = 3.0
-__all__ = ["IDENTITY", "LARGEST", "SCHEMAS", "Store", "read_part", "record_row"]
+MANIFEST_LOCK, RUN_LOCK = ".manifest.lock", ".run.lock"
+__all__ = ["IDENTITY", "LARGEST", "MANIFEST_LOCK", "RUN_LOCK", "SCHEMAS", "Store", "read_part", "record_row"]
 
 
 class Store:
@@ -57,7 +58,7 @@ class Store:
         for name in (*SCHEMAS, "manifest.json", "plan.toml"):
             if (self.folder / name).is_symlink():
                 raise UserError(f"{self.folder / name} is a link; a run's folder holds its own files, so remove it.")
-        self._made = not self.folder.exists()
+        self._made |= not self.folder.exists()
         with self._writing():
             for kind in SCHEMAS:
                 (self.folder / kind).mkdir(parents=True, exist_ok=True)
@@ -66,9 +67,21 @@ class Store:
                 pass
         return self
 
+    @contextmanager
+    def alone(self, waits: Callable[[str], object]) -> Iterator[None]:
+        """One run at a time works in an open folder; `waits` is called where another does, with words for who does.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        with ExitStack() as turn:
+            with self._writing():
+                turn.enter_context(locked(self.folder / RUN_LOCK, waits))
+            yield
+
     def discard_if_empty(self) -> None:
         """Removes the folder again if `open` made it and nobody has put anything into it but what a run begins with."""
-        begun = {"manifest.json", "plan.toml", ".manifest.lock", *SCHEMAS}
+        begun = {"manifest.json", "plan.toml", MANIFEST_LOCK, RUN_LOCK, RUN_LOCK + HOLDER, *SCHEMAS}
         if self._made and not any(path.is_file() and path.name not in begun for path in self.folder.rglob("*")):
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -83,7 +96,7 @@ class Store:
 
     def change_manifest(self, change: Callable[[Manifest], None]) -> None:
         """Changes what is known of the run; of several workers one at a time."""
-        with self._writing(), locked(self.folder / ".manifest.lock"):
+        with self._writing(), locked(self.folder / MANIFEST_LOCK):
             manifest = self.manifest()
             change(manifest)
             self.write_text("manifest.json", json.dumps(manifest, indent=2) + "\n")

@@ -41,9 +41,9 @@ class Tracker:
         if self._bar:
             self._bar.stop()
 
-    def done(self, work: float, rows: int) -> None:
-        """One more text is finished; so many rows have been run until now."""
-        self.finished, self.worked = self.finished + 1, self.worked + work
+    def done(self, work: float, rows: int, finished: int = 1) -> None:
+        """So many texts more are finished, none if a part of one is; so many rows have been run until now."""
+        self.finished, self.worked = self.finished + finished, self.worked + work
         now = time.monotonic()
         seconds = max(1e-9, now - self.start)
         texts = f"{self.finished:,} of {self.texts:,} texts, {self.finished * self.cells:,} cells"

@@ -19,6 +19,7 @@ from faithbench.plugins.spec import Component
 from faithbench.records.manifest import DatasetEntry
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
+from faithbench.running.executors import Executor, check_workers, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import what_is_known
 from faithbench.running.manifest import note
@@ -53,6 +54,8 @@ def run(
     agenda: Agenda | None = None,
     strict: bool = False,
     timeout: float | None = None,
+    workers: int | str | None = None,
+    gpus_per_worker: float | None = None,
 ) -> Run:
     """Runs a plan, or what is left of it.
 
@@ -66,12 +69,16 @@ def run(
         strict: whether a row that cannot be used stops the run; otherwise it is left out, and said to be.
         timeout: seconds that an explainer or metric may take for one text and target, or its cell fails; None for any
             time.
+        workers: processes that share the work, each with a model of its own; None or 1 for this one alone; `ray` for a
+            Ray cluster, the one that is there or else one of this machine.
+        gpus_per_worker: with `ray`: None for one if `device` is a GPU; two workers share one with 0.5.
 
     Raises:
         UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
     """
     if timeout is not None and not 0 < timeout < math.inf:
         raise UserError(f"timeout={timeout!r} is not allowed; it must be a number of seconds above 0.")
+    check_workers(workers, gpus_per_worker)
     keep_freed_memory()
     setup = Setup(best_device(device), plan.dtype, plan.training, train, console)
     blocks = (agenda or make_agenda([plan], device, train)).of(plan)
@@ -83,29 +90,46 @@ def run(
     store = Store(default_folder(plan) if out is None else as_path("out", out))
     texts = _load(blocks, workshop, strict, store.manifest().get("datasets", {}))
     _check_links(blocks, texts, workshop)
-    store.open()
-    try:
-        stored = store.read("attributions"), store.read("records")
-        parts, scored, broken, problem = [], set(), 0, None
-        for block in blocks:
-            try:
-                model = workshop.prepare(block.model, block.base)
-            except BrokenModelError as error:
-                setup.say(str(error))
-                data = texts[block.dataset.identity]
-                problem, broken = error, broken + len(list(block.cells(data.offers))) * len(data.examples)
-                continue
-            if (block.dataset.identity, model.identity) in scored:  # two names of one model on the hub
-                continue
-            scored.add((block.dataset.identity, model.identity))
-            data = _fitting(texts[block.dataset.identity], model, setup)
-            if data.metrics:
-                parts.append(_score(plan, Scoring(data, model, store, setup, *stored, timeout), strict))
-        if problem and not parts:
-            raise problem
-    except UserError:
-        store.discard_if_empty()
-        raise
+    with store.open().alone(lambda holder: setup.say(f"Waiting for another run into {store.folder}: {holder}.")):
+        try:
+            store.open()  # another that has failed may have removed it
+            with executor_of(workers, gpus_per_worker, setup.device, setup.say) as executor:
+                return _run(plan, blocks, texts, workshop, store, executor, strict, timeout)
+        except UserError:
+            store.discard_if_empty()
+            raise
+
+
+def _run(
+    plan: Plan,
+    blocks: tuple[BlockPlan, ...],
+    texts: Mapping[str, DatasetPlan],
+    workshop: Workshop,
+    store: Store,
+    executor: Executor,
+    strict: bool,
+    timeout: float | None,
+) -> Run:
+    """All blocks of a plan, in a folder that nobody else writes to but the workers."""
+    setup, stored = workshop.setup, (store.read("attributions"), store.read("records"))
+    parts, scored, broken, problem = list[Done](), set[tuple[str, str]](), 0, None
+    for block in blocks:
+        try:
+            model = workshop.prepare(block.model, block.base)
+        except BrokenModelError as error:
+            setup.say(str(error))
+            data = texts[block.dataset.identity]
+            problem, broken = error, broken + len(list(block.cells(data.offers))) * len(data.examples)
+            continue
+        if (block.dataset.identity, model.identity) in scored:  # two names of one model on the hub
+            continue
+        scored.add((block.dataset.identity, model.identity))
+        data = _fitting(texts[block.dataset.identity], model, setup)
+        if data.metrics:
+            scoring = Scoring(data, model, store, setup, *stored, timeout)
+            parts.append(_score(plan, scoring, strict, executor))
+    if problem and not parts:
+        raise problem
     store.compact()
     done, before, failed = (sum(getattr(part, name) for part in parts) for name in ("done", "before", "failed"))
     return Run(store.folder, done, before, failed + broken)
@@ -189,7 +213,7 @@ def _examples(block: BlockPlan, earlier: Mapping[str, DatasetEntry]) -> DatasetP
     return load_examples(block.dataset, block.selection, block.split, block.limit, known)
 
 
-def _score(plan: Plan, scoring: Scoring, strict: bool) -> Done:
+def _score(plan: Plan, scoring: Scoring, strict: bool, executor: Executor) -> Done:
     """One model on one data set."""
     read = encode(scoring.model, scoring.texts)
     _check_read(scoring, read, strict)
@@ -204,7 +228,7 @@ def _score(plan: Plan, scoring: Scoring, strict: bool) -> Done:
     for sentence in known.sentences:
         scoring.setup.say(f"{scoring.model.label} on {scoring.texts.dataset.label}: {sentence}")
     note(store, scoring, known)
-    done = scoring.run(read.texts)
+    done = scoring.run(read.texts, executor)
     note(store, scoring, known, done=True)
     note_predicted(scoring)
     return done

@@ -120,8 +120,8 @@ def forget_work(folder: Path) -> None:
 
 
 @contextmanager
-def in_turn(folder: Path, waits: Callable[[], None]) -> Iterator[None]:
-    """Only one process at a time makes a checkpoint; `waits` is called where another does.
+def in_turn(folder: Path, waits: Callable[[str], object]) -> Iterator[None]:
+    """Only one process at a time makes what is kept in a place; `waits` is told who does where another does.
 
     Raises:
         UserError: the cache cannot be written.

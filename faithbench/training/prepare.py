@@ -24,6 +24,7 @@ from faithbench.training.finished_model import FinishedModel
 from faithbench.training.initial_models import TrainingJob, initial_model
 from faithbench.training.keeping import ClassifierReport, fault, forget_work, in_turn, report_of, work_place
 from faithbench.training.loading import OWN, load_classifier
+from faithbench.training.origins import Origin, origin_of
 from faithbench.training.plugin_model import plugin_classifier
 from faithbench.training.settings import complete_training, training_dataset
 from faithbench.types import SPLITS
@@ -55,6 +56,7 @@ class Prepared:
     label: str
     report: Mapping[str, Any]
     made_for: str = ""  # identity of the data set whose labels are its classes; that of its training if left empty
+    origin: Origin | None = None  # None of a model that is in this process alone
 
     @property
     def own_data(self) -> str:
@@ -137,10 +139,12 @@ def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
     if zoo := zoo_model(model):
         checkpoint = trained(zoo, base, setup)
         classifier = load_classifier(str(checkpoint.folder), setup.device, setup.dtype).classifier
-        return Prepared(classifier, model.identity, model.label, checkpoint.report)
+        origin = origin_of(str(checkpoint.folder))
+        return Prepared(classifier, model.identity, model.label, checkpoint.report, origin=origin)
     dtype = "float32" if setup.dtype == OWN else setup.dtype  # which the plugin knows
     found, fingerprint = plugin_classifier(model.component, base.object, setup.device, dtype)
-    made = Prepared(found, model.identity, model.label, {}, base.identity)
+    origin = Origin(component=model.component, data=base)
+    made = Prepared(found, model.identity, model.label, {}, base.identity, origin)
     vars(made)["fingerprint"] = fingerprint  # taken already
     return made
 
@@ -156,7 +160,8 @@ def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
         return _finished_model(model, model.component, setup)
     loaded = load_classifier(model.text, setup.device, setup.dtype)
     report = report_of(Path(model.text)) if is_folder(model.text) else None
-    return _said(Prepared(loaded.classifier, loaded.identity, loaded.label, report or {}), setup)
+    origin = origin_of(loaded.identity)
+    return _said(Prepared(loaded.classifier, loaded.identity, loaded.label, report or {}, origin=origin), setup)
 
 
 def _finished_model(model: ModelRef, component: Component, setup: Setup) -> Prepared:
@@ -164,7 +169,7 @@ def _finished_model(model: ModelRef, component: Component, setup: Setup) -> Prep
     if not isinstance(component.object, FinishedModel):
         raise UserError(f"model {model.text!r} is fine-tuned for a data set; say for which.")
     classifier = component.object.prepare(None, setup.device, setup.dtype)
-    return _said(Prepared(classifier, model.identity, model.label, {}), setup)
+    return _said(Prepared(classifier, model.identity, model.label, {}, origin=origin_of(component)), setup)
 
 
 def _said(prepared: Prepared, setup: Setup) -> Prepared:
@@ -252,7 +257,8 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
     remove_leftovers(folder.parent)
     finished = _finished(model, dataset, setup)
     if finished is None:
-        with in_turn(folder, lambda: setup.say(f"Another process trains {model.label} on {dataset.label}; waiting.")):
+        title = f"{model.label} on {dataset.label}"
+        with in_turn(folder, lambda holder: setup.say(f"Waiting for another training of {title}: {holder}.")):
             finished = _finished(model, dataset, setup)  # by another, since
             if finished is None:
                 return _train_now(model, dataset, folder, setup)

@@ -2,8 +2,12 @@
 
 import io
 import json
+import os
+import queue
 import shutil
+import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,16 +170,18 @@ def test_a_state_whose_best_is_torn_is_none(work: Path):
 
 def test_one_process_makes_a_checkpoint_and_others_wait(tmp_path: Path):
     order: list[str] = []
-    waiting = threading.Event()
+    waiting: queue.Queue[str] = queue.Queue()
 
     def second() -> None:
-        with in_turn(tmp_path / "made", waiting.set):
+        with in_turn(tmp_path / "made", waiting.put):
             order.append("second")
 
-    with in_turn(tmp_path / "made", lambda: pytest.fail("waited for nobody")):
+    with in_turn(tmp_path / "made", lambda holder: pytest.fail("waited for nobody")):
         thread = threading.Thread(target=second)
         thread.start()
-        assert waiting.wait(10)
+        told = waiting.get(timeout=10)
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]
+    assert told.startswith(f"process {os.getpid()} on {socket.gethostname()}, there since {time.strftime('%Y-')}")
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".holder")] == []
