@@ -28,14 +28,16 @@ class Encoded:
     said: str = ""
 
 
-def encode_examples(model: Prepared, dataset: Component, examples: Sequence[Example]) -> Encoded:
-    """The examples of a data set as this model reads them.
+def encode_examples(
+    model: Prepared, dataset: Component, examples: Sequence[Example], only: Collection[str] | None = None
+) -> Encoded:
+    """The examples of a data set as this model reads them; with `only`, those of these ids.
 
     Raises:
         UserError: a label means no class of the model.
     """
     read, said = with_classes(model, dataset, examples)
-    texts, skipped = readable(model.classifier, read)
+    texts, skipped = readable(model.classifier, (each for each in read if only is None or each.id in only))
     return Encoded(tuple(texts), {example.id: example for example in read}, tuple(skipped), said)
 
 
