@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -19,9 +20,7 @@ from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_named, refer
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
-from faithbench.training.fine_tuning import fine_tune
 from faithbench.training.finished_model import FinishedModel
-from faithbench.training.initial_models import TrainingJob, initial_model
 from faithbench.training.keeping import ClassifierReport, fault, forget_work, in_turn, report_of, work_place
 from faithbench.training.loading import OWN, load_classifier
 from faithbench.training.origins import Origin, origin_of
@@ -29,6 +28,10 @@ from faithbench.training.plugin_model import plugin_classifier
 from faithbench.training.settings import complete_training, training_dataset
 from faithbench.types import SPLITS
 
+INITIAL, FINE_TUNING = (  # imported where a model is trained: transformers' Trainer is much to load
+    "faithbench.training.initial_models",
+    "faithbench.training.fine_tuning",
+)
 READY = 2  # models that are remembered within a run: one that is measured, and one that judges
 
 
@@ -282,12 +285,22 @@ def _train_now(model: Component, dataset: Component, folder: Path, setup: Setup)
         f"{training.batch_size}, learning rate {training.lr:g}, on {setup.device}; kept in {folder}"
     )
     verbose = setup.console is not None
-    begun = initial_model(zoo, TrainingJob(dataset, splits, work_place(folder), training, setup.device, verbose))
+    begun = initial_model(zoo, dataset, splits, work_place(folder), training, setup.device, verbose)
     about = {"model": model.identity, "dataset": dataset.identity, **begun.about}
     network, tokenizer = begun.network, begun.tokenizer
     device = setup.device
     fine_tune(network, tokenizer, splits, folder, training, zoo.seed, device, about, begun.loss, verbose, zoo.masking)
     return Checkpoint(folder, report_of(folder) or {})
+
+
+def initial_model(zoo: Conventional | Bcos, *job: Any) -> Any:
+    """The model as fine-tuning finds it; see `faithbench.training.initial_models`."""
+    return resolve_name(f"{INITIAL}:initial_model")(zoo, resolve_name(f"{INITIAL}:TrainingJob")(*job))
+
+
+def fine_tune(*arguments: Any) -> None:
+    """See `faithbench.training.fine_tuning`."""
+    resolve_name(f"{FINE_TUNING}:fine_tune")(*arguments)
 
 
 def _say_settings(model: Component, dataset: Component, had: Mapping[str, object], setup: Setup) -> None:
