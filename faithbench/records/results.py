@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from faithbench.paths import as_paths
 from faithbench.plugins import spec
 from faithbench.records.manifest import Predicted
 from faithbench.records.parts import as_categories, as_frame, together
-from faithbench.records.settled import joined
+from faithbench.records.settled import Codes, joined, numbered, repeats
 from faithbench.records.store import Store
 from faithbench.statistics.intervals import Intervals, clean, intervals, weighted_mean
 from faithbench.statistics.stratified import Strata, stratified_intervals
@@ -115,10 +115,11 @@ def read(folders: Sequence[Path | str], slim: bool = False) -> pd.DataFrame:
     del tables
     frame = _latest((as_categories if slim else as_frame)("records", table, columns))
     del table
+    pa.default_memory_pool().release_unused()
     keys = [*CELL, *UNIT]
-    twice = frame.duplicated(keys, keep=False)
-    if not twice.any():
+    if not any_twice(frame, keys):
         return frame
+    twice = frame.duplicated(keys, keep=False)
     again = frame[twice & frame["error"].isna()].groupby(keys, dropna=False, observed=True)["value"].agg(["min", "max"])
     apart = again[(again["max"] - again["min"]).abs() > TOLERANCE]
     if not apart.empty:
@@ -129,6 +130,18 @@ def read(folders: Sequence[Path | str], slim: bool = False) -> pd.DataFrame:
         )
     frame = frame.loc[frame["error"].isna().sort_values(kind="stable").index]  # what failed once may have worked
     return frame.drop_duplicates(keys, keep="last")
+
+
+def any_twice(frame: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Whether two entries are the same in these columns; in less memory than pandas needs."""
+    return len(frame) > 1 and repeats(numbered(_codes(frame[name]) for name in names))
+
+
+def _codes(column: "pd.Series[Any]") -> Codes:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy() + np.int64(1), len(column.cat.categories) + 1
+    codes, distinct = pd.factorize(column)
+    return codes + 1, len(distinct) + 1
 
 
 class Earlier(NamedTuple):
@@ -208,9 +221,15 @@ def panels(
         predicted: how often models predict each class (`predicted_classes`); means are post-stratified by it.
     """
     columns = [*PLACE, "target"] if by_class else PLACE
-    for key, group in frame.groupby(columns, observed=True):
-        shares = None if by_class else (predicted or {}).get(tuple(map(str, key)))
-        yield _panel({name: str(part) for name, part in zip(columns, key, strict=True)}, group, shares)
+    numbers = frame.groupby(columns, observed=True).ngroup().to_numpy()
+    for number in range(numbers.max(initial=-1) + 1):
+        own = numbers == number
+        group = frame if own.all() else frame[own]
+        key = {name: str(group[name].iloc[0]) for name in columns}
+        shares = None if by_class else (predicted or {}).get(tuple(key.values()))
+        panel = _panel(key, group, shares)
+        del group  # while whoever asks works at the panel
+        yield panel
 
 
 def _panel(key: dict[str, str], group: pd.DataFrame, shares: Predicted | None) -> Panel:
@@ -249,7 +268,7 @@ def _strata(group: pd.DataFrame, texts: Sequence[str], shares: Predicted) -> Str
 
 def _units(group: pd.DataFrame) -> "pd.Series[str]":
     """What stands on the axis of units: their names, with the target where a unit has several of them."""
-    if not group.duplicated(["explainer", "metric", "unit"]).any():
+    if not any_twice(group, ["explainer", "metric", "unit"]):
         return group["unit"]
     return group["unit"].astype(str) + " [" + group["target"].astype(str) + "]"
 

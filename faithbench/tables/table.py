@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faithbench.records.results import CELL, Panel, kind, label, panels, predicted_classes, read
+from faithbench.records.results import CELL, Panel, any_twice, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.tables.cautions import (
@@ -59,7 +59,7 @@ def _frame(folders: Sequence[Path | str], records: pd.DataFrame, by_class: bool,
     frame["tied_with_best"] = (frame["rank_group"] == 1).astype("boolean").mask(frame["rank_group"].isna())
     if by_class:
         frame["target"] = frame["target"].astype(int)
-    elif records.duplicated([*CELL, "unit"]).any() and not over_seeds:
+    elif any_twice(records, [*CELL, "unit"]) and not over_seeds:
         frame = frame.merge(_texts(records), on=CELL)
     return frame.sort_values([*CELL, "target"] if by_class else CELL, ignore_index=True)
 
