@@ -8,9 +8,10 @@ from faithbench.answering.returned import check_text
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.labels import Matching, labels_of, match_labels, relabelled, valued
+from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.training.prepare import Prepared
-from faithbench.training.settings import training_dataset
+from faithbench.training.settings import learnt_from, training_dataset
 from faithbench.types import Example, Skipped, Text
 
 
@@ -103,7 +104,11 @@ def classes_by_name(model: Prepared, dataset: Component, examples: Sequence[Exam
 
 def _match(model: Prepared, dataset: Component, names: Sequence[str], labels: Collection[int]) -> Matching:
     classifier = model.classifier
-    own = training_dataset(dataset).identity == model.own_data
+    base = training_dataset(dataset)
+    own = base.identity == model.own_data or (
+        spec.parse(base.identity)[0] == model.own_data.partition("(")[0]
+        and learnt_from(base.identity, base) == learnt_from(model.own_data, base)
+    )
     if own and max(labels, default=0) < classifier.classes:
         return Matching({label: label for label in labels})
     return match_labels(names, labels, getattr(classifier, "class_names", ()), classifier.classes)

@@ -1,6 +1,7 @@
 """From a model's text (name, folder or hub id) to a classifier that answers; trains a named model that is not there."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +22,11 @@ from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_nam
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.finished_model import FinishedModel
-from faithbench.training.keeping import ClassifierReport, fault, forget_work, in_turn, report_of, work_place
+from faithbench.training.keeping import REPORT, ClassifierReport, fault, forget_work, in_turn, report_of, work_place
 from faithbench.training.loading import OWN, load_classifier
 from faithbench.training.origins import Origin, origin_of
 from faithbench.training.plugin_model import plugin_classifier
-from faithbench.training.settings import complete_training, training_dataset
+from faithbench.training.settings import complete_training, learnt_from, training_dataset
 from faithbench.types import SPLITS
 
 INITIAL, FINE_TUNING = (  # imported where a model is trained: transformers' Trainer is much to load
@@ -204,11 +205,31 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint 
     if report is not None:
         _check_settings(model, dataset, folder, report["training"], setup.training)
         return Checkpoint(folder, report)
+    if alike := _trained_alike(model, dataset, setup):
+        return alike
     if not setup.train:
         broken = f" (the checkpoint {folder} is broken: {wrong})" if wrong else ""
         raise UserError(
             f"{model.identity} has not been trained on {dataset.identity}{broken}, and training is switched off."
         )
+    return None
+
+
+def _trained_alike(model: Component, dataset: Component, setup: Setup) -> Checkpoint | None:
+    """A checkpoint of the model that was trained on the same texts, as those of `planted(test=n)` are for every n."""
+    if not getattr(dataset.object, "test_only", ()):
+        return None
+    name, learnt = spec.parse(dataset.identity)[0], learnt_from(dataset.identity, dataset)
+    for path in sorted(checkpoint_folder(model, dataset).parent.glob(f"*/{REPORT}")):
+        folder = path.parent
+        report = None if fault(folder, ClassifierReport) else report_of(folder)
+        if report is None or report.get("model") != model.identity:
+            continue
+        trained_on = str(report["dataset"])
+        if trained_on.partition("(")[0] == name and learnt_from(trained_on, dataset) == learnt:
+            with suppress(UserError):  # it was trained with other settings than asked for
+                _check_settings(model, dataset, folder, report["training"], setup.training)
+                return Checkpoint(folder, report)
     return None
 
 
