@@ -86,10 +86,11 @@ def whole(arguments: argparse.Namespace) -> None:
 
 
 def cases(arguments: argparse.Namespace) -> Iterator[str]:
-    """The cases asked for, those of runs at two sizes."""
+    """The cases asked for, those of runs at two sizes, if not tiny."""
+    smaller = () if arguments.tiny else (arguments.texts // 10,)
     sizes = {"table": (arguments.records,), "parts": (arguments.parts,)}
     for name in arguments.cases:
-        for count in sizes.get(name, (max(2, arguments.texts // 10), arguments.texts)):
+        for count in sizes.get(name, (*smaller, arguments.texts)):
             yield f"{name} {count}"
 
 
