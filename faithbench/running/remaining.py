@@ -21,11 +21,11 @@ from faithbench.records.store import Store
 from faithbench.types import Attribution, Target
 
 Cell = tuple[str, str]  # explainer and metric
-Stored = tuple[pd.DataFrame, pd.DataFrame]  # attributions and records, without scores and values
+Entries = tuple[pd.DataFrame, pd.DataFrame]  # attributions and records, without scores and values
 EXPLAINED = ("scores", "standard_errors", "notes")
 
 
-def stored_entries(store: Store) -> Stored:
+def stored_entries(store: Store) -> Entries:
     """Which attributions and records a store holds; not what was measured, which is more to read."""
     noted, none = ("notes",), ()
     attributions = as_categories("attributions", store.entries("attributions", columns=noted), noted)
@@ -49,7 +49,7 @@ class Remaining:
         explainers: Mapping[str, Component],
         metrics: Mapping[str, Component],
         store: Store,
-        stored: Stored | None = None,
+        stored: Entries | None = None,
     ) -> None:
         self._identity, self._explainers, self._metrics, self._store = identity, explainers, metrics, store
         self._wanted = [(e, m) for e in explainers for m in metrics]

@@ -9,7 +9,7 @@ from faithbench.running.executors import Executor, Here
 from faithbench.running.grid import DatasetPlan
 from faithbench.running.pieces import Deal, Job, Work
 from faithbench.running.progress import Tracker
-from faithbench.running.remaining import Cell, Remaining, Stored
+from faithbench.running.remaining import Cell, Remaining, Entries
 from faithbench.stopping import written_first
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Text
@@ -42,7 +42,7 @@ class Scoring:
         model: Prepared,
         store: Store,
         setup: Setup,
-        stored: Stored | None = None,
+        stored: Entries | None = None,
         most_seconds: float | None = None,
     ) -> None:
         self.most_seconds = most_seconds
