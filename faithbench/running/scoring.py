@@ -9,7 +9,7 @@ from faithbench.running.executors import Executor, Here
 from faithbench.running.grid import DatasetPlan
 from faithbench.running.pieces import Deal, Job, Work
 from faithbench.running.progress import Tracker
-from faithbench.running.remaining import Cell, Remaining, Entries
+from faithbench.running.remaining import Cell, Entries, Remaining
 from faithbench.stopping import written_first
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Text
