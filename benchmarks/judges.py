@@ -28,7 +28,7 @@ from faithbench.plugins import finding, spec
 from faithbench.records.results import FAITHFULNESS, higher_is_better, kind, labels, panels, read
 from faithbench.records.store import Store
 from faithbench.running.ground_truth import program_holds
-from faithbench.training.fine_tuning import hardware
+from faithbench.training.hardware import hardware
 
 MODEL = "conv-tiny(masking=none)"
 DATASETS = ("program(count)", "program(guard)", "program(xor)", "program(order)", "program(majority)")

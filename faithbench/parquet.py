@@ -4,7 +4,7 @@ A small file can declare any number of rows, or one long text a million times. T
 different ones, so that what they come to is known before it is made.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from faithbench.schemas import LARGE, MissingFileError, check_file, limit_of, re
 WIDTH = 8  # bytes of a value, at least
 BATCH = 2**16  # rows that are read at once
 COLUMNS = 10_000  # of a file, at most
+SMALL_BATCH = 2**20  # bytes, up to which it is enough to know that a batch has no more
 TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, NotImplementedError, MemoryError, OverflowError)
 
@@ -30,13 +31,19 @@ class CorruptFileError(UserError):
         super().__init__(f"{path} cannot be read as parquet: {self.reason}.")
 
 
-def read_parquet(path: Path, columns: Collection[str] | None = None, usual: int = LARGE) -> pa.Table:
+Choice = Callable[[Sequence[str]], Collection[str]]  # of columns, by the names that there are
+
+
+def read_parquet(
+    path: Path, columns: Collection[str] | Choice | None = None, usual: int = LARGE, coded: bool = False
+) -> pa.Table:
     """The table in a Parquet file.
 
     Args:
         path: of the file.
-        columns: that are read, of those that there are; None for all.
+        columns: that are read, of those that there are, or a function that says so and may refuse; None for all.
         usual: the most bytes, packed or not, where `$FAITHBENCH_MAX_BYTES` says nothing.
+        coded: texts stay numbers into a list of different ones (dictionaries), as they are read.
 
     Raises:
         MissingFileError: it is not there.
@@ -47,7 +54,8 @@ def read_parquet(path: Path, columns: Collection[str] | None = None, usual: int 
     try:
         footer = pq.read_metadata(path)
         _check_footer(path, footer, limit_of(usual))
-        return _table(path, footer, columns, limit_of(usual))
+        table = _table(path, footer, columns, limit_of(usual))
+        return table if coded else written_out(table)
     except UserError:
         raise
     except FileNotFoundError as error:
@@ -81,31 +89,44 @@ def _check_footer(path: Path, footer: pq.FileMetaData, limit: int) -> None:
         raise too_large(path, declared, limit)
 
 
-def _table(path: Path, footer: pq.FileMetaData, columns: Collection[str] | None, limit: int) -> pa.Table:
+def _table(path: Path, footer: pq.FileMetaData, columns: Collection[str] | Choice | None, limit: int) -> pa.Table:
     leaves = [footer.schema.column(i) for i in range(footer.num_columns)]
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     with pq.ParquetFile(path, metadata=footer, read_dictionary=texts) as file:
-        names = file.schema_arrow.names
+        schema = file.schema_arrow
+        names = schema.names
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise UserError(f"{path} cannot be read: it has two columns {twice!r}.")
-        chosen = None if columns is None else [name for name in names if name in columns]
+        wanted = columns(names) if callable(columns) else columns
+        chosen = None if wanted is None else [name for name in names if name in wanted]
         size, batches = 0, []
-        for batch in file.iter_batches(BATCH, columns=chosen):
+        for batch in file.iter_batches(BATCH, columns=chosen, use_threads=len(names) * footer.num_rows > BATCH):
             batch.validate(full=True)  # offsets, UTF-8
-            size += sum(map(_unpacked, batch.columns))
+            size += _size(batch)
             if size > limit:
                 raise too_large(path, None, limit)
             batches.append(batch)
-        fields = [file.schema_arrow.field(name) for name in (names if chosen is None else chosen)]
-        table = pa.Table.from_batches(batches, pa.schema(fields, file.schema_arrow.metadata))
-    return _written_out(table)
+        fields = [schema.field(name) for name in (names if chosen is None else chosen)]
+        return pa.Table.from_batches(batches, pa.schema(fields, schema.metadata))
 
 
-def _written_out(table: pa.Table) -> pa.Table:
+def written_out(table: pa.Table) -> pa.Table:
+    """The table with its texts in full."""
     for i, kind in enumerate(table.schema.types):
         if pa.types.is_dictionary(kind):
             table = table.set_column(i, table.column_names[i], table.column(i).cast(kind.value_type))
     return table
+
+
+def _size(batch: pa.RecordBatch) -> int:
+    """The bytes of a batch once its texts are written out; of a small one, what it has no more than."""
+    most = (batch.num_rows + 1) * sum(WIDTH + _longest(array) for array in batch.columns)
+    return most if most <= SMALL_BATCH else sum(map(_unpacked, batch.columns))
+
+
+def _longest(array: pa.Array) -> int:
+    """The most bytes that a value of an array can have."""
+    return int(array.dictionary.nbytes if pa.types.is_dictionary(array.type) else array.nbytes)
 
 
 def _unpacked(array: pa.Array) -> int:

@@ -10,8 +10,9 @@ import pandas as pd
 from faithbench.errors import UserError
 from faithbench.files import steadily
 from faithbench.plan import PLANS, Plan, plan_files, read_plan
+from faithbench.records.columns import IDENTITY
 from faithbench.records.manifest import Manifest, read_manifest
-from faithbench.records.store import IDENTITY, Store, read_part
+from faithbench.records.store import Store, read_part
 from faithbench.running.agenda import Cell
 
 HOME = Path("leaderboards")

@@ -20,9 +20,10 @@ from faithbench.files import IGNORE, STAGING, locked, remove_leftovers, staging,
 from faithbench.paper.fill_table import paper_table
 from faithbench.paths import as_path, as_paths
 from faithbench.plan import PLANS, plan_files, read_plan
+from faithbench.records.columns import ADDED, IDENTITY
 from faithbench.records.manifest import read_manifest
 from faithbench.records.results import installed, label, named, read
-from faithbench.records.store import ADDED, IDENTITY, Store
+from faithbench.records.store import Store
 from faithbench.tables.table import renderings
 
 COLUMNS = [*IDENTITY["records"], "value", "parts", "weight", "seconds", "rows", "error"]

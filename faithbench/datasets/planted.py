@@ -42,6 +42,7 @@ class Planted:
     distractors: int = 16
     seed: int = 0
     class_names: ClassVar[tuple[str, ...]] = ("bad", "good")
+    test_only: ClassVar[tuple[str, ...]] = ("test",)  # parameters on which no training depends
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test", "cues", "distractors"):

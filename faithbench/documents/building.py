@@ -21,7 +21,7 @@ from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
 from faithbench.training.encoding import matched
-from faithbench.training.fine_tuning import versions
+from faithbench.training.hardware import versions
 from faithbench.training.keeping import in_turn
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device, check_model
 from faithbench.types import Example

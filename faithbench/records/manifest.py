@@ -73,6 +73,14 @@ class Predicted(TypedDict):
     seconds: float
 
 
+class Mark(TypedDict):
+    """Of which texts a model's entry speaks: how many, how they were taken, and a hash of how some of them are read."""
+
+    texts: int
+    sampling: Sampling
+    probe: str
+
+
 class ModelEntry(TypedDict, total=False):
     """What is known of a model on a data set; what its weights predict in other precisions, by fingerprint."""
 
@@ -91,6 +99,7 @@ class ModelEntry(TypedDict, total=False):
     unknown_tokens: float
     skipped: Skipped
     said: list[str]
+    read: Mark
     reading: list[str]
 
 

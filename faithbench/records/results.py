@@ -3,14 +3,15 @@
 import functools
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from faithbench.errors import UserError
@@ -19,13 +20,16 @@ from faithbench.paths import as_paths
 from faithbench.plugins import spec
 from faithbench.records.fingerprints import precision_of
 from faithbench.records.manifest import Predicted, predictions
-from faithbench.records.store import Store, joined
+from faithbench.records.parts import as_categories, as_frame, together
+from faithbench.records.settled import Codes, joined, numbered, repeats
+from faithbench.records.store import Store
 from faithbench.statistics.intervals import Intervals, clean, intervals, weighted_mean
 from faithbench.statistics.stratified import Strata, stratified_intervals
 
 PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
 CELL = [*PLACE, "explainer", "metric"]
 UNIT = ["unit", "target", "against"]  # what a record of a cell is of
+NEEDED = ("value", "weight")  # by tables, besides identity and error
 TOLERANCE = 1e-3  # what rounding in another batch may change, in the metrics' units (percent, nats)
 COARSE = 0.5  # the same in mixed precision, in which a row depends on what it shares a batch with
 FAITHFULNESS = Traits().kind
@@ -97,18 +101,28 @@ class Panel:
         return Intervals(low, high, tuple(method))
 
 
-def read(folders: Sequence[Path | str]) -> pd.DataFrame:
+def read(folders: Sequence[Path | str], slim: bool = False) -> pd.DataFrame:
     """The records of runs, one for each cell and text, of each component's latest version.
+
+    Args:
+        folders: of the runs.
+        slim: only what tables need (`NEEDED`), in little memory: texts are categories.
 
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
-    frame = _latest(joined("records", [_records(folder) for folder in as_paths("folders", folders)]))
+    columns = NEEDED if slim else None
+    tables = [_records(folder, columns) for folder in as_paths("folders", folders)]
+    table = joined("records", together(tables))
+    del tables
+    frame = _latest((as_categories if slim else as_frame)("records", table, columns))
+    del table
+    pa.default_memory_pool().release_unused()
     keys = [*CELL, *UNIT]
-    twice = frame.duplicated(keys, keep=False)
-    if not twice.any():
+    if not any_twice(frame, keys):
         return frame
-    again = frame[twice & frame["error"].isna()].groupby(keys, dropna=False)["value"].agg(["min", "max"])
+    twice = frame.duplicated(keys, keep=False)
+    again = frame[twice & frame["error"].isna()].groupby(keys, dropna=False, observed=True)["value"].agg(["min", "max"])
     coarse = [bool(precision_of(str(key))) for key in again.index.get_level_values("model_fingerprint")]
     apart = again[(again["max"] - again["min"]).abs() > np.where(coarse, COARSE, TOLERANCE)]
     if not apart.empty:
@@ -119,6 +133,18 @@ def read(folders: Sequence[Path | str]) -> pd.DataFrame:
         )
     frame = frame.loc[frame["error"].isna().sort_values(kind="stable").index]  # what failed once may have worked
     return frame.drop_duplicates(keys, keep="last")
+
+
+def any_twice(frame: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Whether two entries are the same in these columns; in less memory than pandas needs."""
+    return len(frame) > 1 and repeats(numbered(_codes(frame[name]) for name in names))
+
+
+def _codes(column: "pd.Series[Any]") -> Codes:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy() + np.int64(1), len(column.cat.categories) + 1
+    codes, distinct = pd.factorize(column)
+    return codes + 1, len(distinct) + 1
 
 
 class Earlier(NamedTuple):
@@ -139,7 +165,7 @@ def earlier_versions(frame: pd.DataFrame) -> list[Earlier]:
     changes: dict[tuple[str, str, int, int], int] = {}
     if not {"explainer", "metric", "version"} <= set(frame):
         return []
-    counts = frame.groupby(["explainer", "metric", "version"]).size().reset_index()
+    counts = frame.groupby(["explainer", "metric", "version"], observed=True).size().reset_index()
     for *pair, version, records in counts.itertuples(index=False, name=None):
         for component, name, then in zip(("explainer", "metric"), pair, map(int, version.split(".")), strict=True):
             built = installed(component, name)
@@ -165,16 +191,12 @@ def named(frame: pd.DataFrame, folders: Sequence[Path | str], strictly: bool = F
         found |= {f"datasets {name}": entry["fingerprint"] for name, entry in datasets.items()}
         for name, fingerprint in found.items():
             fingerprints.setdefault(name, set()).add(fingerprint)
-    names = {
-        "model_fingerprint": "models " + frame["model"] + " on " + frame["dataset"],
-        "dataset_fingerprint": "datasets " + frame["dataset"],
-    }
-    told = np.ones(len(frame), dtype=bool)
-    for column, keys in names.items():
-        pairs = zip(keys, frame[column], strict=True)
-        known = [fingerprint in fingerprints.get(key, () if strictly else (fingerprint,)) for key, fingerprint in pairs]
-        told &= np.array(known, dtype=bool)
-    return told
+    places = frame.groupby(PLACE, observed=True, dropna=False, sort=False)
+    told = []
+    for dataset, data, model, weights in places.size().index:
+        pairs = ((f"models {model} on {dataset}", weights), (f"datasets {dataset}", data))
+        told.append(all(has in fingerprints.get(key, () if strictly else (has,)) for key, has in pairs))
+    return np.array(told, dtype=bool)[places.ngroup()]
 
 
 def predicted_classes(folders: Sequence[Path | str]) -> dict[tuple[str, ...], Predicted]:
@@ -202,9 +224,15 @@ def panels(
         predicted: how often models predict each class (`predicted_classes`); means are post-stratified by it.
     """
     columns = [*PLACE, "target"] if by_class else PLACE
-    for key, group in frame.groupby(columns):
-        shares = None if by_class else (predicted or {}).get(tuple(map(str, key)))
-        yield _panel({name: str(part) for name, part in zip(columns, key, strict=True)}, group, shares)
+    numbers = frame.groupby(columns, observed=True).ngroup().to_numpy()
+    for number in range(numbers.max(initial=-1) + 1):
+        own = numbers == number
+        group = frame if own.all() else frame[own]
+        key = {name: str(group[name].iloc[0]) for name in columns}
+        shares = None if by_class else (predicted or {}).get(tuple(key.values()))
+        panel = _panel(key, group, shares)
+        del group  # while whoever asks works at the panel
+        yield panel
 
 
 def _panel(key: dict[str, str], group: pd.DataFrame, shares: Predicted | None) -> Panel:
@@ -231,29 +259,30 @@ def _panel(key: dict[str, str], group: pd.DataFrame, shares: Predicted | None) -
 def _strata(group: pd.DataFrame, texts: Sequence[str], shares: Predicted) -> Strata | None:
     """The class that was explained of each text, with the shares; None where that is not one class a text."""
     worked = group[group["error"].isna()]
-    targets = worked.groupby("unit")["target"].agg(["min", "max"])
+    targets = worked.groupby("unit", observed=True)["target"].agg(["min", "max"])
     if worked["against"].notna().any() or (targets["min"] != targets["max"]).any():
         return None
     classes = {int(name): place for place, name in enumerate(shares["classes"])}
-    of_texts = np.array([classes.get(targets["min"].get(text, -1), -1) for text in texts])
+    explained = dict(zip(map(str, targets.index), targets["min"], strict=True))
+    of_texts = np.array([classes.get(explained.get(text, -1), -1) for text in texts])
     counts = np.array(list(shares["classes"].values()), dtype=np.float64)
     return Strata(of_texts, counts / counts.sum(), int(counts.sum()))
 
 
 def _units(group: pd.DataFrame) -> "pd.Series[str]":
     """What stands on the axis of units: their names, with the target where a unit has several of them."""
-    if not group.duplicated(["explainer", "metric", "unit"]).any():
+    if not any_twice(group, ["explainer", "metric", "unit"]):
         return group["unit"]
-    return group["unit"] + " [" + group["target"].astype(str) + "]"
+    return group["unit"].astype(str) + " [" + group["target"].astype(str) + "]"
 
 
-def _records(folder: Path) -> pd.DataFrame:
+def _records(folder: Path, columns: Collection[str] | None) -> pa.Table:
     if not (folder / "records").is_dir():
         raise UserError(f"{folder} is not a run: it has no records.")
-    frame = Store(folder).read("records")
-    if frame.empty:
+    table = Store(folder).entries("records", columns=columns)
+    if not len(table):
         raise UserError(f"{folder} holds no records yet.")
-    return frame
+    return table
 
 
 def _latest(frame: pd.DataFrame) -> pd.DataFrame:
@@ -261,8 +290,8 @@ def _latest(frame: pd.DataFrame) -> pd.DataFrame:
     numbers = sorted(frame["version"].unique(), key=lambda version: tuple(map(int, version.split("."))))
     if len(numbers) == 1:
         return frame
-    order = frame["version"].map({version: i for i, version in enumerate(numbers)})
-    return frame[order == order.groupby([frame[name] for name in CELL]).transform("max")]
+    order = frame["version"].map({version: i for i, version in enumerate(numbers)}).astype(int)
+    return frame[order == order.groupby([frame[name] for name in CELL], observed=True).transform("max")]
 
 
 def higher_is_better(metric: str) -> bool | None:

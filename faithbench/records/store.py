@@ -11,71 +11,28 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faithbench.errors import UserError
 from faithbench.files import HOLDER, locked, remove_leftovers, replacing, staging, writing
-from faithbench.parquet import CorruptFileError, read_parquet
-from faithbench.records.entries import check_entries, typed
+from faithbench.parquet import written_out
+from faithbench.records.columns import IDENTITY, LARGEST, SCHEMAS, as_in_files
 from faithbench.records.manifest import Manifest, read_manifest
+from faithbench.records.parts import as_frame, read_parts
+from faithbench.records.settled import settled
 from faithbench.schemas import MissingFileError
 from faithbench.types import Record
 
-_CELL = [
-    ("dataset", pa.string()),
-    ("dataset_fingerprint", pa.string()),
-    ("model", pa.string()),
-    ("model_fingerprint", pa.string()),
-    ("explainer", pa.string()),
-]
-_TARGET = [("target", pa.int64()), ("against", pa.int64())]
-_END = [("seconds", pa.float64()), ("rows", pa.int64()), ("error", pa.string())]
-SCHEMAS = {
-    "attributions": pa.schema(
-        [
-            *_CELL,
-            ("version", pa.string()),
-            ("text_id", pa.string()),
-            *_TARGET,
-            ("scores", pa.list_(pa.float64())),
-            ("standard_errors", pa.list_(pa.float64())),
-            ("notes", pa.string()),
-            *_END,
-        ]
-    ),
-    "records": pa.schema(
-        [
-            *_CELL,
-            ("metric", pa.string()),
-            ("version", pa.string()),
-            ("unit", pa.string()),
-            *_TARGET,
-            ("value", pa.float64()),
-            ("parts", pa.list_(pa.float64())),
-            ("weight", pa.float64()),
-            *_END,
-        ]
-    ),
-}
-IDENTITY = {
-    "attributions": [name for name, _ in _CELL] + ["version", "text_id", "target", "against"],
-    "records": [name for name, _ in _CELL] + ["metric", "version", "unit", "target", "against"],
-}
-TARGET = ("target", "against")
-MEASURED = {"attributions": "scores", "records": "value"}
-ADDED = ("against",)  # columns that older parts lack, and all is None
-IN_FILES = {"records": {"unit": "text_id"}}  # columns that files name otherwise, as they always have
-LARGEST = 2**32  # bytes of a part
 FLUSH_SECONDS = 3.0
 MANIFEST_LOCK, RUN_LOCK = ".manifest.lock", ".run.lock"
+__all__ = ["IDENTITY", "LARGEST", "MANIFEST_LOCK", "RUN_LOCK", "SCHEMAS", "Store", "read_part", "record_row"]
 
 
 class Store:
@@ -171,28 +128,40 @@ class Store:
                     self._waiting[kind] = []
             self._written = time.monotonic()
 
-    def read(self, kind: str, usual: int = LARGEST) -> pd.DataFrame:
-        """All entries of `attributions` or `records`, one for each identity, from parts of at most so many bytes."""
-        return self._read(kind, usual)[0]
+    def read(self, kind: str, usual: int = LARGEST, columns: Collection[str] | None = None) -> pd.DataFrame:
+        """All entries of `attributions` or `records`, one for each identity.
+
+        Args:
+            kind: which.
+            usual: the most bytes of a part, where `$FAITHBENCH_MAX_BYTES` says nothing.
+            columns: that are wanted besides identity and error, which is less to read; None for all.
+        """
+        return as_frame(kind, self.entries(kind, usual, columns), columns)
+
+    def entries(self, kind: str, usual: int = LARGEST, columns: Collection[str] | None = None) -> pa.Table:
+        """Likewise as a table whose texts are dictionaries, without columns that no part has."""
+        return self._read(kind, usual, columns)[0]
 
     def compact(self) -> None:
         """Joins the parts there are into one of each kind."""
         for kind, schema in SCHEMAS.items():
             if len(self._parts(kind)) < 2:
                 continue
-            frame, parts = self._read(kind)
+            table, parts = self._read(kind)
             if len(parts) > 1:
-                self._write_part(kind, pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
+                self._write_part(kind, _whole(table, schema))
                 with self._writing():
                     for path in parts:
                         path.unlink(missing_ok=True)
 
-    def _read(self, kind: str, usual: int = LARGEST) -> tuple[pd.DataFrame, Sequence[Path]]:
+    def _read(
+        self, kind: str, usual: int = LARGEST, columns: Collection[str] | None = None
+    ) -> tuple[pa.Table, Sequence[Path]]:
         """The entries and the parts that they were read from."""
         for _ in range(100):
             parts = self._parts(kind)
             try:
-                return _settled(kind, [read_part(path, kind, usual) for path in parts]), parts
+                return settled(kind, read_parts(parts, kind, usual, columns)), parts
             except MissingFileError:  # another worker has just joined the parts: look again
                 continue
         raise UserError(f"{self.folder / kind} keeps changing, or holds a link to nothing.")
@@ -213,10 +182,12 @@ class Store:
         return writing(f"folder {self.folder}")
 
 
-def as_in_files(kind: str, table: pa.Table) -> pa.Table:
-    """The table with the columns' names that files have."""
-    names = IN_FILES.get(kind, {})
-    return table.rename_columns([names.get(name, name) for name in table.column_names])
+def _whole(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with all columns of the schema, in its types."""
+    table = written_out(table)
+    empty = pa.nulls(len(table))
+    columns = [table.column(name) if name in table.column_names else empty for name in schema.names]
+    return pa.table([column.cast(kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
 
 
 def record_row(record: Record) -> dict[str, object]:
@@ -237,50 +208,4 @@ def read_part(path: Path, kind: str, usual: int = LARGEST) -> pd.DataFrame:
         MissingFileError: it is not there.
         UserError: it is corrupt, no part of such entries, or holds what no run writes.
     """
-    names = IN_FILES.get(kind, {})
-    try:
-        table = read_parquet(path, {*SCHEMAS[kind].names, *names.values()}, usual)
-    except CorruptFileError as error:
-        raise UserError(
-            f"{path} is corrupt ({error.reason}); delete it and run again: only its cells are redone."
-        ) from error
-    here = {there: name for name, there in names.items()}
-    table = table.rename_columns([here.get(name, name) for name in table.column_names])
-    if twice := next((name for name in here.values() if table.column_names.count(name) > 1), None):
-        raise UserError(f"{path} is not a part of {kind}: it has the columns {twice!r} and {names[twice]!r}.")
-    needed = [name for name in IDENTITY[kind] if name not in ADDED]
-    if missing := [names.get(name, name) for name in (*needed, MEASURED[kind]) if name not in table.column_names]:
-        raise UserError(f"{path} is not a part of {kind}: it has no column {missing[0]!r}.")
-    table = typed(path, table, SCHEMAS[kind])
-    check_entries(path, kind, table, needed)
-    frame = table.replace_schema_metadata(None).to_pandas()
-    for name in SCHEMAS[kind].names:
-        if name not in frame:  # published records leave out what tables do not need
-            frame[name] = None
-    return frame
-
-
-def _settled(kind: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One entry for each identity: the last without an error, failing that the last."""
-    if not frames:
-        return SCHEMAS[kind].empty_table().to_pandas()
-    frame = joined(kind, frames)
-    order = frame["error"].isna().sort_values(kind="stable").index
-    return frame.loc[order].drop_duplicates(IDENTITY[kind], keep="last").sort_index().reset_index(drop=True)
-
-
-def joined(kind: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The entries of several parts, in order, without failures that later parts have made good.
-
-    What failed may have been asked for another target than what worked later: a cell is measured again with all the
-    targets that it has then, and is written whole.
-    """
-    frame = pd.concat(frames, ignore_index=True)
-    failed = frame["error"].notna().to_numpy()
-    if not failed.any():
-        return frame
-    parts = np.repeat(np.arange(len(frames)), [len(each) for each in frames])
-    cells = frame.groupby([name for name in IDENTITY[kind] if name not in TARGET], dropna=False).ngroup().to_numpy()
-    last = np.full(cells.max() + 1, -1)
-    np.maximum.at(last, cells[~failed], parts[~failed])
-    return frame[~failed | (parts >= last[cells])].reset_index(drop=True)
+    return as_frame(kind, read_parts([path], kind, usual).table)

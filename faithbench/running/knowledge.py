@@ -1,10 +1,12 @@
 """What is to be known of a model on a data set besides its records, and is kept in the manifest."""
 
+import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from faithbench.records.manifest import Mark
 from faithbench.running.ground_truth import (
     ACCEPTED,
     AGREES,
@@ -19,7 +21,10 @@ from faithbench.running.ground_truth import (
 from faithbench.running.performance import performance, unknown_tokens
 from faithbench.running.scoring import Scoring
 from faithbench.tables.cautions import cautions, skipped_entry
-from faithbench.training.encoding import Encoded, encode_examples, matched, with_classes
+from faithbench.training.encoding import Encoded, encode_examples, matched, readable, with_classes
+
+PROBED = 100  # texts by which it is known how a model reads
+MORE = ("performance", "predicted", "unknown_tokens", "skipped", "said", "read")
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Knowledge:
         truncated: texts that were cut to the model's limit.
         checks: whether the model uses what was planted in the data; nothing where nothing was.
         more: what else the manifest says, as far as there is something to say: `performance`, how often
-            each class is `predicted`, `unknown_tokens` in percent, rows `skipped`, and what was `said` of labels.
+            each class is `predicted`, `unknown_tokens` in percent, rows `skipped`, what was `said` of labels, and which
+            texts were `read` for it.
     """
 
     truncated: int
@@ -48,17 +54,41 @@ def key_of(scoring: Scoring) -> str:
     return f"{scoring.model.identity} on {scoring.texts.dataset.identity}"
 
 
-def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any]) -> Knowledge:
+def mark_of(scoring: Scoring) -> Mark:
+    """What tells whether the manifest speaks of these texts: which they are, and how the model reads a few of them."""
+    texts, digest = scoring.texts, hashlib.sha256()
+    bare = (replace(each, label=None, labels=None, value=None) for each in texts.sample[:PROBED])
+    for text in readable(scoring.model.classifier, bare)[0]:
+        digest.update(f"{text.id!r} {text.truncated} ".encode(errors="replace") + text.ids.astype("<i8").tobytes())
+    return {"texts": len(texts.examples), "sampling": texts.sampling, "probe": digest.hexdigest()[:16]}
+
+
+def known_already(scoring: Scoring, mark: Mark, manifest: Mapping[str, Any]) -> Knowledge | None:
+    """What the manifest says of a model on these very texts, each of which can be read; None if it does not."""
+    earlier = _earlier(scoring, manifest)
+    if earlier.get("read") != mark or "skipped" in earlier:
+        return None
+    more = {name: earlier[name] for name in MORE if name in earlier}
+    return Knowledge(earlier["truncated_texts"], ground_truth_checks(scoring, earlier), more)
+
+
+def _earlier(scoring: Scoring, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a manifest says of the same weights and data; nothing of others."""
+    texts = scoring.texts
+    entry: Mapping[str, Any] = manifest.get("models", {}).get(key_of(scoring), {})
+    data = manifest.get("datasets", {}).get(texts.dataset.identity, {})
+    same = (entry.get("fingerprint"), data.get("fingerprint")) == (scoring.model.fingerprint, texts.fingerprint)
+    return entry if same else {}
+
+
+def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any], mark: Mark) -> Knowledge:
     """What is known of a model on a data set; what a manifest says of the same weights and data is taken from there.
 
     Raises:
         UserError: almost all tokens are unknown to the tokenizer.
     """
     classifier, texts = scoring.model.classifier, scoring.texts
-    entry = manifest.get("models", {}).get(key_of(scoring), {})
-    data = manifest.get("datasets", {}).get(texts.dataset.identity, {})
-    same = (entry.get("fingerprint"), data.get("fingerprint")) == (scoring.model.fingerprint, texts.fingerprint)
-    earlier: Mapping[str, Any] = entry if same else {}
+    earlier = _earlier(scoring, manifest)
     unknown = unknown_tokens(classifier, read.texts)
     measured = earlier.get("performance", {})
     if measured.get("texts") != len(read.texts):
@@ -70,6 +100,7 @@ def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any]) 
         "unknown_tokens": unknown,
         "skipped": skipped_entry(read.skipped, len(texts.examples)) if read.skipped else None,
         "said": [f"{read.said}."] if read.said else None,
+        "read": mark,
     }
     told = {name: value for name, value in more.items() if value is not None and value != {}}
     return Knowledge(sum(text.truncated for text in read.texts), ground_truth_checks(scoring, earlier), told)

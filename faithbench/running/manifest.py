@@ -11,7 +11,7 @@ from faithbench.records.store import Store
 from faithbench.running.knowledge import Knowledge, key_of
 from faithbench.running.scoring import Scoring
 from faithbench.tables.cautions import skipped_entry
-from faithbench.training.fine_tuning import hardware, versions
+from faithbench.training.hardware import hardware, versions
 
 
 def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -> None:

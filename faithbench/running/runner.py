@@ -1,7 +1,7 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
 from faithbench.running.drift import SINGLE, resolve
 from faithbench.running.executors import Executor, check_workers, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
-from faithbench.running.knowledge import what_is_known
+from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
+from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
 from faithbench.schemas import read_text
@@ -114,7 +115,7 @@ def _run(
     timeout: float | None,
 ) -> Run:
     """All blocks of a plan, in a folder that nobody else writes to but the workers."""
-    setup, stored = workshop.setup, (store.read("attributions"), store.read("records"))
+    setup, stored = workshop.setup, stored_entries(store)
     parts, scored, broken, problem = list[Done](), set[tuple[str, str]](), 0, None
     for block in blocks:
         data = texts[block.dataset.identity]
@@ -130,7 +131,7 @@ def _run(
         scored.add((block.dataset.identity, model.identity))
         data, measuring = _fitting(data, model, setup), replace(setup, dtype=dtype)
         if data.metrics:
-            scoring = Scoring(data, model, store, measuring, *stored, timeout)
+            scoring = Scoring(data, model, store, measuring, stored, timeout)
             parts.append(_score(plan, scoring, strict, executor))
     if problem and not parts:
         raise problem
@@ -218,21 +219,25 @@ def _examples(block: BlockPlan, earlier: Mapping[str, DatasetEntry]) -> DatasetP
 
 
 def _score(plan: Plan, scoring: Scoring, strict: bool, executor: Executor) -> Done:
-    """One model on one data set."""
-    read = encode(scoring.model, scoring.texts)
+    """One model on one data set; of texts of which the manifest says all, only those with cells left are read."""
+    store, examples = scoring.store, scoring.texts.examples
+    mark = mark_of(scoring)
+    known = known_already(scoring, mark, store.manifest())
+    todo = None if known is None else scoring.remaining.texts(example.id for example in examples)
+    read = Encoded((), {}) if todo == set() else encode(scoring.model, scoring.texts, todo)
     _check_read(scoring, read, strict)
-    cut = sum(text.truncated for text in read.texts)
-    if cut:
-        scoring.setup.say(
-            f"{cut:,} of {len(read.texts):,} texts of {scoring.texts.dataset.label} were cut to the model's limit."
-        )
-    store = scoring.store
+    count = len(read.texts) if todo is None else len(examples)
     _write_plan(store, plan)
-    known = what_is_known(scoring, read, store.manifest())
+    if known is None:
+        known = what_is_known(scoring, read, store.manifest(), mark)
+    if known.truncated:
+        scoring.setup.say(
+            f"{known.truncated:,} of {count:,} texts of {scoring.texts.dataset.label} were cut to the model's limit."
+        )
     for sentence in known.sentences:
         scoring.setup.say(f"{scoring.model.label} on {scoring.texts.dataset.label}: {sentence}")
     note(store, scoring, known)
-    done = scoring.run(read.texts, executor)
+    done = scoring.run(read.texts, executor, count)
     note(store, scoring, known, done=True)
     note_predicted(scoring)
     return done
@@ -261,13 +266,18 @@ def default_folder(plan: Plan) -> Path:
     )
 
 
-def encode(model: Prepared, data: DatasetPlan) -> Encoded:
+def encode(model: Prepared, data: DatasetPlan, only: Collection[str] | None = None) -> Encoded:
     """The examples as the model reads them, longest first.
+
+    Args:
+        model: which.
+        data: the examples.
+        only: ids of those that are read; None for all.
 
     Raises:
         UserError: a label means no class of the model.
     """
-    read = encode_examples(model, data.dataset, data.examples)
+    read = encode_examples(model, data.dataset, data.examples, only)
     texts = list(read.texts)
     if data.wants_vocabulary:
         known = {text.id: text for text in texts}

@@ -3,15 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
 from faithbench.running.executors import Executor, Here
 from faithbench.running.grid import DatasetPlan
 from faithbench.running.pieces import Deal, Job, Stored, Work
 from faithbench.running.progress import Tracker
-from faithbench.running.remaining import Cell, Remaining
+from faithbench.running.remaining import Cell, Entries, Remaining
 from faithbench.stopping import written_first
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Text
@@ -34,8 +32,7 @@ class Scoring:
         model: which.
         store: of the run.
         setup: device, precision, and who is told.
-        attributions: what the store holds; None to read it now.
-        records: likewise.
+        stored: what the store holds; None to read it now.
         most_seconds: that a component may take for one text and target; None for any time.
     """
 
@@ -45,8 +42,7 @@ class Scoring:
         model: Prepared,
         store: Store,
         setup: Setup,
-        attributions: pd.DataFrame | None = None,
-        records: pd.DataFrame | None = None,
+        stored: Entries | None = None,
         most_seconds: float | None = None,
     ) -> None:
         self.most_seconds = most_seconds
@@ -54,25 +50,25 @@ class Scoring:
         self.identity = identity(texts.dataset, texts.fingerprint, model)
         self.explainers = {e.identity: e for e in texts.explainers}
         self.metrics = {m.identity: m for m in texts.metrics}
-        self.remaining = Remaining(
-            self.identity,
-            self.explainers,
-            self.metrics,
-            store.read("attributions") if attributions is None else attributions,
-            store.read("records") if records is None else records,
-        )
+        self.remaining = Remaining(self.identity, self.explainers, self.metrics, store, stored)
 
-    def run(self, texts: Sequence[Text], executor: Executor | None = None) -> Done:
-        """Scores the texts that have cells left, here or where an executor does."""
-        executor = executor or Here()
+    def run(self, texts: Sequence[Text], executor: Executor | None = None, count: int | None = None) -> Done:
+        """Scores the texts that have cells left, here or where an executor does.
+
+        Args:
+            texts: with all that have cells left.
+            executor: who does the work; None for this process.
+            count: of texts, finished ones included; None for those that are given.
+        """
+        executor, count = executor or Here(), len(texts) if count is None else count
         todo = self.remaining.cells(text.id for text in texts)
         open_texts = [text for text in texts if todo[text.id]]
         left, cells = sum(map(len, todo.values())), len(self.explainers) * len(self.metrics)
-        before = len(texts) * cells - left
+        before = count * cells - left
         title = f"{self.model.label} on {self.texts.dataset.label}"
         self.setup.say(
-            f"{title}: {len(texts):,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
-            f"{len(texts) * cells:,} cells, {before:,} of them done already."
+            f"{title}: {count:,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
+            f"{count * cells:,} cells, {before:,} of them done already."
         )
         if not open_texts:
             return Done(0, before, 0)

@@ -98,7 +98,7 @@ def _texts(entries: pd.DataFrame) -> str:
     found = entries[entries["unit"].notna()]
     if found.empty:
         return NONE
-    ids = [sorted(map(str, set(group["unit"]))) for _, group in found.groupby(DATA)]
+    ids = [sorted(map(str, set(group["unit"]))) for _, group in found.groupby(DATA, observed=True)]
     counts = [len(each) for each in ids]
     return f"{_listed(map(str, counts if len(counts) <= FEW else [sum(counts)]))}@{_hash(ids)}"
 

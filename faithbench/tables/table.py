@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faithbench.records.results import CELL, Panel, kind, label, panels, predicted_classes, read
+from faithbench.records.results import CELL, Panel, any_twice, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.tables.cautions import (
@@ -48,7 +48,7 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
-    return _frame(folders, read(folders), by_class, over_seeds)
+    return _frame(folders, read(folders, slim=True), by_class, over_seeds)
 
 
 def _frame(folders: Sequence[Path | str], records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFrame:
@@ -61,9 +61,15 @@ def _frame(folders: Sequence[Path | str], records: pd.DataFrame, by_class: bool,
     frame["tied_with_best"] = (frame["rank_group"] == 1).astype("boolean").mask(frame["rank_group"].isna())
     if by_class:
         frame["target"] = frame["target"].astype(int)
-    elif records.duplicated([*CELL, "unit"]).any() and not over_seeds:
-        frame = frame.merge(records.groupby(CELL)["unit"].nunique().rename("texts").reset_index(), on=CELL)
+    elif any_twice(records, [*CELL, "unit"]) and not over_seeds:
+        frame = frame.merge(_texts(records), on=CELL)
     return frame.sort_values([*CELL, "target"] if by_class else CELL, ignore_index=True)
+
+
+def _texts(records: pd.DataFrame) -> pd.DataFrame:
+    """How many texts there are of each cell."""
+    counts = records.groupby(CELL, observed=True)["unit"].nunique().rename("texts").reset_index()
+    return counts.astype(dict.fromkeys(CELL, str))
 
 
 def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
@@ -123,7 +129,7 @@ def renderings(
     """
     for each in formats:
         check_format(each)
-    records = read(folders)
+    records = read(folders, slim=True)
     frame, parts = _frame(folders, records, by_class, over_seeds), []
     if set(formats) != {"csv"}:
         parts = document(

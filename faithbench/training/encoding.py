@@ -8,9 +8,10 @@ from faithbench.answering.returned import check_text
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.labels import Matching, labels_of, match_labels, relabelled, valued
+from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.training.prepare import Prepared
-from faithbench.training.settings import training_dataset
+from faithbench.training.settings import learnt_from, training_dataset
 from faithbench.types import Example, Skipped, Text
 
 
@@ -28,14 +29,16 @@ class Encoded:
     said: str = ""
 
 
-def encode_examples(model: Prepared, dataset: Component, examples: Sequence[Example]) -> Encoded:
-    """The examples of a data set as this model reads them.
+def encode_examples(
+    model: Prepared, dataset: Component, examples: Sequence[Example], only: Collection[str] | None = None
+) -> Encoded:
+    """The examples of a data set as this model reads them; with `only`, those of these ids.
 
     Raises:
         UserError: a label means no class of the model.
     """
     read, said = with_classes(model, dataset, examples)
-    texts, skipped = readable(model.classifier, read)
+    texts, skipped = readable(model.classifier, (each for each in read if only is None or each.id in only))
     return Encoded(tuple(texts), {example.id: example for example in read}, tuple(skipped), said)
 
 
@@ -101,7 +104,11 @@ def classes_by_name(model: Prepared, dataset: Component, examples: Sequence[Exam
 
 def _match(model: Prepared, dataset: Component, names: Sequence[str], labels: Collection[int]) -> Matching:
     classifier = model.classifier
-    own = training_dataset(dataset).identity == model.own_data
+    base = training_dataset(dataset)
+    own = base.identity == model.own_data or (
+        spec.parse(base.identity)[0] == model.own_data.partition("(")[0]
+        and learnt_from(base.identity, base) == learnt_from(model.own_data, base)
+    )
     if own and max(labels, default=0) < classifier.classes:
         return Matching({label: label for label in labels})
     return match_labels(names, labels, getattr(classifier, "class_names", ()), classifier.classes)

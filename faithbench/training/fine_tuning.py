@@ -2,14 +2,12 @@
 
 import hashlib
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +34,7 @@ from faithbench.models.vocabulary import blank_token
 from faithbench.plan import Training
 from faithbench.statistics.distribution import FEWEST, Distribution
 from faithbench.training.accumulation import Accumulation
+from faithbench.training.hardware import hardware
 from faithbench.training.keeping import finishing, forget_work, last_state, work_place
 from faithbench.training.masking import SPECIAL, HalfMasking, Tokenised
 from faithbench.training.padding import Padding
@@ -43,7 +42,6 @@ from faithbench.training.quiet import quiet
 from faithbench.training.trainer import LengthGroupedTrainer
 from faithbench.types import Example
 
-PACKAGES = ("faithbench", "torch", "transformers", "numpy")
 PUBLISHED_STEPS = 1000  # between the evaluations of the paper
 EVALUATIONS_PER_EPOCH = 2  # where that would leave fewer than two
 KNOWN, CHECKED = 600, 200  # texts of the check of distribution, at most: reference, and tried
@@ -225,18 +223,6 @@ def _activations(trainer: Trainer, rows: Sequence[Tokenised]) -> Float[np.ndarra
     batches = trainer.get_eval_dataloader(_evaluated(rows, None))
     inputs = ({name: value for name, value in batch.items() if name != "labels"} for batch in batches)
     return activations(model, ({name: value.to(model.device) for name, value in batch.items()} for batch in inputs))
-
-
-def hardware(device: torch.device) -> str:
-    """The device in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that numbers depend on."""
-    return {name: version(name) for name in PACKAGES}
 
 
 def work_folder(folder: Path, training: Training, seed: int) -> Path:

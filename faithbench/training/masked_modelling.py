@@ -12,7 +12,8 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTr
 from transformers.utils import ModelOutput
 
 from faithbench.plan import Training
-from faithbench.training.fine_tuning import accumulation, arguments, as_done, hardware, run_trainer, work_folder
+from faithbench.training.fine_tuning import accumulation, arguments, as_done, run_trainer, work_folder
+from faithbench.training.hardware import hardware
 from faithbench.training.keeping import finishing, forget_work
 from faithbench.training.quiet import quiet
 from faithbench.training.trainer import IGNORED, LengthGroupedTrainer

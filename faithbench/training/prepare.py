@@ -1,9 +1,11 @@
 """From a model's text (name, folder or hub id) to a classifier that answers; trains a named model that is not there."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -20,16 +22,18 @@ from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_named, refer
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
-from faithbench.training.fine_tuning import fine_tune
 from faithbench.training.finished_model import FinishedModel
-from faithbench.training.initial_models import TrainingJob, initial_model
-from faithbench.training.keeping import ClassifierReport, fault, forget_work, in_turn, report_of, work_place
+from faithbench.training.keeping import REPORT, ClassifierReport, fault, forget_work, in_turn, report_of, work_place
 from faithbench.training.loading import OWN, load_classifier
 from faithbench.training.origins import Origin, origin_of
 from faithbench.training.plugin_model import plugin_classifier
-from faithbench.training.settings import complete_training, training_dataset
+from faithbench.training.settings import complete_training, learnt_from, training_dataset
 from faithbench.types import SPLITS
 
+INITIAL, FINE_TUNING = (  # imported where a model is trained: transformers' Trainer is much to load
+    "faithbench.training.initial_models",
+    "faithbench.training.fine_tuning",
+)
 READY = 2  # models that are remembered within a run: one that is measured, and one that judges
 
 
@@ -215,11 +219,31 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint 
     if report is not None:
         _check_settings(model, dataset, folder, report["training"], setup.training)
         return Checkpoint(folder, report)
+    if alike := _trained_alike(model, dataset, setup):
+        return alike
     if not setup.train:
         broken = f" (the checkpoint {folder} is broken: {wrong})" if wrong else ""
         raise UserError(
             f"{model.identity} has not been trained on {dataset.identity}{broken}, and training is switched off."
         )
+    return None
+
+
+def _trained_alike(model: Component, dataset: Component, setup: Setup) -> Checkpoint | None:
+    """A checkpoint of the model that was trained on the same texts, as those of `planted(test=n)` are for every n."""
+    if not getattr(dataset.object, "test_only", ()):
+        return None
+    name, learnt = spec.parse(dataset.identity)[0], learnt_from(dataset.identity, dataset)
+    for path in sorted(checkpoint_folder(model, dataset).parent.glob(f"*/{REPORT}")):
+        folder = path.parent
+        report = None if fault(folder, ClassifierReport) else report_of(folder)
+        if report is None or report.get("model") != model.identity:
+            continue
+        trained_on = str(report["dataset"])
+        if trained_on.partition("(")[0] == name and learnt_from(trained_on, dataset) == learnt:
+            with suppress(UserError):  # it was trained with other settings than asked for
+                _check_settings(model, dataset, folder, report["training"], setup.training)
+                return Checkpoint(folder, report)
     return None
 
 
@@ -296,12 +320,22 @@ def _train_now(model: Component, dataset: Component, folder: Path, setup: Setup)
         f"{training.batch_size}, learning rate {training.lr:g}, on {setup.device}; kept in {folder}"
     )
     verbose = setup.console is not None
-    begun = initial_model(zoo, TrainingJob(dataset, splits, work_place(folder), training, setup.device, verbose))
+    begun = initial_model(zoo, dataset, splits, work_place(folder), training, setup.device, verbose)
     about = {"model": model.identity, "dataset": dataset.identity, **begun.about}
     network, tokenizer = begun.network, begun.tokenizer
     device = setup.device
     fine_tune(network, tokenizer, splits, folder, training, zoo.seed, device, about, begun.loss, verbose, zoo.masking)
     return Checkpoint(folder, report_of(folder) or {})
+
+
+def initial_model(zoo: Conventional | Bcos, *job: Any) -> Any:
+    """The model as fine-tuning finds it; see `faithbench.training.initial_models`."""
+    return resolve_name(f"{INITIAL}:initial_model")(zoo, resolve_name(f"{INITIAL}:TrainingJob")(*job))
+
+
+def fine_tune(*arguments: Any) -> None:
+    """See `faithbench.training.fine_tuning`."""
+    resolve_name(f"{FINE_TUNING}:fine_tune")(*arguments)
 
 
 def _say_settings(model: Component, dataset: Component, had: Mapping[str, object], setup: Setup) -> None:

@@ -311,7 +311,12 @@ def test_a_metric_more_sees_the_standard_errors_of_stored_explanations(tmp_path)
     grid = load_examples(build_dataset(DATA), select_components(asked), asked.split, asked.limit)
     setup = Setup(dtype="float64")
     block = Scoring(grid, prepare("conv-tiny", grid.dataset, setup), Store(tmp_path), setup)
-    stored = {name: a.standard_errors for (name, _), of in block.remaining.known.items() for a in of.values()}
+    stored = {
+        name: a.standard_errors
+        for name in block.explainers
+        for example in grid.examples
+        for a in block.remaining.attributions(name, example.id).values()
+    }
     assert {name.split("(")[0]: errors is None for name, errors in stored.items()} == {
         "shap_sampl": False,
         "random": True,
