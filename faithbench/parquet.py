@@ -125,8 +125,10 @@ def _size(batch: pa.RecordBatch) -> int:
 
 
 def _longest(array: pa.Array) -> int:
-    """The most bytes that a value of an array can have."""
-    return int(array.dictionary.nbytes if pa.types.is_dictionary(array.type) else array.nbytes)
+    """The most bytes that a value of an array can have; texts within lists are counted, since one may be there often."""
+    if pa.types.is_dictionary(array.type):
+        return int(array.dictionary.nbytes)
+    return _unpacked(array) if pa.types.is_nested(array.type) else int(array.nbytes)
 
 
 def _unpacked(array: pa.Array) -> int:

@@ -43,7 +43,7 @@ def faults(
 
 def _leftovers(folder: Path) -> list[str]:
     """Temporary files in the folders that commands write into."""
-    kept = (".manifest.lock", ".gitignore")
+    kept = (".manifest.lock", ".run.lock", ".gitignore")
     return [str(path) for path in (folder / "out").rglob(".*") if path.name not in kept and path.is_file()]
 
 

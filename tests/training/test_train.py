@@ -26,6 +26,7 @@ from faithbench.bcos.modules import BcosLinear
 from faithbench.errors import UserError
 from faithbench.plugins.naming import build_dataset
 from faithbench.questions import Row
+from faithbench.training.accumulation import Accumulation
 from faithbench.training.fine_tuning import accuracies, arguments, bcos_loss, cross_entropy
 from faithbench.training.keeping import work_place
 from faithbench.training.prepare import Setup, load_model
@@ -123,6 +124,7 @@ def test_accuracies_equal_those_of_another_library():
 def test_batches_hold_every_text_once_beside_texts_of_similar_length(tmp_path):
     lengths = np.random.default_rng(0).permutation(np.repeat(np.arange(1, LENGTH + 1), 5))
     trainer = LengthGroupedTrainer(
+        Accumulation(4, 1, print),
         model=tiny_network("bert"),
         args=arguments(tmp_path, faithbench.Training(1, lr=1e-3, batch_size=4), 0, len(lengths), "cpu", verbose=False),
         train_dataset=[{"input_ids": [1] * int(length), "label": 0} for length in lengths],
@@ -146,6 +148,9 @@ def test_the_report_says_what_was_trained_and_how_well(model):
         "batch_size": 16,
         "max_length": 512,
         "eval_limit": None,
+        "precision": "float32",
+        "gradient_accumulation_steps": 1,
+        "dataloader_num_workers": 0,
     }
     assert told["texts"] == {"train": 400, "validation": 100, "test": 40}
     assert told["steps"] == 100
