@@ -69,7 +69,6 @@ PLAIN = {ratios: 100 * (0.3 + 0.5 * np.log(4) / 3)}  # the mean without weights:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", dest="repetitions", action="store_const", const=3, help="a matter of seconds")
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--texts", type=int, nargs="+", default=TEXTS)
     parser.add_argument("--seed", type=int, default=0)

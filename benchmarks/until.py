@@ -31,6 +31,7 @@ from faithbench.statistics.intervals import weighted_mean
 from faithbench.statistics.sequential import START, Watch, looks
 from faithbench.statistics.verdicts import ALPHA
 
+BOARDS_FOLDER = Path(__file__).parents[1] / "leaderboards"
 BOARDS = ("table2-minilm", "ablations-minilm")
 FEWEST = 80  # records of a column, to stand for others
 MOST = 2000  # texts of a split here, to be quick
@@ -55,7 +56,7 @@ def main() -> None:
     print("| board | apart | until | units | one n | --until, of one n | own n, of one n | --until, of own n | holds |")
     print("|:--|:--|--:|--:|--:|--:|--:|--:|--:|")
     for board in boards:
-        whole = units(Path("leaderboards") / board)
+        whole = units(BOARDS_FOLDER / board)
         for name, several in (("data sets", whole), ("columns", [one for unit in whole for one in columns(unit)])):
             for width in arguments.until:
                 print(line(board, name, several, width, repetitions), flush=True)
