@@ -5,7 +5,7 @@
 
 Parts, in this order; a cell that is in `gpu.jsonl` is not measured again, and none is begun after `--minutes`:
 
-- `agree`: every explainer and metric on the device in float64, float32 and bfloat16, against float64 on the CPU;
+- `agree`: every explainer and metric on the device in float64, float32, mixed and bfloat16, against float64 on the CPU;
 - `speed`: forward and gradient rows a second of 31-token MiniLM and 512-token BERT-base rows, of the network alone with
   its ids on the device, of the adapter, and of the engine under explainers and metrics; as a share of the largest
   bfloat16 matrix product that was measured;
@@ -56,7 +56,7 @@ from faithbench.questions import Explain, Point, Row
 from faithbench.training.backbones import word_tokenizer
 from faithbench.types import Attribution, Example, Measurement, Target, Text
 
-PRECISIONS = ("float64", "float32", "bfloat16")
+PRECISIONS = ("float64", "float32", "bf16-mixed", "bfloat16")
 SHAPES = {"MiniLM": (6, 384, 12, 31), "BERT base": (12, 768, 12, 512)}  # layers, width, heads, tokens
 TINY = {"MiniLM": (2, 32, 2, 9), "BERT base": (2, 64, 2, 32)}
 MATRIX, SMALL_MATRIX = 8192, 256
@@ -208,7 +208,7 @@ def small_model(model: str, device: str, dtype: str) -> tuple[HuggingFaceClassif
         BertConfig(vocab_size=len(tokenizer), num_labels=2, initializer_range=0.3, **shape)
     )
     network = convert(network, 1.5) if model == "bcos" else network
-    classifier = HuggingFaceClassifier(network, tokenizer, device, getattr(torch, dtype))
+    classifier = HuggingFaceClassifier(network, tokenizer, device, dtype)
     return classifier, [classifier.encode(example) for example in examples]
 
 
@@ -263,8 +263,8 @@ def speed(arguments: argparse.Namespace) -> Cells:
         yield f"matrix product, {dtype}", partial(matrix_product, dtype, arguments)
     for shape in SHAPES:
         for model in cost.MODELS:
-            for dtype in ("float32", "tf32", "bfloat16"):
-                for kind in ("forward",) if dtype == "tf32" else ("forward", "gradient"):
+            for dtype in ("float32", *(("tf32",) if arguments.device == "cuda" else ()), "bf16-mixed", "bfloat16"):
+                for kind in ("forward", "gradient") if dtype in ("float32", "bfloat16") else ("forward",):
                     name = f"{shape}, {cost.MODELS[model]}, {dtype}, {kind}"
                     yield name, partial(rates, shape, model, dtype, kind, arguments)
 
@@ -285,7 +285,7 @@ def peak(device: str, tiny: bool) -> float:
 def rates(shape: str, model: str, dtype: str, kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Rows a second of the network alone, of the adapter and, for forward rows, of the engine."""
     layers, width, heads, tokens = (TINY if arguments.tiny else SHAPES)[shape]
-    classifier, texts = sized_model(layers, width, heads, tokens, model, torch_dtype(dtype), arguments)
+    classifier, texts = sized_model(layers, width, heads, tokens, model, dtype, arguments)
     gradient = kind == "gradient"
     count = max(1, classifier.batch_tokens // (classifier.gradient_cost if gradient else 1) // tokens)
     ids = np.random.default_rng(0).integers(10, 200, (count, tokens))
@@ -295,7 +295,7 @@ def rates(shape: str, model: str, dtype: str, kind: str, arguments: argparse.Nam
 
     def alone() -> None:
         if not gradient:
-            with torch.inference_mode():
+            with torch.inference_mode(), classifier._forward_rows():
                 classifier.forward(placed)
             return
         with torch.enable_grad():
@@ -307,12 +307,11 @@ def rates(shape: str, model: str, dtype: str, kind: str, arguments: argparse.Nam
     def adapter() -> None:
         classifier.gradients(points, "") if gradient else classifier.logits(rows)
 
-    with TensorCores(dtype):
-        flops = 2 * tokens * (12 * layers * width**2) + 4 * layers * tokens**2 * width
-        found = {"rows a batch": count, "network alone": per_second(alone, count, arguments.device)}
-        found["adapter"] = per_second(adapter, count, arguments.device)
-        if not gradient:
-            found["engine"] = engine_rate(classifier, texts, arguments.device)
+    flops = 2 * tokens * (12 * layers * width**2) + 4 * layers * tokens**2 * width
+    found = {"rows a batch": count, "network alone": per_second(alone, count, arguments.device)}
+    found["adapter"] = per_second(adapter, count, arguments.device)
+    if not gradient:
+        found["engine"] = engine_rate(classifier, texts, arguments.device)
     share = 2 * flops if gradient else flops  # backward to the embeddings alone costs as much again
     tera = {name: found[name] * share / 1e12 for name in ("network alone", "adapter", "engine") if name in found}
     most = peak(arguments.device, arguments.tiny)
@@ -331,7 +330,7 @@ def engine_rate(classifier: HuggingFaceClassifier, texts: Sequence[Text], device
 
 
 def sized_model(
-    layers: int, width: int, heads: int, tokens: int, model: str, dtype: torch.dtype, arguments: argparse.Namespace
+    layers: int, width: int, heads: int, tokens: int, model: str, dtype: str, arguments: argparse.Namespace
 ) -> tuple[HuggingFaceClassifier, list[Text]]:
     words = [f"word{number}" for number in range(900)]
     tokenizer = word_tokenizer([" ".join(words)], limit=512)
