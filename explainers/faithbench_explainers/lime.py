@@ -31,9 +31,9 @@ class LIME:
     included) and in that it selects features: `lime(n_samples=4999, feature_selection=auto)`. Scores are changes of
     probability (of the value, where the model says one), 0 for tokens that were not selected and for special tokens.
 
-    With a rule for stopping, `n_samples` is the most masks, the penalty and the weight of the text are the share of them
-    that was used (so that both weigh as much as they do for all), and attributions have standard errors (of
-    `sandwich`: sampling alone).
+    With a rule for stopping, `n_samples` is the most masks, penalty and weight of the text are the share of them that
+    was used (so that both weigh as much as they do for all), and attributions have standard errors (of `sandwich`:
+    sampling alone).
 
     Args:
         n_samples: masks.
