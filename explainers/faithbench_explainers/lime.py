@@ -17,6 +17,7 @@ from faithbench_explainers.ridge import best_features, largest_weights, ridge
 from faithbench_explainers.sandwich import covariance, influences
 from faithbench_explainers.stopping import ADDED, FIRST, Estimate, Rule, sampled
 
+LEAST = 32  # masks before the first look: of a text of two tokens, fewer may all be the same
 SELECTIONS = ("none", "auto", "forward_selection", "highest_weights")
 
 
@@ -30,8 +31,9 @@ class LIME:
     included) and in that it selects features: `lime(n_samples=4999, feature_selection=auto)`. Scores are changes of
     probability (of the value, where the model says one), 0 for tokens that were not selected and for special tokens.
 
-    With a rule for stopping, `n_samples` is the most masks, the penalty is the share of them that was used (so that it
-    weighs as much as it does for all), and attributions have standard errors (of `sandwich`: sampling alone).
+    With a rule for stopping, `n_samples` is the most masks, penalty and weight of the text are the share of them that
+    was used (so that both weigh as much as they do for all), and attributions have standard errors (of `sandwich`:
+    sampling alone).
 
     Args:
         n_samples: masks.
@@ -100,7 +102,7 @@ class LIME:
             answered.append((yield from self._answers(text, asked)))
             return self.estimate(np.concatenate(masks), np.concatenate(answered)[:, target])
 
-        found, count, met = yield from sampled(rule, rule.looks(FIRST * n, self.n_samples), estimate)
+        found, count, met = yield from sampled(rule, rule.looks(max(FIRST * n, LEAST), self.n_samples), estimate)
         scores, errors = np.zeros(len(text)), np.zeros(len(text))
         scores[text.content], errors[text.content] = found.scores, found.errors
         known, notes = found.freedom >= 1, rule.notes("n_samples", count, met)
@@ -111,26 +113,35 @@ class LIME:
         return _masks(generator(text, seed=self.seed), len(text.content), self.n_samples)
 
     def estimate(self, masks: Bool[np.ndarray, "samples content"], values: Float[np.ndarray, "samples"]) -> Estimate:
-        """The regression of a part of the values; the first mask must be the whole text, which is no sample."""
-        inputs, weights = masks.astype(np.float64), kernel(masks, self.kernel_width)
-        penalty, n = (len(masks) - 1) / self.n_samples, masks.shape[1]
-        scores = self.coefficients(masks, values, penalty)
+        """The regression of a part of the values; the first mask must be the whole text, which is no sample.
+
+        Only what was sampled is fewer: penalty and text weigh as much as they do for all samples.
+        """
+        part, n = (len(masks) - 1) / self.n_samples, masks.shape[1]
+        inputs, weights = masks.astype(np.float64), self.weights(masks, part)
+        scores = self.coefficients(masks, values, part)
         share = weights / weights.sum()
         x, y = inputs - share @ inputs, values - share @ values
-        inverse = np.linalg.inv((x * weights[:, None]).T @ x + penalty * np.eye(n))
+        inverse = np.linalg.inv((x * weights[:, None]).T @ x + part * np.eye(n))
         spread = covariance(influences(x, y - x @ scores, weights, inverse, ends=share)[1:])
         largest = float(np.abs(values).max())
         return Estimate(scores, np.sqrt(spread.diagonal()), spread, len(masks) - 2 - n, largest)
 
     def coefficients(
-        self, masks: Bool[np.ndarray, "samples content"], values: Float[np.ndarray, "samples"], penalty: float = 1.0
+        self, masks: Bool[np.ndarray, "samples content"], values: Float[np.ndarray, "samples"], part: float = 1.0
     ) -> Float[np.ndarray, "content"]:
-        """The regression of the values; the first mask must be the whole text."""
-        inputs, weights = masks.astype(np.float64), kernel(masks, self.kernel_width)
+        """The regression of the values, of a part of all; the first mask must be the whole text."""
+        inputs, weights = masks.astype(np.float64), self.weights(masks, part)
         coefficients = np.zeros(inputs.shape[1])
         chosen = self.selected(inputs, values, weights)
-        coefficients[chosen] = ridge(inputs[:, chosen], values, weights, penalty)
+        coefficients[chosen] = ridge(inputs[:, chosen], values, weights, penalty=part)
         return coefficients
+
+    def weights(self, masks: Bool[np.ndarray, "samples content"], part: float) -> Float[np.ndarray, "samples"]:
+        """Of the samples, which are a part of all; the first, the whole text, is there once however many there are."""
+        weights = kernel(masks, self.kernel_width)
+        weights[0] *= part
+        return weights
 
     def selected(
         self,

@@ -139,8 +139,9 @@ def _masks(
     places: Int[np.ndarray, "rows"] | None = None,
 ) -> Rowset:
     """Rows of a text under masks in which nothing is left out that is the fill itself: equal rows have equal masks."""
-    mark = (text.ids.tobytes(), *_marks(text.types, outputs))
-    block = Masked(_whole_numbers(text.ids), _whole_numbers(text.types), outputs, fill, bits)
+    ids = _whole_numbers(text.ids)
+    mark = (ids.tobytes(), *_marks(text.types, outputs))
+    block = Masked(ids, _whole_numbers(text.types), outputs, fill, bits)
     return Rowset(block, _as_bytes(bits), (mark, fill), mark, b"\xff" * bits.shape[1], places)
 
 

@@ -127,7 +127,8 @@ class _Watched:
         if texts < most and texts not in planned:
             return self._next(texts, total)
         before = self.store.manifest().get("until", {}).get(self.dataset.identity)
-        taken = before["looks"] if before is not None and before["fingerprint"] == data["fingerprint"] else []
+        before = before if before is not None and before["fingerprint"] == data["fingerprint"] else None
+        taken = [] if before is None else before["looks"]
         watch = Watch(planned, texts, tuple(each["texts"] for each in taken if not each["planned"]))
         found = [each for each in self._leading(watch) if each.is_near]
         width = max((each.width for each in found), default=math.inf)
@@ -139,7 +140,7 @@ class _Watched:
             "planned": len(planned),
             "looks": [*(each for each in taken if each["texts"] != texts), look],
             "ended": "narrow" if width <= self.until else "" if texts < most else "limit" if most < total else "split",
-            "leading": [_entry(each) for each in found if math.isfinite(each.width)],
+            "leading": [*self._others(before), *(_entry(each) for each in found if math.isfinite(each.width))],
         }
         self._write(entry)
         say(console, f"{self.dataset.label}: {looked(entry)}")
@@ -169,6 +170,11 @@ class _Watched:
     def _leading(self, watch: Watch) -> Iterator[Leading]:
         for panel in panels(self._records(), predicted=predicted_classes([self.store.folder])):
             yield from leading(panel, watch)
+
+    def _others(self, before: UntilEntry | None) -> list[LeadingEntry]:
+        """What was known of leaders of which this plan says nothing, as another plan of the folder may have."""
+        leaders = [] if before is None else before["leading"]
+        return [each for each in leaders if each["model"] not in self.models or each["metric"] not in self.metrics]
 
     def _write(self, entry: UntilEntry) -> None:
         def change(manifest: Manifest) -> None:

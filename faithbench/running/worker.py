@@ -19,7 +19,7 @@ from types import FrameType
 from typing import BinaryIO
 
 from faithbench.console import prepare_streams
-from faithbench.errors import ModelChangedError, UserError, describe
+from faithbench.errors import ModelChangedError, UserError, describe, words_of
 from faithbench.interfaces import Classifier
 from faithbench.records.store import Store
 from faithbench.running.measuring import score_piece
@@ -168,8 +168,9 @@ def told(error: BaseException) -> BaseException:
     """An error as it is sent: one of ours, or what another says."""
     if isinstance(error, KeyboardInterrupt):  # raised by a component, it ends a run
         return KeyboardInterrupt()
-    if isinstance(error, (UserError, ModelChangedError)):
-        return type(error)(str(error))
+    for kind in (ModelChangedError, UserError):  # not a plugin's own, which may be made of other arguments
+        if isinstance(error, kind):
+            return kind(words_of(error))
     return RuntimeError(f"a worker process fails ({describe(error)})")
 
 

@@ -23,13 +23,20 @@ def looked(entry: UntilEntry) -> str:
 
 
 def chosen_by_looking(manifest: Manifest) -> Iterator[tuple[str, UntilEntry]]:
-    """The data sets of which a run took as many texts as a look said, and none after it."""
+    """The data sets of which some model was measured on as many texts as a look said, and on none after it."""
     for name, entry in manifest.get("until", {}).items():
         data = manifest.get("datasets", {}).get(name)
         if data is None or data["fingerprint"] != entry["fingerprint"] or not entry["looks"]:
             continue
-        if not entry["ended"] or data.get("texts", 0) <= entry["looks"][-1]["texts"]:
+        if not entry["ended"] or min(_texts(manifest, name)) <= entry["looks"][-1]["texts"]:
             yield name, entry
+
+
+def _texts(manifest: Manifest, dataset: str) -> list[int]:
+    """On how many texts of a data set each model was measured, as far as that is known, and the last one."""
+    models = (entry for name, entry in manifest.get("models", {}).items() if name.endswith(f" on {dataset}"))
+    known = [entry["read"]["texts"] for entry in models if "read" in entry]
+    return [*known, manifest["datasets"][dataset].get("texts", 0)]
 
 
 def leads(entry: UntilEntry) -> Iterator[str]:

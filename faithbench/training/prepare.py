@@ -230,20 +230,25 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint 
 
 
 def _trained_alike(model: Component, dataset: Component, setup: Setup) -> Checkpoint | None:
-    """A checkpoint of the model that was trained on the same texts, as those of `planted(test=n)` are for every n."""
+    """A checkpoint that training the model would make again, but for its test split, as of `planted(test=n)` for any n.
+
+    Unlike one of the very data set, it must have the settings asked for where none were, too.
+    """
     if not getattr(dataset.object, "test_only", ()):
         return None
-    name, learnt = spec.parse(dataset.identity)[0], learnt_from(dataset.identity, dataset)
+    learnt = learnt_from(dataset.identity, dataset)
+    asked = replace(complete_training(model, dataset, setup.training), eval_limit=None)
     for path in sorted(checkpoint_folder(model, dataset).parent.glob(f"*/{REPORT}")):
-        folder = path.parent
-        report = None if fault(folder, ClassifierReport) else report_of(folder)
-        if report is None or report.get("model") != model.identity:
-            continue
-        trained_on = str(report["dataset"])
-        if trained_on.partition("(")[0] == name and learnt_from(trained_on, dataset) == learnt:
-            with suppress(UserError):  # it was trained with other settings than asked for
-                _check_settings(model, dataset, folder, report["training"], setup.training)
-                return Checkpoint(folder, report)
+        with suppress(UserError):  # somebody else's report may say anything
+            report = report_of(path.parent) or {}
+            trained_on = str(report.get("dataset", ""))
+            if report.get("model") != model.identity or learnt_from(trained_on, dataset) != learnt:
+                continue
+            same_content = checkpoint_folder(model, build_dataset(trained_on)) == path.parent
+            if not same_content or fault(path.parent, ClassifierReport):
+                continue
+            if not asked.differences({**report["training"], "eval_limit": None}):
+                return Checkpoint(path.parent, report)
     return None
 
 

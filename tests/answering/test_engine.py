@@ -95,6 +95,21 @@ def test_no_row_runs_twice_and_every_asker_is_charged():
     assert outcomes["once"].seconds > 0
 
 
+def test_ids_of_two_widths_whose_bytes_are_equal_are_different_rows():
+    wide = text([3, 4])
+    narrow = replace(text([3, 0, 4, 0]), ids=np.array([3, 0, 4, 0], dtype=np.int32))
+    assert wide.ids.tobytes() == narrow.ids.tobytes()
+
+    def both(t: Text) -> Iterator[object]:
+        return (yield Logits(wide, masks(wide, 0)), Logits(narrow, masks(narrow, 0)))
+
+    model = Watched()
+    (outcomes,) = Engine(model).run([together({"it": ask(both, wide)})])
+    first, second = outcomes["it"].value
+    np.testing.assert_allclose(second, model.model.logits([Row(np.array([3, 0, 4, 0]))]))
+    assert not np.allclose(first, second)
+
+
 def test_gradients_for_two_classes_and_both_kinds_are_different_rows():
     model = Watched()
     (t,) = texts_of([8])

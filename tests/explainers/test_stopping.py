@@ -165,14 +165,14 @@ def test_a_text_without_effect_and_a_text_of_one_token_end_at_the_first_look(exp
     assert alone.notes["tolerance_reached"] == 1
 
 
-def test_lime_that_stops_early_is_penalised_by_its_share_of_the_samples():
+def test_lime_that_stops_early_weighs_penalty_and_text_as_all_samples_do():
     model, one = LinearModel.binary([0.3, -1.0, 2.0, -1.0], bias=0.5), numbered(1)
     difference = special.expit(-2 + 2.0 + 0.5) - special.expit(-2 + 0.3 + 0.5)
-    empty = 8 * np.exp(-8)  # weight of 8 masks of the only token; that of the text is 1
+    empty = 3000 * np.exp(-8)  # weight of 3,000 masks of the only token; that of the text is 1
     spread = empty / (1 + empty)
     found = answers(model, LIME(n_samples=3000, tolerance=0.2)(one, 1))
-    assert found.notes == {"n_samples": 8, "tolerance_reached": 1}
-    np.testing.assert_allclose(found.scores, [0, difference * spread / (spread + 8 / 3000), 0], atol=1e-14)
+    assert found.notes == {"n_samples": 32, "tolerance_reached": 1}
+    np.testing.assert_allclose(found.scores, [0, difference * spread / (spread + 1), 0], atol=1e-14)
 
 
 @SAMPLED

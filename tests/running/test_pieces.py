@@ -10,13 +10,13 @@ import pytest
 from builders import LinearModel
 from fixtures_run import call
 
-from faithbench.errors import UserError
+from faithbench.errors import ModelChangedError, UserError
 from faithbench.plugins.spec import build
 from faithbench.records.store import Store
 from faithbench.running import executors
 from faithbench.running.executors import Here, executor_of, given_back
 from faithbench.running.pieces import DEATHS, SHORTEST, Deal, Job, Piece, Summary, Work
-from faithbench.running.worker import Begun, Ended, Task, Worker, Written, receive
+from faithbench.running.worker import Begun, Ended, Task, Worker, Written, receive, told
 from faithbench.running.workers import devices_of, ended, sendable, sent_origin, threads
 from faithbench.training.origins import Origin, load_same
 from faithbench.training.prepare import Prepared, Setup
@@ -189,6 +189,25 @@ def test_what_cannot_be_sent_is_said_by_name(tmp_path):
         sendable(Task(1, broken, Origin("x"), "cpu", "float32", "m", tmp_path))
     with pytest.raises(UserError, match="model m cannot be sent to workers"):
         sendable(Task(1, job, Origin(component=local), "cpu", "float32", "m", tmp_path))
+
+
+class UnlikeError(UserError):
+    """A plugin's own error, made of other arguments than a sentence."""
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__(f"{name} has no {number}.")
+
+
+@pytest.mark.parametrize(
+    ("error", "sent"),
+    [
+        (UnlikeError("it", 3), UserError("it has no 3.")),
+        (ModelChangedError("it is another"), ModelChangedError("it is another")),
+    ],
+)
+def test_an_error_is_sent_whatever_it_is_made_of(error, sent):
+    there = pickle.loads(pickle.dumps(told(error)))
+    assert (type(there), str(there)) == (type(sent), str(sent))
 
 
 def test_workers_share_cores_and_take_turns_on_gpus(monkeypatch):

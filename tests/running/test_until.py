@@ -220,6 +220,20 @@ def test_compare_says_it_too_until_a_run_has_taken_more_texts_than_a_look_asked_
     assert "by looking" not in faithbench.render([folder])
 
 
+def test_another_plan_in_the_folder_takes_nothing_back(tmp_path):
+    folder = tmp_path / "run"
+    faithbench.run(plan(WIDE), folder, device="cpu")
+    (first,) = entry(folder)["leading"]
+    faithbench.run(plan(WIDE, models=("bcos-tiny",)), folder, device="cpu")
+    one, other = entry(folder)["leading"]
+    assert one == first
+    assert other["model"] != first["model"]
+    faithbench.run(plan(None, models=("bcos-tiny",)), folder, device="cpu")
+    assert "chosen by looking" in faithbench.render([folder])
+    faithbench.run(plan(None), folder, device="cpu")
+    assert "by looking" not in faithbench.render([folder])
+
+
 def test_there_is_no_look_where_none_is_planned(tmp_path, monkeypatch):
     monkeypatch.setattr(until, "START", 7)  # as 100 of 122 texts, at which there is one look only
     faithbench.run(plan(WIDE, limit=12), tmp_path / "run", device="cpu")
