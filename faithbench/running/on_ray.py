@@ -238,8 +238,8 @@ class OnRay:
         self._lost_at_start, self._lost_since = self._lost_at_start + 1, min(self._lost_since, time.monotonic())
         if self._lost_at_start >= STARTS and time.monotonic() - self._lost_since > WAIT_SECONDS:
             raise UserError(
-                f"workers on Ray are lost before they begin ({how}): see with 'ray status' whether the cluster is up and "
-                "has memory for the model; the same command again goes on from what is finished."
+                f"workers on Ray are lost before they begin ({how}): see with 'ray status' whether the cluster is up "
+                "and has memory for the model; the same command again goes on from what is finished."
             )
         time.sleep(ASK_SECONDS)
 

@@ -85,13 +85,13 @@ def test_workers_that_are_only_lost_are_given_up(monkeypatch):
     monkeypatch.setattr(on_ray, "WAIT_SECONDS", 0.0)
     cluster = on_ray.OnRay(None, "cpu", said.append)
 
-    def lose() -> None:
-        worker = on_ray._Worker(None, None)
-        cluster._workers = [worker]
-        list(cluster._lost(worker, ray.exceptions.RayError("gone"), None, None, None))
+    def lose(times: int) -> None:
+        for _ in range(times):
+            worker = on_ray._Worker(None, None)
+            cluster._workers = [worker]
+            list(cluster._lost(worker, ray.exceptions.RayError("gone"), None, None, None))
 
     with pytest.raises(UserError, match="ray status"):
-        for _ in range(10):
-            lose()
+        lose(10)
     assert len(started) == on_ray.STARTS - 1
     assert said == []
