@@ -39,6 +39,7 @@ IN_RUST, IN_SHUTIL = re.compile(r"\(os error (\d+)\)"), re.compile(r"\[Errno (\d
 TORCH_WRITER = ("PytorchStreamWriter", "inline_container")
 ON = ", and the same command goes on from what is finished"
 NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}  # of systems that cannot swap two folders
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}  # of file systems that have none
 AT_WORKING_FOLDER, EXCHANGE = -100, 2  # the numbers of Linux; 2 is also macOS's
 ROOM, LIMIT, ALLOW = "make room there", "raise the limit on files", "allow writing there, or name another folder"
 CURES = {errno.ENOSPC: ROOM, errno.EROFS: ALLOW, errno.EACCES: ALLOW, errno.EPERM: ALLOW}
@@ -129,7 +130,7 @@ def locked(path: Path, waits: Callable[[str], object] | None = None) -> Iterator
     Raises:
         OSError: the lock's file cannot be written.
     """
-    lock = FileLock(path, mode=0o666)
+    lock = _lock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -138,11 +139,22 @@ def locked(path: Path, waits: Callable[[str], object] | None = None) -> Iterator
         lock.acquire()
     except NotImplementedError:
         pass
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     try:
         with nullcontext() if waits is None else _told(path.with_name(path.name + HOLDER)):
             yield
     finally:
         lock.release()
+
+
+def _lock(path: Path) -> FileLock:
+    """A lock of the system's, which ends with its process; newer filelock would take a file's being there for one."""
+    try:
+        return FileLock(path, mode=0o666, fallback_to_soft=False)
+    except TypeError:  # an older one, which never does
+        return FileLock(path, mode=0o666)
 
 
 @contextmanager

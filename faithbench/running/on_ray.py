@@ -6,6 +6,7 @@ and is written here, so that a node needs nothing of the run's folder, only the 
 same path. An actor that is lost is replaced, as far as there is room, and what it had not finished is dealt again.
 """
 
+import math
 import os
 import signal
 import threading
@@ -25,13 +26,13 @@ from faithbench.running.executors import given_back
 from faithbench.running.measuring import score_piece
 from faithbench.running.pieces import Deal, Job, Piece, Scored, Summary
 from faithbench.running.worker import WRITE_SECONDS, Failed, Task, loaded, told
-from faithbench.running.workers import cores, sendable, sent_origin
+from faithbench.running.workers import STARTS, cores, sendable, sent_origin
 from faithbench.training.prepare import Prepared, Setup
 
 ADDRESS = "RAY_ADDRESS"  # variable that names a cluster, of Ray's own
 LOOK_SECONDS = 5.0  # after which it is looked for nodes that have come
 ASK_SECONDS = 0.2  # before one that does not answer is asked again
-WAIT_SECONDS = 60.0  # after which it is said that no worker is ready
+WAIT_SECONDS = 60.0  # after which it is said that no worker is ready, or workers that are only lost are given up
 Batch = tuple[list[Scored], float, float]  # with seconds since the last, and of the processor
 
 
@@ -97,7 +98,8 @@ class OnRay:
         self.say = say
         self._workers: list[_Worker] = []
         self._own = self._local = False
-        self._jobs = 0
+        self._jobs = self._lost_at_start = 0
+        self._lost_since = math.inf
         self._busy = self._processor = self._seconds = 0.0
 
     @property
@@ -200,6 +202,7 @@ class OnRay:
         if isinstance(came, Failed):
             raise came.error
         batch, seconds, processor = came
+        self._lost_at_start, self._lost_since = 0, math.inf
         worker.begun, self._busy, self._processor = True, self._busy + seconds, self._processor + processor
         for scored in batch:
             store.add(scored.attributions, scored.records)
@@ -218,10 +221,27 @@ class OnRay:
         self._workers.remove(worker)
         alive = any(node["Alive"] and node["NodeID"] == worker.node for node in ray.nodes())
         how = "its process ended" if alive else "its node was lost"
-        self.say(f"A worker on Ray was lost ({how}); what it had not finished is dealt again.")
+        if worker.node:
+            self.say(f"A worker on Ray was lost ({how}); what it had not finished is dealt again.")
         if worker.piece is not None:
             yield from given_back(job, deal, worker.piece, worker.finished, how, worker.begun and alive, store)
+        if not worker.begun:
+            self._wait_after_loss(how)
         self._recruit()
+
+    def _wait_after_loss(self, how: str) -> None:
+        """A while, for a worker that was lost before it began; nodes that are going away are known for it only later.
+
+        Raises:
+            UserError: nothing else has come of workers for long.
+        """
+        self._lost_at_start, self._lost_since = self._lost_at_start + 1, min(self._lost_since, time.monotonic())
+        if self._lost_at_start >= STARTS and time.monotonic() - self._lost_since > WAIT_SECONDS:
+            raise UserError(
+                f"workers on Ray are lost before they begin ({how}): see with 'ray status' whether the cluster is up "
+                "and has memory for the model; the same command again goes on from what is finished."
+            )
+        time.sleep(ASK_SECONDS)
 
 
 def room(nodes: list[dict[str, Any]], gpus: float) -> int:

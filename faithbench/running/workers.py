@@ -73,7 +73,12 @@ class Processes:
         self._starts: list[float] = []
 
     def __enter__(self) -> "Processes":
-        self._processes = [self._start(index) for index in range(self.workers)]
+        try:
+            for index in range(self.workers):
+                self._processes.append(self._start(index))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -169,9 +174,13 @@ class Processes:
 
     def _start(self, index: int) -> _Process:
         words = [sys.executable, "-c", START, json.dumps(sys.path)]
-        process = subprocess.Popen(  # noqa: S603  # ourselves
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {THREADS: str(threads(self.workers))}
-        )
+        told = os.environ | {THREADS: str(threads(self.workers))}
+        try:
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=told)  # noqa: S603  # ourselves
+        except OSError as error:
+            raise UserError(
+                f"worker process {index + 1} of {self.workers} cannot be started ({error.strerror}); try fewer workers."
+            ) from error
         worker = _Process(index, process)
         threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
         return worker

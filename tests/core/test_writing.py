@@ -17,6 +17,7 @@ from faithbench.errors import UserError
 from faithbench.files import (
     ABANDONED,
     STAGING,
+    locked,
     remove_leftovers,
     replacing,
     set_aside,
@@ -273,3 +274,28 @@ def test_a_file_that_is_replaced_keeps_its_mode(tmp_path):
     path.chmod(0o600)
     write_whole(path, "new")
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o600)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no flock")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_nobody_waits_where_a_file_system_has_no_locks(tmp_path, monkeypatch, number):
+    import fcntl
+
+    def refused(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with locked(tmp_path / "lock"), locked(tmp_path / "lock"):
+        assert os.listdir(tmp_path) in ([], ["lock"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no flock")
+def test_a_lock_that_fails_otherwise_is_an_error(tmp_path, monkeypatch):
+    import fcntl
+
+    def refused(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), locked(tmp_path / "lock"):
+        pass

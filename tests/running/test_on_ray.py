@@ -75,3 +75,23 @@ def test_room_is_counted_node_by_node():
     assert on_ray.room(nodes, 1) == 4
     assert on_ray.room(nodes, 2) == 1
     assert on_ray.room(nodes, 0.25) == 12
+
+
+def test_workers_that_are_only_lost_are_given_up(monkeypatch):
+    said, started = [], []
+    monkeypatch.setattr(on_ray.ray, "nodes", lambda: [{"Alive": True, "NodeID": "n", "Resources": {"CPU": 1.0}}])
+    monkeypatch.setattr(on_ray.OnRay, "_recruit", lambda self: started.append(1))
+    monkeypatch.setattr(on_ray, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(on_ray, "WAIT_SECONDS", 0.0)
+    cluster = on_ray.OnRay(None, "cpu", said.append)
+
+    def lose(times: int) -> None:
+        for _ in range(times):
+            worker = on_ray._Worker(None, None)
+            cluster._workers = [worker]
+            list(cluster._lost(worker, ray.exceptions.RayError("gone"), None, None, None))
+
+    with pytest.raises(UserError, match="ray status"):
+        lose(10)
+    assert len(started) == on_ray.STARTS - 1
+    assert said == []

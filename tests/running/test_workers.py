@@ -17,6 +17,7 @@ from parallel_runs import assert_same, entries, plan
 from rich.console import Console
 
 import faithbench
+from faithbench.errors import UserError
 from faithbench.records.store import RUN_LOCK, Store
 from faithbench.running import executors, workers
 from faithbench.running.pieces import DEATHS
@@ -218,3 +219,18 @@ def test_a_run_that_fails_leaves_no_folder_behind(tmp_path, monkeypatch):
     with pytest.raises(faithbench.UserError, match="no"):
         faithbench.run(plan(limit=2), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_workers_that_were_started_are_ended_where_another_cannot_be(monkeypatch):
+    start, found = subprocess.Popen, []
+
+    def limited(*arguments, **options):
+        if len(found) == 1:
+            raise OSError(24, os.strerror(24))
+        found.append(start(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr(workers.subprocess, "Popen", limited)
+    with pytest.raises(UserError, match="worker process 2 of 3 cannot be started"):
+        workers.Processes(3, "cpu", print).__enter__()
+    assert found[0].poll() is not None
