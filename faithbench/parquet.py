@@ -125,7 +125,7 @@ def _size(batch: pa.RecordBatch) -> int:
 
 
 def _longest(array: pa.Array) -> int:
-    """The most bytes that a value of an array can have; texts within lists are counted, since one may be there often."""
+    """The most bytes that a value of an array can have; texts within lists are counted: one may be there often."""
     if pa.types.is_dictionary(array.type):
         return int(array.dictionary.nbytes)
     return _unpacked(array) if pa.types.is_nested(array.type) else int(array.nbytes)
