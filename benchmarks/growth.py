@@ -42,7 +42,7 @@ from faithbench.types import Record, Target
 
 EXPLAINERS = ("random", "saliency", "input_x_gradient")
 METRICS = ("comprehensiveness", "sufficiency", "gini", "entropy")
-FRESH = (("random", "input_x_gradient"), ("gini", "comprehensiveness"))
+FRESH = (("random", "input_x_gradient"), ("gini", "entropy"))
 HERE = Path(__file__).resolve().parent.parent
 
 

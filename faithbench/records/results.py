@@ -263,11 +263,11 @@ def _distinct(column: "pd.Series[Any]") -> tuple[Int[np.ndarray, "entries"], Seq
     if not isinstance(column.dtype, pd.CategoricalDtype):
         codes, known = pd.factorize(column, sort=True)
         return codes, list(known)
-    codes, categories = column.cat.codes.to_numpy(), column.cat.categories
-    used = np.unique(codes)
+    numbers, categories = column.cat.codes.to_numpy(), column.cat.categories
+    used = np.unique(numbers)
     places = np.zeros(len(categories), dtype=np.int32)
     places[used] = np.arange(len(used))
-    return places[codes], list(categories[used])
+    return places[numbers], list(categories[used])
 
 
 def _strata(group: pd.DataFrame, texts: Sequence[str], shares: Predicted) -> Strata | None:
