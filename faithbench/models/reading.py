@@ -1,5 +1,6 @@
 """Tokenization of an example: one text, a pair of texts, or the segments of a document with separators between."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -88,7 +89,7 @@ def _read(tokenizer: PreTrainedTokenizerBase, text: str, max_length: int, pair: 
         ids=np.array(first.ids, dtype=np.int64),
         special=special,
         words=_words(first, source, offsets, special, parts),
-        tokens=tuple(first.tokens),
+        tokens=tuple(map(sys.intern, first.tokens)),  # each kept once for all texts
         offsets=offsets,
         segments=np.where(special, -1, 0),
         types=np.array(first.type_ids, dtype=np.int64),

@@ -53,18 +53,21 @@ def read_parts(paths: Sequence[Path], kind: str, usual: int = LARGEST, columns: 
     if not tables:
         return Parts(_coded(SCHEMAS[kind].empty_table().select(sorted(wanted, key=SCHEMAS[kind].names.index))), ())
     ordered = [name for name in SCHEMAS[kind].names if any(name in table.column_names for table in tables)]
-    table = _distinct(pa.concat_tables(tables, promote_options="permissive").select(ordered))
+    lengths = [len(part) for part in tables]
+    columns = _columns(pa.concat_tables(tables, promote_options="permissive").select(ordered))
+    del tables
+    table = _distinct(columns)
     if not is_sound(kind, table, _needed(kind)):
-        for path, part in zip(paths, tables, strict=True):
-            check_entries(path, kind, _distinct(part), _needed(kind))
-    return Parts(table, [len(part) for part in tables])
+        for path in paths:
+            check_entries(path, kind, _distinct(_columns(_read(path, kind, usual, wanted))), _needed(kind))
+    return Parts(table, lengths)
 
 
 def together(tables: Sequence[pa.Table]) -> Parts:
     """The entries of several stores, each taken for one part."""
     table = pa.concat_tables(tables, promote_options="permissive")
     ordered = [name for name in SCHEMAS["records"].names if name in table.column_names]
-    return Parts(_distinct(table.select(ordered)), [len(each) for each in tables])
+    return Parts(_distinct(_columns(table.select(ordered))), [len(each) for each in tables])
 
 
 def as_frame(kind: str, table: pa.Table, columns: Collection[str] | None = None) -> pd.DataFrame:
@@ -167,13 +170,24 @@ def _encoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return plain.cast(pa.string()).dictionary_encode().cast(CODED)
 
 
-def _distinct(table: pa.Table) -> pa.Table:
-    """The table with one dictionary a column, in which no text stands twice."""
-    table = table.unify_dictionaries()
-    for i, field in enumerate(table.schema):
-        if field.type != CODED or not table.column(i).num_chunks:
-            continue
-        texts = table.column(i).chunk(0).dictionary
-        if texts.null_count or pc.count_distinct(texts).as_py() < len(texts):
-            table = table.set_column(i, field.name, _encoded(table.column(i))).unify_dictionaries()
-    return table
+def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _distinct(columns: dict[str, pa.ChunkedArray]) -> pa.Table:
+    """The columns as a table, with one dictionary a column, in which no text stands twice.
+
+    A copy is made of each column, for which its place is taken, so that what nobody else holds is freed.
+    """
+    for name, column in columns.items():
+        if column.type == CODED and column.num_chunks:
+            columns[name] = _one_dictionary(column)
+    return pa.table(columns)
+
+
+def _one_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    column = column.unify_dictionaries()
+    texts = column.chunk(0).dictionary
+    if texts.null_count or pc.count_distinct(texts).as_py() < len(texts):
+        column = _encoded(column).unify_dictionaries()
+    return column

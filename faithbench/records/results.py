@@ -224,10 +224,11 @@ def panels(
         predicted: how often models predict each class (`predicted_classes`); means are post-stratified by it.
     """
     columns = [*PLACE, "target"] if by_class else PLACE
-    numbers = frame.groupby(columns, observed=True).ngroup().to_numpy()
-    for number in range(numbers.max(initial=-1) + 1):
+    numbers = numbered((codes, len(known)) for codes, known in (_distinct(frame[name]) for name in columns))
+    for number in np.unique(numbers):
         own = numbers == number
         group = frame if own.all() else frame[own]
+        del own
         key = {name: str(group[name].iloc[0]) for name in columns}
         shares = None if by_class else (predicted or {}).get(tuple(key.values()))
         panel = _panel(key, group, shares)
@@ -236,24 +237,37 @@ def panels(
 
 
 def _panel(key: dict[str, str], group: pd.DataFrame, shares: Predicted | None) -> Panel:
-    codes, names = [], []
+    place, shape, names = np.zeros(1, dtype=np.int64), list[int](), list[tuple[str, ...]]()
     for column in (_units(group), group["explainer"], group["metric"]):
-        found, known = pd.factorize(column, sort=True)
-        codes.append(found)
+        codes, known = _distinct(column)
         names.append(tuple(map(str, known)))
-    shape = [len(each) for each in names]
+        shape.append(len(known))
+        place = place * len(known) + codes
     values, weights = np.full(shape, np.nan), np.zeros(shape)
     present, failed = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    place = tuple(codes)
     failures = group["error"].notna().to_numpy()
     measured = np.where(failures, np.nan, group["value"].to_numpy(dtype=np.float64))
     given = pd.to_numeric(group["weight"]).to_numpy(dtype=np.float64, na_value=np.nan)
     _, counted = clean(measured, given)
-    values[place] = np.where(counted > 0, measured, np.nan)
-    weights[place], present[place], failed[place] = counted, True, failures
+    del given
+    np.put(values, place, np.where(counted > 0, measured, np.nan))
+    for array, found in ((weights, counted), (present, True), (failed, failures)):
+        np.put(array, place, found)
     texts, explainers, metrics = names
     strata = None if shares is None else _strata(group, texts, shares)
     return Panel(key, texts, explainers, metrics, values, weights, present, failed, strata)
+
+
+def _distinct(column: "pd.Series[Any]") -> tuple[Int[np.ndarray, "entries"], Sequence[Any]]:
+    """The different values of a column in order, and the number of each entry's; of categories in little memory."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        codes, known = pd.factorize(column, sort=True)
+        return codes, list(known)
+    numbers, categories = column.cat.codes.to_numpy(), column.cat.categories
+    used = np.unique(numbers)
+    places = np.zeros(len(categories), dtype=np.int32)
+    places[used] = np.arange(len(used))
+    return places[numbers], list(categories[used])
 
 
 def _strata(group: pd.DataFrame, texts: Sequence[str], shares: Predicted) -> Strata | None:

@@ -57,11 +57,14 @@ def has_failed(table: pa.Table) -> Bool[np.ndarray, "entries"]:
 
 
 def numbered(columns: Iterable[Codes]) -> Int[np.ndarray, "entries"]:
-    """A number for each entry, the same for those that are the same in these columns; of each, numbers from 0."""
+    """A number for each entry, the same for those that are the same in these columns; of each, numbers from 0.
+
+    They are in the order of the first column's numbers, then the second's, and so on.
+    """
     numbers, count = np.zeros(1, dtype=np.int64), 1
     for codes, size in columns:
         if count * size > MOST:
-            numbers, distinct = pd.factorize(numbers)
+            numbers, distinct = pd.factorize(numbers, sort=True)
             count = len(distinct)
         numbers, count = numbers * size + codes, count * size
     return numbers

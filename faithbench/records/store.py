@@ -31,6 +31,7 @@ from faithbench.schemas import MissingFileError
 from faithbench.types import Record
 
 FLUSH_SECONDS = 3.0
+ROWS = 2**16  # that are written at once
 MANIFEST_LOCK, RUN_LOCK = ".manifest.lock", ".run.lock"
 __all__ = ["IDENTITY", "LARGEST", "MANIFEST_LOCK", "RUN_LOCK", "SCHEMAS", "Store", "read_part", "record_row"]
 
@@ -144,15 +145,17 @@ class Store:
 
     def compact(self) -> None:
         """Joins the parts there are into one of each kind."""
-        for kind, schema in SCHEMAS.items():
-            if len(self._parts(kind)) < 2:
-                continue
-            table, parts = self._read(kind)
-            if len(parts) > 1:
-                self._write_part(kind, _whole(table, schema))
-                with self._writing():
-                    for path in parts:
-                        path.unlink(missing_ok=True)
+        for kind in SCHEMAS:
+            if len(self._parts(kind)) > 1:
+                self._join(kind)
+
+    def _join(self, kind: str) -> None:
+        table, parts = self._read(kind)
+        if len(parts) > 1:
+            self._write_part(kind, table)
+            with self._writing():
+                for path in parts:
+                    path.unlink(missing_ok=True)
 
     def _read(
         self, kind: str, usual: int = LARGEST, columns: Collection[str] | None = None
@@ -170,13 +173,16 @@ class Store:
         return sorted((self.folder / kind).glob("*.parquet"))
 
     def _write_part(self, kind: str, table: pa.Table) -> None:
+        """Writes entries; texts that are dictionaries are written out a few rows at a time, for they are large then."""
         name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         with (
             self._writing(),
             replacing(self.folder / kind / f"{name}.parquet") as temporary,
             temporary.open("xb") as sink,
+            pq.ParquetWriter(sink, as_in_files(kind, SCHEMAS[kind].empty_table()).schema, compression="zstd") as writer,
         ):
-            pq.write_table(as_in_files(kind, table), sink, compression="zstd")
+            for begin in range(0, len(table), ROWS):
+                writer.write_table(as_in_files(kind, _whole(table.slice(begin, ROWS), SCHEMAS[kind])))
 
     def _writing(self) -> AbstractContextManager[None]:
         return writing(f"folder {self.folder}")

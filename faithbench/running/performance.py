@@ -31,8 +31,8 @@ def performance(classifier: Classifier, texts: Sequence[Text], examples: Mapping
     labelled = [text for text in texts if text.outputs is None and _truth(examples[text.id], link) is not None]
     if not labelled:
         return {}
-    answers = dict(Engine(classifier).run(attempt(text.id, logits_of(text)) for text in labelled))
-    told = {name: outcome.value for name, outcome in answers.items() if outcome.value is not None}
+    answers = Engine(classifier).run(attempt(text.id, logits_of(text)) for text in labelled)
+    told = {name: outcome.value for name, outcome in answers if outcome.value is not None}
     labelled = [text for text in labelled if text.id in told]
     if not labelled:
         return {}

@@ -15,7 +15,7 @@ from scipy import stats
 RESAMPLES = 1999  # of the texts, for an interval
 BCA = (10, 5000)  # texts: with fewer it has nothing to go by; with more its correction is invisible, and costs n² steps
 FEW = 30  # columns with fewer values are resampled by themselves, so that no resample is without any
-BATCH = 4_000_000  # numbers held at once
+BATCH = 1_000_000  # numbers held at once
 METHODS = ("auto", "bca", "percentile", "normal")
 
 
@@ -70,9 +70,9 @@ def resampled_means(
 ) -> Float[np.ndarray, "*resamples columns"]:
     """The weighted means of clean columns over the drawn texts: one matrix product for all of them."""
     flat = rows.reshape(-1, rows.shape[-1])
-    n = len(values)
-    places = flat + n * np.arange(len(flat))[:, None]
-    times = np.bincount(places.ravel(), minlength=len(flat) * n).reshape(-1, n).astype(np.float64)
+    times = np.zeros((len(flat), len(values)))
+    for counts, drawn in zip(times, flat, strict=True):
+        counts[:] = np.bincount(drawn, minlength=len(values))
     with np.errstate(invalid="ignore"):
         means = (times @ (weights * values)) / (times @ weights)
     found: Float[np.ndarray, "*resamples columns"] = means.reshape(*rows.shape[:-1], values.shape[1])

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
-from faithbench.statistics.intervals import BATCH, BCA, RESAMPLES, Intervals, clean, weighted_mean
+from faithbench.statistics.intervals import BCA, RESAMPLES, Intervals, clean, weighted_mean
 
+BATCH = 4_000_000  # numbers held at once; what is drawn depends on it
 LEAST = 2  # texts of a class: with one there is nothing to say how much it varies
 
 

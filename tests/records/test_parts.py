@@ -117,7 +117,7 @@ def test_numbers_tell_entries_apart_however_many_different_values_there_are():
 
 def test_texts_in_two_spellings_of_a_dictionary_are_the_same(tmp_path):
     twice = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int32()), pa.array(["a", "b", "a"]))
-    table = parts._distinct(pa.table({"unit": pa.chunked_array([twice])}))
+    table = parts._distinct({"unit": pa.chunked_array([twice])})
     codes = parts.indices(table.column("unit"))
     assert codes[0] == codes[2] != codes[1]
 
