@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ import faithbench
 from faithbench.console import Printer, prepare_streams, say, show, write
 from faithbench.errors import UserError, unknown
 from faithbench.files import files_below, why_not_written
-from faithbench.plan import TABLES_OF_PAPER, Plan, Training, plan_files, read_plan, run_folder
+from faithbench.plan import TABLES_OF_PAPER, Plan, Training, changed, plan_files, read_plan, run_folder
 from faithbench.plugins.naming import dataset_spec
 from faithbench.schemas import reason
 from faithbench.shown import path_word, shell_words
@@ -173,24 +172,19 @@ def run(
         raise UserError(f"backbone={backbone!r} is for a plan that leaves it open; give --plan, or --model.")
     usual = Plan(("planted",), DEMO, limit=DEMO_TEXTS if demo else None)
     bases = [read_plan(path, backbone) for path in plan_files(plan)] if plan else [usual]
+    told: dict[str, object] = {
+        "explainers": explainer,
+        "metrics": metric,
+        "protocol": protocol,
+        "split": split,
+        "limit": limit,
+    }
+    told |= {"models": model, "until": until, "dtype": dtype, "drift": drift}
     chosen = [
-        replace(
+        changed(
             base,
-            datasets=tuple(_with_columns(dataset or base.datasets, text, pair, label)),
-            models=tuple(model or base.models),
-            explainers=tuple(explainer or base.explainers),
-            metrics=tuple(metric or base.metrics),
-            protocol=protocol or base.protocol,
-            split=split or base.split,
-            limit=base.limit if limit is None else limit,
-            until=base.until if until is None else until,
-            dtype=dtype or base.dtype,
-            drift=base.drift if drift is None else drift,
-            training=replace(
-                base.training,
-                epochs=base.training.epochs if epochs is None else epochs,
-                lr=base.training.lr if lr is None else lr,
-            ),
+            told | {"datasets": _with_columns(dataset or base.datasets, text, pair, label)},
+            {"epochs": epochs, "lr": lr},
         )
         for base in bases
     ]
@@ -214,15 +208,16 @@ def run(
     ]
     failed = any(each.failed for each in results)
     if failed:
-        for failure in faithbench.failures([results[0].folder]).itertuples():
-            say(
-                err_console,
-                f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)",
-            )
+        _say_failures(results[0].folder)
     likes = dict.fromkeys(name for each in chosen for name in each.like)
     _show(results[0].folder, sum(each.done for each in results), sum(each.before for each in results), likes)
     if failed:
         raise typer.Exit(1)
+
+
+def _say_failures(folder: Path) -> None:
+    for failure in faithbench.failures([folder]).itertuples():
+        say(err_console, f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)")
 
 
 def _with_columns(datasets: Sequence[str], text: str | None, pair: str | None, label: str | None) -> Sequence[str]:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from faithbench.errors import UserError, short, unknown
 from faithbench.file_names import slug
@@ -144,6 +145,25 @@ class Plan:
                 raise UserError(f"{name}={short(value)} is not allowed; use {' or '.join(filter(None, allowed))}.")
         if self.until is not None and (type(self.until) not in (int, float) or not 0 < self.until <= LARGEST):
             raise UserError(f"until={short(self.until)} is not allowed; it must be a number above 0, such as 2.0.")
+
+
+def changed(plan: Plan, values: Mapping[str, object], training: Mapping[str, object]) -> Plan:
+    """The plan with other values, as far as they are said.
+
+    Args:
+        plan: what is changed.
+        values: of the plan; None, or nothing in a list, for what it has.
+        training: of its training, likewise.
+
+    Raises:
+        UserError: a value is not allowed.
+    """
+    return replace(plan, **_said(values), training=replace(plan.training, **_said(training)))
+
+
+def _said(values: Mapping[str, object]) -> dict[str, Any]:
+    said = {name: value for name, value in values.items() if value is not None and value != []}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
 
 
 def _check_count(name: str, value: object) -> None:
