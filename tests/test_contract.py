@@ -11,7 +11,7 @@ import pytest
 import torch
 from builders import LinearModel, answers, random_texts, text, tiny_classifier
 
-from faithbench.answering import engine
+from faithbench.answering import queue
 from faithbench.answering.engine import Engine
 from faithbench.conformance import check_explainer, check_metric
 from faithbench.conformance.explainers import (
@@ -138,7 +138,7 @@ def test_scores_do_not_depend_on_how_the_engine_packs(name, monkeypatch):
     classifier, component = tiny_classifier("bert", 1.5, dtype=torch.float64), explainer(name)
     texts = random_texts(classifier, (7, 1, 4, 2))
     tight = {one.id: answers(classifier, ask(component, one, 1), batch_tokens=1).scores for one in texts}
-    monkeypatch.setattr(engine, "MAX_PADDING", 1.0)
+    monkeypatch.setattr(queue, "MAX_PADDING", 1.0)
     roomy = Engine(classifier, batch_tokens=4096)
     for (outcome,) in (found.values() for found in roomy.run(together({0: ask(component, t, 1)}) for t in texts)):
         scores = tight[outcome.value.text_id]
