@@ -221,7 +221,7 @@ class OnRay:
         """Takes back what a worker had; a piece is not to blame for the loss of a whole node."""
         self._workers.remove(worker)
         alive = any(node["Alive"] and node["NodeID"] == worker.node for node in ray.nodes())
-        how = "its process ended" if alive else "its node was lost"
+        how = "its process ended" if alive else "its node was lost" if worker.node else "it never started"
         if worker.node:
             self.say(f"A worker on Ray was lost ({how}); what it had not finished is dealt again.")
         if worker.piece is not None:
