@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from faithbench.plugins.listing import components
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
+    from faithbench.running.options import check_options
     from faithbench.running.until import run
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
@@ -38,6 +39,7 @@ __all__ = [
     "build_documents",
     "check_boards",
     "check_likes",
+    "check_options",
     "check_plans",
     "comparison",
     "components",
@@ -65,6 +67,7 @@ _HOMES = {
     "build_documents": "faithbench.documents.building:build_documents",
     "check_boards": "faithbench.boards.checking:check",
     "check_likes": "faithbench.paper.fill_table:check_likes",
+    "check_options": "faithbench.running.options:check_options",
     "check_plans": "faithbench.running.agenda:make_agenda",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",

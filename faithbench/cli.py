@@ -167,6 +167,7 @@ def run(
 
     Without options: all explainers and metrics, with two small models on 100 generated sentences.
     """
+    faithbench.check_options(timeout, workers, gpus_per_worker)
     demo = not (model or dataset)
     if backbone and plan is None:
         raise UserError(f"backbone={backbone!r} is for a plan that leaves it open; give --plan, or --model.")

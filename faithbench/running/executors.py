@@ -1,20 +1,18 @@
 """Who does the work of a run: this process, workers on this machine, or a cluster."""
 
-import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from pkgutil import resolve_name
 from typing import Protocol
 
-from faithbench.errors import UserError, short
+from faithbench.errors import UserError
 from faithbench.records.store import Store
 from faithbench.running.measuring import given_up, score_piece
+from faithbench.running.options import CLUSTERS, check_workers
 from faithbench.running.pieces import DEATHS, Deal, Job, Piece, Summary
 from faithbench.training.prepare import Prepared, Setup
 
 PROCESSES = "faithbench.running.workers:Processes"
-CLUSTERS = {"ray": "faithbench.running.on_ray:OnRay"}  # a new one is a file and a line; its package is an extra
-MOST = 4096  # processes
 
 
 class Executor(Protocol):
@@ -76,38 +74,6 @@ def given_back(
         scored = given_up(job, work, error)
         store.add(scored.attributions, scored.records)
         yield scored.summary
-
-
-def check_workers(workers: object, gpus_per_worker: object) -> int | str:
-    """How many processes, or the name of a cluster.
-
-    Raises:
-        UserError: it is neither, or GPUs are not shared out so.
-    """
-    chosen = _count(1 if workers is None else workers)
-    if gpus_per_worker is None:
-        return chosen
-    if chosen not in CLUSTERS:
-        names = " and ".join(f"workers={name!r}" for name in CLUSTERS)
-        raise UserError(f"gpus_per_worker is for {names}; processes of one machine take turns on the GPUs that it has.")
-    number = float(gpus_per_worker) if type(gpus_per_worker) in (int, float) else math.nan  # type: ignore[arg-type]
-    if not 0 < number < math.inf:
-        raise UserError(f"gpus_per_worker={short(gpus_per_worker)} is not allowed; it must be a number above 0.")
-    if number > 1 and not number.is_integer():
-        raise UserError(f"gpus_per_worker={short(gpus_per_worker)} is not allowed; above 1 it must be whole.")
-    return chosen
-
-
-def _count(workers: object) -> int | str:
-    """A number of processes as it may be written, or the name of a cluster."""
-    if isinstance(workers, str) and workers in CLUSTERS:
-        return workers
-    if isinstance(workers, str) and workers.isascii() and workers.isdecimal() and len(workers) < 9:
-        workers = int(workers)
-    if type(workers) is not int or not 1 <= workers <= MOST:
-        others = " or ".join(CLUSTERS)
-        raise UserError(f"workers={short(workers)} is not allowed; give a whole number from 1 to {MOST}, or {others}.")
-    return workers
 
 
 def executor_of(

@@ -115,6 +115,7 @@ class OnRay:
             raise UserError(
                 f"gpus_per_worker={self.gpus:g} is more than this machine has; use a cluster that has them."
             )
+        self.say(which(self._local, ray.get_runtime_context().gcs_address, ray.nodes(), self.gpus))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -220,7 +221,7 @@ class OnRay:
         """Takes back what a worker had; a piece is not to blame for the loss of a whole node."""
         self._workers.remove(worker)
         alive = any(node["Alive"] and node["NodeID"] == worker.node for node in ray.nodes())
-        how = "its process ended" if alive else "its node was lost"
+        how = "its process ended" if alive else "its node was lost" if worker.node else "it never started"
         if worker.node:
             self.say(f"A worker on Ray was lost ({how}); what it had not finished is dealt again.")
         if worker.piece is not None:
@@ -251,6 +252,22 @@ def room(nodes: list[dict[str, Any]], gpus: float) -> int:
         fit = int(resources.get("CPU", 0))
         count += min(fit, int(resources.get("GPU", 0) / gpus + 1e-9)) if gpus else fit
     return count
+
+
+def which(local: bool, address: str, nodes: list[dict[str, Any]], gpus: float) -> str:
+    """On which cluster a run works, for people: any that is found on a machine is joined.
+
+    Args:
+        local: whether it was begun here, for this run alone.
+        address: of its head, as `ray status --address` takes it.
+        nodes: of it.
+        gpus: of a worker.
+    """
+    alive = sum(bool(node["Alive"]) for node in nodes)
+    size = f"{alive} node{'s' * (alive != 1)}, room for {(count := room(nodes, gpus))} worker{'s' * (count != 1)}"
+    if local:
+        return f"No Ray cluster was found; one was started on this machine for this run ({size})."
+    return f"Working on the Ray cluster that is there, {address} ({size}); {ADDRESS} would name another."
 
 
 def _connect() -> bool:

@@ -1,6 +1,5 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +19,11 @@ from faithbench.records.manifest import DatasetEntry
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
 from faithbench.running.drift import SINGLE, resolve
-from faithbench.running.executors import Executor, check_workers, executor_of
+from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
+from faithbench.running.options import check_options
 from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
@@ -78,9 +78,7 @@ def run(
     Raises:
         UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
     """
-    if timeout is not None and not 0 < timeout < math.inf:
-        raise UserError(f"timeout={timeout!r} is not allowed; it must be a number of seconds above 0.")
-    check_workers(workers, gpus_per_worker)
+    check_options(timeout, workers, gpus_per_worker)
     keep_freed_memory()
     setup = Setup(best_device(device), SINGLE if plan.dtype == AUTO else plan.dtype, plan.training, train, console)
     if setup.device.startswith("cuda") and plan.dtype == SINGLE:

@@ -18,7 +18,7 @@ from faithbench.records.results import degrades, named, panels, predicted_classe
 from faithbench.records.store import Store
 from faithbench.running import runner
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
-from faithbench.running.executors import check_workers
+from faithbench.running.options import check_options
 from faithbench.running.runner import Run, default_folder
 from faithbench.statistics.sequential import START, Watch, looks
 from faithbench.tables.looking import looked
@@ -61,7 +61,7 @@ def run(
     """
     if plan.until is None:
         return runner.run(plan, out, device, train, console, agenda, strict, timeout, workers, gpus_per_worker)
-    check_workers(workers, gpus_per_worker)
+    check_options(timeout, workers, gpus_per_worker)
     blocks = (agenda or make_agenda([plan], device, train)).of(plan)
     _check_leads(plan.until, blocks)
     folder = default_folder(plan) if out is None else as_path("out", out)

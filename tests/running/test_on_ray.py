@@ -57,6 +57,7 @@ def test_a_node_that_is_lost_costs_nothing_but_time(lose_second_node, tmp_path, 
     assert lost.is_set()
     assert (done.done, done.failed) == (8 * 2 * 3, 0)
     assert_same(tmp_path / "alone", tmp_path / "ray")
+    assert "Working on the Ray cluster that is there" in log.getvalue()
     assert "A worker on Ray was lost (its node was lost)" in log.getvalue()
     origin = on_ray.sent_origin
     monkeypatch.setattr(on_ray, "sent_origin", lambda model: origins.Origin(origin(model).source + "-gone"))
@@ -75,6 +76,14 @@ def test_room_is_counted_node_by_node():
     assert on_ray.room(nodes, 1) == 4
     assert on_ray.room(nodes, 2) == 1
     assert on_ray.room(nodes, 0.25) == 12
+
+
+def test_it_is_said_which_cluster_is_worked_on():
+    nodes = [{"Alive": alive, "Resources": {"CPU": 2.0}} for alive in (True, True, False)]
+    joined = on_ray.which(False, "10.0.0.1:6379", nodes, 0)
+    assert "the Ray cluster that is there, 10.0.0.1:6379 (2 nodes, room for 4 workers)" in joined
+    assert "one was started on this machine" in on_ray.which(True, "10.0.0.1:6379", nodes[:1], 0)
+    assert "(1 node, room for 2 workers)" in on_ray.which(True, "10.0.0.1:6379", nodes[:1], 0)
 
 
 def test_workers_that_are_only_lost_are_given_up(monkeypatch):

@@ -13,7 +13,7 @@ from fixtures_run import call
 from faithbench.errors import ModelChangedError, UserError
 from faithbench.plugins.spec import build
 from faithbench.records.store import Store
-from faithbench.running import executors
+from faithbench.running import options
 from faithbench.running.executors import Here, executor_of, given_back
 from faithbench.running.pieces import DEATHS, SHORTEST, Deal, Job, Piece, Summary, Work
 from faithbench.running.worker import Begun, Ended, Task, Worker, Written, receive, told
@@ -251,11 +251,20 @@ def test_numbers_of_workers_that_make_no_sense_are_a_sentence(workers, capsys, t
 )
 def test_gpus_are_for_workers_on_ray(workers, gpus, told):
     with pytest.raises(UserError) as raised:
-        executors.check_workers(workers, gpus)
+        options.check_workers(workers, gpus)
     assert told in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "told"), [("--workers=two", "workers='two' is not allowed"), ("--timeout=-1", "timeout=-1.0 is not")]
+)
+def test_a_mistake_in_an_option_is_told_before_models_are_looked_for(option, told, capsys):
+    ended = call(capsys, "run", "--model", "no-such-model", option)
+    assert ended.status == 2
+    assert told in ended.err
+
+
 def test_without_ray_it_is_said_which_extra_to_install(monkeypatch):
-    monkeypatch.setitem(executors.CLUSTERS, "ray", "no_such_package_as_ray:OnRay")
+    monkeypatch.setitem(options.CLUSTERS, "ray", "no_such_package_as_ray:OnRay")
     with pytest.raises(UserError, match=r"pip install 'faithbench\[ray\]'"):
         executor_of("ray", None, "cpu", print)
