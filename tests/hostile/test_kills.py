@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from forks import Command, Fault, Forked, Forks
 
-from faithbench.files import IGNORE, STAGING, remove_leftovers
+from faithbench.files import HOLDER, IGNORE, STAGING, remove_leftovers
 from faithbench.records.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc")]
@@ -178,6 +178,8 @@ def contents(home: Path) -> dict[str, str]:
     found = {}
     for path in sorted(home.rglob("*")):
         name = path.relative_to(home).as_posix()
+        if path.name.endswith(HOLDER):  # says who has a lock, and is read where somebody has it alone
+            continue
         if STAGING in name:
             content = ""
         elif PART.fullmatch(path.name):
