@@ -303,7 +303,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(original, tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     path = bare(tmp_path, explained(original))
-    monkeypatch.setattr("pyarrow.parquet.write_table", full)
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
     with pytest.raises(UserError, match=r"cannot be written: .*No space left"):
         faithbench.import_attributions(path, "conv-tiny", DATA, name="m", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
