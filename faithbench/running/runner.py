@@ -23,7 +23,6 @@ from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
-from faithbench.running.options import check_options
 from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
@@ -47,56 +46,49 @@ class Run:
     failed: int
 
 
-def run(
-    plan: Plan,
-    out: Path | str | None = None,
-    device: str | None = None,
-    train: bool = True,
-    console: Console | None = None,
-    agenda: Agenda | None = None,
-    strict: bool = False,
-    timeout: float | None = None,
-    workers: int | str | None = None,
-    gpus_per_worker: float | None = None,
-) -> Run:
-    """Runs a plan, or what is left of it.
+@dataclass(frozen=True)
+class Options:
+    """How a plan is carried out, as `faithbench.run` takes it."""
 
-    Args:
-        plan: the grid.
-        out: the run's folder; None for `runs/` and a name made of data sets and models.
-        device: `cpu`, `cuda` or `mps`; None for the best there is.
-        train: whether a named model that has no checkpoint yet may be trained.
-        console: where progress goes; None for silence.
-        agenda: what `check_plans` made of this plan, perhaps with others; None to resolve it now.
-        strict: whether a row that cannot be used stops the run; otherwise it is left out, and said to be.
-        timeout: seconds that an explainer or metric may take for one text and target, or its cell fails; None for any
-            time.
-        workers: processes that share the work, each with a model of its own; None or 1 for this one alone; `ray` for a
-            Ray cluster, the one that is there or else one of this machine.
-        gpus_per_worker: with `ray`: None for one if `device` is a GPU; two workers share one with 0.5.
+    device: str | None = None
+    train: bool = True
+    console: Console | None = None
+    strict: bool = False
+    timeout: float | None = None
+    workers: int | str | None = None
+    gpus_per_worker: float | None = None
+
+
+def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Options) -> Run:
+    """Runs the texts that an agenda takes, or what is left of them; `faithbench.run` says what is what.
 
     Raises:
         UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
     """
-    check_options(timeout, workers, gpus_per_worker)
     keep_freed_memory()
-    setup = Setup(best_device(device), SINGLE if plan.dtype == AUTO else plan.dtype, plan.training, train, console)
+    setup = Setup(
+        best_device(options.device),
+        SINGLE if plan.dtype == AUTO else plan.dtype,
+        plan.training,
+        options.train,
+        options.console,
+    )
     if setup.device.startswith("cuda") and plan.dtype == SINGLE:
         setup.say("All is computed in float32; --dtype auto is faster on a GPU, and measures what that does to scores.")
-    blocks = (agenda or make_agenda([plan], device, train)).of(plan)
+    blocks = (agenda or make_agenda([plan], options.device, options.train)).of(plan)
     for explainer in {each.identity: each for block in blocks for each in block.selection.explainers}.values():
         ready("explainer", explainer)
     for metric in {each.identity: each for block in blocks for each in block.selection.metrics}.values():
         ready("metric", metric)
     workshop = Workshop(setup)
     store = Store(default_folder(plan) if out is None else as_path("out", out))
-    texts = _load(blocks, workshop, strict, store.manifest().get("datasets", {}))
+    texts = _load(blocks, workshop, options.strict, store.manifest().get("datasets", {}))
     _check_links(blocks, texts, workshop)
     with store.open().alone(lambda holder: setup.say(f"Waiting for another run into {store.folder}: {holder}.")):
         try:
             store.open()  # another that has failed may have removed it
-            with executor_of(workers, gpus_per_worker, setup.device, setup.say) as executor:
-                return _run(plan, blocks, texts, workshop, store, executor, strict, timeout)
+            with executor_of(options.workers, options.gpus_per_worker, setup.device, setup.say) as executor:
+                return _run(plan, blocks, texts, workshop, store, executor, options.strict, options.timeout)
         except UserError:
             store.discard_if_empty()
             raise

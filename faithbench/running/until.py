@@ -19,7 +19,7 @@ from faithbench.records.store import Store
 from faithbench.running import runner
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
 from faithbench.running.options import check_options
-from faithbench.running.runner import Run, default_folder
+from faithbench.running.runner import Options, Run, default_folder
 from faithbench.statistics.sequential import START, Watch, looks
 from faithbench.tables.looking import looked
 
@@ -59,9 +59,10 @@ def run(
     Raises:
         UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
     """
-    if plan.until is None:
-        return runner.run(plan, out, device, train, console, agenda, strict, timeout, workers, gpus_per_worker)
     check_options(timeout, workers, gpus_per_worker)
+    options = Options(device, train, console, strict, timeout, workers, gpus_per_worker)
+    if plan.until is None:
+        return runner.run(plan, out, agenda, options)
     blocks = (agenda or make_agenda([plan], device, train)).of(plan)
     _check_leads(plan.until, blocks)
     folder = default_folder(plan) if out is None else as_path("out", out)
@@ -70,8 +71,7 @@ def run(
     while going:
         chosen = tuple(replace(block, limit=limits[block.dataset.identity]) for block in blocks)
         asked = Agenda((plan,), (chosen,))
-        options = (device, train, console, asked, strict, timeout, workers, gpus_per_worker)
-        rounds.append(runner.run(plan, folder, *options))
+        rounds.append(runner.run(plan, folder, asked, options))
         for name in [each for each in watched if each in going]:
             following = watched[name].after(limits[name], console)
             if following is None:

@@ -167,9 +167,9 @@ def test_within_a_round_it_goes_on_at_the_next_look(tmp_path, whole):
 def test_data_sets_stop_each_by_itself_and_all_models_of_one_together(tmp_path, monkeypatch):
     asked = []
 
-    def noting(plan_, out, device, train, console, agenda, *rest):
+    def noting(plan_, out, agenda, options):
         asked.append([(block.dataset.label[:7], block.model.identity[:4], block.limit) for block in agenda.of(plan_)])
-        return complete(plan_, out, device, train, console, agenda, *rest)
+        return complete(plan_, out, agenda, options)
 
     complete = runner.run
     monkeypatch.setattr(runner, "run", noting)
