@@ -176,6 +176,7 @@ class Text:
     outputs: tuple[int, ...] | None = None
     responsibility: Float[np.ndarray, "tokens"] | None = None
     shapley: Float[np.ndarray, "tokens"] | None = None
+    offsets: Int[np.ndarray, "tokens 2"] | None = None  # characters of `source` [start, end); of special tokens nothing
 
     def __post_init__(self) -> None:
         _lock(self)

@@ -172,6 +172,7 @@ class HuggingFaceClassifier:
             read=0 if self.task.read == "first" else len(read.ids) - 1,
             link=self.task.link,
             responsibility=read.weighed(example.responsibility),
+            offsets=read.offsets,
             shapley=read.weighed(example.shapley),
         )
 
