@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 import faithbench
-from faithbench.console import Printer, prepare_streams, say, show, write
+from faithbench.commands.options import (
+    Boards,
+    Datasets,
+    Device,
+    Epochs,
+    LabelColumn,
+    Lr,
+    Models,
+    PairColumn,
+    TableFormat,
+    TextColumn,
+)
+from faithbench.commands.output import err_console, format_of, out_console, write_table
+from faithbench.console import prepare_streams, say, show, write
 from faithbench.errors import UserError, unknown
 from faithbench.files import files_below, why_not_written
 from faithbench.plan import TABLES_OF_PAPER, Plan, Training, changed, plan_files, read_plan, run_folder
@@ -25,25 +38,6 @@ board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, mak
 app.add_typer(board, name="board")
 INTERRUPTED = 130  # the status that typer makes of a KeyboardInterrupt
 DEMO, DEMO_TEXTS = ("bcos-tiny", "conv-tiny"), 100
-out_console, err_console = Printer(), Printer(stderr=True)
-
-Models = Annotated[list[str] | None, typer.Option("--model", help="Name, folder or hub id; repeat for more.")]
-Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Name, file or hub id; repeat for more.")]
-TextColumn = Annotated[
-    str | None, typer.Option("--text", help="The text's column of files or hub data [default: text or a usual name].")
-]
-PairColumn = Annotated[
-    str | None, typer.Option("--pair", help="The second text's [default: hypothesis or another usual name, or none].")
-]
-LabelColumn = Annotated[str | None, typer.Option("--label", help="The label's [default: label or a usual name].")]
-Boards = Annotated[list[Path] | None, typer.Argument(help="Leaderboards' folders [default: all below leaderboards].")]
-TableFormat = Annotated[
-    str | None,
-    typer.Option("--format", help="markdown, latex, terminal or csv [default: terminal on one, markdown elsewhere]."),
-]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps [default: the best there is].")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training texts [default: 5; tiny: 4].")]
-Lr = Annotated[float | None, typer.Option(help="Peak learning rate [default: 2e-5; AG News: 3e-5; tiny: 2e-3].")]
 
 
 @app.command("list")
@@ -227,23 +221,13 @@ def _with_columns(datasets: Sequence[str], text: str | None, pair: str | None, l
     return [dataset_spec(name, columns) for name in datasets] if columns else datasets
 
 
-def _format(wanted: str | None = None) -> str:
-    """How tables are written: as was asked for, otherwise as what reads them can show."""
-    return wanted or ("terminal" if out_console.is_terminal else "markdown")
-
-
-def _write(text: str, wanted: str | None) -> None:
-    """A table in the format that was asked for."""
-    write(out_console, text, codes=_format(wanted) == "terminal")
-
-
 def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     """What a run has found, as the published tables that its plans are like or as the usual one; and its files."""
     tables = [name for name in likes if name in TABLES_OF_PAPER]
     figures = [name for name in likes if name not in TABLES_OF_PAPER]
-    texts = [faithbench.paper_table([folder], name).render(_format(), beside_paper=True) for name in tables]
-    for text in texts if tables or figures else [faithbench.render([folder], _format())]:
-        write(out_console, f"{text}\n", codes=_format() == "terminal")
+    texts = [faithbench.paper_table([folder], name).render(format_of(), beside_paper=True) for name in tables]
+    for text in texts if tables or figures else [faithbench.render([folder], format_of())]:
+        write(out_console, f"{text}\n", codes=format_of() == "terminal")
     for name in figures:
         words = ["faithbench", "figure", path_word(folder), "--like", name, "--out", f"{name}.svg"]
         say(out_console, f"To draw it: {shell_words(words)}", whole=True)
@@ -352,12 +336,12 @@ def table(
     if like is None:
         if beside_paper or backbone is not None:
             raise UserError("--beside-paper and --backbone are for published tables; say which with --like, as table2.")
-        _write(faithbench.render(runs, _format(format), by_class, over_seeds), format)
+        write_table(faithbench.render(runs, format_of(format), by_class, over_seeds), format)
         return
     if by_class:
         raise UserError("--by-class does not go with --like: the published tables do not tell classes apart.")
     found = faithbench.paper_table(runs, like, backbone)
-    _write(found.render(_format(format), beside_paper), format)
+    write_table(found.render(format_of(format), beside_paper), format)
     for note in found.notes if format == "csv" else ():
         say(err_console, note)
 
@@ -401,7 +385,7 @@ def meta(
 ) -> None:
     """Do the metrics agree, with each other and with the ground truth? Which cheap one predicts it?"""
     found = faithbench.meta_evaluation(runs)
-    _write(found.render(_format(format)), format)
+    write_table(found.render(format_of(format)), format)
     if plot is not None:
         say(err_console, f"wrote {found.plot(plot)}", whole=True)
 
