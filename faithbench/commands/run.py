@@ -78,7 +78,13 @@ def run(
     Without options: all explainers and metrics, with two small models on 100 generated sentences.
     """
     faithbench.check_options(timeout, workers, gpus_per_worker)
-    values = {"models": model, "explainers": explainer, "metrics": metric, "protocol": protocol, "split": split}
+    values: dict[str, object] = {
+        "models": model,
+        "explainers": explainer,
+        "metrics": metric,
+        "protocol": protocol,
+        "split": split,
+    }
     values |= {"limit": limit, "until": until, "dtype": dtype, "drift": drift}
     plans = [
         changed(
