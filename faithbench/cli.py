@@ -4,7 +4,7 @@ import signal
 
 import typer
 
-from faithbench.commands import boards, documents, figure, importing, listing, run, tables, train
+from faithbench.commands import boards, check, documents, figure, importing, listing, run, tables, train
 from faithbench.commands.output import err_console
 from faithbench.console import prepare_streams, say
 from faithbench.errors import UserError
@@ -26,6 +26,7 @@ app.command("table")(tables.table)
 app.command("figure")(figure.figure)
 app.command("compare")(tables.compare)
 app.command("meta")(tables.meta)
+app.command("check")(check.check)
 board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables, check them.")
 app.add_typer(board, name="board")
 board.command("publish")(boards.board_publish)
