@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-import pandas as pd
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from faithbench.console import words
 from faithbench.plugins.listing import Listed
-from faithbench.tables import spreadsheet
 from faithbench.tables.parts import Column, Grid, Note, Part, Title, Words
 
 KINDS = {
@@ -41,9 +39,9 @@ def screen(console: Console, found: Sequence[Listed]) -> RenderableType:
 
 def lines(console: Console, found: Sequence[Listed]) -> RenderableType:
     """A line for each: its name, and as much of what it is as there is room for."""
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     table.add_column(no_wrap=True, min_width=max((len(each.name) for each in found), default=0))
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(overflow="ellipsis", ratio=1)
     for each in found:
         what = f"BROKEN: {each.problem}" if each.problem else each.summary
         shown = words(console, what, "red" if each.problem else "")
@@ -63,7 +61,7 @@ def overview(found: Sequence[Listed]) -> Iterator[Part]:
             rows.append((Words(kind), Words(about or KINDS[kind]), Words(", ".join(names))))
     yield Grid((Column("kind"), Column("what it is"), Column("names")), tuple(rows), long=True)
     yield from (Note(f"BROKEN: {each.kind} {each.name}: {each.problem}") for each in found if each.problem)
-    yield Note("`list KIND` says what each is, `list NAME` all of one.".replace("`", ""))
+    yield Note("list KIND says what each is, list NAME all of one.")
 
 
 def grid(found: Sequence[Listed]) -> Iterator[Part]:
@@ -76,13 +74,6 @@ def grid(found: Sequence[Listed]) -> Iterator[Part]:
     cells = tuple(tuple(map(Words, row)) for row in rows)
     yield Title(f"{found[0].kind}s" if found else "nothing", f" ({len(found)})")
     yield Grid(tuple(map(Column, heads)), cells, keys=2, long=True)
-
-
-def csv(found: Sequence[Listed]) -> str:
-    """A row for each, for programs."""
-    names = ("kind", "name", "about", "signature", "summary", "origin", "on_request", "problem")
-    rows = [{name: getattr(each, name) for name in names} for each in found]
-    return spreadsheet.csv(pd.DataFrame(rows, columns=list(names)))
 
 
 def _by_kind(found: Sequence[Listed]) -> Iterator[tuple[str, list[Listed]]]:

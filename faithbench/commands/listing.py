@@ -17,7 +17,7 @@ from faithbench.plugins.listing import Listed
 from faithbench.tables.markdown import markdown
 from faithbench.tables.parts import Part
 
-FORMATS = ("terminal", "markdown", "csv", "json")
+FORMATS = ("terminal", "markdown", "json")
 
 
 def list_components(
@@ -26,7 +26,7 @@ def list_components(
         typer.Argument(help="A kind (dataset, model, explainer, metric, architecture) or a component [default: all]."),
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="terminal, markdown, csv or json [default: terminal on one, else markdown].")
+        str | None, typer.Option(help="terminal, markdown or json [default: terminal on one, else markdown].")
     ] = None,
 ) -> None:
     """Show what is installed and where it comes from, or why it is broken; of one component, all that is known."""
@@ -34,8 +34,6 @@ def list_components(
     if chosen not in FORMATS:
         raise unknown("format of a list", chosen, FORMATS)
     found, one = _found(name)
-    if chosen == "csv":
-        return write(out_console, listed.csv(found))
     if chosen == "json":
         return write(out_console, f"{json.dumps([asdict(each) for each in found], indent=2, default=str)}\n")
     if chosen == "terminal":
