@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from faithbench.boards.checking import check as check_boards
     from faithbench.boards.publishing import build as build_boards
     from faithbench.boards.publishing import publish
+    from faithbench.comparing.against import against_all
     from faithbench.comparing.compare import comparison
     from faithbench.comparing.meta import meta_evaluation
     from faithbench.conformance.checking import check
@@ -35,6 +36,7 @@ __all__ = [
     "Plan",
     "Training",
     "UserError",
+    "against_all",
     "attribute",
     "bcos",
     "build_boards",
@@ -65,6 +67,7 @@ _HOMES = {
     "Plan": "faithbench.plan:Plan",
     "Training": "faithbench.plan:Training",
     "UserError": "faithbench.errors:UserError",
+    "against_all": "faithbench.comparing.against:against_all",
     "attribute": "faithbench.running.attribute:attribute",
     "bcos": "faithbench.bcos",
     "build_boards": "faithbench.boards.publishing:build",

@@ -72,7 +72,7 @@ def main() -> None:
     stop = Stop()
     try:
         with stoppable(stop, _complain):
-            app()
+            app(prog_name="faithbench")
     except BaseException as ended:
         if isinstance(ended, KeyboardInterrupt) or (isinstance(ended, SystemExit) and ended.code == INTERRUPTED):
             stop.number = stop.number or signal.SIGINT  # raised by a component, say
