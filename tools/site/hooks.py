@@ -1,4 +1,4 @@
-"""What `mkdocs build` does for faithbench: pages from outside docs/, pages made from the code, links between all of them.
+"""What `mkdocs build` does for faithbench: pages from outside docs/, pages made from the code, and links between them.
 
 Pages are written for GitHub, so links are relative to where a file lies in the repository. The site has the same tree
 with docs/ as its root; what a page links to and the site does not have is shown as on GitHub where its address is
