@@ -8,17 +8,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 
 from faithbench.errors import UserError
-from faithbench.plan import AUTO, PLANS, Plan, read_plan, write_plan
+from faithbench.plan import AUTO, PLANS, Plan, changed, read_plan, write_plan
 from faithbench.plugins import spec
+from faithbench.plugins.naming import build_dataset, refer
 from faithbench.records.store import Store
 from faithbench.running.agenda import BlockPlan
 from faithbench.running.grid import DatasetPlan
 from faithbench.schemas import read_text
 
 WRITTEN = "# written by faithbench run\n"
-AXES = {"datasets": "dataset", "models": "model", "explainers": "explainer", "metrics": "metric"}
+AXES = ("datasets", "models", "explainers", "metrics")
 SETTINGS = ("protocol", "split", "dtype")
 
 
@@ -41,14 +43,19 @@ class Contents:
             elif not ours:
                 self._others[path.name] = plan
 
-    def add(self, plan: Plan) -> None:
-        """Writes the plans of the folder, with this one among them.
+    def add(self, plan: Plan, asked: Plan | None = None) -> None:
+        """Writes the plans of the folder, with this one among them; not if a person's says so already.
+
+        Args:
+            plan: with names for all that it leaves open.
+            asked: the same as it was given.
 
         Raises:
             UserError: the folder cannot be written.
         """
         before = list(self._own.values())
-        held = any(other is not None and _holds(other, plan) for other in self._others.values())
+        forms = (plan, asked or plan)
+        held = any(other is not None and _holds(other, form) for other in self._others.values() for form in forms)
         now = before if held else together(before, plan)
         names = [name for name in self._names(len(now) + len(self._others)) if name not in self._others]
         wanted = dict(zip(names, now, strict=False))
@@ -77,25 +84,20 @@ def together(plans: Sequence[Plan], new: Plan) -> list[Plan]:
 
 def joint(one: Plan, new: Plan) -> Plan | None:
     """The plan that holds what two hold, and nothing besides; None if there is none."""
-    if any(getattr(one, name) != getattr(new, name) for name in SETTINGS):
-        return None
-    if one.training.recipe != new.training.recipe or (one.dtype == AUTO and one.drift != new.drift):
+    if not _alike(one, new):
         return None
     like = tuple(dict.fromkeys((*one.like, *new.like)))
-    apart = [axis for axis in AXES if {*_keys(one, axis)} != {*_keys(new, axis)}]
-    if not apart and one.limit == new.limit:
-        return replace(new, like=like)  # until what width may be another now
-    if one.until != new.until:
-        return None
-    larger = next((each for each in (one, new) if all(_holds(each, other) for other in (one, new))), None)
+    apart = [axis for axis in AXES if not (_covers(one, new, axis) and _covers(new, one, axis))]
+    if not apart and one.limit == new.limit and None not in (one.until, new.until):
+        return replace(new, like=like)  # until what width is another now
+    larger = next((each for each, other in ((one, new), (new, one)) if _holds(each, other)), None)
     if larger is not None:
         return replace(larger, like=like)
-    if len(apart) > 1 or one.limit != new.limit:
+    if len(apart) > 1 or (one.limit, one.until) != (new.limit, new.until):
         return None
-    (axis,) = apart
-    every = {**_keys(new, axis), **_keys(one, axis)}
-    named = {**_keys(one, axis), **{key: every[key] for key in _keys(new, axis)}}
-    return replace(one, **{axis: tuple(named.values())}, like=like)
+    both = {**_keys(new, apart[0]), **_keys(one, apart[0])}
+    ordered = [both[key] for key in dict.fromkeys((*_keys(one, apart[0]), *_keys(new, apart[0])))]
+    return changed(one, {apart[0]: ordered, "like": like}, {})
 
 
 def named(plan: Plan, blocks: Sequence[BlockPlan], texts: Mapping[str, DatasetPlan]) -> Plan:
@@ -116,15 +118,36 @@ def _labels(kind: str, identities: Iterator[str]) -> tuple[str, ...]:
     return tuple(spec.label(kind, identity) for identity in identities)
 
 
+def _alike(one: Plan, other: Plan) -> bool:
+    """Whether two plans measure in one way, whatever and how much they measure."""
+    drifts = one.drift == other.drift or one.dtype != AUTO
+    settings = all(getattr(one, name) == getattr(other, name) for name in SETTINGS)
+    return settings and drifts and one.training.recipe == other.training.recipe
+
+
 def _holds(larger: Plan, smaller: Plan) -> bool:
-    """Whether a plan asks for all that another of the same settings asks for."""
-    if any(getattr(larger, name) != getattr(smaller, name) for name in (*SETTINGS, "until")):
-        return False
-    if larger.training.recipe != smaller.training.recipe or (larger.limit or math.inf) < (smaller.limit or math.inf):
-        return False
-    return all({*_keys(larger, axis)} >= {*_keys(smaller, axis)} for axis in AXES)
+    """Whether a plan asks for all that another asks for, in the same way."""
+    enough = (larger.limit or math.inf) >= (smaller.limit or math.inf) and larger.until in (None, smaller.until)
+    return enough and _alike(larger, smaller) and all(_covers(larger, smaller, axis) for axis in AXES)
+
+
+def _covers(larger: Plan, smaller: Plan, axis: str) -> bool:
+    """Whether one names in a list all that another names there; what is spelt alike need not be looked up."""
+    texts, others = {*getattr(larger, axis)}, {*getattr(smaller, axis)}
+    return texts >= others or {*_keys(larger, axis)} >= {*_keys(smaller, axis)}
 
 
 def _keys(plan: Plan, axis: str) -> dict[str, str]:
-    """The names in a list of a plan, by what they come to without parameters that have their default."""
-    return {spec.label(AXES[axis], text): text for text in getattr(plan, axis)}
+    """The names in a list of a plan, by what they come to."""
+    return {_identity(axis, text): text for text in getattr(plan, axis)}
+
+
+@cache
+def _identity(axis: str, text: str) -> str:
+    """What a name comes to; itself if what it names is not to be had any more."""
+    try:
+        if axis == "models":
+            return refer(text).identity
+        return build_dataset(text).identity if axis == "datasets" else spec.build(axis.removesuffix("s"), text).identity
+    except UserError:
+        return text

@@ -122,7 +122,7 @@ def _run(
         data, measuring = _fitting(data, model, setup), replace(setup, dtype=dtype)
         if data.metrics:
             scoring = Scoring(data, model, store, measuring, stored, timeout)
-            parts.append(_score(lambda: contents.add(held), scoring, strict, executor))
+            parts.append(_score(lambda: contents.add(held, plan), scoring, strict, executor))
     if problem and not parts:
         raise problem
     store.compact()
