@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from faithbench.plugins.listing import components
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
+    from faithbench.running.explain import explain
+    from faithbench.running.explanation import Explanation, Explanations
     from faithbench.running.options import check_options
     from faithbench.running.until import run
     from faithbench.tables.table import failures, render, table
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from faithbench.training.surrogate import train_surrogate
 
 __all__ = [
+    "Explanation",
+    "Explanations",
     "Plan",
     "Training",
     "UserError",
@@ -47,6 +51,7 @@ __all__ = [
     "comparison",
     "components",
     "describe",
+    "explain",
     "failures",
     "import_attributions",
     "meta_evaluation",
@@ -62,6 +67,8 @@ __all__ = [
     "train_surrogate",
 ]
 _HOMES = {
+    "Explanation": "faithbench.running.explanation:Explanation",
+    "Explanations": "faithbench.running.explanation:Explanations",
     "Plan": "faithbench.plan:Plan",
     "Training": "faithbench.plan:Training",
     "UserError": "faithbench.errors:UserError",
@@ -77,6 +84,7 @@ _HOMES = {
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
     "describe": "faithbench.conformance.describing:describe",
+    "explain": "faithbench.running.explain:explain",
     "failures": "faithbench.tables.table:failures",
     "import_attributions": "faithbench.importing.run:import_attributions",
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
