@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import faithbench
+from faithbench.commands import study
 from faithbench.commands.options import (
     Boards,
     Datasets,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables, check them.")
 app.add_typer(board, name="board")
+app.add_typer(study.app, name="study")
 INTERRUPTED = 130  # the status that typer makes of a KeyboardInterrupt
 DEMO, DEMO_TEXTS = ("bcos-tiny", "conv-tiny"), 100
 
