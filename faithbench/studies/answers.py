@@ -53,7 +53,9 @@ def read_answers(paths: Sequence[Path], key: Key) -> Ratings:
     if not raters:
         raise UserError("the answers hold no ratings.")
     given = [read[files[rater]]["answers"] for rater in raters]
-    return Ratings(raters, {question: np.stack([_array(own, key, question) for own in given]) for question in QUESTIONS})
+    return Ratings(
+        raters, {question: np.stack([_array(own, key, question) for own in given]) for question in QUESTIONS}
+    )
 
 
 def _read(path: Path, key: Key) -> Answers:

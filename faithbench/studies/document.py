@@ -12,8 +12,8 @@ from faithbench.studies.results import WANTED, Compared, Mean, Power, Reliabilit
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Title, Words
 
 UNIT_WORDS = {
-    "text": "a text, by the means over its raters: a difference that is shown is one for other texts, as these raters see them",
-    "rater": "a rater, by the means over the texts: a difference that is shown is one for other people, on these texts",
+    "text": "a text, by the means over its raters: what is shown holds for other texts, as these raters see them",
+    "rater": "a rater, by the means over the texts: what is shown holds for other people, on these texts",
     "rating": "a rater's rating of a text, as if all were independent, which they are not: p is too small",
 }
 MANY = 1000.0
@@ -56,8 +56,12 @@ def verdicts(labels: Sequence[str], compared: Sequence[Compared], means: Sequenc
             yield f"{question.capitalize()}: nobody has rated it."
             continue
         best = max(own, key=lambda one: one.value)
-        below = [labels[_other(one, best.method)] for one in _of(compared, question, best.method) if _is_above(one, best)]
-        level = [labels[_other(one, best.method)] for one in _of(compared, question, best.method) if not _is_above(one, best)]
+        below = [
+            labels[_other(one, best.method)] for one in _of(compared, question, best.method) if _is_above(one, best)
+        ]
+        level = [
+            labels[_other(one, best.method)] for one in _of(compared, question, best.method) if not _is_above(one, best)
+        ]
         told = f"{question.capitalize()}: {labels[best.method]} is rated highest ({best.value:.2f})"
         told += f"; above {_listed(below)}, which is shown" if below else ""
         told += f"; not shown to be above {_listed(level)}" if level else ""
@@ -149,8 +153,8 @@ def _notes(
     )
     yield from map(_powered, power)
     yield (
-        "α is 1 where raters always agree and 0 where they do so as often as by chance; its interval is over texts. It is "
-        "of the ratings themselves: people who use the scale differently, but rank alike, have a low one. "
+        "α is 1 where raters always agree and 0 where they do so as often as by chance; its interval is over texts. "
+        "It is of the ratings themselves: people who use the scale differently, but rank alike, have a low one. "
         "Means take the steps of the scale as equal."
     )
     yield (
@@ -200,7 +204,13 @@ def _alike(ratings: Ratings) -> Iterator[str]:
 
 
 def _number(value: float, signed: bool = False) -> Cell:
-    return EMPTY if math.isnan(value) else Words(f"{'−' * (value < 0)}∞") if math.isinf(value) else Number(value, signed=signed)
+    return (
+        EMPTY
+        if math.isnan(value)
+        else Words(f"{'−' * (value < 0)}∞")
+        if math.isinf(value)
+        else Number(value, signed=signed)
+    )
 
 
 def _p(value: float) -> Cell:

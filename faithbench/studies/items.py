@@ -175,7 +175,9 @@ def _model(group: pd.DataFrame, kept: KeptTexts) -> _Model:
 
 def _check_texts(models: Sequence[_Model], dataset: str) -> None:
     if len({model.key["dataset_fingerprint"] for model in models}) > 1:
-        raise UserError(f"the runs hold different contents of {label('dataset', dataset)}; make a study of one of them.")
+        raise UserError(
+            f"the runs hold different contents of {label('dataset', dataset)}; make a study of one of them."
+        )
     for model in models:
         if not model.texts or not model.said:
             raise UserError(
@@ -193,9 +195,7 @@ def _pairs(models: Sequence[_Model], every_pair: bool) -> list[tuple[int, str]]:
     own = [[name for name in model.scores if name.split("(")[0] == OWN] for model in models]
     alone = not every_pair and any(own) and not all(own)
     return [
-        (i, name)
-        for i, model in enumerate(models)
-        for name in sorted(own[i] if alone and own[i] else model.scores)
+        (i, name) for i, model in enumerate(models) for name in sorted(own[i] if alone and own[i] else model.scores)
     ]
 
 

@@ -120,7 +120,7 @@ def _key(found: Pool, drawn: Sequence[Item], wanted: int, raters: int, seed: int
         items=[_item(item, names) for item in drawn],
         notes=notes,
     )
-    return Key(**{**key, "study": keys.digest(key)})  # type: ignore[typeddict-item]
+    return Key(**{**key, "study": keys.digest(key)})
 
 
 def _method(method: Method) -> KeyMethod:

@@ -21,7 +21,7 @@ from faithbench.showing.marked import Marked, line, marked
 from faithbench.studies.items import Item
 from faithbench.studies.key import LEAST, MOST, Key
 
-ASKED = {  # by the names of questions: what is asked, and what the ends of the scale mean; the paper's words are not known
+ASKED = {  # what is asked, and what the ends of the scale mean; the words of the paper are not known here
     "interpretability": (
         "How well can you see from the marked words why the model gave this answer?",
         "not at all",
@@ -48,20 +48,22 @@ def questionnaire(key: Key, items: Sequence[Item]) -> str:
         key=lambda one: str(one["name"]),
     )
     script = _file("questionnaire.js")
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        _file("questionnaire.html")
-    ).render(
-        study=key["study"],
-        raters=key["raters"],
-        items=shown,
-        per_text=len(key["methods"]),
-        asked=ASKED,
-        scale=range(LEAST, MOST + 1),
-        sample=Markup(line_html(SAMPLE)),  # noqa: S704  # escaped there
-        style=Markup(f"{LINE_CSS}\n{_file('questionnaire.css')}"),  # noqa: S704  # our own
-        script=Markup(script),  # noqa: S704  # our own
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=Markup(_data(key)),  # noqa: S704  # holds no <
+    return (
+        Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        .from_string(_file("questionnaire.html"))
+        .render(
+            study=key["study"],
+            raters=key["raters"],
+            items=shown,
+            per_text=len(key["methods"]),
+            asked=ASKED,
+            scale=range(LEAST, MOST + 1),
+            sample=Markup(line_html(SAMPLE)),  # noqa: S704  # escaped there
+            style=Markup(f"{LINE_CSS}\n{_file('questionnaire.css')}"),  # noqa: S704  # our own
+            script=Markup(script),  # noqa: S704  # our own
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            data=Markup(_data(key)),  # noqa: S704  # holds no <
+        )
     )
 
 
@@ -73,7 +75,10 @@ def orders(key: Key) -> list[list[list[str]]]:
         own = [key["items"][i] for i in generator.permutation(len(key["items"]))]
         shuffled = [generator.permutation(len(item["explanations"])) for item in own]
         told.append(
-            [[item["item"], *(item["explanations"][i] for i in order)] for item, order in zip(own, shuffled, strict=True)]
+            [
+                [item["item"], *(item["explanations"][i] for i in order)]
+                for item, order in zip(own, shuffled, strict=True)
+            ]
         )
     return told
 
@@ -92,10 +97,7 @@ def _relative(marked: Marked) -> Marked:
     if not largest:
         return marked
     return Marked(
-        tuple(
-            mark if math.isnan(mark.score) else replace(mark, score=mark.score / largest)
-            for mark in marked.marks
-        )
+        tuple(mark if math.isnan(mark.score) else replace(mark, score=mark.score / largest) for mark in marked.marks)
     )
 
 

@@ -123,9 +123,7 @@ class StudyResults:
             yield {**own, "what": "interval alpha", "value": one.interval}
 
 
-def read_study(
-    folder: Path | str, answers: Sequence[Path | str] | None = None, unit: str = "text"
-) -> StudyResults:
+def read_study(folder: Path | str, answers: Sequence[Path | str] | None = None, unit: str = "text") -> StudyResults:
     """Reads what people have answered.
 
     Args:

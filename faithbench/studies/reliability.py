@@ -1,8 +1,8 @@
 """Krippendorff's α: do raters agree beyond chance? (Krippendorff 2011, *Computing Krippendorff's Alpha-Reliability*.)
 
 α = 1 − D_o/D_e: the disagreement within what several raters have rated, beside that of ratings put together at random.
-1 is perfect, 0 is chance, below 0 is systematic disagreement. The package `krippendorff` gives the same, which is tested;
-here coincidences are kept apart by text, so that texts can be resampled.
+1 is perfect, 0 is chance, below 0 is systematic disagreement. The package `krippendorff` gives the same, which is
+tested; here coincidences are kept apart by text, so that texts can be resampled.
 """
 
 import math
@@ -46,7 +46,7 @@ def alpha_interval(
 
 
 def coincidences(ratings: Float[np.ndarray, "raters texts methods"]) -> Float[np.ndarray, "texts values values"]:
-    """How often two ratings of one explanation are a pair of values, each explanation weighing 1 / (its ratings − 1)."""
+    """How often two ratings of an explanation are a pair of values; each weighs 1 / (its ratings − 1)."""
     values = _values(ratings)
     is_value = (ratings[..., None] == values).astype(np.float64)
     counts = is_value.sum(axis=0)  # texts, methods, values

@@ -1,7 +1,7 @@
 """What ratings say: means with intervals, paired t-tests with Bonferroni's correction, agreement, and what was missed.
 
-Pure functions on arrays. As in Figure 3 of the B-cos LM paper (arXiv 2502.12992), methods are compared by paired t-tests
-with Bonferroni's correction. What the paper took for a pair is not known here, so it is a choice, and is said.
+Pure functions on arrays. As in Figure 3 of the B-cos LM paper (arXiv 2502.12992), methods are compared by paired
+t-tests with Bonferroni's correction. What the paper took for a pair is not known here, so it is a choice, and is said.
 """
 
 import math
@@ -71,7 +71,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Krippendorff's α of a question, of an ordinal scale with its 95 % interval over texts, and of an interval scale."""
+    """Krippendorff's α of a question: ordinal, with its 95 % interval over texts, and of an interval scale."""
 
     question: str
     ordinal: float
@@ -139,7 +139,7 @@ def comparisons(ratings: Ratings, unit: str = "text") -> list[Compared]:
 def differences(
     values: Float[np.ndarray, "raters texts methods"], a: int, b: int, unit: str
 ) -> Float[np.ndarray, "units"]:
-    """Of units where both were rated; a rater's difference on a text comes first, then the mean over what is no unit."""
+    """Of units where both were rated: those of a rater on a text, then their means over what is no unit."""
     gaps = values[:, :, a] - values[:, :, b]
     by_unit: dict[str, Callable[[], np.ndarray]] = {
         "text": lambda: _mean(gaps, 0),
