@@ -71,6 +71,7 @@
     place = to;
     const [name, ...explanations] = order()[place];
     for (const article of document.querySelectorAll("article")) article.hidden = article.id !== `t${name}`;
+    at("answer").textContent = at(`t${name}`).dataset.answer;
     explanations.forEach((explanation, number) => {
       const section = at(`e${explanation}`);
       section.querySelector(".letter").textContent = String(number + 1);

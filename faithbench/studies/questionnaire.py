@@ -55,6 +55,7 @@ def questionnaire(key: Key, items: Sequence[Item]) -> str:
             study=key["study"],
             raters=key["raters"],
             items=shown,
+            answers=Markup(_listed(sorted({escape(item.predicted) for item in items}))),  # noqa: S704  # escaped there
             per_text=len(key["methods"]),
             asked=ASKED,
             scale=range(LEAST, MOST + 1),
@@ -89,6 +90,10 @@ def _item(name: str, item: Item, names: Sequence[str]) -> dict[str, object]:
         for own, (text, attribution) in zip(names, item.explained, strict=True)
     }
     return {"name": name, "predicted": Markup(escape(item.predicted)), "lines": sorted(lines.items())}  # noqa: S704
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _relative(marked: Marked) -> Marked:
