@@ -8,6 +8,7 @@ import numpy as np
 from faithbench.statistics.verdicts import ALPHA
 from faithbench.studies.answers import Ratings
 from faithbench.studies.key import LEAST, MOST, Key
+from faithbench.studies.questionnaire import ASKED
 from faithbench.studies.results import WANTED, Compared, Mean, Power, Reliability
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Title, Words
 
@@ -38,13 +39,30 @@ def document(
     return [
         Title(f"Study {key['study']}", about),
         *map(Note, verdicts(labels, compared, means)),
-        Heading(f"mean ratings, {LEAST} to {MOST}, with 95 % intervals over texts and over raters"),
-        _means(labels, means),
-        Heading("paired t-tests"),
-        _tests(labels, compared),
-        Heading("do raters agree? Krippendorff's α"),
-        _reliability(reliable),
+        *(
+            part
+            for one in reliable
+            for part in _question(
+                labels,
+                [mean for mean in means if mean.question == one.question],
+                [pair for pair in compared if pair.question == one.question],
+                one,
+            )
+        ),
         *map(Note, _notes(key, ratings, compared, power, unit)),
+    ]
+
+
+def _question(
+    labels: Sequence[str], means: Sequence[Mean], compared: Sequence[Compared], reliable: Reliability
+) -> list[Part]:
+    asked = ASKED[reliable.question][0]
+    return [
+        Heading(f"{reliable.question}: {asked} Mean ratings, {LEAST} to {MOST}, with 95 % intervals"),
+        _means(labels, means),
+        Heading(f"{reliable.question}: paired t-tests"),
+        _tests(labels, compared),
+        Note(_agreement(reliable)),
     ]
 
 
@@ -81,43 +99,32 @@ def _other(one: Compared, method: int) -> int:
 
 
 def _means(labels: Sequence[str], means: Sequence[Mean]) -> Grid:
-    questions = list(dict.fromkeys(one.question for one in means))
-    columns = [Column("method")]
-    for question in questions:
-        columns += [Column("mean", question, True), *(Column(name, question) for name in ("over texts", "over raters"))]
-    rows = []
-    for method, name in enumerate(labels):
-        own = [next(one for one in means if (one.question, one.method) == (question, method)) for question in questions]
-        cells = [cell for one in own for cell in (_number(one.value), _span(*one.texts), _span(*one.raters))]
-        rows.append((Words(name), *cells, Number(sum(one.n for one in own))))
-    return Grid((*columns, Column("ratings", right=True)), tuple(rows))
+    columns = (
+        Column("method"),
+        Column("mean", right=True),
+        Column("over texts"),
+        Column("over raters"),
+        Column("ratings", right=True),
+    )
+    rows = [
+        (Words(labels[one.method]), _number(one.value), _span(*one.texts), _span(*one.raters), Number(one.n))
+        for one in means
+    ]
+    return Grid(columns, tuple(rows))
 
 
 def _tests(labels: Sequence[str], compared: Sequence[Compared]) -> Grid:
-    columns = (
-        Column("question"),
-        Column("a"),
-        Column("b"),
-        Column("a − b", right=True),
-        Column("95 % interval"),
-        Column("t", right=True),
-        Column("p", right=True),
-        Column("p, corrected", right=True),
-        Column("d_z", right=True),
-        Column("n", right=True),
-        Column("shown?"),
-    )
-    return Grid(columns, tuple(_test(labels, one) for one in compared), keys=3)
+    names = ("a − b", "t", "p", "corrected", "d_z", "n")
+    columns = (Column("a"), Column("b"), *(Column(name, right=True) for name in names), Column("shown?"))
+    return Grid(columns, tuple(_test(labels, one) for one in compared), keys=2)
 
 
 def _test(labels: Sequence[str], one: Compared) -> tuple[Cell, ...]:
     told = "" if math.isnan(one.p) else "no" if one.p >= ALPHA else "a is above" if one.difference > 0 else "b is above"
     return (
-        Words(one.question),
         Words(labels[one.a]),
         Words(labels[one.b]),
-        _number(one.difference, signed=True),
-        _span(one.low, one.high),
+        EMPTY if math.isnan(one.difference) else Number(one.difference, low=one.low, high=one.high, signed=True),
         _number(one.t),
         _p(one.p_alone),
         _p(one.p),
@@ -127,19 +134,15 @@ def _test(labels: Sequence[str], one: Compared) -> tuple[Cell, ...]:
     )
 
 
-def _reliability(found: Sequence[Reliability]) -> Grid:
-    columns = (
-        Column("question"),
-        Column("ordinal α", right=True),
-        Column("95 % interval"),
-        Column("interval α", right=True),
-        Column("explanations with several ratings", right=True),
+def _agreement(one: Reliability) -> str:
+    """What α is, or why there is none."""
+    if math.isnan(one.ordinal):
+        return "Krippendorff's α is not defined: no explanation has several ratings, or all are alike."
+    within = "" if math.isnan(one.low) else f", 95 % interval {one.low:.2f} to {one.high:.2f}"
+    return (
+        f"Do raters agree? Krippendorff's α is {one.ordinal:.2f} (ordinal{within}; as an interval scale "
+        f"{one.interval:.2f}), on {_counted(one.n, 'explanation')} with several ratings.".replace("-", "−")
     )
-    rows = [
-        (Words(one.question), _number(one.ordinal), _span(one.low, one.high), _number(one.interval), Number(one.n))
-        for one in found
-    ]
-    return Grid(columns, tuple(rows))
 
 
 def _notes(

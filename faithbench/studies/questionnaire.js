@@ -93,7 +93,8 @@
 
   function focus(element) {
     element.focus({ preventScroll: true });
-    element.scrollIntoView({ block: "nearest" });
+    const isFirst = element.matches(".explanation fieldset:first-of-type");
+    (isFirst ? element.parentElement : element).scrollIntoView({ block: "nearest" });
   }
 
   const current = () => document.activeElement.closest("fieldset");

@@ -19,6 +19,7 @@ from faithbench.statistics.intervals import intervals
 from faithbench.statistics.paired_tests import detectable
 from faithbench.statistics.verdicts import ALPHA
 from faithbench.studies.answers import Ratings
+from faithbench.studies.key import LEAST, MOST
 from faithbench.studies.reliability import alpha, alpha_interval
 
 UNITS = ("text", "rater", "rating")
@@ -36,7 +37,7 @@ class Mean:
         method: its place in the key.
         value: over texts, each by its mean over raters.
         texts: its 95 % interval over texts, for these raters.
-        raters: the 95 % t interval over raters, for these texts.
+        raters: the 95 % t interval over raters, for these texts, as far as it is on the scale.
         n: ratings.
     """
 
@@ -107,7 +108,7 @@ def means(ratings: Ratings, seed: int = 0) -> list[Mean]:
                     method,
                     float(np.nanmean(own)) if np.isfinite(own).any() else math.nan,
                     (float(over_texts.low[method]), float(over_texts.high[method])),
-                    _t_interval(raters[:, method]),
+                    _on_scale(_t_interval(raters[:, method])),
                     int(np.isfinite(values[:, :, method]).sum()),
                 )
             )
@@ -231,3 +232,8 @@ def _t_interval(values: Float[np.ndarray, "units"]) -> tuple[float, float]:
         return math.nan, math.nan
     half = float(stats.t.isf(0.025, n - 1)) * float(known.std(ddof=1)) / math.sqrt(n)
     return float(known.mean()) - half, float(known.mean()) + half
+
+
+def _on_scale(interval: tuple[float, float]) -> tuple[float, float]:
+    low, high = np.clip(interval, LEAST, MOST)
+    return float(low), float(high)

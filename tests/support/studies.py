@@ -61,7 +61,10 @@ def run_with_texts(
     store = Store(folder).open()
     entries = {
         f"{name} on {DATA['dataset']}": {
-            "label": name, "fingerprint": f"w-{name}", "truncated_texts": 0, "class_names": list(class_names)
+            "label": name,
+            "fingerprint": f"w-{name}",
+            "truncated_texts": 0,
+            "class_names": list(class_names),
         }
         for name in models
     }
@@ -79,7 +82,8 @@ def run_with_texts(
             add_kept(store, "predictions", rows)
         store.add(
             [
-                own | {"explainer": explainer, "version": "1", "text_id": text.id, "target": number, "against": None}
+                own
+                | {"explainer": explainer, "version": "1", "text_id": text.id, "target": number, "against": None}
                 | {"scores": scores_of(text, factor), "seconds": 0.0, "rows": 1, "error": None}
                 for explainer, factor in explainers.items()
                 for text, number in said
