@@ -8,7 +8,6 @@ import numpy as np
 from faithbench.statistics.verdicts import ALPHA
 from faithbench.studies.answers import Ratings
 from faithbench.studies.key import LEAST, MOST, Key
-from faithbench.studies.questionnaire import ASKED
 from faithbench.studies.results import WANTED, Compared, Mean, Power, Reliability
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Title, Words
 
@@ -43,6 +42,7 @@ def document(
             part
             for one in reliable
             for part in _question(
+                key["asked"].get(one.question, ""),
                 labels,
                 [mean for mean in means if mean.question == one.question],
                 [pair for pair in compared if pair.question == one.question],
@@ -54,9 +54,12 @@ def document(
 
 
 def _question(
-    labels: Sequence[str], means: Sequence[Mean], compared: Sequence[Compared], reliable: Reliability
+    asked: str,
+    labels: Sequence[str],
+    means: Sequence[Mean],
+    compared: Sequence[Compared],
+    reliable: Reliability,
 ) -> list[Part]:
-    asked = ASKED[reliable.question][0]
     return [
         Heading(f"{reliable.question}: {asked} Mean ratings, {LEAST} to {MOST}, with 95 % intervals"),
         _means(labels, means),

@@ -14,7 +14,15 @@ from faithbench.errors import UserError
 from faithbench.schemas import MissingFileError, read_json
 
 NAME = "key.json"
-QUESTIONS = ("interpretability", "agreement")
+ASKED = {  # what is asked, and what the ends of the scale mean; the words of the paper are not known here
+    "interpretability": (
+        "How well can you see from the marked words why the model gave this answer?",
+        "not at all",
+        "very well",
+    ),
+    "agreement": ("How far do you agree with the marked words as reasons for this answer?", "not at all", "fully"),
+}
+QUESTIONS = tuple(ASKED)
 LEAST, MOST = 1, 5  # ratings
 DIGITS = 16  # of a study's name
 
@@ -39,7 +47,7 @@ class KeyItem(TypedDict):
 
 
 class Key(TypedDict):
-    """Everything that a study is."""
+    """Everything that a study is; `asked` are the words of its questions."""
 
     format: Literal[1]
     study: str
@@ -48,6 +56,7 @@ class Key(TypedDict):
     dataset_fingerprint: str
     seed: int
     raters: int
+    asked: dict[str, str]
     methods: list[KeyMethod]
     items: list[KeyItem]
     notes: list[str]

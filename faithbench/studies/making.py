@@ -116,6 +116,7 @@ def _key(found: Pool, drawn: Sequence[Item], wanted: int, raters: int, seed: int
         dataset_fingerprint=found.dataset_fingerprint,
         seed=seed,
         raters=raters,
+        asked={name: words for name, (words, *_) in keys.ASKED.items()},
         methods=list(map(_method, found.methods)),
         items=[_item(item, names) for item in drawn],
         notes=notes,

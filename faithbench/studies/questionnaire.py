@@ -19,20 +19,8 @@ from markupsafe import Markup
 from faithbench.showing.html import LINE_CSS, escape, line_html
 from faithbench.showing.marked import Marked, line, marked
 from faithbench.studies.items import Item
-from faithbench.studies.key import LEAST, MOST, Key
+from faithbench.studies.key import ASKED, LEAST, MOST, Key
 
-ASKED = {  # what is asked, and what the ends of the scale mean; the words of the paper are not known here
-    "interpretability": (
-        "How well can you see from the marked words why the model gave this answer?",
-        "not at all",
-        "very well",
-    ),
-    "agreement": (
-        "How far do you agree with the marked words as reasons for this answer?",
-        "not at all",
-        "fully",
-    ),
-}
 SAMPLE = line("A superb cast in a dull film", [(2, 8), (9, 13), (19, 23)], np.array([1.0, 0.4, -0.7]))
 
 
