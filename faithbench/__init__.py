@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from faithbench.running.explanation import Explanation, Explanations
     from faithbench.running.options import check_options
     from faithbench.running.until import run
+    from faithbench.studies.making import make_study
+    from faithbench.studies.reading import read_study
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
     from faithbench.training.surrogate import train_surrogate
@@ -54,11 +56,13 @@ __all__ = [
     "explain",
     "failures",
     "import_attributions",
+    "make_study",
     "meta_evaluation",
     "paper_figure",
     "paper_table",
     "publish",
     "read_plan",
+    "read_study",
     "render",
     "run",
     "score",
@@ -87,11 +91,13 @@ _HOMES = {
     "explain": "faithbench.running.explain:explain",
     "failures": "faithbench.tables.table:failures",
     "import_attributions": "faithbench.importing.run:import_attributions",
+    "make_study": "faithbench.studies.making:make_study",
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
     "paper_figure": "faithbench.paper.figures:paper_figure",
     "paper_table": "faithbench.paper.fill_table:paper_table",
     "publish": "faithbench.boards.publishing:publish",
     "read_plan": "faithbench.plan:read_plan",
+    "read_study": "faithbench.studies.reading:read_study",
     "render": "faithbench.tables.table:render",
     "run": "faithbench.running.until:run",
     "score": "faithbench.importing.in_memory:score",

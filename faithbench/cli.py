@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from faithbench.commands import boards, check, documents, explain, figure, importing, listing, run, tables, train
+from faithbench.commands import boards, check, documents, explain, figure, importing, listing, run, study, tables, train
 from faithbench.commands.examples import EXAMPLES, FIRST, epilog
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import prepare_streams, say, write
@@ -31,6 +31,7 @@ app.command("meta")(tables.meta)
 app.command("check")(check.check)
 board = typer.Typer(help="Leaderboards: publish a run, make the tables, check them.")
 app.add_typer(board, name="board", epilog=epilog(EXAMPLES["board"]))
+app.add_typer(study.app, name="study")
 board.command("publish")(boards.board_publish)
 board.command("build")(boards.board_build)
 board.command("check")(boards.board_check)
