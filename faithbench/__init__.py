@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from faithbench.comparing.meta import meta_evaluation
     from faithbench.documents.building import build_documents
     from faithbench.errors import UserError
+    from faithbench.figures.making import figure
     from faithbench.importing.in_memory import score
     from faithbench.importing.run import import_attributions
     from faithbench.paper.figures import paper_figure
@@ -44,6 +45,7 @@ __all__ = [
     "comparison",
     "components",
     "failures",
+    "figure",
     "import_attributions",
     "meta_evaluation",
     "paper_figure",
@@ -72,6 +74,7 @@ _HOMES = {
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
     "failures": "faithbench.tables.table:failures",
+    "figure": "faithbench.figures.making:figure",
     "import_attributions": "faithbench.importing.run:import_attributions",
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
     "paper_figure": "faithbench.paper.figures:paper_figure",

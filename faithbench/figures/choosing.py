@@ -1,7 +1,8 @@
 """Which of what runs hold a figure shows: by names, as tables show them or beginnings of these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -84,15 +85,26 @@ def few_panels(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 def leading(metric: str) -> tuple[object, ...]:
     """For sorting metrics: those that rank explainers by the usual questions first."""
-    name = spec.parse(metric)[0]
-    return (LEADING.index(name) if name in LEADING else len(LEADING), *kind_order(kind(metric)), metric)
+    name, shown = spec.parse(metric)[0], label("metric", metric)
+    place = LEADING.index(name) if name in LEADING else len(LEADING)
+    return place, name != shown, *kind_order(kind(metric)), shown
+
+
+def places_of(frame: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The different data sets and models, each with its fingerprint."""
+    return [tuple(map(str, key)) for key in frame[PLACE].drop_duplicates().itertuples(index=False, name=None)]
+
+
+def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
+    """Its rows, whose columns are attributes."""
+    yield from frame.itertuples()
 
 
 def place_names(frame: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """What to call each data set with a model: with the state of weights and data only where names are not enough."""
     models, datasets = labels("model", frame["model"]), labels("dataset", frame["dataset"])
-    keys = [tuple(map(str, key)) for key in frame[PLACE].drop_duplicates().itertuples(index=False, name=None)]
-    found = {}
+    keys = places_of(frame)
+    found: dict[tuple[str, ...], str] = {}
     for dataset, data, model, weights in keys:
         alike = [key for key in keys if (key[0], key[2]) == (dataset, model)]
         of_weights = f" (weights {weights})" * (len({key[3] for key in alike}) > 1)

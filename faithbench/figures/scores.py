@@ -20,11 +20,14 @@ COSTS = ("rows", "seconds")
 
 def scores(folders: Sequence[Path | str], choice: Choice) -> Told:
     """The numbers of `faithbench.table`, and for each metric the mean that the best orders found have (`best`)."""
-    frame, notes = few_panels(choice.of(table(folders))[SHOWN])
+    every = table(folders)
+    frame, notes = few_panels(choice.of(every)[SHOWN])
     frame = frame[frame["n"] > 0]
     if frame.empty:
         raise UserError("there is nothing to draw: no explainer has a value by the metrics that are meant.")
-    return frame.assign(best=_best(folders, frame)).reset_index(drop=True), notes
+    knows_best = not {_normalised(str(name)) for name in every["metric"]}.isdisjoint(frame["metric"])
+    best = _best(folders, frame) if knows_best else np.nan
+    return frame.assign(best=best).reset_index(drop=True), notes
 
 
 def _best(folders: Sequence[Path | str], frame: pd.DataFrame) -> list[float]:
@@ -65,10 +68,11 @@ def curves(folders: Sequence[Path | str], choice: Choice) -> Told:
     counts = every["parts"].map(_count)
     kept = every[(counts > 0) & (counts == every["metric"].map({name: len(at) for name, at in shares.items()}))]
     if kept.empty:
-        names = ", ".join(label("metric", name) for name, at in shares.items() if at)
+        names = [label("metric", name) for name, at in shares.items() if at]
         raise UserError(
-            f"curves are made of the parts of records, which {'those of ' + names if names else 'these metrics'} "
-            f"{'lack here, as published boards may' if names else 'do not have; comprehensiveness and sufficiency do'}."
+            f"there is no curve to draw: records of {min(names, key=len)} hold no parts, as published boards may not."
+            if names
+            else "there is no curve to draw: comprehensiveness and sufficiency are curves, these metrics are none."
         )
     kept, notes = few_panels(kept)
     rows = [row for metric, group in kept.groupby("metric") for row in _curve(folders, group, shares[str(metric)])]
@@ -80,7 +84,9 @@ def _shares(metric: str) -> tuple[float, ...]:
     return () if found is None else found.traits.parts_at
 
 
-def _curve(folders: Sequence[Path | str], records: pd.DataFrame, shares: Sequence[float]) -> Iterator[dict[str, object]]:
+def _curve(
+    folders: Sequence[Path | str], records: pd.DataFrame, shares: Sequence[float]
+) -> Iterator[dict[str, object]]:
     """The rows of one metric: means as tables make them, of each part in place of the value."""
     parts = np.stack([np.asarray(each, dtype=np.float64) for each in records["parts"]])
     metric = str(records["metric"].iloc[0])
@@ -113,7 +119,7 @@ def costs(folders: Sequence[Path | str], choice: Choice, by: str) -> Told:
     frame = frame[frame["n"] > 0].merge(spent, on=[*PLACE, "explainer"])
     if frame.empty:
         raise UserError(
-            f"the runs do not say what explanations cost in {by}: they hold no attributions, as published boards do not."
+            f"the runs do not say what explanations cost in {by}: they hold no attributions, as boards do not."
         )
     notes: tuple[str, ...] = ()
     if not choice.metrics:

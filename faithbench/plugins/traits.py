@@ -13,11 +13,23 @@ from faithbench.types import LINKS, Text
 FIELDS = frozenset(field.name for field in fields(Text))
 SUMS = ("", "logit", "content", "tokens")
 EVERY = ("version", "added", "formerly", "on_request")
-OF = {
+OF_METRICS = "kind higher_is_better range needs by_order keep_parts parts_at unproven links".split()
+OF: dict[str, tuple[str, ...]] = {
     "dataset": (*EVERY, "lr", "base", "only_for"),
     "model": EVERY,
     "explainer": (*EVERY, "class_sensitive", "sums_to", "degrades"),
-    "metric": (*EVERY, "kind", "higher_is_better", "range", "needs", "by_order", "keep_parts", "parts_at", "unproven", "links"),
+    "metric": (
+        *EVERY,
+        "kind",
+        "higher_is_better",
+        "range",
+        "needs",
+        "by_order",
+        "keep_parts",
+        "parts_at",
+        "unproven",
+        "links",
+    ),
 }
 METHODS = {  # traits that are told by having a method of that name
     "dataset": ("for_model", "without", "says", "skipped", "notes"),

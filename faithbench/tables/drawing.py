@@ -2,8 +2,10 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -35,7 +37,7 @@ def save(figure: Figure, data: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=200, bbox_inches="tight", metadata=noted or NO_DATE.get(path.suffix))
 
 
-def looks() -> Iterator[Mapping[str, object]]:
+def looks() -> Iterator[Mapping[str, Any]]:
     """Lines that differ without colour: 4 × 8 × 7 before one comes again."""
     for line, marker, colour in zip(cycle(LINES), cycle(MARKERS), cycle(COLOURS), strict=False):
         yield {"linestyle": line, "marker": marker, "color": colour, "markersize": 4}
@@ -52,7 +54,7 @@ def plain(text: str) -> str:
     return visible(text, keep="\n")
 
 
-def style() -> "mpl.rc_context":
+def style() -> AbstractContextManager[None]:
     """Within it figures look alike, whatever a user has set."""
     return mpl.rc_context(STYLE)
 
