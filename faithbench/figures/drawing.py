@@ -17,7 +17,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from faithbench.figures.choosing import is_random, leading, place_names, rows_of
 from faithbench.records.results import PLACE, higher_is_better, labels
-from faithbench.tables.drawing import looks, plain, put_caption, save, spread, style
+from faithbench.tables.drawing import STYLE, looks, plain, put_caption, save, spread, style
 
 ACROSS = 3  # panels of a row
 BAND: Mapping[str, Any] = {"facecolor": "0.9", "edgecolor": "0.65", "hatch": "////", "linewidth": 0.0, "zorder": 0}
@@ -166,7 +166,7 @@ def _at_the_right(axes: Axes, ends: Mapping[str, tuple[float, float, str]]) -> N
 
 def _inches(axes: Axes) -> float:
     """How high it is, about: the layout is not known before all is drawn."""
-    return float(axes.bbox.height / axes.get_figure(root=True).dpi)
+    return float(axes.bbox.height / STYLE["figure.dpi"])
 
 
 def _share(axes: Axes, x: float, left: float, right: float) -> float:

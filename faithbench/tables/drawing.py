@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from faithbench.shown import visible
 from faithbench.tables.figure import description
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "faithbench",
     "font.size": 8,
+    "figure.dpi": 100,
     "hatch.linewidth": 0.6,
     "text.parse_math": False,  # names are no mathematics
     "text.usetex": False,
