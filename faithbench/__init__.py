@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from faithbench.plugins.listing import components
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
+    from faithbench.running.explain import explain
+    from faithbench.running.explanation import Explanation, Explanations
     from faithbench.running.options import check_options
     from faithbench.running.until import run
     from faithbench.tables.table import failures, render, table
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from faithbench.training.surrogate import train_surrogate
 
 __all__ = [
+    "Explanation",
+    "Explanations",
     "Plan",
     "Training",
     "UserError",
@@ -44,6 +48,7 @@ __all__ = [
     "check_plans",
     "comparison",
     "components",
+    "explain",
     "failures",
     "figure",
     "import_attributions",
@@ -60,6 +65,8 @@ __all__ = [
     "train_surrogate",
 ]
 _HOMES = {
+    "Explanation": "faithbench.running.explanation:Explanation",
+    "Explanations": "faithbench.running.explanation:Explanations",
     "Plan": "faithbench.plan:Plan",
     "Training": "faithbench.plan:Training",
     "UserError": "faithbench.errors:UserError",
@@ -73,6 +80,7 @@ _HOMES = {
     "check_plans": "faithbench.running.agenda:make_agenda",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
+    "explain": "faithbench.running.explain:explain",
     "failures": "faithbench.tables.table:failures",
     "figure": "faithbench.figures.making:figure",
     "import_attributions": "faithbench.importing.run:import_attributions",

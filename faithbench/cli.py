@@ -4,7 +4,7 @@ import signal
 
 import typer
 
-from faithbench.commands import boards, documents, figure, importing, listing, run, tables, train
+from faithbench.commands import boards, documents, explain, figure, importing, listing, run, tables, train
 from faithbench.commands.output import err_console
 from faithbench.console import prepare_streams, say
 from faithbench.errors import UserError
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("list")(listing.list_components)
 app.command("train")(train.train)
 app.command("run")(run.run)
+app.command("explain")(explain.explain)
 app.command("build")(documents.build_documents)
 app.command("import")(importing.import_file)
 app.command("table")(tables.table)

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
+from rich.text import Text
 
 from faithbench.answering.explaining import ready
 from faithbench.documents.building import ensure
@@ -23,12 +25,14 @@ from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
+from faithbench.running.overview import overview_html, overview_text
 from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
 from faithbench.running.texts import Keeping
 from faithbench.schemas import read_text
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
+from faithbench.tables.table import table
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.encoding import Encoded, encode_examples, readable
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
@@ -39,12 +43,25 @@ WRITTEN = "# written by faithbench run\n"
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to: its folder, and how many cells were done now, were there before, and failed."""
+    """What a run came to: its folder, and how many cells were done now, were there before, and failed.
+
+    A notebook, and rich, show its table.
+    """
 
     folder: Path
     done: int
     before: int
     failed: int
+
+    def frame(self) -> pd.DataFrame:
+        """Its table: a row for each data set, model, explainer and metric (see `faithbench.table`)."""
+        return table([self.folder])
+
+    def _repr_html_(self) -> str:
+        return overview_html(self.folder)
+
+    def __rich__(self) -> Text:
+        return overview_text(self.folder)
 
 
 @dataclass(frozen=True)
