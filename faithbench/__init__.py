@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from faithbench.conformance.describing import describe
     from faithbench.documents.building import build_documents
     from faithbench.errors import UserError
+    from faithbench.figures.making import figure
     from faithbench.importing.in_memory import score
     from faithbench.importing.run import import_attributions
     from faithbench.paper.figures import paper_figure
@@ -55,6 +56,7 @@ __all__ = [
     "describe",
     "explain",
     "failures",
+    "figure",
     "import_attributions",
     "make_study",
     "meta_evaluation",
@@ -90,6 +92,7 @@ _HOMES = {
     "describe": "faithbench.conformance.describing:describe",
     "explain": "faithbench.running.explain:explain",
     "failures": "faithbench.tables.table:failures",
+    "figure": "faithbench.figures.making:figure",
     "import_attributions": "faithbench.importing.run:import_attributions",
     "make_study": "faithbench.studies.making:make_study",
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
