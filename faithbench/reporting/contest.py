@@ -166,7 +166,7 @@ def _entrants(
                 float(row["mean"]),
                 float(row["low"]),
                 float(row["high"]),
-                0 if row["rank_group"] is pd.NA else int(row["rank_group"]),
+                0 if pd.isna(row["rank_group"]) else int(row["rank_group"]),
                 int(row["n"]),
                 int(row["failed"]),
                 None if random is None else found.of(place, random),

@@ -1,7 +1,7 @@
 """What records say at each step of taking tokens away: the parts of comprehensiveness and its like, as curves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,14 @@ from jaxtyping import Float
 from faithbench.records.results import Panel, labels
 from faithbench.reporting.plots import curve
 from faithbench.statistics.intervals import weighted_mean
+from faithbench.tables.wording import MINUS
 
-STEPPED = ("comprehensiveness", "sufficiency", "log_odds", "f_fidelity")  # whose parts are values at ratios 0.1 … 0.9
+STEPPED = {  # metrics whose parts are values at the ratios 0.1 … 0.9, and what these are
+    "comprehensiveness": "fall of the probability as 10 to 90 % of the words go, the highest scores first",
+    "sufficiency": "fall of the probability as only 10 to 90 % of the words are kept, the highest scores",
+    "log_odds": "change of the log probability as 10 to 90 % of the words go, the highest scores first",
+    "f_fidelity": "fall of the probability as a few random words of the first 10 to 90 % go, or of the others",
+}
 STEPS = 9
 USUAL = "comprehensiveness"
 
@@ -28,7 +34,6 @@ class Curves:
     values: Float[np.ndarray, "texts explainers steps"]
     low: float
     high: float
-    unit: str = ""
 
     def means(self, panel: Panel) -> Float[np.ndarray, "explainers steps"]:
         """Over the texts, weighted as tables do."""
@@ -48,13 +53,14 @@ class MeanCurve:
 
 @dataclass(frozen=True)
 class MeanCurves:
-    """The mean curves of all explainers by a metric, between `low` and `high`."""
+    """The mean curves of all explainers by a metric, between `low` and `high`; `what` they are, and over how many texts."""
 
     label: str
+    what: str
     low: str
     high: str
+    n: int
     curves: tuple[MeanCurve, ...]
-    zero: float = field(default=-1.0)
 
 
 def curves_of(panel: Panel, records: pd.DataFrame) -> list[Curves]:
@@ -89,7 +95,7 @@ def of_text(curves: Curves | None, text: int, explainer: int) -> str:
     if curves is None:
         return ""
     values = curves.values[text, explainer]
-    return curve([0.0, *map(float, values)], curves.low, curves.high) if np.isfinite(values).any() else ""
+    return curve(list(map(float, values)), curves.low, curves.high) if np.isfinite(values).any() else ""
 
 
 def mean_curves(found: Curves, panel: Panel, order: Mapping[int, str], random: int | None) -> MeanCurves:
@@ -104,14 +110,19 @@ def mean_curves(found: Curves, panel: Panel, order: Mapping[int, str], random: i
     means = found.means(panel)
     known = means[np.isfinite(means)]
     low, high = float(min(0.0, known.min(initial=0.0))), float(max(0.0, known.max(initial=0.0)))
-    paths = {place: curve([0.0, *map(float, means[place])], low, high) for place in order if np.isfinite(means[place]).any()}
+    paths = {place: curve(list(map(float, means[place])), low, high) for place in order if np.isfinite(means[place]).any()}
     shown = tuple(
         MeanCurve(label, paths[place], paths.get(random, "") if random is not None else "", _told(means[place]))
         for place, label in order.items()
         if place in paths and place != random
     )
-    return MeanCurves(found.label, f"{low:.2f}".replace("-", "−"), f"{high:.2f}", shown)
+    what, n = STEPPED[found.metric.partition("(")[0]], int(np.isfinite(found.values).any(axis=(1, 2)).sum())
+    return MeanCurves(found.label, what, _shown(low), _shown(high), n, shown)
 
 
 def _told(values: Float[np.ndarray, "steps"]) -> str:
-    return ", ".join(f"{values[i]:.2f} at {10 * (i + 1)} %" for i in (0, 4, 8) if np.isfinite(values[i])).replace("-", "−")
+    return ", ".join(f"{_shown(values[i])} at {10 * (i + 1)} %" for i in (0, 4, 8) if np.isfinite(values[i]))
+
+
+def _shown(value: float) -> str:
+    return f"{round(float(value), 2) + 0.0:.2f}".replace("-", MINUS)

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from faithbench.tables.wording import MINUS
 
 MARGIN = 2.0  # percent at both ends of a strip
-HEIGHT = 28  # pixels of a strip
 CURVE = (120, 56)  # width and height of a small curve
 BARS = (600, 160)  # of the differences of two explainers
 
@@ -68,20 +67,18 @@ def strip(
         band: from where to where random scores lie.
         best: the best found order; NaN if it is not known.
     """
-    middle, marks = HEIGHT / 2, []
+    marks = list[str]()
     if band is not None and all(map(math.isfinite, band)):
         left, right = scale(band[0]), scale(band[1])
-        marks.append(f'<rect class="band" x="{left:.2f}%" y="0" width="{max(right - left, 0.4):.2f}%" height="{HEIGHT}"/>')
+        marks.append(f'<rect class="band" x="{left:.2f}%" y="0" width="{max(right - left, 0.4):.2f}%" height="100%"/>')
     if scale.low < 0 < scale.high:
-        marks.append(f'<line class="zero" x1="{scale(0):.2f}%" x2="{scale(0):.2f}%" y1="0" y2="{HEIGHT}"/>')
+        marks.append(f'<line class="zero" x1="{scale(0):.2f}%" x2="{scale(0):.2f}%" y1="0" y2="100%"/>')
     if math.isfinite(best):
-        marks.append(f'<line class="best" x1="{scale(best):.2f}%" x2="{scale(best):.2f}%" y1="0" y2="{HEIGHT}"/>')
+        marks.append(f'<line class="best" x1="{scale(best):.2f}%" x2="{scale(best):.2f}%" y1="0" y2="100%"/>')
     if math.isfinite(low) and math.isfinite(high):
-        marks.append(f'<line class="interval" x1="{scale(low):.2f}%" x2="{scale(high):.2f}%" y1="{middle}" y2="{middle}"/>')
-    marks.append(f'<circle class="dot {kind}" cx="{scale(mean):.2f}%" cy="{middle}" r="5.5"/>')
-    return Markup('<svg class="strip" width="100%" height="{}" aria-hidden="true">{}</svg>').format(
-        HEIGHT, Markup("".join(marks))
-    )
+        marks.append(f'<line class="interval" x1="{scale(low):.2f}%" x2="{scale(high):.2f}%" y1="50%" y2="50%"/>')
+    marks.append(f'<circle class="dot {kind}" cx="{scale(mean):.2f}%" cy="50%" r="5.5"/>')
+    return Markup('<svg class="strip" width="100%" height="34" aria-hidden="true">{}</svg>').format(Markup("".join(marks)))
 
 
 def axis(scale: Scale) -> Markup:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,12 @@ from markupsafe import Markup
 from faithbench.records.manifest import Manifest, ModelEntry
 from faithbench.records.results import FAITHFULNESS, Panel, kind_order
 from faithbench.reporting import plots
+from faithbench.reporting import verdict as rule
 from faithbench.reporting.badges import Badge, badges
 from faithbench.reporting.contest import Contest, Entrant, best_found, contest, leading_metric
 from faithbench.reporting.curves import MeanCurves, curves_of, mean_curves
 from faithbench.reporting.differences import paired
 from faithbench.reporting.texts import Kept, ShownTexts, numbered, shown_texts
-from faithbench.reporting.verdict import remarks, trusted, verdict
 from faithbench.reporting.wording import figure, interval, p_value
 from faithbench.shown import visible
 from faithbench.tables.cautions import cautions
@@ -135,8 +135,8 @@ def section(
         model=names[panel.key["model"]],
         fingerprints=f"data {panel.key['dataset_fingerprint']}, weights {panel.key['model_fingerprint']}",
         texts_count=len(panel.texts),
-        verdict=verdict(found),
-        remarks=tuple(remarks(found)),
+        verdict=rule.verdict(found),
+        remarks=tuple(rule.remarks(found)),
         doubts=tuple(_doubts(panel, entry, manifests)),
         badges=tuple(badges(panel, entry, agreements)),
         metric=found.label if found else "",
@@ -181,10 +181,10 @@ def _scale(found: Contest | None) -> plots.Scale:
 
 
 def _dots(found: Contest, scale: plots.Scale) -> list[DotRow]:
-    random, good = found.random, {each.name for each in trusted(found)}
+    random, good = found.random, {each.name for each in rule.trusted(found)}
     band = None if random is None else _band(random)
     places = places_of([each.high - each.low for each in found.entrants])
-    return [_dot(found, each, scale, band, places, each.name in good) for each in found.entrants]
+    return [_dot(found, each, scale, band, places, good) for each in found.entrants]
 
 
 def _band(random: Entrant) -> tuple[float, float]:
@@ -193,8 +193,9 @@ def _band(random: Entrant) -> tuple[float, float]:
 
 
 def _dot(
-    found: Contest, each: Entrant, scale: plots.Scale, band: tuple[float, float] | None, places: int, good: bool
+    found: Contest, each: Entrant, scale: plots.Scale, band: tuple[float, float] | None, places: int, trusted: Collection[str]
 ) -> DotRow:
+    good = each.name in trusted
     kind = "cross" if each.is_random or each.is_copy else "solid" if good else "hollow"
     versus = each.from_random
     return DotRow(
@@ -215,14 +216,14 @@ def _dot(
         seconds_value=each.seconds,
         is_trusted=good,
         is_random=each.is_random,
-        stands=_stands(each, good),
+        stands=_stands(each, trusted),
     )
 
 
-def _stands(each: Entrant, good: bool) -> str:
+def _stands(each: Entrant, trusted: Collection[str]) -> str:
     """A word for how an explainer stands, which says what the dot says."""
     if each.is_random:
-        return "random"
+        return "drawn by chance"
     if each.is_copy:
         return "degraded copy"
     if not each.group:
@@ -231,7 +232,9 @@ def _stands(each: Entrant, good: bool) -> str:
         return "worse than random"
     if each.from_random is not None and not each.beats_random:
         return "not shown to beat random"
-    return "among the best" if good else "behind the best"
+    if each.name not in trusted:
+        return "behind the best"
+    return "the best" if len(trusted) == 1 else "among the best"
 
 
 def _means(found: Contest, curves: Sequence[object]) -> list[MeanCurves]:

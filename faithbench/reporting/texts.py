@@ -260,7 +260,7 @@ def _positions(attribution: Attribution | None) -> Iterator[str]:
 
 
 def _value(value: float, percentile: float) -> str:
-    return f"{figure(float(value), 3)} ({percentile:.0f})" if math.isfinite(value) else "–"
+    return f"{figure(float(value), 3, most=3)} ({percentile:.0f})" if math.isfinite(value) else "–"
 
 
 def _class(kept: Kept, number: int) -> str:

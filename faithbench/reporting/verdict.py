@@ -5,13 +5,14 @@ table. What is not shown is said to be not shown.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from faithbench.reporting.contest import Contest, Entrant
 from faithbench.reporting.wording import figure, listed
 
 NOTHING = "No metric here says which explainer is better, so there is no verdict."
-WITHOUT_RANDOM = "random scores were not measured (--explainer random), so it is not known whether {} beat{} chance"
+NOT_MEASURED = "random scores were not measured (--explainer random)"
+TOO_FEW = "random scores were measured on too few texts"
 
 
 def verdict(found: Contest | None) -> str:
@@ -24,7 +25,7 @@ def verdict(found: Contest | None) -> str:
     if not ranked:
         return _too_few(found)
     random = found.random
-    said = _without_random(ranked) if random is None or not random.group else _with_random(ranked)
+    said = _without_random(ranked, NOT_MEASURED if random is None else TOO_FEW) if random is None or not random.group else _with_random(ranked)
     return f"{said} ({_evidence(found)})."
 
 
@@ -67,12 +68,12 @@ def _too_few(found: Contest) -> str:
     return f"No verdict: {names} have too few values by {found.label} on the same texts (n = {found.texts:,})."
 
 
-def _without_random(ranked: Sequence[Entrant]) -> str:
+def _without_random(ranked: Sequence[Entrant], why: str) -> str:
     best, behind = _names(ranked, lambda each: each.group == 1), _names(ranked, lambda each: each.group > 1)
     if len(ranked) == 1:
-        return f"Only {best[0]} was measured: there is nothing to compare it with, not even random scores"
+        return f"Only {best[0]} was measured, and there is nothing to compare it with: {why}"
     several = len(best) > 1
-    known = WITHOUT_RANDOM.format("they" if several else "it", "" if several else "s")
+    known = f"it is not known whether {'they beat' if several else 'it beats'} chance, for {why}"
     if not behind:
         return f"{listed(best)} cannot be told apart; {known}"
     led = f"{listed(best)} {'are the best and cannot be told apart' if several else 'is the best'}"
@@ -89,19 +90,18 @@ def _with_random(ranked: Sequence[Entrant]) -> str:
         f"not {_or(worse)}, which {_is(worse)} worse than random" if worse else "",
     ]
     if best:
-        apart = ", which cannot be told apart" if len(best) > 1 else ""
+        apart = ", which cannot be told apart" if len(best) > 1 else ", the best" if len(ranked) > 1 else ""
         second = f"{listed(behind)} {'beat' if len(behind) > 1 else 'beats'} random too, but {_is(behind)} behind"
         return "; ".join(filter(None, [f"Trust {listed(best)}{apart}", second if behind else "", *tail]))
     if behind:
-        return "; ".join(
-            filter(None, [f"Trust none yet: of the best none is shown to beat random, though {listed(behind)} {_does(behind)}"])
-        )
-    none = f"none is shown to beat random" if len(level) > 1 else "it is not shown to beat random"
-    first = f"Do not trust {_or(level)}: {none}" if level else ""
-    return "; ".join(filter(None, [first, f"{'n' if level else 'N'}ot {_or(worse)}, which {_is(worse)} worse than random" if worse else ""]))
+        return f"Trust none yet: of the best none is shown to beat random, though {listed(behind)} {_does(behind)}"
+    none = "none is shown to beat random" if len(level) > 1 else "it is not shown to beat random"
+    if not level:
+        return f"Do not trust {_or(worse)}: {'all are' if len(worse) > 1 else 'it is'} worse than random"
+    return "; ".join(filter(None, [f"Do not trust {_or(level)}: {none}", tail[1]]))
 
 
-def _names(entrants: Sequence[Entrant], which) -> list[str]:
+def _names(entrants: Sequence[Entrant], which: Callable[[Entrant], bool]) -> list[str]:
     return [each.label for each in entrants if which(each)]
 
 

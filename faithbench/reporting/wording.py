@@ -12,22 +12,23 @@ def listed(names: Sequence[str], word: str = "and") -> str:
     return f" {word} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def figure(value: float, digits: int = 2) -> str:
-    """A number of so many significant digits, at least, without powers of ten; `–` for none."""
+def figure(value: float, digits: int = 2, most: int = 6) -> str:
+    """A number of so many significant digits, at least, without powers of ten; `–` for none.
+
+    Args:
+        value: the number.
+        digits: how many.
+        most: decimals.
+    """
     if not math.isfinite(value):
         return "–"
     places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:,.{min(places, 6)}f}".replace("-", MINUS)
+    return f"{round(value, min(places, most)) + 0.0:,.{min(places, most)}f}".replace("-", MINUS)
 
 
 def interval(mean: float, low: float, high: float, places: int, signed: bool = False) -> str:
     """A mean with its interval, as in tables."""
     return with_interval(Number(mean, places, low, high, signed=signed)).replace("-", MINUS)
-
-
-def percent(share: float) -> str:
-    """A share from 0 to 1 as a whole number of percent."""
-    return f"{100 * share:.0f} %"
 
 
 def probability(value: float) -> str:
