@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from faithbench.boards.publishing import publish
     from faithbench.comparing.compare import comparison
     from faithbench.comparing.meta import meta_evaluation
+    from faithbench.conformance.checking import check
+    from faithbench.conformance.describing import describe
     from faithbench.documents.building import build_documents
     from faithbench.errors import UserError
     from faithbench.importing.in_memory import score
@@ -37,12 +39,14 @@ __all__ = [
     "bcos",
     "build_boards",
     "build_documents",
+    "check",
     "check_boards",
     "check_likes",
     "check_options",
     "check_plans",
     "comparison",
     "components",
+    "describe",
     "failures",
     "import_attributions",
     "meta_evaluation",
@@ -65,12 +69,14 @@ _HOMES = {
     "bcos": "faithbench.bcos",
     "build_boards": "faithbench.boards.publishing:build",
     "build_documents": "faithbench.documents.building:build_documents",
+    "check": "faithbench.conformance.checking:check",
     "check_boards": "faithbench.boards.checking:check",
     "check_likes": "faithbench.paper.fill_table:check_likes",
     "check_options": "faithbench.running.options:check_options",
     "check_plans": "faithbench.running.agenda:make_agenda",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
+    "describe": "faithbench.conformance.describing:describe",
     "failures": "faithbench.tables.table:failures",
     "import_attributions": "faithbench.importing.run:import_attributions",
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
