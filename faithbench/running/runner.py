@@ -26,6 +26,7 @@ from faithbench.running.manifest import note
 from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
+from faithbench.running.texts import Keeping
 from faithbench.schemas import read_text
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.training.allocator import keep_freed_memory
@@ -213,7 +214,8 @@ def _score(plan: Plan, scoring: Scoring, strict: bool, executor: Executor) -> Do
     store, examples = scoring.store, scoring.texts.examples
     mark = mark_of(scoring)
     known = known_already(scoring, mark, store.manifest())
-    todo = None if known is None else scoring.remaining.texts(example.id for example in examples)
+    keeping = Keeping(store, scoring.identity, scoring.model)
+    todo = None if known is None else _open_texts(scoring, keeping)
     read = Encoded((), {}) if todo == set() else encode(scoring.model, scoring.texts, todo)
     _check_read(scoring, read, strict)
     count = len(read.texts) if todo is None else len(examples)
@@ -227,10 +229,17 @@ def _score(plan: Plan, scoring: Scoring, strict: bool, executor: Executor) -> Do
     for sentence in known.sentences:
         scoring.setup.say(f"{scoring.model.label} on {scoring.texts.dataset.label}: {sentence}")
     note(store, scoring, known)
+    keeping.keep(read, known.told)
     done = scoring.run(read.texts, executor, count)
     note(store, scoring, known, done=True)
     note_predicted(scoring)
     return done
+
+
+def _open_texts(scoring: Scoring, keeping: Keeping) -> set[str]:
+    """The ids of texts that have cells left, or are not kept yet."""
+    ids = [example.id for example in scoring.texts.examples]
+    return scoring.remaining.texts(ids) | keeping.missing(ids)
 
 
 def _check_read(scoring: Scoring, read: Encoded, strict: bool) -> None:
