@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from places import ROOT
 
 from faithbench.plugins.finding import find
 
@@ -42,3 +43,11 @@ def test_ranges_and_papers_in_words() -> None:
     assert shown_range((0.0, float("inf"))) == "0 to no limit"
     assert shown_range(None) == "not known"
     assert linked("(Chockler & Halpern, cs/0312038)").endswith("[cs/0312038](https://arxiv.org/abs/cs/0312038))")
+
+
+@pytest.mark.parametrize("kind", ["metric", "explainer"])
+def test_the_page_of_use_names_all(kind: str) -> None:
+    told = set(re.findall(r"`(\w+)(?:\(.*?\))?`", (ROOT / "docs/use.md").read_text()))
+    assert [
+        name for name, plugin in find(kind).items() if plugin.origin.startswith("faithbench ") and name not in told
+    ] == []
