@@ -82,7 +82,7 @@ def words(console: Console, text: str, style: str = "") -> Text:
 def paragraphs(console: Console, lines: Iterable[Text]) -> None:
     """Texts for people, wrapped to the width of a terminal; elsewhere each is a line, however long."""
     for line in lines:
-        _show(console, line, soft_wrap=not console.is_terminal)
+        display(console, line, soft_wrap=not console.is_terminal)
 
 
 def prepare_streams() -> None:
