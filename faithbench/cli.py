@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from faithbench.commands import boards, check, documents, figure, importing, listing, run, tables, train
+from faithbench.commands import boards, check, documents, explain, figure, importing, listing, run, study, tables, train
 from faithbench.commands.examples import EXAMPLES, FIRST, epilog
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import prepare_streams, say, write
@@ -21,6 +21,7 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, help=HE
 app.command("list")(listing.list_components)
 app.command("train")(train.train)
 app.command("run")(run.run)
+app.command("explain")(explain.explain)
 app.command("build")(documents.build_documents)
 app.command("import")(importing.import_file)
 app.command("table")(tables.table)
@@ -30,6 +31,7 @@ app.command("meta")(tables.meta)
 app.command("check")(check.check)
 board = typer.Typer(help="Leaderboards: publish a run, make the tables, check them.")
 app.add_typer(board, name="board", epilog=epilog(EXAMPLES["board"]))
+app.add_typer(study.app, name="study")
 board.command("publish")(boards.board_publish)
 board.command("build")(boards.board_build)
 board.command("check")(boards.board_check)

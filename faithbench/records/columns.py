@@ -47,6 +47,54 @@ MEASURED = {"attributions": "scores", "records": "value"}
 ADDED = ("against",)  # columns that older parts lack, and all is None
 IN_FILES = {"records": {"unit": "text_id"}}  # columns that files name otherwise, as they always have
 LARGEST = 2**32  # bytes of a part
+TRUTHS, WHOLE, NUMBERS = pa.list_(pa.bool_()), pa.list_(pa.int64()), pa.list_(pa.float64())
+KEPT = {  # what is kept beside entries, for people to look at
+    "texts": pa.schema(
+        [
+            ("dataset", pa.string()),
+            ("dataset_fingerprint", pa.string()),
+            ("tokenizer", pa.string()),
+            ("text_id", pa.string()),
+            ("source", pa.string()),
+            ("pair", pa.string()),
+            ("tokens", pa.list_(pa.string())),
+            ("offsets", WHOLE),
+            ("truncated", pa.bool_()),
+            ("segment_classes", WHOLE),
+            ("ids", WHOLE),
+            ("special", TRUTHS),
+            ("words", WHOLE),
+            ("types", WHOLE),
+            ("segments", WHOLE),
+            ("evidence", TRUTHS),
+            ("rationale", TRUTHS),
+            ("rationale_majority", TRUTHS),
+            ("responsibility", NUMBERS),
+            ("shapley", NUMBERS),
+        ]
+    ),
+    "predictions": pa.schema(
+        [
+            *CELL[:4],
+            ("tokenizer", pa.string()),
+            ("text_id", pa.string()),
+            ("predicted", pa.int64()),
+            ("probabilities", NUMBERS),
+            ("label", pa.int64()),
+            ("labels", WHOLE),
+            ("value", pa.float64()),
+            ("mask_id", pa.int64()),
+            ("pad_id", pa.int64()),
+            ("read", pa.int64()),
+            ("link", pa.string()),
+            ("outputs", WHOLE),
+        ]
+    ),
+}
+KEPT_IDENTITY = {
+    "texts": ("dataset", "dataset_fingerprint", "tokenizer", "text_id"),
+    "predictions": (*(name for name, _ in CELL[:4]), "tokenizer", "text_id"),
+}
 
 
 def as_in_files(kind: str, table: pa.Table) -> pa.Table:

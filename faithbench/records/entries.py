@@ -16,7 +16,7 @@ from faithbench.schemas import is_json
 
 VERSIONS = {"attributions": ("1", r"^[0-9]{1,9}(\.[0-9]{1,9})?$"), "records": ("1.1", r"^[0-9]{1,9}\.[0-9]{1,9}$")}
 LEAST = {"target": -1, "against": 0, "weight": 0, "rows": 0, "seconds": 0}
-WORDS = {"string": "texts", "int64": "whole numbers", "double": "numbers"}
+WORDS = {"string": "texts", "int64": "whole numbers", "double": "numbers", "bool": "truths"}
 Notes = dict[str, float]
 
 
@@ -82,6 +82,8 @@ def _fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
         return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _fits(kind.value_type, wanted.value_type)
     if pa.types.is_string(wanted):
         return pa.types.is_string(_texts_of(kind)) or pa.types.is_large_string(_texts_of(kind))
+    if pa.types.is_boolean(wanted):
+        return pa.types.is_boolean(kind)
     return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 

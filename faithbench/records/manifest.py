@@ -101,6 +101,8 @@ class ModelEntry(TypedDict, total=False):
     said: list[str]
     read: Mark
     reading: list[str]
+    class_names: list[str]
+    tokenizer: str
 
 
 class Moved(TypedDict):

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from faithbench.errors import UserError
 from faithbench.files import HOLDER, locked, remove_leftovers, replacing, staging, writing
 from faithbench.parquet import written_out
-from faithbench.records.columns import IDENTITY, LARGEST, SCHEMAS, as_in_files
+from faithbench.plan import PLANS
+from faithbench.records.columns import IDENTITY, KEPT, LARGEST, SCHEMAS, as_in_files
 from faithbench.records.manifest import Manifest, read_manifest
 from faithbench.records.parts import as_frame, read_parts
 from faithbench.records.settled import settled
@@ -32,6 +33,7 @@ from faithbench.types import Record
 
 FLUSH_SECONDS = 3.0
 ROWS = 2**16  # that are written at once
+FILES = ("manifest.json", "plan.toml", "commands.jsonl", "README.txt")
 MANIFEST_LOCK, RUN_LOCK = ".manifest.lock", ".run.lock"
 __all__ = ["IDENTITY", "LARGEST", "MANIFEST_LOCK", "RUN_LOCK", "SCHEMAS", "Store", "read_part", "record_row"]
 
@@ -56,7 +58,7 @@ class Store:
         Raises:
             UserError: it cannot, or something in it is a link, which would be written through to wherever it leads.
         """
-        for name in (*SCHEMAS, "manifest.json", "plan.toml"):
+        for name in (*SCHEMAS, *KEPT, *FILES, *(path.name for path in self.folder.glob(PLANS))):
             if (self.folder / name).is_symlink():
                 raise UserError(f"{self.folder / name} is a link; a run's folder holds its own files, so remove it.")
         self._made |= not self.folder.exists()
@@ -82,8 +84,9 @@ class Store:
 
     def discard_if_empty(self) -> None:
         """Removes the folder again if `open` made it and nobody has put anything into it but what a run begins with."""
-        begun = {"manifest.json", "plan.toml", MANIFEST_LOCK, RUN_LOCK, RUN_LOCK + HOLDER, *SCHEMAS}
-        if self._made and not any(path.is_file() and path.name not in begun for path in self.folder.rglob("*")):
+        begun = {*FILES, MANIFEST_LOCK, RUN_LOCK, RUN_LOCK + HOLDER, *SCHEMAS}
+        there = (path for path in self.folder.rglob("*") if path.is_file() and path.parent.name not in KEPT)
+        if self._made and not any(path.name not in begun and not path.match(PLANS) for path in there):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def write_text(self, name: str, text: str) -> None:
@@ -172,17 +175,32 @@ class Store:
     def _parts(self, kind: str) -> Sequence[Path]:
         return sorted((self.folder / kind).glob("*.parquet"))
 
+    def write_part(self, kind: str, tables: Iterable[pa.Table]) -> None:
+        """Writes tables as one part of `texts` or `predictions`, whole or not at all.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        with self._writing():
+            (self.folder / kind).mkdir(exist_ok=True)
+        self._write(kind, KEPT[kind], tables)
+
     def _write_part(self, kind: str, table: pa.Table) -> None:
         """Writes entries; texts that are dictionaries are written out a few rows at a time, for they are large then."""
+        pieces = (table.slice(begin, ROWS) for begin in range(0, len(table), ROWS))
+        whole = (as_in_files(kind, _whole(piece, SCHEMAS[kind])) for piece in pieces)
+        self._write(kind, as_in_files(kind, SCHEMAS[kind].empty_table()).schema, whole)
+
+    def _write(self, kind: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
         name = f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         with (
             self._writing(),
             replacing(self.folder / kind / f"{name}.parquet") as temporary,
             temporary.open("xb") as sink,
-            pq.ParquetWriter(sink, as_in_files(kind, SCHEMAS[kind].empty_table()).schema, compression="zstd") as writer,
+            pq.ParquetWriter(sink, schema, compression="zstd") as writer,
         ):
-            for begin in range(0, len(table), ROWS):
-                writer.write_table(as_in_files(kind, _whole(table.slice(begin, ROWS), SCHEMAS[kind])))
+            for table in tables:
+                writer.write_table(table)
 
     def _writing(self) -> AbstractContextManager[None]:
         return writing(f"folder {self.folder}")

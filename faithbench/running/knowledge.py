@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from faithbench.records.manifest import Mark
 from faithbench.running.ground_truth import (
     ACCEPTED,
@@ -18,7 +21,7 @@ from faithbench.running.ground_truth import (
     program_holds,
     trigger_accuracies,
 )
-from faithbench.running.performance import performance, unknown_tokens
+from faithbench.running.performance import logits_of_labelled, performance, unknown_tokens
 from faithbench.running.scoring import Scoring
 from faithbench.tables.cautions import cautions, skipped_entry
 from faithbench.training.encoding import Encoded, encode_examples, matched, readable, with_classes
@@ -37,11 +40,13 @@ class Knowledge:
         more: what else the manifest says, as far as there is something to say: `performance`, how often
             each class is `predicted`, `unknown_tokens` in percent, rows `skipped`, what was `said` of labels, and which
             texts were `read` for it.
+        told: logits of texts that were asked for it, by id.
     """
 
     truncated: int
     checks: Mapping[str, float] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Float[np.ndarray, "outputs"]] = field(default_factory=dict)
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -90,9 +95,10 @@ def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any], 
     classifier, texts = scoring.model.classifier, scoring.texts
     earlier = _earlier(scoring, manifest)
     unknown = unknown_tokens(classifier, read.texts)
-    measured = earlier.get("performance", {})
+    measured, told = earlier.get("performance", {}), dict[str, Float[np.ndarray, "outputs"]]()
     if measured.get("texts") != len(read.texts):
-        measured = performance(classifier, read.texts, read.examples)
+        told = logits_of_labelled(classifier, read.texts, read.examples)
+        measured = performance(classifier, read.texts, read.examples, told)
         measured = {"texts": len(read.texts), **measured} if measured else {}
     more = {
         "performance": measured,
@@ -102,8 +108,8 @@ def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any], 
         "said": [f"{read.said}."] if read.said else None,
         "read": mark,
     }
-    told = {name: value for name, value in more.items() if value is not None and value != {}}
-    return Knowledge(sum(text.truncated for text in read.texts), ground_truth_checks(scoring, earlier), told)
+    more = {name: value for name, value in more.items() if value is not None and value != {}}
+    return Knowledge(sum(text.truncated for text in read.texts), ground_truth_checks(scoring, earlier), more, told)
 
 
 def ground_truth_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping[str, float]:

@@ -5,11 +5,14 @@ from typing import Any, cast
 
 import torch
 
+from faithbench.interfaces import Classifier
+from faithbench.models.tokenizers import tokenizer_fingerprint
 from faithbench.records.fingerprints import weights_of
 from faithbench.records.manifest import DatasetEntry, Manifest, ModelEntry, Skipped, predictions
 from faithbench.records.store import Store
 from faithbench.running.knowledge import Knowledge, key_of
 from faithbench.running.scoring import Scoring
+from faithbench.running.texts import MOST_OUTPUTS
 from faithbench.tables.cautions import skipped_entry
 from faithbench.training.hardware import hardware, versions
 
@@ -40,6 +43,7 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
         "checks": dict(known.checks),
         **known.more,
     }
+    entry |= named_classes(model.classifier)
     if reading := list(getattr(model.classifier, "notes", ())):
         entry["reading"] = reading
     if "predicted" in entry:
@@ -52,6 +56,13 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
         manifest.setdefault("models", {})[key_of(scoring)] = cast(ModelEntry, entry)
 
     store.change_manifest(change)
+
+
+def named_classes(classifier: Classifier) -> dict[str, Any]:
+    """The names of a model's classes, where it has some, and what its tokenizer does, as a fingerprint."""
+    names = [str(name) for name in getattr(classifier, "class_names", ())[:MOST_OUTPUTS]]
+    tokenizer = tokenizer_fingerprint(classifier)
+    return ({"class_names": names} if names else {}) | ({"tokenizer": tokenizer} if tokenizer else {})
 
 
 def _keep_predictions(before: ModelEntry | None, entry: dict[str, Any]) -> None:

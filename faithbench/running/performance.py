@@ -17,10 +17,10 @@ from faithbench.types import Example, Text
 USELESS = 90.0  # percent of tokens that are unknown: the tokenizer is another model's
 
 
-def performance(classifier: Classifier, texts: Sequence[Text], examples: Mapping[str, Example]) -> dict[str, float]:
-    """How well a model does on the texts that have labels, of which `labelled` says how many; empty if none has.
-
-    One forward row a text; texts on which the model fails are not counted.
+def logits_of_labelled(
+    classifier: Classifier, texts: Sequence[Text], examples: Mapping[str, Example]
+) -> dict[str, Float[np.ndarray, "outputs"]]:
+    """What a model says of the texts that have labels, by id; one forward row each, without those that it fails on.
 
     Args:
         classifier: which.
@@ -32,8 +32,26 @@ def performance(classifier: Classifier, texts: Sequence[Text], examples: Mapping
     if not labelled:
         return {}
     answers = Engine(classifier).run(attempt(text.id, logits_of(text)) for text in labelled)
-    told = {name: outcome.value for name, outcome in answers if outcome.value is not None}
-    labelled = [text for text in labelled if text.id in told]
+    return {name: outcome.value for name, outcome in answers if outcome.value is not None}
+
+
+def performance(
+    classifier: Classifier,
+    texts: Sequence[Text],
+    examples: Mapping[str, Example],
+    told: Mapping[str, Float[np.ndarray, "outputs"]] | None = None,
+) -> dict[str, float]:
+    """How well a model does on the texts that have labels, of which `labelled` says how many; empty if none has.
+
+    Args:
+        classifier: which.
+        texts: as it reads them.
+        examples: of the texts, by id, with the model's classes for labels.
+        told: what `logits_of_labelled` gave; None to ask now.
+    """
+    link = classifier.task.link
+    told = logits_of_labelled(classifier, texts, examples) if told is None else told
+    labelled = [text for text in texts if text.id in told]
     if not labelled:
         return {}
     logits = np.stack([told[text.id] for text in labelled])
