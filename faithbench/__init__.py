@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from faithbench import bcos
     from faithbench.boards.checking import check as check_boards
+    from faithbench.boards.continuing import continue_board
     from faithbench.boards.publishing import build as build_boards
     from faithbench.boards.publishing import publish
     from faithbench.comparing.against import against_all
@@ -55,6 +56,7 @@ __all__ = [
     "check_plans",
     "comparison",
     "components",
+    "continue_board",
     "describe",
     "explain",
     "failures",
@@ -90,6 +92,7 @@ _HOMES = {
     "check_likes": "faithbench.paper.fill_table:check_likes",
     "check_options": "faithbench.running.options:check_options",
     "check_plans": "faithbench.running.agenda:make_agenda",
+    "continue_board": "faithbench.boards.continuing:continue_board",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
     "describe": "faithbench.conformance.describing:describe",

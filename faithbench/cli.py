@@ -34,6 +34,7 @@ app.add_typer(board, name="board", epilog=epilog(EXAMPLES["board"]))
 app.add_typer(study.app, name="study")
 board.command("publish")(boards.board_publish)
 board.command("build")(boards.board_build)
+board.command("continue")(boards.board_continue)
 board.command("check")(boards.board_check)
 for line, prefix in ((app, ""), (board, "board ")):
     for each in line.registered_commands:

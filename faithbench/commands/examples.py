@@ -29,6 +29,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "figure": ("faithbench figure runs/mine --like figure5 --out figure5.svg",),
     "check": ("faithbench check occlusion", "faithbench check faithbench-example"),
     "board": ("faithbench board check", "faithbench board publish runs/mine leaderboards/mine"),
+    "board continue": ("faithbench board continue leaderboards/mine runs/more --explainer lime",),
     "board publish": ("faithbench board publish runs/mine leaderboards/mine",),
     "board build": ("faithbench board build", "faithbench board build leaderboards/mine"),
     "board check": ("faithbench board check", "faithbench board check leaderboards/mine"),
