@@ -1,6 +1,7 @@
 """The command line. Each command calls one public function of the package."""
 
 import signal
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 import faithbench
+from faithbench.command_line import given
 from faithbench.commands.options import (
     Boards,
     Datasets,
@@ -435,7 +437,7 @@ def main() -> None:
     prepare_streams()
     stop = Stop()
     try:
-        with stoppable(stop, _complain):
+        with stoppable(stop, _complain), given(sys.argv[1:]):
             app()
     except BaseException as ended:
         if isinstance(ended, KeyboardInterrupt) or (isinstance(ended, SystemExit) and ended.code == INTERRUPTED):
