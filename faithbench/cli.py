@@ -1,11 +1,13 @@
 """The command line: a list of commands, each of which calls one public function of the package, and their errors."""
 
 import signal
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from faithbench.command_line import given
 from faithbench.commands import boards, check, documents, explain, figure, importing, listing, run, study, tables, train
 from faithbench.commands.examples import EXAMPLES, FIRST, epilog
 from faithbench.commands.output import err_console, out_console
@@ -73,7 +75,7 @@ def main() -> None:
     prepare_streams()
     stop = Stop()
     try:
-        with stoppable(stop, _complain):
+        with stoppable(stop, _complain), given(sys.argv[1:]):
             app(prog_name="faithbench")
     except BaseException as ended:
         if isinstance(ended, KeyboardInterrupt) or (isinstance(ended, SystemExit) and ended.code == INTERRUPTED):

@@ -17,6 +17,7 @@ from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
 from faithbench.plan import AUTO, Plan
 from faithbench.plugins.spec import Component
+from faithbench.records.commands import Noted
 from faithbench.records.manifest import DatasetEntry
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
@@ -27,6 +28,7 @@ from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
 from faithbench.running.overview import overview_html, overview_text
+from faithbench.running.readme import write_readme
 from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
@@ -73,6 +75,7 @@ class Options:
     timeout: float | None = None
     workers: int | str | None = None
     gpus_per_worker: float | None = None
+    noted: Noted | None = None  # of the command, if it is to be noted in the folder
 
 
 def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Options) -> Run:
@@ -104,7 +107,7 @@ def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Opti
         try:
             store.open()  # another that has failed may have removed it
             with executor_of(options.workers, options.gpus_per_worker, setup.device, setup.say) as executor:
-                return _run(plan, blocks, texts, workshop, store, executor, options.strict, options.timeout)
+                return _run(plan, blocks, texts, workshop, store, executor, options)
         except UserError:
             store.discard_if_empty()
             raise
@@ -117,12 +120,17 @@ def _run(
     workshop: Workshop,
     store: Store,
     executor: Executor,
-    strict: bool,
-    timeout: float | None,
+    options: Options,
 ) -> Run:
     """All blocks of a plan, in a folder that nobody else writes to but the workers."""
     setup, stored, contents = workshop.setup, stored_entries(store), Contents(store)
-    held = named(plan, blocks, texts)
+
+    def begin() -> None:
+        contents.add(named(plan, blocks, texts), plan)
+        write_readme(store)
+        if options.noted is not None:
+            options.noted.begin(store)
+
     parts, scored, broken, problem = list[Done](), set[tuple[str, str]](), 0, None
     for block in blocks:
         data = texts[block.dataset.identity]
@@ -138,8 +146,8 @@ def _run(
         scored.add((block.dataset.identity, model.identity))
         data, measuring = _fitting(data, model, setup), replace(setup, dtype=dtype)
         if data.metrics:
-            scoring = Scoring(data, model, store, measuring, stored, timeout)
-            parts.append(_score(lambda: contents.add(held, plan), scoring, strict, executor))
+            scoring = Scoring(data, model, store, measuring, stored, options.timeout)
+            parts.append(_score(begin, scoring, options.strict, executor))
     if problem and not parts:
         raise problem
     store.compact()
