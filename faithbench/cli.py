@@ -15,6 +15,7 @@ from faithbench.console import prepare_streams, say, write
 from faithbench.errors import UserError
 from faithbench.files import why_not_written
 from faithbench.schemas import reason
+from faithbench.shown import shell_words
 from faithbench.stopping import Stop, sentence, stoppable
 
 HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
@@ -75,18 +76,24 @@ def main() -> None:
     prepare_streams()
     stop = Stop()
     try:
-        with stoppable(stop, _complain), given(sys.argv[1:]):
+        with stoppable(stop, _say_stopped), given(sys.argv[1:]):
             app(prog_name="faithbench")
     except BaseException as ended:
         if isinstance(ended, KeyboardInterrupt) or (isinstance(ended, SystemExit) and ended.code == INTERRUPTED):
             stop.number = stop.number or signal.SIGINT  # raised by a component, say
         if stop.number:
-            _complain(sentence(stop.number))
+            _say_stopped(stop.number)
             raise SystemExit(128 + stop.number) from ended
         if isinstance(ended, (UserError, OSError)):
             _complain(str(ended) if isinstance(ended, UserError) else _of_system(ended))
             raise SystemExit(2) from ended
         raise
+
+
+def _say_stopped(number: int) -> None:
+    """What is kept, and the command to type, however long it is."""
+    command = shell_words(["faithbench", *sys.argv[1:]])
+    say(err_console, f"faithbench: {sentence(number, command)}", whole=True)
 
 
 def _of_system(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
 from faithbench.running.texts import Keeping
+from faithbench.stopping import keeps
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.tables.table import table
 from faithbench.training.allocator import keep_freed_memory
@@ -106,6 +108,7 @@ def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Opti
     with store.open().alone(lambda holder: setup.say(f"Waiting for another run into {store.folder}: {holder}.")):
         try:
             store.open()  # another that has failed may have removed it
+            keeps(partial(kept, store))
             with executor_of(options.workers, options.gpus_per_worker, setup.device, setup.say) as executor:
                 return _run(plan, blocks, texts, workshop, store, executor, options)
         except UserError:
@@ -153,6 +156,14 @@ def _run(
     store.compact()
     done, before, failed = (sum(getattr(part, name) for part in parts) for name in ("done", "before", "failed"))
     return Run(store.folder, done, before, failed + broken)
+
+
+def kept(store: Store) -> str:
+    """What a run that was stopped has on disk, in words; "" for nothing."""
+    for kind, one in (("records", "result"), ("attributions", "explanation")):
+        if count := store.count(kind):
+            return f"{count:,} {one}{'s are' if count > 1 else ' is'} kept in {store.folder}"
+    return ""
 
 
 def _load(
