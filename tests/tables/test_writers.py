@@ -211,7 +211,7 @@ def test_a_terminal_gets_a_drawn_table_and_a_pipe_markdown(
 ):
     run = run_of(tmp_path / "run", column([1.0, 2.0], metric=COMP))
     assert call(capsys, "table", run).out == faithbench.render([run])
-    monkeypatch.setattr("faithbench.cli.out_console._force_terminal", True)
+    monkeypatch.setattr("faithbench.commands.output.out_console._force_terminal", True)
     monkeypatch.setenv("COLUMNS", "80")
     shown = call(capsys, "table", run).out
     assert shown == faithbench.render([run], "terminal")
