@@ -27,7 +27,7 @@ LEFT, UP, RIGHT, DOWN = "\ue012", "\ue013", "\ue014", "\ue015"
 def made(tmp_path):
     texts = [a_text(f"t{i}", ["the", HOSTILE, "club", f"number {i}", "]]>", "<!--"], i % 2) for i in range(4)]
     said = [i % 2 for i in range(4)]
-    run = run_with_texts(tmp_path / "run", texts, {"conv": said, "bcos": said}, NAMES)
+    run = run_with_texts(tmp_path / "run", texts, {"conv-x": said, "bcos-x": said}, NAMES)
     return faithbench.make_study([run], items=4, raters=2)
 
 

@@ -20,7 +20,7 @@ from faithbench.studies.results import comparisons, differences, means, units_ne
 from faithbench.tables.writers import FORMATS
 
 TEXTS = [a_text(f"t{i}", f"the club from town {i} won the cup".split(), i % 2) for i in range(12)]
-SAID = {"conv": [i % 2 for i in range(12)], "bcos": [i % 2 for i in range(12)]}
+SAID = {"conv-x": [i % 2 for i in range(12)], "bcos-x": [i % 2 for i in range(12)]}
 
 
 DRAWN = np.random.default_rng(4).integers(1, 6, (3, 8, 3, 2))
@@ -128,7 +128,8 @@ def test_the_table_says_by_rule_who_is_rated_highest(made):
     write_answers(made, rate=lambda r, t, m, q: 5 - m - (r + t) % 2 + (m > 0) * (t % 4 == 0))
     told = faithbench.read_study(made.page.parent).render("markdown")
     assert (
-        "Interpretability: bcos of bcos is rated highest (4.50); above occlusion of conv and random of conv, " in told
+        "Interpretability: bcos of bcos-x is rated highest (4.50); above occlusion of conv-x and random of conv-x, "
+        in told
     )
     assert "Bonferroni's method for all 6 tests" in told
     assert "a method can be liked and unfaithful" in told
@@ -136,7 +137,7 @@ def test_the_table_says_by_rule_who_is_rated_highest(made):
 
 def test_every_format_is_written_whatever_methods_are_called(tmp_path):
     name = "a|b_<script>alert(1)</script>&$%"
-    run = run_with_texts(tmp_path / "run", TEXTS, {name: SAID["conv"]}, models={name: {"x|_y": 1.0, "<b>z": 2.0}})
+    run = run_with_texts(tmp_path / "run", TEXTS, {name: SAID["conv-x"]}, models={name: {"x|_y": 1.0, "<b>z": 2.0}})
     made = faithbench.make_study([run], items=8, raters=3)
     key = read_key(made.page.parent)
     for rater in (1, 2):
