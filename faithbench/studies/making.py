@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, short
 from faithbench.files import write_whole
 from faithbench.paths import as_names, as_path, as_paths
 from faithbench.studies import key as keys
@@ -17,8 +17,6 @@ from faithbench.studies.questionnaire import questionnaire
 
 PAGE = "questionnaire.html"
 ITEMS, RATERS = 50, 5
-MOST = {"items": 1000, "raters": 100, "seed": 2**32 - 1}
-LEAST = {"items": 1, "raters": 1, "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,9 @@ def make_study(
         UserError: the runs keep no texts, a name is not known, nothing can be shown, or `out` holds another study.
     """
     for name, value in (("items", items), ("raters", raters), ("seed", seed)):
-        if isinstance(value, bool) or not isinstance(value, int) or not LEAST[name] <= value <= MOST[name]:
-            raise UserError(f"{name}={value!r} is not allowed; give a whole number from {LEAST[name]} to {MOST[name]}.")
+        least, most = keys.LIMITS[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise UserError(f"{name}={short(value)} is not allowed; give a whole number from {least} to {most:,}.")
     named = {"models": models, "explainers": explainers, "methods": methods}
     models, explainers, methods = (None if own is None else as_names(name, own) for name, own in named.items())
     folders = as_paths("runs", runs)

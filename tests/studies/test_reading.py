@@ -15,7 +15,7 @@ import faithbench
 from faithbench.cli import app
 from faithbench.statistics.paired_tests import detectable
 from faithbench.studies.answers import Ratings
-from faithbench.studies.key import QUESTIONS, read_key
+from faithbench.studies.key import QUESTIONS, digest, read_key
 from faithbench.studies.results import comparisons, differences, means, units_needed
 from faithbench.tables.writers import FORMATS
 
@@ -191,6 +191,25 @@ def test_answers_that_cannot_be_believed_are_refused_in_a_sentence(made, change,
     with pytest.raises(faithbench.UserError, match=sentence) as refused:
         faithbench.read_study(made.page.parent, paths)
     assert len(str(refused.value)) < 400
+
+
+FORGED = {
+    "raters": (lambda key: key.update(raters=10**12), "out of its range"),
+    "seed": (lambda key: key.update(seed=-1), "out of its range"),
+    "no text": (lambda key: key.update(items=[]), "no text"),
+    "one method": (lambda key: key["methods"].pop(), "not one explanation for each method"),
+    "twice": (lambda key: key["items"][0].update(explanations=["a", "a", "a"]), "an explanation twice"),
+    "a word for a number": (lambda key: key.update(seed="0"), "no whole number"),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), FORGED.values(), ids=list(FORGED))
+def test_a_key_that_no_study_has_is_refused_whatever_its_digest(made, change, sentence):
+    key = json.loads(made.key.read_text())
+    change(key)
+    made.key.write_text(json.dumps(key | {"study": digest(key)}))
+    with pytest.raises(faithbench.UserError, match=sentence):
+        faithbench.read_study(made.page.parent)
 
 
 def test_two_files_of_one_rater_no_files_and_no_study(made, tmp_path):
