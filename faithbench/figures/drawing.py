@@ -186,7 +186,7 @@ def _costs(data: pd.DataFrame) -> Figure:
     for part, (title, panels) in parts:
         for axes, (metric, rows_) in zip(_axes(part, title, panels, across, False), panels, strict=True):
             _points(axes, rows_, by)
-            axes.set_xlabel(f"{by} an explanation of a text")
+            axes.set_xlabel(f"{by} that an explanation of a text takes")
             way = WAYS[higher_is_better(str(rows_["metric"].iloc[0]))]
             axes.set_ylabel(plain(f"{metric}\n({way})"))
             axes.grid(color="0.92", linewidth=0.5)
