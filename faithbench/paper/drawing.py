@@ -88,7 +88,7 @@ def _layers(data: pd.DataFrame) -> Figure:
         looks = _looks()
         for percentile, line in panel.groupby("percentile"):
             axes.plot(line["layer"], line["value"], label=f"percentile {percentile}", linewidth=1, **next(looks))
-        axes.set_title(plain(f"{model}\non {dataset}"), fontsize=8)
+        axes.set_title(f"{plain(str(model))}\non {plain(str(dataset))}", fontsize=8)
         axes.set_xticks(sorted(panel["layer"].unique()))
         _finish(axes, "layer", "alignment of inputs and weights, |cos| (%)", True)
         axes.label_outer()
