@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from faithbench.paper.fill_table import check_likes, paper_table
     from faithbench.plan import Plan, Training, read_plan
     from faithbench.plugins.listing import components
+    from faithbench.reporting.report import report
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
     from faithbench.running.options import check_options
@@ -51,6 +52,7 @@ __all__ = [
     "publish",
     "read_plan",
     "render",
+    "report",
     "run",
     "score",
     "table",
@@ -79,6 +81,7 @@ _HOMES = {
     "publish": "faithbench.boards.publishing:publish",
     "read_plan": "faithbench.plan:read_plan",
     "render": "faithbench.tables.table:render",
+    "report": "faithbench.reporting.report:report",
     "run": "faithbench.running.until:run",
     "score": "faithbench.importing.in_memory:score",
     "table": "faithbench.tables.table:table",

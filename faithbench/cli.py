@@ -4,7 +4,7 @@ import signal
 
 import typer
 
-from faithbench.commands import boards, documents, figure, importing, listing, run, tables, train
+from faithbench.commands import boards, documents, figure, importing, listing, report, run, tables, train
 from faithbench.commands.output import err_console
 from faithbench.console import prepare_streams, say
 from faithbench.errors import UserError
@@ -24,6 +24,7 @@ app.command("build")(documents.build_documents)
 app.command("import")(importing.import_file)
 app.command("table")(tables.table)
 app.command("figure")(figure.figure)
+app.command("report")(report.report)
 app.command("compare")(tables.compare)
 app.command("meta")(tables.meta)
 board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables, check them.")
