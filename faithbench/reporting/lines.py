@@ -18,7 +18,7 @@ NAMED = 5  # words that an explainer is said to name
 PLAIN = Markup("<mark>{}</mark>")
 CODES = {1: "1234", -1: "abcd"}
 LINE_STYLE = "\n".join(
-    f".fb-line .{side}{level}::after {{ content: '{sign * (1 + (level > 2))}'; font-size: .75em; vertical-align: .3em }}"
+    f".fb-line .{side}{level}::after {{ content: '{sign * (1 + (level > 2))}'; font-size: .75em; vertical-align: 30% }}"
     for side, sign in (("p", "+"), ("n", "\u2212"))
     for level in range(1, 5)
 )
