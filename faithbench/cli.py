@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from faithbench.command_line import given
-from faithbench.commands import boards, check, documents, explain, figure, importing, listing, run, study, tables, train
+from faithbench.commands import (
+    boards,
+    check,
+    documents,
+    explain,
+    figure,
+    importing,
+    listing,
+    report,
+    run,
+    study,
+    tables,
+    train,
+)
 from faithbench.commands.examples import EXAMPLES, FIRST, epilog
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import prepare_streams, say, write
@@ -29,6 +42,7 @@ app.command("build")(documents.build_documents)
 app.command("import")(importing.import_file)
 app.command("table")(tables.table)
 app.command("figure")(figure.figure)
+app.command("report")(report.report)
 app.command("compare")(tables.compare)
 app.command("meta")(tables.meta)
 app.command("check")(check.check)
