@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from faithbench.conformance.describing import describe
     from faithbench.documents.building import build_documents
     from faithbench.errors import UserError
+    from faithbench.figures.making import figure
     from faithbench.importing.in_memory import score
     from faithbench.importing.run import import_attributions
     from faithbench.paper.figures import paper_figure
@@ -25,13 +26,19 @@ if TYPE_CHECKING:
     from faithbench.plugins.listing import components
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
+    from faithbench.running.explain import explain
+    from faithbench.running.explanation import Explanation, Explanations
     from faithbench.running.options import check_options
     from faithbench.running.until import run
+    from faithbench.studies.making import make_study
+    from faithbench.studies.reading import read_study
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
     from faithbench.training.surrogate import train_surrogate
 
 __all__ = [
+    "Explanation",
+    "Explanations",
     "Plan",
     "Training",
     "UserError",
@@ -47,13 +54,17 @@ __all__ = [
     "comparison",
     "components",
     "describe",
+    "explain",
     "failures",
+    "figure",
     "import_attributions",
+    "make_study",
     "meta_evaluation",
     "paper_figure",
     "paper_table",
     "publish",
     "read_plan",
+    "read_study",
     "render",
     "run",
     "score",
@@ -62,6 +73,8 @@ __all__ = [
     "train_surrogate",
 ]
 _HOMES = {
+    "Explanation": "faithbench.running.explanation:Explanation",
+    "Explanations": "faithbench.running.explanation:Explanations",
     "Plan": "faithbench.plan:Plan",
     "Training": "faithbench.plan:Training",
     "UserError": "faithbench.errors:UserError",
@@ -77,13 +90,17 @@ _HOMES = {
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
     "describe": "faithbench.conformance.describing:describe",
+    "explain": "faithbench.running.explain:explain",
     "failures": "faithbench.tables.table:failures",
+    "figure": "faithbench.figures.making:figure",
     "import_attributions": "faithbench.importing.run:import_attributions",
+    "make_study": "faithbench.studies.making:make_study",
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
     "paper_figure": "faithbench.paper.figures:paper_figure",
     "paper_table": "faithbench.paper.fill_table:paper_table",
     "publish": "faithbench.boards.publishing:publish",
     "read_plan": "faithbench.plan:read_plan",
+    "read_study": "faithbench.studies.reading:read_study",
     "render": "faithbench.tables.table:render",
     "run": "faithbench.running.until:run",
     "score": "faithbench.importing.in_memory:score",

@@ -1,12 +1,15 @@
 """The command line: a list of commands, each of which calls one public function of the package, and their errors."""
 
 import signal
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
-from faithbench.commands import boards, check, documents, figure, importing, listing, run, tables, train
-from faithbench.commands.output import err_console
-from faithbench.console import prepare_streams, say
+from faithbench.commands import boards, check, documents, explain, figure, importing, listing, run, study, tables, train
+from faithbench.commands.examples import EXAMPLES, FIRST, epilog
+from faithbench.commands.output import err_console, out_console
+from faithbench.console import prepare_streams, say, write
 from faithbench.errors import UserError
 from faithbench.files import why_not_written
 from faithbench.schemas import reason
@@ -14,12 +17,11 @@ from faithbench.stopping import Stop, sentence, stoppable
 
 HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
 INTERRUPTED = 130  # the status that typer makes of a KeyboardInterrupt
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP
-)
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP, epilog=epilog(FIRST))
 app.command("list")(listing.list_components)
 app.command("train")(train.train)
 app.command("run")(run.run)
+app.command("explain")(explain.explain)
 app.command("build")(documents.build_documents)
 app.command("import")(importing.import_file)
 app.command("table")(tables.table)
@@ -27,11 +29,43 @@ app.command("figure")(figure.figure)
 app.command("compare")(tables.compare)
 app.command("meta")(tables.meta)
 app.command("check")(check.check)
-board = typer.Typer(no_args_is_help=True, help="Leaderboards: publish a run, make the tables, check them.")
-app.add_typer(board, name="board")
+board = typer.Typer(help="Leaderboards: publish a run, make the tables, check them.")
+app.add_typer(board, name="board", epilog=epilog(EXAMPLES["board"]))
+app.add_typer(study.app, name="study")
 board.command("publish")(boards.board_publish)
 board.command("build")(boards.board_build)
 board.command("check")(boards.board_check)
+for line, prefix in ((app, ""), (board, "board ")):
+    for each in line.registered_commands:
+        each.epilog = epilog(EXAMPLES.get(f"{prefix}{each.name}", ()))
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(out_console, f"faithbench {version('faithbench')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def begin(
+    context: typer.Context,
+    version: Annotated[  # `_say_version` is told
+        bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    """Shows the help where no command is given."""
+    _help(context)
+
+
+@board.callback(invoke_without_command=True)
+def begin_board(context: typer.Context) -> None:
+    """Likewise."""
+    _help(context)
+
+
+def _help(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        write(out_console, f"{context.get_help()}\n")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import typer
 
 import faithbench
 from faithbench.commands import described, listed
+from faithbench.commands.completion import names
 from faithbench.commands.output import out_console
 from faithbench.console import display, write
 from faithbench.errors import unknown
@@ -23,13 +24,19 @@ FORMATS = ("terminal", "markdown", "json")
 def list_components(
     name: Annotated[
         str | None,
-        typer.Argument(help="A kind (dataset, model, explainer, metric, architecture) or a component [default: all]."),
+        typer.Argument(
+            help="A kind (dataset, model, explainer, metric, architecture) or a component [default: all].",
+            autocompletion=names(*GROUPS, others=tuple(GROUPS)),
+        ),
     ] = None,
     format: Annotated[
         str | None, typer.Option(help="terminal, markdown or json [default: terminal on one, else markdown].")
     ] = None,
 ) -> None:
-    """Show what is installed and where it comes from, or why it is broken; of one component, all that is known."""
+    """Show what is installed, and why something is broken.
+
+    All by name, a kind a line each, or one component with its parameters, paper and cost.
+    """
     chosen = format or ("terminal" if out_console.is_terminal else "markdown")
     if chosen not in FORMATS:
         raise unknown("format of a list", chosen, FORMATS)

@@ -73,7 +73,7 @@ def run(
     workers: Workers = None,
     gpus_per_worker: GpusPerWorker = None,
 ) -> None:
-    """Score explainers on models; the same command again continues a run that was killed.
+    """Score explainers on models; the same command again goes on.
 
     Without options: all explainers and metrics, with two small models on 100 generated sentences.
     """

@@ -27,7 +27,10 @@ def table(
     ] = False,
     backbone: Annotated[str | None, typer.Option(help="With --like: whose models [default: the only one's].")] = None,
 ) -> None:
-    """Print the table of one or more runs: means with intervals, the best and those tied with it in bold."""
+    """Print the table of one or more runs.
+
+    Means with intervals; the best, and those tied with it, in bold.
+    """
     if like is None:
         if beside_paper or backbone is not None:
             raise UserError("--beside-paper and --backbone are for published tables; say which with --like, as table2.")
@@ -52,7 +55,7 @@ def compare(
     alpha: Annotated[float, typer.Option(help="How often a difference may be seen where there is none.")] = 0.05,
     format: Annotated[str, typer.Option(help="text or csv.")] = "text",
 ) -> None:
-    """Is A better than B? A sentence with its evidence for each data set, model and metric."""
+    """Say whether A is better than B, with the evidence."""
     found = faithbench.comparison(a, b, runs, metric or (), model, dataset, test, alpha)
     write(out_console, found.render(format))
 
@@ -62,7 +65,10 @@ def meta(
     format: TableFormat = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw a heat map: a file .svg, .png or .pdf.")] = None,
 ) -> None:
-    """Do the metrics agree, with each other and with the ground truth? Which cheap one predicts it?"""
+    """Show whether the metrics agree.
+
+    With each other, and with the ground truth; and which cheap one predicts it.
+    """
     found = faithbench.meta_evaluation(runs)
     write_table(found.render(format_of(format)), format)
     if plot is not None:

@@ -4,26 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from faithbench.shown import visible
-from faithbench.tables.figure import description
+from faithbench.tables.drawing import LINES, MARKERS, plain, save, style
 
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "faithbench",
-    "font.size": 8,
-    "hatch.linewidth": 0.6,
-    "text.parse_math": False,  # names are no mathematics
-    "text.usetex": False,
-}
-NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-LINES = ("-", "--", "-.", ":")
-MARKERS = "osD^vxP*"
 SHADES = ("black", "0.35", "0.55")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++")
 FILLS = {"conv": "white", "bcos": "0.6"}
@@ -43,10 +30,8 @@ UNITS = {
 
 def draw(name: str, data: pd.DataFrame, path: Path) -> None:
     """Draws the data of a figure into a file of the kind that its name says."""
-    with mpl.rc_context(STYLE):
-        figure = FIGURES[name](data)
-        noted = {**NO_DATE[".svg"], "Description": description(data)} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=200, bbox_inches="tight", metadata=noted or NO_DATE.get(path.suffix))
+    with style():
+        save(FIGURES[name](data), data, path)
 
 
 def _bars(data: pd.DataFrame) -> Figure:
@@ -60,9 +45,9 @@ def _bars(data: pd.DataFrame) -> Figure:
         mine = data[(data["backbone"] == backbone) & (data["kind"] == kind)]
         places = [datasets.index(each) + (i - (len(models) - 1) / 2) * width for each in mine["dataset"]]
         look = {"facecolor": FILLS[kind], "edgecolor": "black", "hatch": hatches[backbone]}
-        bars = axes.bar(places, mine["accuracy"], width, label=_plain(f"{kind}-{backbone}"), **look)
+        bars = axes.bar(places, mine["accuracy"], width, label=plain(f"{kind}-{backbone}"), **look)
         axes.bar_label(bars, fmt="%.1f", padding=1, fontsize=7)
-    axes.set_xticks(range(len(datasets)), [_plain(each) for each in datasets])
+    axes.set_xticks(range(len(datasets)), [plain(each) for each in datasets])
     axes.set_ylim(0, 108)
     axes.set_ylabel(UNITS["accuracy"])
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
@@ -80,7 +65,7 @@ def _panels(data: pd.DataFrame) -> Figure:
             look = PAPER if source == "paper" else next(looks)
             label = f"paper ({series})" if source == "paper" else str(series)
             arms = None if line["low"].isna().all() else _arms(line)
-            axes.errorbar(line["b"], line["value"], arms, label=_plain(label), capsize=2, linewidth=1, **look)
+            axes.errorbar(line["b"], line["value"], arms, label=plain(label), capsize=2, linewidth=1, **look)
         _finish(axes, "B", UNITS[name], panel["series"].nunique() > 1)
     return figure
 
@@ -100,7 +85,7 @@ def _layers(data: pd.DataFrame) -> Figure:
         looks = _looks()
         for percentile, line in panel.groupby("percentile"):
             axes.plot(line["layer"], line["value"], label=f"percentile {percentile}", linewidth=1, **next(looks))
-        axes.set_title(_plain(f"{model}\non {dataset}"), fontsize=8)
+        axes.set_title(plain(f"{model}\non {dataset}"), fontsize=8)
         axes.set_xticks(sorted(panel["layer"].unique()))
         _finish(axes, "layer", "alignment of inputs and weights, |cos| (%)", True)
         axes.label_outer()
@@ -119,11 +104,6 @@ def _finish(axes: Axes, across: str, upwards: str, legend: bool) -> None:
     axes.grid(visible=True, color="0.9", linewidth=0.5)
     if legend:
         axes.legend(frameon=False, fontsize=7)
-
-
-def _plain(text: str) -> str:
-    """Text without what cannot be drawn."""
-    return visible(text, keep="\n")
 
 
 FIGURES: Mapping[str, Callable[[pd.DataFrame], Figure]] = {

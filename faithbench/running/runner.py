@@ -1,11 +1,13 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
+from rich.text import Text
 
 from faithbench.answering.explaining import ready
 from faithbench.documents.building import ensure
@@ -13,38 +15,51 @@ from faithbench.errors import BrokenModelError, UserError
 from faithbench.file_names import cut, digest, slug
 from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
-from faithbench.plan import AUTO, Plan, write_plan
+from faithbench.plan import AUTO, Plan
 from faithbench.plugins.spec import Component
 from faithbench.records.manifest import DatasetEntry
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
+from faithbench.running.contents import Contents, named
 from faithbench.running.drift import SINGLE, resolve
 from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
+from faithbench.running.overview import overview_html, overview_text
 from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
 from faithbench.running.texts import Keeping
-from faithbench.schemas import read_text
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
+from faithbench.tables.table import table
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.encoding import Encoded, encode_examples, readable
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
 from faithbench.types import LINKS, read_only
 
-WRITTEN = "# written by faithbench run\n"
-
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to: its folder, and how many cells were done now, were there before, and failed."""
+    """What a run came to: its folder, and how many cells were done now, were there before, and failed.
+
+    A notebook, and rich, show its table.
+    """
 
     folder: Path
     done: int
     before: int
     failed: int
+
+    def frame(self) -> pd.DataFrame:
+        """Its table: a row for each data set, model, explainer and metric (see `faithbench.table`)."""
+        return table([self.folder])
+
+    def _repr_html_(self) -> str:
+        return overview_html(self.folder)
+
+    def __rich__(self) -> Text:
+        return overview_text(self.folder)
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,8 @@ def _run(
     timeout: float | None,
 ) -> Run:
     """All blocks of a plan, in a folder that nobody else writes to but the workers."""
-    setup, stored = workshop.setup, stored_entries(store)
+    setup, stored, contents = workshop.setup, stored_entries(store), Contents(store)
+    held = named(plan, blocks, texts)
     parts, scored, broken, problem = list[Done](), set[tuple[str, str]](), 0, None
     for block in blocks:
         data = texts[block.dataset.identity]
@@ -123,7 +139,7 @@ def _run(
         data, measuring = _fitting(data, model, setup), replace(setup, dtype=dtype)
         if data.metrics:
             scoring = Scoring(data, model, store, measuring, stored, timeout)
-            parts.append(_score(plan, scoring, strict, executor))
+            parts.append(_score(lambda: contents.add(held, plan), scoring, strict, executor))
     if problem and not parts:
         raise problem
     store.compact()
@@ -209,8 +225,11 @@ def _examples(block: BlockPlan, earlier: Mapping[str, DatasetEntry]) -> DatasetP
     return load_examples(block.dataset, block.selection, block.split, block.limit, known)
 
 
-def _score(plan: Plan, scoring: Scoring, strict: bool, executor: Executor) -> Done:
-    """One model on one data set; of texts of which the manifest says all, only those with cells left are read."""
+def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: Executor) -> Done:
+    """One model on one data set; of texts of which the manifest says all, only those with cells left are read.
+
+    Before anything is written of it, and once it is known that it can be run, it is begun.
+    """
     store, examples = scoring.store, scoring.texts.examples
     mark = mark_of(scoring)
     known = known_already(scoring, mark, store.manifest())
@@ -219,7 +238,7 @@ def _score(plan: Plan, scoring: Scoring, strict: bool, executor: Executor) -> Do
     read = Encoded((), {}) if todo == set() else encode(scoring.model, scoring.texts, todo)
     _check_read(scoring, read, strict)
     count = len(read.texts) if todo is None else len(examples)
-    _write_plan(store, plan)
+    begin()
     if known is None:
         known = what_is_known(scoring, read, store.manifest(), mark)
     if known.truncated:
@@ -248,13 +267,6 @@ def _check_read(scoring: Scoring, read: Encoded, strict: bool) -> None:
         entry = skipped_entry(read.skipped, len(scoring.texts.examples))
         told = strictly(read.skipped) if strict else left_out(entry)
         raise UserError(f"{scoring.model.label} on {scoring.texts.dataset.label}: {told}")
-
-
-def _write_plan(store: Store, plan: Plan) -> None:
-    """Writes the plan into the run's folder, but not over a file that a person wrote."""
-    path = store.folder / "plan.toml"
-    if not path.exists() or read_text(path).startswith(WRITTEN):
-        store.write_text(path.name, WRITTEN + write_plan(plan))
 
 
 def default_folder(plan: Plan) -> Path:

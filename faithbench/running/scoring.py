@@ -85,8 +85,10 @@ class Scoring:
                 for summary in executor.score(job, self.model, self.setup, deal, self.store):
                     self.remaining.remember(summary.noted)
                     failed, asked, run = failed + summary.failed, asked + summary.asked, run + summary.run
-                    missing[summary.text_id] -= summary.cells
-                    share = work[summary.text_id] * summary.cells / len(todo[summary.text_id])
+                    if not summary.text_id:
+                        continue
+                    missing[summary.text_id] -= len(summary.cells)
+                    share = work[summary.text_id] * len(summary.cells) / len(todo[summary.text_id])
                     tracker.done(share, run, int(not missing[summary.text_id]))
             finally:
                 self.store.flush()
