@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from faithbench.paper.fill_table import check_likes, paper_table
     from faithbench.plan import Plan, Training, read_plan
     from faithbench.plugins.listing import components
+    from faithbench.reporting.report import report
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
     from faithbench.running.explain import explain
@@ -70,6 +71,7 @@ __all__ = [
     "read_plan",
     "read_study",
     "render",
+    "report",
     "run",
     "score",
     "table",
@@ -108,6 +110,7 @@ _HOMES = {
     "read_plan": "faithbench.plan:read_plan",
     "read_study": "faithbench.studies.reading:read_study",
     "render": "faithbench.tables.table:render",
+    "report": "faithbench.reporting.report:report",
     "run": "faithbench.running.until:run",
     "score": "faithbench.importing.in_memory:score",
     "table": "faithbench.tables.table:table",
