@@ -164,6 +164,16 @@ def kept_ids(store: Store, kind: str, own: Mapping[str, str]) -> set[str]:
     return found
 
 
+def kept_classes(store: Store, own: Mapping[str, str]) -> dict[str, int]:
+    """The class that a model said of each text of which that is kept, as long as it was asked for all of its outputs."""
+    found: dict[str, int] = {}
+    for table in _read(store, "predictions", [*own, "text_id", "predicted", "outputs"]):
+        said = pc.and_(pc.is_valid(table.column("predicted")), pc.is_null(table.column("outputs")))
+        mine = table.filter(pc.and_(_where(table, own), said))
+        found.update(zip(mine.column("text_id").to_pylist(), mine.column("predicted").to_pylist(), strict=True))
+    return found
+
+
 def add_kept(store: Store, kind: str, rows: Iterable[Mapping[str, object]]) -> None:
     """Writes texts or predictions as one part, a few thousand rows at a time.
 

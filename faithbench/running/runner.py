@@ -242,7 +242,7 @@ def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: 
     keeping.keep(read, known.told)
     done = scoring.run(read.texts, executor, count)
     note(store, scoring, known, done=True)
-    note_predicted(scoring)
+    note_predicted(scoring, keeping.classes())
     return done
 
 
