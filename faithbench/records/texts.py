@@ -165,7 +165,7 @@ def kept_ids(store: Store, kind: str, own: Mapping[str, str]) -> set[str]:
 
 
 def kept_classes(store: Store, own: Mapping[str, str]) -> dict[str, int]:
-    """The class that a model said of each text of which that is kept, as long as it was asked for all of its outputs."""
+    """The class that a model said of each text, as far as that is kept and it was asked for all of its outputs."""
     found: dict[str, int] = {}
     for table in _read(store, "predictions", [*own, "text_id", "predicted", "outputs"]):
         said = pc.and_(pc.is_valid(table.column("predicted")), pc.is_null(table.column("outputs")))
