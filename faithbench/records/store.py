@@ -127,6 +127,10 @@ class Store:
             if time.monotonic() - self._written > FLUSH_SECONDS:
                 self.flush()
 
+    def count(self, kind: str) -> int:
+        """How many entries there are on disk, those of one identity counted each time; reads hardly anything."""
+        return sum(pq.read_metadata(path).num_rows for path in self._parts(kind))
+
     def flush(self) -> None:
         """Writes what is waiting: attributions first, so that no record stands without its attribution.
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
+from rich.text import Text
 
 from faithbench.answering.explaining import ready
 from faithbench.documents.building import ensure
@@ -25,12 +28,15 @@ from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
+from faithbench.running.overview import overview_html, overview_text
 from faithbench.running.readme import write_readme
 from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
 from faithbench.running.texts import Keeping
+from faithbench.stopping import keeps
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
+from faithbench.tables.table import table
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.encoding import Encoded, encode_examples, readable
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
@@ -39,12 +45,25 @@ from faithbench.types import LINKS, read_only
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to: its folder, and how many cells were done now, were there before, and failed."""
+    """What a run came to: its folder, and how many cells were done now, were there before, and failed.
+
+    A notebook, and rich, show its table.
+    """
 
     folder: Path
     done: int
     before: int
     failed: int
+
+    def frame(self) -> pd.DataFrame:
+        """Its table: a row for each data set, model, explainer and metric (see `faithbench.table`)."""
+        return table([self.folder])
+
+    def _repr_html_(self) -> str:
+        return overview_html(self.folder)
+
+    def __rich__(self) -> Text:
+        return overview_text(self.folder)
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,7 @@ def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Opti
     with store.open().alone(lambda holder: setup.say(f"Waiting for another run into {store.folder}: {holder}.")):
         try:
             store.open()  # another that has failed may have removed it
+            keeps(partial(kept, store))
             with executor_of(options.workers, options.gpus_per_worker, setup.device, setup.say) as executor:
                 return _run(plan, blocks, texts, workshop, store, executor, options)
         except UserError:
@@ -136,6 +156,14 @@ def _run(
     store.compact()
     done, before, failed = (sum(getattr(part, name) for part in parts) for name in ("done", "before", "failed"))
     return Run(store.folder, done, before, failed + broken)
+
+
+def kept(store: Store) -> str:
+    """What a run that was stopped has on disk, in words; "" for nothing."""
+    for kind, one in (("records", "result"), ("attributions", "explanation")):
+        if count := store.count(kind):
+            return f"{count:,} {one}{'s are' if count > 1 else ' is'} kept in {store.folder}"
+    return ""
 
 
 def _load(

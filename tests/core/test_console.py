@@ -18,8 +18,8 @@ from records import COMP, column, run_of
 from rich.console import Console
 
 import faithbench
-from faithbench import cli
 from faithbench import console as printing
+from faithbench.commands.output import out_console
 from faithbench.console import BROKEN_PIPE, prepare_streams, say, show, write
 from faithbench.running.progress import Tracker
 from faithbench.tables import terminal
@@ -123,7 +123,7 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch):
 def test_a_plugin_cannot_dress_up_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     entries = {"explainers": {"harmful": "harmful_words:Harmful", "broken": "harmful_words:Nothing[red]"}}
     monkeypatch.syspath_prepend(add_distribution(tmp_path, "harmful", entries, {"harmful_words": PLUGIN}))
-    monkeypatch.setattr(cli.out_console, "_width", 300)
+    monkeypatch.setattr(out_console, "_width", 300)
     listed = call(capsys, "list", "explainer")
     assert listed.status == 0
     assert r"a=[/] \x1b]0;owned\x07" in listed.out

@@ -1,0 +1,54 @@
+"""`faithbench board`: leaderboards."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import faithbench
+from faithbench.commands.options import Boards
+from faithbench.commands.output import err_console, out_console
+from faithbench.console import say
+
+
+def board_publish(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    folder: Annotated[Path, typer.Argument(help="The leaderboard's folder.")],
+) -> None:
+    """Copy a run into a leaderboard's folder.
+
+    Compact records, plan, manifest and tables.
+    """
+    for path in faithbench.publish(run, folder):
+        say(out_console, f"wrote {path}", whole=True)
+
+
+def board_build(folders: Boards = None) -> None:
+    """Make leaderboards' tables and the overview from records."""
+    written = faithbench.build_boards(folders or ())
+    for path in written:
+        say(out_console, f"wrote {path}", whole=True)
+    if not written:
+        say(out_console, "All tables are as their records say already.")
+
+
+def board_check(folders: Boards = None) -> None:
+    """Say where leaderboards disagree with themselves.
+
+    Records, plans, tables and installed versions; then the exit status is 1.
+    """
+    checked = faithbench.check_boards(folders or ())
+    for each in checked:
+        for problem in each.problems:
+            for line in f"{each.path}: {problem}".split("\n"):
+                say(out_console, line, whole=True)
+        if each.refused:
+            say(err_console, f"faithbench: {each.summary}")
+        elif not each.problems:
+            say(out_console, f"{each.path}: {each.summary}")
+        for remark in each.remarks:
+            say(out_console, f"{each.path}: note: {remark}", whole=True)
+    if any(each.refused for each in checked):
+        raise typer.Exit(2)
+    if any(each.problems for each in checked):
+        raise typer.Exit(1)
