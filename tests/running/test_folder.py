@@ -162,7 +162,16 @@ def test_a_run_again_writes_nothing_and_a_larger_one_what_is_missing(run: Path):
     new = parts(run) - first
     assert sorted(path.parent.name for path in new) == ["predictions", "texts"]
     assert {len(each) for each in ids(run).values()} == {7}
-    assert {len(commands_) for commands_ in (read_commands(run),)} == {3}
+    assert [each["came_to"]["done"] for each in read_commands(run)] == [4, 10]  # one found nothing to do
+
+
+def test_a_run_that_finds_nothing_to_do_leaves_every_file_as_it_was(run: Path):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for plan in (RUN, replace(RUN, limit=2)):
+        faithbench.run(plan, run, device="cpu")
+        assert {
+            path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "manifest.json"
+        } == {path: content for path, content in before.items() if path.name != "manifest.json"}
 
 
 def test_a_run_from_before_texts_were_kept_gets_them(run: Path):
