@@ -129,10 +129,10 @@ def _run(
     setup, stored, contents = workshop.setup, stored_entries(store), Contents(store)
 
     def begin() -> None:
-        contents.add(named(plan, blocks, texts), plan)
-        write_readme(store)
         if options.noted is not None:
             options.noted.begin(store)
+        contents.add(named(plan, blocks, texts), plan)
+        write_readme(store)
 
     parts, scored, broken, problem = list[Done](), set[tuple[str, str]](), 0, None
     for block in blocks:
@@ -270,7 +270,7 @@ def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: 
     keeping.keep(read, known.told)
     done = scoring.run(read.texts, executor, count)
     note(store, scoring, known, done=True)
-    note_predicted(scoring)
+    note_predicted(scoring, keeping.classes())
     return done
 
 
