@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from faithbench.plugins.listing import components
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
+    from faithbench.running.cost import cost
     from faithbench.running.options import check_options
     from faithbench.running.until import run
+    from faithbench.running.usual import usual_explainers
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
     from faithbench.training.surrogate import train_surrogate
@@ -46,6 +48,7 @@ __all__ = [
     "check_plans",
     "comparison",
     "components",
+    "cost",
     "describe",
     "failures",
     "import_attributions",
@@ -60,6 +63,7 @@ __all__ = [
     "table",
     "train",
     "train_surrogate",
+    "usual_explainers",
 ]
 _HOMES = {
     "Plan": "faithbench.plan:Plan",
@@ -76,6 +80,7 @@ _HOMES = {
     "check_plans": "faithbench.running.agenda:make_agenda",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
+    "cost": "faithbench.running.cost:cost",
     "describe": "faithbench.conformance.describing:describe",
     "failures": "faithbench.tables.table:failures",
     "import_attributions": "faithbench.importing.run:import_attributions",
@@ -90,6 +95,7 @@ _HOMES = {
     "table": "faithbench.tables.table:table",
     "train": "faithbench.training.prepare:train",
     "train_surrogate": "faithbench.training.surrogate:train_surrogate",
+    "usual_explainers": "faithbench.running.usual:usual_explainers",
 }
 
 
