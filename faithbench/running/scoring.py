@@ -86,6 +86,7 @@ class Scoring:
         failed = asked = run = 0
         with (
             written_first(self.store.flush),
+            self.store.written_soon(),
             Tracker(title, len(works), Forecast(works, expected), self.setup.console) as tracker,
         ):
             try:
