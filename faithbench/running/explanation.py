@@ -233,7 +233,7 @@ def doubts(component: Component, found: ExplainedText, logits: np.ndarray) -> It
         return
     gap = found.notes.get("completeness_gap", math.nan)
     plain = traits.sums_to == "logit" and not getattr(component.object, "contrastive", False)
-    due, given = float(target.value(logits)), float(np.sum(found.scores))
+    due, given = float(target.value(logits[None])[0]), float(np.sum(found.scores))
     if math.isnan(gap) and plain:
         gap = due - given
     if abs(gap) > INCOMPLETE * max(abs(due if plain else given), 1e-12):

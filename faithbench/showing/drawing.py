@@ -29,6 +29,7 @@ STYLE = {
     "svg.hashsalt": "faithbench",
     "text.parse_math": False,  # texts are no mathematics
     "text.usetex": False,
+    "text.hinting": "no_hinting",  # widths are those at any size
 }
 NO_DATE: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 FALLBACKS = (
@@ -142,7 +143,8 @@ class _Drawing:
 
     def _pieces(self, mark: Mark) -> Iterator[_Piece]:
         scored = not math.isnan(mark.score)
-        parts = list(_parts(visible(mark.text, keep="\n")))
+        text = f" [not read: {mark.text.strip()}]" if mark.unread else mark.text
+        parts = list(_parts(visible(text, keep="\n")))
         for number, part in enumerate(parts, 1):
             ends = scored and number == len(parts)
             sign = self._width(mark.suffix, SMALL) if ends else 0.0

@@ -120,7 +120,7 @@ def _counted(marks: Sequence[Mark]) -> list[Mark]:
         text = "".join(mark.text for mark in marks if mark.unread == lost)
         if text.strip():
             count = f"{len(text.split()):,} words" if len(text.split()) > 1 else f"{len(text):,} characters"
-            found.append(Mark(f" [… {count}{' not read' if lost else ''} …] ", float("nan"), unread=lost))
+            found.append(Mark(f" … {count} … " if lost else f" [… {count} …] ", float("nan"), unread=lost))
         elif text:
             found.append(Mark(text, float("nan")))
     return found
