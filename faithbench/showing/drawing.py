@@ -64,7 +64,7 @@ def draw_lines(lines: Sequence[tuple[str, Marked]], title: str, path: Path) -> N
 def draw_sheets(sheets: Sequence[Sheet], path: Path) -> None:
     """Draws explained texts below each other; long lines are folded."""
     with mpl.rc_context({**STYLE, "font.family": _families()}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # drawn as boxes, as viewers do
+        warnings.filterwarnings("ignore", message="(?s)Glyph .* missing")  # drawn as boxes, as viewers do
         drawing = _Drawing()
         for sheet in sheets:
             drawing.sheet(sheet)
@@ -160,7 +160,7 @@ class _Drawing:
             at = left if reverse else at + piece.width
 
     def _width(self, text: str, size: float, weight: str = "normal") -> float:
-        if not text:
+        if not text.strip("\n"):
             return 0.0
         font = font_manager.FontProperties(family=mpl.rcParams["font.family"], size=size, weight=weight)
         key = (size, weight)

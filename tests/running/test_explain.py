@@ -56,6 +56,10 @@ def test_percentile_and_values_are_those_of_brute_force_on_a_linear_model():
     assert trust.percentile == pytest.approx(100 * less / len(others))
 
 
+def test_equal_ones_count_half():
+    assert Trust(("oil",), 3.0, 1.0, np.array([1.0, 1.0, 2.0, 0.5])).percentile == 100 * (1 + 2 / 2) / 4
+
+
 def test_margins_are_log_odds_values_or_differences():
     logits = np.array([[1.0, 3.0, -2.0], [800.0, -800.0, 0.0]])
     p = np.exp(logits[0]) / np.exp(logits[0]).sum()
