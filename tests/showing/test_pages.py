@@ -46,7 +46,7 @@ def test_a_long_line_is_folded_around_what_is_strong():
 
 
 def test_the_largest_score_is_named():
-    assert scale_of([line("a dull film", [(0, 1), (2, 6)], np.array([1.0, -2.5]))]) == "largest: dull −2.5"
+    assert scale_of([line("a dull film", [(0, 1), (2, 6)], np.array([1.0, -2.5]))]) == "largest: “dull” −2.5"
     assert scale_of([line("a dull film", [(0, 1)], np.zeros(1))]) == "all scores are 0"
 
 
@@ -108,3 +108,10 @@ def test_an_svg_runs_nothing(tmp_path: Path):
         opened.get(page(path))
         assert complaints(opened) == []
         assert opened.execute_script("return document.querySelectorAll('script').length") == 0
+
+
+def test_quoted_words_keep_their_direction_to_themselves():
+    row = Row("bcos", (), "largest: “مرة” +1", ("Masking the first 2 words (“مرة”, “<b>”) takes it away.",))
+    html = page_html("x", [Sheet("x", (row,))])
+    assert "(“<bdi>مرة</bdi>”, “<bdi>&lt;b&gt;</bdi>”)" in html
+    assert "largest: “<bdi>مرة</bdi>” +1" in html
