@@ -29,6 +29,7 @@ STYLE = {
     "svg.hashsalt": "faithbench",
     "text.parse_math": False,  # texts are no mathematics
     "text.usetex": False,
+    "text.hinting": "no_hinting",  # widths are those at any size
 }
 NO_DATE: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 FALLBACKS = (
@@ -63,7 +64,7 @@ def draw_lines(lines: Sequence[tuple[str, Marked]], title: str, path: Path) -> N
 def draw_sheets(sheets: Sequence[Sheet], path: Path) -> None:
     """Draws explained texts below each other; long lines are folded."""
     with mpl.rc_context({**STYLE, "font.family": _families()}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # drawn as boxes, as viewers do
+        warnings.filterwarnings("ignore", message="(?s)Glyph .* missing")  # drawn as boxes, as viewers do
         drawing = _Drawing()
         for sheet in sheets:
             drawing.sheet(sheet)
@@ -142,7 +143,8 @@ class _Drawing:
 
     def _pieces(self, mark: Mark) -> Iterator[_Piece]:
         scored = not math.isnan(mark.score)
-        parts = list(_parts(visible(mark.text, keep="\n")))
+        text = f" [not read: {mark.text.strip()}]" if mark.unread else mark.text
+        parts = list(_parts(visible(text, keep="\n")))
         for number, part in enumerate(parts, 1):
             ends = scored and number == len(parts)
             sign = self._width(mark.suffix, SMALL) if ends else 0.0
@@ -158,7 +160,7 @@ class _Drawing:
             at = left if reverse else at + piece.width
 
     def _width(self, text: str, size: float, weight: str = "normal") -> float:
-        if not text:
+        if not text.strip("\n"):
             return 0.0
         font = font_manager.FontProperties(family=mpl.rcParams["font.family"], size=size, weight=weight)
         key = (size, weight)
