@@ -25,6 +25,7 @@ TELLING = (
 )
 OPENINGS = ("the plot is", "the acting feels", "this film was", "the ending seemed", "her direction is", "the music is")
 FILLING = ("and", "on a rainy sunday", "in the second hour", "with friends", "though", "as ever", "at the cinema")
+STEPS = 400
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -69,8 +70,9 @@ def classifier(folder: Path) -> None:
     model = BertForSequenceClassification(config)
     texts, labels = zip(*reviews(640, seed=1), strict=True)
     rows = encode(list(texts), padding=True, return_tensors="pt")
-    targets, optimiser = torch.tensor(labels), torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(300):
+    targets, optimiser = torch.tensor(labels), torch.optim.AdamW(model.parameters(), lr=2e-3)
+    warm = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=STEPS)
+    for step in range(STEPS):
         chosen = torch.randperm(len(texts))[:32]
         ids = rows["input_ids"][chosen]
         masked = (torch.rand(ids.shape) < 0.3 * (step % 2)) & (ids > 4)
@@ -78,7 +80,11 @@ def classifier(folder: Path) -> None:
         optimiser.zero_grad()
         answer.loss.backward()
         optimiser.step()
-    model.eval().save_pretrained(folder / "my-model")
+        warm.step()
+    right = (model.eval()(**rows).logits.argmax(dim=1) == targets).float().mean()
+    if right < 0.95:
+        raise SystemExit(f"the classifier is right on only {right:.0%} of what it was trained on.")
+    model.save_pretrained(folder / "my-model")
     encode.save_pretrained(folder / "my-model")
     with (folder / "reviews.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label"), *((text, CLASSES[i]) for text, i in reviews(200, seed=2))])
