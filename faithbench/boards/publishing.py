@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from faithbench.boards.cells import read_asks
 from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, texts_of
 from faithbench.boards.overview import MARK, overview
+from faithbench.boards.page import page_of
 from faithbench.boards.pictures import pictures
 from faithbench.errors import UserError
 from faithbench.file_names import cut, digest, slug
@@ -24,7 +25,8 @@ from faithbench.records.columns import ADDED, IDENTITY
 from faithbench.records.manifest import read_manifest
 from faithbench.records.results import installed, label, named, read
 from faithbench.records.store import Store
-from faithbench.tables.table import renderings
+from faithbench.tables.spreadsheet import csv
+from faithbench.tables.table import contents
 
 COLUMNS = [*IDENTITY["records"], "value", "parts", "weight", "seconds", "rows", "error"]
 OPTIONAL = (*ADDED, "parts")  # where no record has any
@@ -247,8 +249,8 @@ def generated(board: Board) -> dict[str, str]:
 
 def tables_of(board: Board) -> dict[str, str]:
     """The tables of a board: name and text."""
-    written = renderings([board.folder], tuple(TABLES.values()))
-    return {name: written[kind] for name, kind in TABLES.items()} | _likes(board)
+    found = contents([board.folder])
+    return {"table.md": page_of(found), "table.csv": csv(found.frame)} | _likes(board)
 
 
 def sizes(folder: Path) -> dict[str, int]:
