@@ -107,7 +107,6 @@ def _dots(axes: Axes, rows: pd.DataFrame, order: Sequence[str]) -> None:
             at = row.high if np.isfinite(row.high) else row.mean
             axes.annotate(f"n={row.n}", (at, y), (3, 0), textcoords="offset points", va="center", fontsize=6)
 
-
     if (rows["n"] < most).any():
         left, right = axes.get_xlim()
         axes.set_xlim(left, right + 0.14 * (right - left))
