@@ -22,7 +22,7 @@ HEADINGS = {
 
 def document(frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str], signature: str) -> list[Part]:
     """A frame of `tables.table` for people, with the models, sentences that go below, and the signature."""
-    told = [*map(Note, notes), *legend(frame)]
+    told = [*map(Note, notes), *map(Note, legend(frame))]
     return [*of_models(models), *numbers(frame), *told, Signature(signature)]
 
 
@@ -44,7 +44,7 @@ def numbers(frame: pd.DataFrame) -> list[Part]:
                 rest += f", {_counted(group['seeds'].max(), 'training')}"
             for target, share in group.groupby("target") if "target" in frame else [("", group)]:
                 where = f", class explained: {target}" if "target" in frame else ""
-                parts += [Title(names[str(model)], f"{rest}{where}"), *_grids(share)]
+                parts += [Title(names[str(model)], f"{rest}{where}"), *grids(share)]
     return parts
 
 
@@ -68,15 +68,19 @@ def _plain(value: Any) -> Cell:
     return Number(int(value) if isinstance(value, np.integer) else value)
 
 
-def _grids(group: pd.DataFrame) -> list[Part]:
-    """A grid for each kind of metric, with its heading, and the number of texts."""
+def grids(group: pd.DataFrame) -> list[Part]:
+    """A grid for each kind of metric, with its heading, and the number of texts.
+
+    Args:
+        group: rows of a frame of `tables.table`, of one model on one data set.
+    """
     kinds = sorted(set(group["kind"]), key=kind_order)
     texts = int((group["n"] + group["undefined"] + group["failed"]).max())
-    grids = [(Heading(HEADINGS.get(name, name)), _grid(group[group["kind"] == name], texts)) for name in kinds]
+    pairs = [(Heading(HEADINGS.get(name, name)), _grid(group[group["kind"] == name], texts)) for name in kinds]
     told, units = _counted(texts, "text"), int(group["texts"].max()) if "texts" in group else texts
     if units < texts:
         told = f"{_counted(texts, 'explained output')} of {_counted(units, 'text')}, each counted alone"
-    return [*(part for pair in grids for part in pair), Note(f"{told}.{_unranked(group)}")]
+    return [*(part for pair in pairs for part in pair), Note(f"{told}.{_unranked(group)}")]
 
 
 def _unranked(group: pd.DataFrame) -> str:
@@ -137,7 +141,7 @@ def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
     )
 
 
-def legend(frame: pd.DataFrame) -> list[Note]:
+def legend(frame: pd.DataFrame) -> list[str]:
     """What the cells mean, and which way each metric goes."""
     ways: dict[bool | None, list[str]] = {True: [], False: [], None: []}
     for metric, name in labels("metric", sorted(set(frame["metric"]))).items():
@@ -154,7 +158,7 @@ def legend(frame: pd.DataFrame) -> list[Note]:
             "Models that differ in their seed alone are put together: means over trainings. The interval is over "
             "texts; seeds ± is the standard deviation of the trainings' means."
         )
-    return list(map(Note, lines))
+    return lines
 
 
 def _weighed_how(frame: pd.DataFrame) -> Iterator[str]:

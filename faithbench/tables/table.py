@@ -49,10 +49,13 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     Raises:
         UserError: a folder is no run, or two runs hold different records of one identity.
     """
-    return _frame(folders, read(folders, slim=True), by_class, over_seeds)
+    return frame_of(folders, read(folders, slim=True), by_class, over_seeds)
 
 
-def _frame(folders: Sequence[Path | str], records: pd.DataFrame, by_class: bool, over_seeds: bool) -> pd.DataFrame:
+def frame_of(
+    folders: Sequence[Path | str], records: pd.DataFrame, by_class: bool = False, over_seeds: bool = False
+) -> pd.DataFrame:
+    """The same of records that were read."""
     found = panels(records, by_class, predicted_classes(folders))
     seeds = together(found) if over_seeds else None
     parts = [_rows(each.panel, each) for each in seeds] if seeds is not None else [_rows(panel) for panel in found]
@@ -156,7 +159,7 @@ def contents(folders: Sequence[Path | str], by_class: bool = False, over_seeds: 
     records = read(folders, slim=True)
     told = (*notes(folders), *of_earlier_versions(records))
     return Contents(
-        _frame(folders, records, by_class, over_seeds), models(folders), told, signature_of(records, folders)
+        frame_of(folders, records, by_class, over_seeds), models(folders), told, signature_of(records, folders)
     )
 
 
