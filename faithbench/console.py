@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -36,7 +36,7 @@ def say(console: Console | None, text: str, whole: bool = False) -> None:
     """
     if console is not None:
         line = fitting(text, console.encoding)
-        _show(console, Text(visible(line) if whole else sentence(line)), soft_wrap=True)
+        display(console, Text(visible(line) if whole else sentence(line)), soft_wrap=True)
 
 
 def write(console: Console, text: str, codes: bool = False) -> None:
@@ -70,8 +70,19 @@ def show(console: Console, heads: Sequence[str], rows: Iterable[Iterable[tuple[s
     """
     table = Table(*heads, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(fitting(visible(text), console.encoding), style) for text, style in row))
-    _show(console, table)
+        table.add_row(*(words(console, text, style) for text, style in row))
+    display(console, table)
+
+
+def words(console: Console, text: str, style: str = "") -> Text:
+    """A text as something for rich, in the console's characters and without anything that a terminal obeys."""
+    return Text(fitting(visible(text), console.encoding), style)
+
+
+def paragraphs(console: Console, lines: Iterable[Text]) -> None:
+    """Texts for people, wrapped to the width of a terminal; elsewhere each is a line, however long."""
+    for line in lines:
+        display(console, line, soft_wrap=not console.is_terminal)
 
 
 def prepare_streams() -> None:
@@ -92,7 +103,17 @@ def _warning(message: Warning | str, category: type[Warning], filename: str, lin
     return f"{sentence(f'{category.__name__}: {message} ({filename}:{lineno})')}\n"
 
 
-def _show(console: Console, what: Text | Table, soft_wrap: bool = False) -> None:
+def display(console: Console, what: RenderableType, soft_wrap: bool = False) -> None:
+    """Whatever rich can show, made of `words`.
+
+    Args:
+        console: where to.
+        what: it is.
+        soft_wrap: never fold it.
+
+    Raises:
+        UserError: there is no room for it.
+    """
     try:
         console.print(what, soft_wrap=soft_wrap)
     except BrokenPipeError:  # of older versions of rich

@@ -40,6 +40,22 @@ class Answer:
 Conversation = Generator[tuple[Question, ...], list[Answer], T]
 
 
+@dataclass(frozen=True)
+class Forked(Generic[T]):
+    """What a conversation may end with: something that is known now, and what there is to ask next, side by side.
+
+    The engine gives the value at once. Those that go on share what the conversation has asked: no row is run twice
+    for all of them, and each ends by itself.
+
+    Args:
+        value: what is known.
+        onward: conversations about the same text.
+    """
+
+    value: T
+    onward: Sequence["Conversation[T | Forked[T]]"]
+
+
 @dataclass
 class Outcome(Generic[T]):
     """How a component ended: its value, or why there is none; with the rows it asked for and the seconds they took.

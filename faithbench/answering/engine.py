@@ -17,7 +17,7 @@ from faithbench.answering.asking import Answers, Asker
 from faithbench.answering.ledger import Ledger
 from faithbench.answering.queue import Part, Queue, Share, rows_for
 from faithbench.answering.rows import Lane, outputs_of, rows_of
-from faithbench.conversations import Answer, Conversation
+from faithbench.conversations import Answer, Conversation, Forked
 from faithbench.errors import QuestionError, describe
 from faithbench.interfaces import Classifier
 from faithbench.questions import (
@@ -37,10 +37,11 @@ AHEAD = 2  # batches' worth of open rows below which the next text is begun
 
 @dataclass
 class Counts:
-    """Rows that components asked for, and rows that the model ran."""
+    """Rows that components asked for, rows that the model ran, and those that it has yet to run for them."""
 
     asked: int = 0
     run: int = 0
+    open: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +52,31 @@ class _Asked:
     ledger: Ledger
     numbers: Int[np.ndarray, "rows"]
     refusal: QuestionError | None = None
+    lane: Lane | None = None  # of the ledger, if it is kept
+
+
+@dataclass(eq=False)
+class _Subject(Generic[T]):
+    """What conversations that forked from one have in common: its age, what is known, and who is under way."""
+
+    age: int
+    ledgers: dict[Lane, Ledger] = field(default_factory=dict)
+    sound: set[bytes] = field(default_factory=set)  # ids that the model knows
+    open: "dict[_Open[T], None]" = field(default_factory=dict)  # in the order in which they began
+    onward: "dict[int, Sequence[Conversation[T | Forked[T]]]]" = field(default_factory=dict)
+    begun: int = 0
+    waiting: int = 0  # rows that are not known yet, of all
 
 
 @dataclass(eq=False)
 class _Open(Generic[T]):
-    """A conversation with its open questions."""
+    """A conversation with its open questions, or those that it will ask in the next round."""
 
-    conversation: Conversation[T]
-    age: int
+    conversation: Conversation[T | Forked[T]]
+    subject: _Subject[T]
+    number: int  # of those of its subject
     asked: list[_Asked] = field(default_factory=list)
-    ledgers: dict[Lane, Ledger] = field(default_factory=dict)
-    sound: set[bytes] = field(default_factory=set)  # ids that the model knows
+    following: Sequence[Question] = ()
     waiting: int = 0  # rows that are not known yet
 
 
@@ -84,17 +99,26 @@ class Engine:
         batch_tokens: tokens a forward batch holds, padding included; None for what the model suggests. Halved, and
             kept so, whenever the model runs out of memory.
         most_seconds: that a function may look inside the model; None for any time.
+        asker: puts batches to the model; None for one that asks all rows.
+        clock: seconds, by which batches are timed.
     """
 
-    def __init__(self, model: Classifier, batch_tokens: int | None = None, most_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        batch_tokens: int | None = None,
+        most_seconds: float | None = None,
+        asker: Asker | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.model = model
         self.batch_tokens = batch_tokens or model.batch_tokens
         self.counts = Counts()
-        self._asker = Asker(model, most_seconds)
+        self._asker, self._clock = asker or Asker(model, most_seconds), clock
         self._landed = 0.0  # when the last batch was
 
-    def run(self, conversations: Iterable[Conversation[T]]) -> Iterator[T]:
-        """The results of all conversations, each as soon as it is complete.
+    def run(self, conversations: Iterable[Conversation[T | Forked[T]]]) -> Iterator[T]:
+        """The results of all conversations, and of those that they fork into, each as soon as it is complete.
 
         What the model cannot answer for one text, whatever the reason, is refused to the components that asked, and to
         nobody else.
@@ -102,54 +126,61 @@ class Engine:
         Raises:
             ModelChangedError: a component has written into the model's weights.
         """
+        return (result.value for result in self.steps(conversations) if result is not None)
+
+    def steps(self, conversations: Iterable[Conversation[T | Forked[T]]]) -> "Iterator[Result[T] | None]":
+        """As `run`; between results there is None after each batch, however long nothing is complete."""
         source = enumerate(conversations)
         queue: Queue[_Open[T]] = Queue()
-        active: dict[int, _Open[T]] = {}
+        subjects: set[_Subject[T]] = set()
         flights: deque[_Flight[T]] = deque()
         while True:
-            yield from self._begin(source, active, queue)
-            if not active:
+            yield from self._begin(source, subjects, queue)
+            if not subjects:
                 return
             asking = bool(queue)
             if asking:
                 flights.extend(self._launch(queue))
             if not flights or (asking and len(flights) < self._asker.in_flight):
                 continue
-            for item in self._land(flights.popleft()):
-                result = self._advance(item, queue)
-                if result is not None:
-                    del active[item.age]
-                    yield result.value
+            ready = self._land(flights.popleft())
+            for item in ready:
+                yield from _advance(item)
+            for subject in dict.fromkeys(item.subject for item in ready):
+                yield from self._rounds(subject, queue)
+                if not subject.open:
+                    subjects.discard(subject)
+            yield None
 
     def _begin(
-        self, source: Iterator[tuple[int, Conversation[T]]], active: dict[int, _Open[T]], queue: Queue[_Open[T]]
-    ) -> Iterator[T]:
+        self,
+        source: Iterator[tuple[int, Conversation[T | Forked[T]]]],
+        subjects: set[_Subject[T]],
+        queue: Queue[_Open[T]],
+    ) -> "Iterator[Result[T]]":
         """Starts conversations until enough rows are open. Yields the results of those that ask nothing."""
-        while len(active) < MAX_CONVERSATIONS and queue.tokens < AHEAD * self.batch_tokens:
+        while len(subjects) < MAX_CONVERSATIONS and queue.tokens < AHEAD * self.batch_tokens:
             age, conversation = next(source, (0, None))
             if conversation is None:
                 return
-            item = _Open(conversation, age)
-            result = self._advance(item, queue, begins=True)
-            if result is None:
-                active[age] = item
-            else:
-                yield result.value
+            subject = _Subject[T](age, onward={0: [conversation]})
+            yield from self._rounds(subject, queue)
+            if subject.open:
+                subjects.add(subject)
 
-    def _advance(self, item: _Open[T], queue: Queue[_Open[T]], begins: bool = False) -> "_Result[T] | None":
-        """Hands over answers until the conversation needs rows that are not known yet, or ends."""
-        while True:
-            try:
-                questions = (
-                    next(item.conversation) if begins else item.conversation.send(list(map(_answer, item.asked)))
-                )
-            except StopIteration as stop:
-                return _Result(stop.value)
-            begins = False
-            _forget(item)
-            item.asked = [self._open(item, question, queue) for question in questions]
-            if item.waiting:
-                return None
+    def _rounds(self, subject: _Subject[T], queue: Queue[_Open[T]]) -> "Iterator[Result[T]]":
+        """Once all rows of a subject are known: asks what its conversations ask next, all at once, so that rows meet.
+
+        When all of them have ended, those begin into which they have forked.
+        """
+        while not subject.waiting and (subject.open or subject.onward):
+            for item in subject.open:
+                item.asked = [self._open(item, question, queue) for question in item.following]
+                item.following = ()
+            for item in [item for item in subject.open if not item.waiting]:
+                yield from _advance(item)
+            if not subject.open:
+                yield from _fork(subject)
 
     def _open(self, item: _Open[T], question: Question, queue: Queue[_Open[T]]) -> _Asked:
         """Opens the rows of a question that are not known; one that makes no sense is refused."""
@@ -164,20 +195,23 @@ class Engine:
         if not len(question.text):
             raise ValueError("its text has no tokens")
         lane, rowsets = rows_of(question)
-        ledger = item.ledgers.get(lane) or Ledger(stacked=lane.kind in (Logits, LogitsAt))
+        ledger = item.subject.ledgers.get(lane) or Ledger(stacked=lane.kind in (Logits, LogitsAt))
         problem = self._unknown_token(item, question) or self._problem(question)
         count = sum(len(rows.keys) for rows in rowsets)
         self.counts.asked += count
         if problem:
             return _refusing(question, count, problem)
-        item.ledgers[lane], numbers = ledger, np.zeros(count, np.intp)
+        item.subject.ledgers[lane], numbers = ledger, np.zeros(count, np.intp)
+        ledger.askers += 1
         for rows in rowsets:
             known, new = ledger.enter(rows)
             numbers[slice(None) if rows.places is None else rows.places] = known
+            awaited = ledger.follow(item, known, new) + len(new)
+            item.waiting, item.subject.waiting = item.waiting + awaited, item.subject.waiting + awaited
             if len(new):
-                queue.add(Part(item, item.age, lane, ledger, rows.block, new, known[new]))
-                item.waiting += len(new)
-        return _Asked(question, ledger, numbers)
+                queue.add(Part(item, item.subject.age, lane, ledger, rows.block, new, known[new]))
+                self.counts.open += len(new)
+        return _Asked(question, ledger, numbers, lane=lane)
 
     def _problem(self, question: Question) -> str | None:
         """Why a question cannot be answered by any model of so many classes."""
@@ -201,9 +235,9 @@ class Engine:
         fill, own = getattr(asked, "fill", None), asked.text.ids.tobytes()
         if fill is not None and (problem := _beyond(fill, tokens)):
             return problem
-        if own not in item.sound and (problem := _beyond(asked.text.ids, tokens)):
+        if own not in item.subject.sound and (problem := _beyond(asked.text.ids, tokens)):
             return problem
-        item.sound.add(own)
+        item.subject.sound.add(own)
         return None
 
     def _launch(self, queue: Queue[_Open[T]]) -> list[_Flight[T]]:
@@ -212,7 +246,7 @@ class Engine:
         cost = 1 if lane.kind in (Logits, LogitsAt) else self.model.gradient_cost
         batch = queue.pack(self.batch_tokens // cost)
         rows = rows_for(batch)
-        start = time.perf_counter()
+        start = self._clock()
         try:
             answers = self._asker.begin(lane, rows)
         except MemoryError:
@@ -224,23 +258,59 @@ class Engine:
     def _land(self, flight: _Flight[T]) -> list[_Open[T]]:
         """Hands a batch's answers to those that asked. Returns the conversations that can go on."""
         answers = self._asker.end(flight.lane, flight.rows, flight.answers)
-        now = time.perf_counter()
+        now = self._clock()
         seconds, self._landed = (now - max(flight.start, self._landed)) / len(flight.rows), now
         self.counts.run += len(flight.rows)
-        ready, first = [], 0
+        self.counts.open -= len(flight.rows)
+        told: dict[_Open[T], None] = {}
+        first = 0
         for share in flight.batch:
-            count, item = len(share.places), share.part.owner
-            share.part.ledger.put(share.numbers, answers[first : first + count], seconds)
+            count = len(share.places)
+            followers: Any = share.part.ledger.put(share.numbers, answers[first : first + count], seconds)
             first += count
-            item.waiting -= count
-            if not item.waiting:
-                ready.append(item)
-        return ready
+            _know(share.part.owner, count, told)
+            for follower in followers:
+                _know(follower, 1, told)
+        return [item for item in told if not item.waiting]
 
 
 @dataclass(frozen=True)
-class _Result(Generic[T]):
+class Result(Generic[T]):
+    """What a conversation came to."""
+
     value: T
+
+
+def _know(item: _Open[T], rows: int, told: dict[_Open[T], None]) -> None:
+    """So many more rows are known that a conversation waits for."""
+    item.waiting, item.subject.waiting = item.waiting - rows, item.subject.waiting - rows
+    told[item] = None
+
+
+def _advance(item: _Open[T], begins: bool = False) -> Iterator[Result[T]]:
+    """Hands over answers to a conversation, which asks more, ends, or forks."""
+    try:
+        asked = next(item.conversation) if begins else item.conversation.send(list(map(_answer, item.asked)))
+    except StopIteration as stop:
+        _forget(item)
+        del item.subject.open[item]
+        forked = isinstance(stop.value, Forked)
+        if forked and stop.value.onward:
+            item.subject.onward[item.number] = stop.value.onward
+        yield Result(stop.value.value if forked else stop.value)
+    else:
+        _forget(item)
+        item.following = asked
+
+
+def _fork(subject: _Subject[T]) -> Iterator[Result[T]]:
+    """Begins the conversations into which those that have ended forked, in the order of these."""
+    begins = [each for _, onward in sorted(subject.onward.items()) for each in onward]
+    subject.onward = {}
+    for conversation in begins:
+        item = _Open(conversation, subject, subject.begun)
+        subject.open[item], subject.begun = None, subject.begun + 1
+        yield from _advance(item, begins=True)
 
 
 def _beyond(ids: int | Int[np.ndarray, "..."], tokens: int) -> str | None:
@@ -259,8 +329,14 @@ def _refusing(question: Question, rows: int, problem: str) -> _Asked:
 
 
 def _forget(item: _Open[T]) -> None:
-    """Keeps logits, which are small and asked again; attention and gradients have been handed over."""
-    item.ledgers = {lane: ledger for lane, ledger in item.ledgers.items() if _plain_logits(lane)}
+    """Keeps logits, which are small and asked again; attention and gradients go once all have them who asked."""
+    ledgers = item.subject.ledgers
+    for asked in item.asked:
+        asked.ledger.askers -= 1
+        lane = asked.lane
+        if lane is not None and not asked.ledger.askers and not _plain_logits(lane):
+            ledgers.pop(lane, None)
+    item.asked = []
 
 
 def _plain_logits(lane: Lane) -> bool:

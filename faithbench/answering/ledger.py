@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from faithbench.answering.rows import Key, Rowset
 from faithbench.errors import QuestionError
@@ -19,7 +19,9 @@ class Ledger:
 
     def __init__(self, stacked: bool) -> None:
         self.stacked = stacked
-        self.count = 0
+        self.count = self.askers = 0  # rows; questions that wait for answers
+        self._open: Bool[np.ndarray, "rows"] = np.zeros(0, dtype=bool)
+        self._followers: dict[int, list[object]] = {}  # who else waits for a row than the one who asked first
         self.refused: dict[int, QuestionError] = {}
         self._seconds: Float[np.ndarray, "rows"] = np.zeros(0)
         self._answers: np.ndarray | None = None
@@ -42,8 +44,35 @@ class Ledger:
         self.count += len(new)
         return np.fromiter(map(numbers.__getitem__, rows.keys), np.intp, len(rows.keys)), np.array(new, np.intp)
 
-    def put(self, numbers: Int[np.ndarray, "some"], answers: Sequence[object] | np.ndarray, seconds: float) -> None:
-        """Answers to some of the rows, each of which took so long."""
+    def follow(self, follower: object, numbers: Int[np.ndarray, "rows"], new: Int[np.ndarray, "new"]) -> int:
+        """Has somebody wait for those of these rows that are asked already and not answered yet; how many these are.
+
+        Args:
+            follower: who is to be told by `put`, once for each row.
+            numbers: of rows.
+            new: places of those that nobody has asked before.
+        """
+        if len(self._open) < self.count:
+            held, self._open = self._open, np.zeros(2 * self.count, dtype=bool)
+            self._open[: len(held)] = held
+        awaited = np.unique(numbers[known]).tolist() if (known := self._open[numbers]).any() else []
+        self._open[numbers[new]] = True
+        for number in awaited:
+            self._followers.setdefault(number, []).append(follower)
+        return len(awaited)
+
+    def put(
+        self, numbers: Int[np.ndarray, "some"], answers: Sequence[object] | np.ndarray, seconds: float
+    ) -> list[object]:
+        """Takes answers to some of the rows, each of which took so long; those that `follow` one of them, for each."""
+        if len(self._open):
+            self._open[numbers] = False
+        self._keep(numbers, answers, seconds)
+        if not self._followers:
+            return []
+        return [follower for number in numbers.tolist() for follower in self._followers.pop(number, ())]
+
+    def _keep(self, numbers: Int[np.ndarray, "some"], answers: Sequence[object] | np.ndarray, seconds: float) -> None:
         if len(held := self._seconds) < self.count:
             self._seconds = np.zeros(2 * self.count)
             self._seconds[: len(held)] = held

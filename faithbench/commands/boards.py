@@ -15,13 +15,16 @@ def board_publish(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     folder: Annotated[Path, typer.Argument(help="The leaderboard's folder.")],
 ) -> None:
-    """Copy a run into a leaderboard folder: compact records, plan, manifest, tables."""
+    """Copy a run into a leaderboard's folder.
+
+    Compact records, plan, manifest and tables.
+    """
     for path in faithbench.publish(run, folder):
         say(out_console, f"wrote {path}", whole=True)
 
 
 def board_build(folders: Boards = None) -> None:
-    """Make leaderboards' tables, and the overview, from their records."""
+    """Make leaderboards' tables and the overview from records."""
     written = faithbench.build_boards(folders or ())
     for path in written:
         say(out_console, f"wrote {path}", whole=True)
@@ -30,7 +33,10 @@ def board_build(folders: Boards = None) -> None:
 
 
 def board_check(folders: Boards = None) -> None:
-    """Say where records, plans, tables and installed versions of leaderboards disagree; then the exit status is 1."""
+    """Say where leaderboards disagree with themselves.
+
+    Records, plans, tables and installed versions; then the exit status is 1.
+    """
     checked = faithbench.check_boards(folders or ())
     for each in checked:
         for problem in each.problems:

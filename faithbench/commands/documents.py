@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import faithbench
+from faithbench.commands.completion import names
 from faithbench.commands.options import Device
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import say
@@ -14,8 +15,20 @@ from faithbench.errors import unknown
 
 def build_documents(
     kind: Annotated[str, typer.Argument(help="What to build: seqpg.")],
-    dataset: Annotated[str, typer.Option(help="Where the texts are from: name, file or folder.")],
-    model: Annotated[str, typer.Option(help="Name (its backbone's conventional model judges), folder, hub id.")],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Where the texts are from: name, file or folder.", autocompletion=names("dataset")
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Name (its backbone's conventional model judges), folder, hub id.",
+            autocompletion=names("model"),
+        ),
+    ],
     segment: Annotated[int, typer.Option(help="Tokens of a segment, special ones included; 0: as published.")] = 0,
     documents: Annotated[int, typer.Option(help="How many at most.")] = 500,
     segments: Annotated[int, typer.Option(help="Of a document, each of another class.")] = 2,
@@ -28,7 +41,10 @@ def build_documents(
         bool, typer.Option("--no-train", help="Fail where the judge would have to be trained.")
     ] = False,
 ) -> None:
-    """Build the documents of the Sequence Pointing Game: texts of different classes, one behind the other."""
+    """Build the documents of the Sequence Pointing Game.
+
+    They are texts of different classes, one behind the other.
+    """
     if kind != "seqpg":
         raise unknown("kind of data set to build", kind, ["seqpg"])
     built = faithbench.build_documents(

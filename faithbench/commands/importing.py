@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import faithbench
+from faithbench.commands.completion import names
 from faithbench.commands.options import Device
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import say
@@ -13,8 +14,10 @@ from faithbench.console import say
 
 def import_file(
     file: Annotated[Path, typer.Argument(help="JSON lines, JSON or Parquet.")],
-    model: Annotated[str, typer.Option(help="Name, folder or hub id.")],
-    dataset: Annotated[str, typer.Option(help="Name, file or hub id.")],
+    model: Annotated[str, typer.Option(metavar="NAME", help="Name, folder or hub id.", autocompletion=names("model"))],
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="Name, file or hub id.", autocompletion=names("dataset"))
+    ],
     name: Annotated[str, typer.Option(help="What to call the method that made them.")],
     format: Annotated[
         str | None, typer.Option(help="jsonl, eraser, thermostat or bcos [default: by its keys].")
@@ -26,7 +29,10 @@ def import_file(
     dtype: Annotated[str, typer.Option(help="As of the run that is to score them.")] = "float32",
     skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out texts that the split lacks.")] = False,
 ) -> None:
-    """Bring attributions that were computed elsewhere into a run's folder, for metrics to score."""
+    """Bring attributions computed elsewhere into a run's folder.
+
+    There metrics score them.
+    """
     found = faithbench.import_attributions(
         file,
         model,

@@ -6,10 +6,21 @@ from typing import Annotated
 
 import typer
 
+from faithbench.commands.completion import names
 from faithbench.plugins.naming import dataset_spec
 
-Models = Annotated[list[str] | None, typer.Option("--model", help="Name, folder or hub id; repeat for more.")]
-Datasets = Annotated[list[str] | None, typer.Option("--dataset", help="Name, file or hub id; repeat for more.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="NAME", help="Name, folder or hub id; repeat for more.", autocompletion=names("model")
+    ),
+]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset", metavar="NAME", help="Name, file or hub id; repeat for more.", autocompletion=names("dataset")
+    ),
+]
 TextColumn = Annotated[
     str | None, typer.Option("--text", help="The text's column of files or hub data [default: text or a usual name].")
 ]
@@ -27,8 +38,18 @@ TableFormat = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps [default: the best there is].")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training texts [default: 5; tiny: 4].")]
 Lr = Annotated[float | None, typer.Option(help="Peak learning rate [default: 2e-5; AG News: 3e-5; tiny: 2e-3].")]
-Explainers = Annotated[list[str] | None, typer.Option("--explainer", help="Repeat for more [default: all].")]
-Metrics = Annotated[list[str] | None, typer.Option("--metric", help="Repeat for more [default: all that fit].")]
+Explainers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--explainer", metavar="NAME", help="Repeat for more [default: all].", autocompletion=names("explainer")
+    ),
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric", metavar="NAME", help="Repeat for more [default: all that fit].", autocompletion=names("metric")
+    ),
+]
 PlanFile = Annotated[
     Path | None, typer.Option(help="A TOML plan, or a board's folder with several; options replace values.")
 ]

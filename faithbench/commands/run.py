@@ -73,7 +73,7 @@ def run(
     workers: Workers = None,
     gpus_per_worker: GpusPerWorker = None,
 ) -> None:
-    """Score explainers on models; the same command again continues a run that was killed.
+    """Score explainers on models; the same command again goes on.
 
     Without options: all explainers and metrics, with two small models on 100 generated sentences.
     """
@@ -149,6 +149,6 @@ def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     for name in figures:
         words = ["faithbench", "figure", path_word(folder), "--like", name, "--out", f"{name}.svg"]
         say(out_console, f"To draw it: {shell_words(words)}", whole=True)
-    say(out_console, f"{done:,} cells done, {before:,} were there before. Written to {folder}:", whole=True)
+    say(out_console, f"{done:,} results done, {before:,} were there before. Written to {folder}:", whole=True)
     for path in files_below(folder):
         say(out_console, f"  {path}", whole=True)

@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 
 import faithbench
-from faithbench.commands.options import TableFormat
+from faithbench.commands.completion import names
+from faithbench.commands.options import Metrics, TableFormat
 from faithbench.commands.output import err_console, format_of, out_console, write_table
 from faithbench.console import say, write
 from faithbench.errors import UserError
+
+ALL = "all"  # every other explainer
 
 
 def table(
@@ -27,7 +30,10 @@ def table(
     ] = False,
     backbone: Annotated[str | None, typer.Option(help="With --like: whose models [default: the only one's].")] = None,
 ) -> None:
-    """Print the table of one or more runs: means with intervals, the best and those tied with it in bold."""
+    """Print the table of one or more runs.
+
+    Means with intervals; the best, and those tied with it, in bold.
+    """
     if like is None:
         if beside_paper or backbone is not None:
             raise UserError("--beside-paper and --backbone are for published tables; say which with --like, as table2.")
@@ -42,19 +48,44 @@ def table(
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="An explainer as tables show it, or a model; a unique beginning will do.")],
-    b: Annotated[str, typer.Argument(help="Another.")],
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
-    metric: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all].")] = None,
-    model: Annotated[str | None, typer.Option(help="Only on this model.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Only on this data set.")] = None,
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="An explainer as tables show it, or a model; a unique beginning will do.",
+            autocompletion=names("explainer", "model"),
+        ),
+    ],
+    rest: Annotated[
+        list[str],
+        typer.Argument(metavar="[B] RUN...", help="Another, or all; then folders of runs."),
+    ],
+    against: Annotated[
+        str | None, typer.Option(help="Instead of B: another, or all for every other explainer.")
+    ] = None,
+    metric: Metrics = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only on this model.")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Only on this data set.")] = None,
     test: Annotated[str, typer.Option(help="permutation or wilcoxon.")] = "permutation",
     alpha: Annotated[float, typer.Option(help="How often a difference may be seen where there is none.")] = 0.05,
-    format: Annotated[str, typer.Option(help="text or csv.")] = "text",
+    format: Annotated[
+        str | None, typer.Option(help="text or csv; against all, as of table [default: text; against all: a table].")
+    ] = None,
 ) -> None:
-    """Is A better than B? A sentence with its evidence for each data set, model and metric."""
-    found = faithbench.comparison(a, b, runs, metric or (), model, dataset, test, alpha)
-    write(out_console, found.render(format))
+    """Say whether A is better than B, or than all others.
+
+    With the evidence: difference, interval, p, effect size and n for each data set, model and metric.
+    """
+    b, runs = (against, rest) if against is not None else (rest[0], rest[1:])
+    if not runs:
+        raise UserError(
+            "compare needs a run's folder behind the names, as in faithbench compare lime occlusion runs/mine."
+        )
+    chosen = metric or (), model, dataset, test, alpha
+    if b == ALL:
+        found = faithbench.against_all(a, runs, *chosen)
+        write_table(found.render(format_of(None if format == "text" else format)), format)
+    else:
+        write(out_console, faithbench.comparison(a, b, runs, *chosen).render(format or "text"))
 
 
 def meta(
@@ -62,7 +93,10 @@ def meta(
     format: TableFormat = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw a heat map: a file .svg, .png or .pdf.")] = None,
 ) -> None:
-    """Do the metrics agree, with each other and with the ground truth? Which cheap one predicts it?"""
+    """Show whether the metrics agree.
+
+    With each other, and with the ground truth; and which cheap one predicts it.
+    """
     found = faithbench.meta_evaluation(runs)
     write_table(found.render(format_of(format)), format)
     if plot is not None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 import faithbench
+from faithbench.commands.completion import names
 from faithbench.commands.options import Device, Epochs, LabelColumn, Lr, PairColumn, TextColumn, with_columns
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import say
@@ -12,8 +13,22 @@ from faithbench.plan import Training
 
 
 def train(
-    model: Annotated[str, typer.Option(help="A named model, such as bcos-minilm or 'bcos-bert(b=2.0)'.")],
-    dataset: Annotated[str, typer.Option(help="Name, folder with train, validation and test files, or hub id.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="A named model, such as bcos-minilm or 'bcos-bert(b=2.0)'.",
+            autocompletion=names("model"),
+        ),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Name, folder with train, validation and test files, or hub id.",
+            autocompletion=names("dataset"),
+        ),
+    ],
     text: TextColumn = None,
     pair: PairColumn = None,
     label: LabelColumn = None,
@@ -36,7 +51,7 @@ def train(
     dataloader_num_workers: Annotated[int, typer.Option(help="Processes that put batches together.")] = 0,
     device: Device = None,
 ) -> None:
-    """Fine-tune a named model on a data set; a killed training continues."""
+    """Fine-tune a named model; a killed training continues."""
     training = Training(
         epochs,
         limit,

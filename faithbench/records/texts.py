@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, short
 from faithbench.parquet import CorruptFileError, read_parquet, written_out
 from faithbench.paths import as_paths
 from faithbench.records.columns import KEPT, KEPT_IDENTITY, LARGEST
 from faithbench.records.entries import typed
 from faithbench.records.fingerprints import weights_of
 from faithbench.records.store import Store
+from faithbench.shown import is_unicode
 from faithbench.types import LINKS, Text
 
 Key = Mapping[str, str]  # `Panel.key`: data set and model, with their fingerprints
@@ -30,7 +31,7 @@ AT_ONCE = 4096  # texts that are turned into columns at once
 MARKS = ("evidence", "rationale", "rationale_majority")
 WEIGHTS = ("responsibility", "shapley")
 PER_TOKEN = ("ids", "special", "words", "types", "segments", *MARKS, *WEIGHTS)  # one entry a token, where there is any
-LEAST = ("predicted", "label", "read", "mask_id", "pad_id")  # that are not below 0
+LEAST = ("predicted", "label", "read")  # that are not below 0
 NEEDED = {"texts": ("tokens", "ids", "special", "words"), "predictions": ("predicted", "probabilities")}
 
 
@@ -122,6 +123,8 @@ class KeptTexts:
             for row in _rows(self._table("texts"), own):
                 name = row["text_id"]
                 if name in said and said[name]["tokenizer"] == tokenizer:
+                    if (said[name]["read"] or 0) >= len(row["tokens"]):
+                        raise UserError(f"text {short(name)} of {key['dataset']} is read at a token that it lacks.")
                     yield name, _text(row, said[name])
 
     def _table(self, kind: str) -> pa.Table:
@@ -175,13 +178,13 @@ def text_row(own: Mapping[str, str], text: Text, pair: str | None) -> dict[str, 
     return {
         **own,
         "text_id": text.id,
-        "source": text.source,
-        "pair": pair,
-        "tokens": list(text.tokens),
-        "offsets": None if text.offsets is None else text.offsets.reshape(-1),
-        "truncated": text.truncated,
+        "source": _sound(text.source),
+        "pair": None if pair is None else _sound(pair),
+        "tokens": [_sound(str(token)) for token in text.tokens],
+        "offsets": _flat(text),
+        "truncated": bool(text.truncated),
         "segment_classes": list(text.segment_classes),
-        **{name: getattr(text, name) for name in PER_TOKEN},
+        **{name: _array(name, getattr(text, name)) for name in PER_TOKEN},
     }
 
 
@@ -329,7 +332,19 @@ def _text(row: Mapping[str, Any], said: Mapping[str, Any]) -> Text:
     )
 
 
-def _array(name: str, values: Sequence[Any] | None) -> np.ndarray | None:
+def _sound(text: str) -> str:
+    """Text as files can hold it: half of a character is written as its number."""
+    return text if is_unicode(text) else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _flat(text: Text) -> np.ndarray | None:
+    """The characters of tokens in one row; None where a model says them in a form of its own."""
+    found = text.offsets
+    sound = found is not None and found.shape == (len(text), 2) and found.dtype.kind in "iu"
+    return found.reshape(-1).astype(np.int64) if found is not None and sound else None
+
+
+def _array(name: str, values: Any) -> np.ndarray | None:
     if values is None:
         return None
     kind = bool if name in ("special", *MARKS) else np.float64 if name in WEIGHTS else np.int64

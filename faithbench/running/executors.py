@@ -1,5 +1,6 @@
 """Who does the work of a run: this process, workers on this machine, or a cluster."""
 
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from pkgutil import resolve_name
@@ -9,9 +10,11 @@ from faithbench.errors import UserError
 from faithbench.records.store import Store
 from faithbench.running.measuring import given_up, score_piece
 from faithbench.running.options import CLUSTERS, check_workers
-from faithbench.running.pieces import DEATHS, Deal, Job, Piece, Summary
+from faithbench.running.pieces import DEATHS, Deal, Job, Piece, Scored, Summary, summaries
+from faithbench.running.remaining import Cell
 from faithbench.training.prepare import Prepared, Setup
 
+TELL_SECONDS = 0.2  # after which it is told what has ended
 PROCESSES = "faithbench.running.workers:Processes"
 
 
@@ -45,10 +48,15 @@ class Here:
         pass
 
     def score(self, job: Job, model: Prepared, setup: Setup, deal: Deal, store: Store) -> Iterator[Summary]:
-        """Does all at once, so that batches are full."""
+        """Does all at once, so that batches are full; what ends is with the store at once, and told soon."""
+        waiting, since = list[Scored](), time.monotonic()
         for scored in score_piece(job, model.classifier, deal.everything()):
             store.add(scored.attributions, scored.records)
-            yield scored.summary
+            waiting.append(scored)
+            if time.monotonic() - since > TELL_SECONDS:
+                yield from summaries(waiting)
+                waiting, since = [], time.monotonic()
+        yield from summaries(waiting)
 
     def told(self, deal: Deal) -> str:
         """Nothing to be told."""
@@ -56,7 +64,7 @@ class Here:
 
 
 def given_back(
-    job: Job, deal: Deal, piece: Piece, finished: Collection[str], how: str, blamed: bool, store: Store
+    job: Job, deal: Deal, piece: Piece, finished: Collection[tuple[str, Cell]], how: str, blamed: bool, store: Store
 ) -> Iterator[Summary]:
     """What a lost worker had not finished is dealt again, or given up: its cells fail.
 
@@ -64,7 +72,7 @@ def given_back(
         job: of the piece.
         deal: that the piece is of.
         piece: the worker's.
-        finished: ids of the texts of it that are in the store.
+        finished: cells of texts of it, by the texts' ids, that are in the store.
         how: the worker was lost.
         blamed: whether it had begun the piece.
         store: of the run.
@@ -73,7 +81,7 @@ def given_back(
         error = f"{DEATHS} workers were lost at it (the last one {how}), perhaps for lack of memory"
         scored = given_up(job, work, error)
         store.add(scored.attributions, scored.records)
-        yield scored.summary
+        yield from summaries([scored])
 
 
 def executor_of(

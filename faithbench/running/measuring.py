@@ -2,7 +2,9 @@
 
 import json
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
 from faithbench.answering.explaining import explain, measure_repeats, targets_of
-from faithbench.conversations import Asking, Conversation, Outcome, attempt, together
+from faithbench.conversations import Asking, Conversation, Forked, Outcome, attempt, together
 from faithbench.interfaces import Classifier
 from faithbench.plugins.spec import Component
 from faithbench.running.pieces import Job, Piece, Scored, Work
@@ -18,23 +20,41 @@ from faithbench.running.remaining import version_of
 from faithbench.types import Attribution, Measurement, Record, Target, Text
 
 UNKNOWN = Target(-1)  # of a record that failed before it was known what there is to explain
-Rows = tuple[list[dict[str, Any]], list[Record]]  # attributions and records
+Found = tuple[str, list[dict[str, Any]], list[Record]]  # a text's id; attributions and records of it
+Finding = Conversation[Found | Forked[Found]]
+NOTHING: Found = ("", [], [])
+BEAT_SECONDS = 0.5  # after which it is said how many rows have been run, where nothing is complete
 
 
-def score_piece(job: Job, classifier: Classifier, piece: Piece) -> Iterator[Scored]:
-    """What comes of each text of a piece, as soon as it is complete.
+def score_piece(job: Job, classifier: Classifier, piece: Piece, engine: Engine | None = None) -> Iterator[Scored]:
+    """What comes of the texts of a piece: each explanation, and each metric's measurement of it, as soon as it ends.
+
+    Where nothing ends for a while, there is a `Scored` of no text, with the rows since the last.
 
     Whoever runs it, one process, a worker or a task on a cluster, gets the same to float rounding: random numbers
     depend on the text alone.
 
+    Args:
+        job: that the piece is of.
+        classifier: the model.
+        piece: the work.
+        engine: that answers; None for one that asks the classifier all rows.
+
     Raises:
         ModelChangedError: a component has written into the model's weights.
     """
-    engine = Engine(classifier, most_seconds=job.most_seconds)
-    asked = run = 0
-    for text_id, (attributions, records) in engine.run(_converse(job, classifier, work) for work in piece.works):
-        yield Scored(text_id, attributions, records, engine.counts.asked - asked, engine.counts.run - run)
-        asked, run = engine.counts.asked, engine.counts.run
+    engine, said = engine or Engine(classifier, most_seconds=job.most_seconds), time.monotonic()
+    counts = engine.counts
+    before = replace(counts)
+    for result in engine.steps(_converse(job, classifier, work) for work in piece.works):
+        if result is None and time.monotonic() - said < BEAT_SECONDS:
+            continue
+        text_id, attributions, records = result.value if result is not None else NOTHING
+        if result is not None and not attributions and not records:
+            continue
+        rows = counts.asked - before.asked, counts.run - before.run, counts.open - before.open
+        before, said = replace(counts), time.monotonic()
+        yield Scored(text_id, attributions, records, *rows)
 
 
 def given_up(job: Job, work: Work, error: str) -> Scored:
@@ -47,45 +67,54 @@ def _failed(job: Job, work: Work, error: str) -> list[Record]:
     return [_record(job, e, m, UNKNOWN, work.text, outcome) for e, m in work.cells]
 
 
-def _converse(job: Job, classifier: Classifier, work: Work) -> Conversation[tuple[str, Rows]]:
-    """Everything there is to ask of one text: what to explain, then explanations, then their measurements."""
+def _converse(job: Job, classifier: Classifier, work: Work) -> Finding:
+    """Everything there is to ask of one text: what to explain, then of each explainer by itself."""
     _, told = yield from attempt(work.text.id, targets_of(classifier, work.text), job.most_seconds)
     if told.value is None:
-        return work.text.id, ([], _failed(job, work, f"there is nothing to explain: {told.error}"))
+        return work.text.id, [], _failed(job, work, f"there is nothing to explain: {told.error}")
     outputs = classifier.classes if work.text.outputs is None else len(work.text.outputs)
-    return work.text.id, (yield from _measured(job, work, told.value, outputs))
+    return Forked(NOTHING, [_explained(job, work, name, told.value, outputs) for name in work.explainers])
 
 
-def _measured(job: Job, work: Work, targets: Sequence[Target], outputs: int) -> Conversation[Rows]:
-    """Explanations of the targets, and their measurements."""
-    text = work.text
-    stored = {e: work.known.get(e, {}) for e in work.explainers}
-    asked = {e: _targets_of(there, targets) for e, there in stored.items()}
-    found = {(e, t): stored[e][t] for e, of in asked.items() for t in of if t in stored[e]}
-    new = yield from together(
-        {
-            (e, t): explain(job.explainers[e], text, t, outputs)
-            for e, of in asked.items()
-            for t in of
-            if (e, t) not in found
-        },
-        job.most_seconds,
-    )
-    usable = found | {key: outcome.value for key, outcome in new.items() if outcome.value is not None}
-    wanted = [(e, m, t) for e, m in work.cells for t in asked[e]]
-    measured = yield from together(
-        {(e, m, t): _measure(job, e, m, text, usable[e, t], outputs) for e, m, t in wanted if (e, t) in usable},
-        job.most_seconds,
-    )
-    failed = {
-        (e, m, t): Outcome[Measurement](error=f"explainer failed: {new[e, t].error}")
-        for e, m, t in wanted
-        if (e, t) not in usable
-    }
-    attributions = [
-        attribution_row(job.identity, job.explainers[e], text.id, t, outcome) for (e, t), outcome in new.items()
+def _explained(job: Job, work: Work, name: str, targets: Sequence[Target], outputs: int) -> Finding:
+    """One explainer's explanations of the targets; then each metric's measurements of them, by itself."""
+    explainer, text, stored = job.explainers[name], work.text, work.known.get(name, {})
+    asked = _targets_of(stored, targets)
+    found = {target: stored[target] for target in asked if target in stored}
+    missing = {target: explain(explainer, text, target, outputs) for target in asked if target not in found}
+    new = (yield from together(missing, job.most_seconds)) if missing else {}
+    found |= {target: outcome.value for target, outcome in new.items() if outcome.value is not None}
+    failed = {target: f"explainer failed: {outcome.error}" for target, outcome in new.items() if outcome.value is None}
+    rows = [attribution_row(job.identity, explainer, text.id, target, outcome) for target, outcome in new.items()]
+    metrics = [metric for each, metric in work.cells if each == name]
+    if not found:
+        return text.id, rows, [record for metric in metrics for record in _unmeasured(job, name, metric, text, failed)]
+    onward = [_measured(job, text, name, metric, found, failed, outputs) for metric in metrics]
+    return Forked((text.id, rows, []), onward)
+
+
+def _measured(
+    job: Job,
+    text: Text,
+    explainer: str,
+    metric: str,
+    found: Mapping[Target, Attribution],
+    failed: Mapping[Target, str],
+    outputs: int,
+) -> Finding:
+    """One cell: a metric's measurements of one explainer's explanations of all targets, which are kept together."""
+    asked = {target: _measure(job, explainer, metric, text, each, outputs) for target, each in found.items()}
+    outcomes = yield from together(asked, job.most_seconds)
+    records = [_record(job, explainer, metric, target, text, outcome) for target, outcome in outcomes.items()]
+    return text.id, [], [*records, *_unmeasured(job, explainer, metric, text, failed)]
+
+
+def _unmeasured(job: Job, explainer: str, metric: str, text: Text, failed: Mapping[Target, str]) -> list[Record]:
+    """Records of targets that were not explained; why not, is said of each."""
+    return [
+        _record(job, explainer, metric, target, text, Outcome[Measurement](error=error))
+        for target, error in failed.items()
     ]
-    return attributions, [_record(job, *cell, text, outcome) for cell, outcome in (measured | failed).items()]
 
 
 def _targets_of(stored: Mapping[Target, Attribution], targets: Sequence[Target]) -> Sequence[Target]:

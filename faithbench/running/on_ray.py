@@ -24,7 +24,8 @@ from faithbench.interfaces import Classifier
 from faithbench.records.store import Store
 from faithbench.running.executors import given_back
 from faithbench.running.measuring import score_piece
-from faithbench.running.pieces import Deal, Job, Piece, Scored, Summary
+from faithbench.running.pieces import Deal, Job, Piece, Scored, Summary, summaries
+from faithbench.running.remaining import Cell
 from faithbench.running.worker import WRITE_SECONDS, Failed, Task, loaded, told
 from faithbench.running.workers import STARTS, cores, sendable, sent_origin
 from faithbench.training.prepare import Prepared, Setup
@@ -80,7 +81,7 @@ class _Worker:
     piece: Piece | None = None
     begun: bool = False
     silent: bool = False
-    finished: set[str] = field(default_factory=set)
+    finished: set[tuple[str, Cell]] = field(default_factory=set)
 
 
 class OnRay:
@@ -207,9 +208,10 @@ class OnRay:
         worker.begun, self._busy, self._processor = True, self._busy + seconds, self._processor + processor
         for scored in batch:
             store.add(scored.attributions, scored.records)
-            worker.finished.add(scored.text_id)
-            deal.done(scored.summary)
-            yield scored.summary
+        for summary in summaries(batch):
+            worker.finished.update((summary.text_id, cell) for cell in summary.cells)
+            deal.done(summary)
+            yield summary
 
     def _there(self, worker: _Worker, job: Job, deal: Deal, store: Store) -> Iterator[Summary]:
         """A worker has said where it is: it has started, or was out of reach and may have lost its piece."""

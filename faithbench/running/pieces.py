@@ -7,7 +7,7 @@ batches are full, small at the end, so that all workers end at about the same ti
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -75,6 +75,10 @@ class Work:
         """What one explainer costs, roughly: a longer text has more rows, and dearer ones."""
         return len(self.text) * (100 + len(self.text))
 
+    def without(self, finished: Collection[tuple[str, Cell]]) -> "Work":
+        """What is left of it when these cells of texts are finished."""
+        return replace(self, cells=tuple(cell for cell in self.cells if (self.text.id, cell) not in finished))
+
     def of(self, explainers: Collection[str]) -> "Work":
         """The part of it that is these explainers'."""
         return replace(self, cells=tuple(cell for cell in self.cells if cell[0] in explainers))
@@ -127,30 +131,37 @@ def _unpacked(work: Work, vocabulary: Int[np.ndarray, "_"] | None) -> Work:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of the work on one text, and the rows that were asked for and run since the last."""
+    """What came of some of the work on one text: of whole cells, for all targets; and rows since the last.
+
+    One of no text ("") says only how many rows there were.
+
+    Args:
+        text_id: which.
+        attributions: rows of the store.
+        records: of these cells.
+        asked: rows that components asked for.
+        run: rows that the model ran.
+        opened: by how many the rows that wait for the model have become more; less, if it is below 0.
+    """
 
     text_id: str
     attributions: list[dict[str, Any]]
     records: list[Record]
     asked: int = 0
     run: int = 0
-
-    @property
-    def summary(self) -> "Summary":
-        """As much of it as the parent of workers must know."""
-        cells = {(record.explainer, record.metric): True for record in self.records}
-        cells |= {(record.explainer, record.metric): False for record in self.records if record.error is not None}
-        seconds: defaultdict[str, float] = defaultdict(float)
-        for row in self.attributions:
-            seconds[row["explainer"]] += row["seconds"]
-        for record in self.records:
-            seconds[record.explainer] += record.seconds
-        rows = [{name: row[name] for name in NOTED} for row in self.attributions]
-        failed = sum(not worked for worked in cells.values())
-        return Summary(self.text_id, len(cells), failed, dict(seconds), rows, self.asked, self.run)
+    opened: int = 0
 
 
 NOTED = ("explainer", "text_id", "target", "against", "notes", "error")
+
+
+class Took(NamedTuple):
+    """What one explanation took, or one measurement: for all targets, and in full where others asked the same rows."""
+
+    explainer: str
+    metric: str | None  # None of an explanation
+    seconds: float
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -158,22 +169,57 @@ class Summary:
     """What is known of the work on a text once it is in the store.
 
     Args:
-        text_id: which.
-        cells: that were worked at.
-        failed: of these.
-        seconds: that each explainer took, its metrics included.
-        noted: the columns `NOTED` of its attributions.
+        text_id: which; "" for none.
+        took: explanations and measurements that have ended.
+        failed: of the measurements.
+        noted: the columns `NOTED` of the attributions.
         asked: rows, since the last.
         run: rows, since the last.
+        opened: rows that have come to wait for the model, since the last.
     """
 
     text_id: str
-    cells: int
-    failed: int
-    seconds: Mapping[str, float]
-    noted: Sequence[Mapping[str, Any]]
-    asked: int
-    run: int
+    took: Sequence[Took] = ()
+    failed: int = 0
+    noted: Sequence[Mapping[str, Any]] = ()
+    asked: int = 0
+    run: int = 0
+    opened: int = 0
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Those that were worked at."""
+        return [(each.explainer, each.metric) for each in self.took if each.metric is not None]
+
+
+def summaries(scored: Iterable[Scored]) -> list[Summary]:
+    """What the parent of workers must know of what has been scored: one value for each text."""
+    texts: dict[str, list[Scored]] = {}
+    for each in scored:
+        texts.setdefault(each.text_id, []).append(each)
+    return [_summary(text_id, parts) for text_id, parts in texts.items()]
+
+
+def _summary(text_id: str, parts: Sequence[Scored]) -> Summary:
+    rows = [row for part in parts for row in part.attributions]
+    records = [record for part in parts for record in part.records]
+    took: dict[tuple[str, str | None], list[float]] = {}
+    for row in rows:
+        _add(took, (row["explainer"], None), row["seconds"], row["rows"])
+    for record in records:
+        _add(took, (record.explainer, record.metric), record.seconds, record.rows)
+    return Summary(
+        text_id,
+        tuple(Took(*name, seconds, int(count)) for name, (seconds, count) in took.items()),
+        len({(record.explainer, record.metric) for record in records if record.error is not None}),
+        [{name: row[name] for name in NOTED} for row in rows],
+        *(sum(getattr(part, name) for part in parts) for name in ("asked", "run", "opened")),
+    )
+
+
+def _add(took: dict[tuple[str, str | None], list[float]], name: tuple[str, str | None], *numbers: float) -> None:
+    before = took.get(name, (0.0, 0))
+    took[name] = [one + more for one, more in zip(before, numbers, strict=True)]
 
 
 class Deal:
@@ -187,8 +233,10 @@ class Deal:
     def __init__(self, works: Iterable[Work], workers: int = 1) -> None:
         self._left = deque(sorted(works, key=lambda work: work.units * len(work.explainers), reverse=True))
         self.workers, self.pieces = workers, 0
-        self._open, self._worked = Counter[str](), Counter[str]()  # units of each explainer: to hand out, and done
+        self._open = Counter[str]()  # units of each explainer: to hand out
+        self._worked: defaultdict[str, float] = defaultdict(float)  # and done
         self._seconds: defaultdict[str, float] = defaultdict(float)  # that these took
+        self._cells = _cells_of_each(self._left)
         self._units = {work.text.id: work.units for work in self._left}
         for work in self._left:
             self._open.update(dict.fromkeys(work.explainers, work.units))
@@ -220,22 +268,24 @@ class Deal:
 
     def done(self, summary: Summary) -> None:
         """Learns what work takes."""
-        for explainer, seconds in summary.seconds.items():
-            self._seconds[explainer] += seconds
-            self._worked[explainer] += self._units[summary.text_id]
+        for took in summary.took:
+            self._seconds[took.explainer] += took.seconds
+            if took.metric is not None:
+                cells = self._cells[summary.text_id][took.explainer]
+                self._worked[took.explainer] += self._units[summary.text_id] / cells
 
-    def again(self, piece: Piece, finished: Collection[str], blamed: bool = True) -> list[Work]:
+    def again(self, piece: Piece, finished: Collection[tuple[str, Cell]] = (), blamed: bool = True) -> list[Work]:
         """Takes back what a lost worker has not finished; what was lost at often is returned, and given up.
 
         It is dealt last: each text by itself, and when that has not helped, each explainer.
 
         Args:
             piece: the worker's.
-            finished: ids of the texts that it has finished.
+            finished: cells of texts, by these texts' ids, that it has finished.
             blamed: whether the piece may have been the cause.
         """
-        left = [work for work in piece.works if work.text.id not in finished]
-        told = [replace(work, deaths=work.deaths + blamed) for work in left]
+        left = [work.without(finished) for work in piece.works]
+        told = [replace(work, deaths=work.deaths + blamed) for work in left if work.cells]
         for work in told:
             if work.deaths < DEATHS:
                 self._left.append(work)
@@ -255,9 +305,9 @@ class Deal:
 
     def _rate(self, explainer: str) -> float:
         """Seconds that an explainer takes for a unit; before anything is known, the same for all."""
-        if worked := self._worked[explainer]:
+        if worked := self._worked.get(explainer):
             return self._seconds[explainer] / worked
-        return sum(self._seconds.values()) / self._worked.total() if self._worked else 1.0
+        return sum(self._seconds.values()) / sum(self._worked.values()) if self._worked else 1.0
 
     def _cost(self, work: Work) -> float:
         return work.units * sum(map(self._rate, work.explainers))
@@ -278,3 +328,14 @@ class Deal:
         if rest := [name for name in work.explainers if name not in names]:
             self._left.appendleft(work.of(rest))
         return work.of(names)
+
+
+def _cells_of_each(works: Iterable[Work]) -> dict[str, Counter[str]]:
+    """How many cells each explainer has of each text; most texts have the same."""
+    distinct: dict[int, Counter[str]] = {}
+    found = {}
+    for work in works:
+        if id(work.cells) not in distinct:
+            distinct[id(work.cells)] = Counter(explainer for explainer, _ in work.cells)
+        found[work.text.id] = distinct[id(work.cells)]
+    return found

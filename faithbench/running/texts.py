@@ -92,7 +92,7 @@ def gold(example: Example) -> Gold:
 
 
 def _said(text: Text, logits: Float[np.ndarray, "outputs"] | None) -> tuple[int | None, Sequence[float] | None]:
-    if logits is None or not len(logits):
+    if logits is None or not len(logits) or not np.isfinite(logits).all():
         return None, None
     shares = probabilities(logits, text.link) if len(logits) <= MOST_OUTPUTS else np.zeros(0)
     return int(logits.argmax()), shares.tolist()

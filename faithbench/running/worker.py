@@ -23,7 +23,7 @@ from faithbench.errors import ModelChangedError, UserError, describe, words_of
 from faithbench.interfaces import Classifier
 from faithbench.records.store import Store
 from faithbench.running.measuring import score_piece
-from faithbench.running.pieces import Job, Piece, Summary
+from faithbench.running.pieces import Job, Piece, Scored, Summary, summaries
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.origins import Origin, load_same
 
@@ -130,23 +130,23 @@ class Worker:
     def _do(self, piece: Piece) -> None:
         assert self._task is not None
         assert self._store is not None
-        task, store, waiting = self._task, self._store, list[Summary]()
+        task, store, waiting = self._task, self._store, list[Scored]()
         classifier = self._model(task)
         self.tell(Begun(piece.number))
         start, processor, written = time.monotonic(), time.process_time(), time.monotonic()
         for scored in score_piece(task.job, classifier, piece.unpacked(task.job)):
             store.add(scored.attributions, scored.records)
-            waiting.append(scored.summary)
+            waiting.append(scored)
             if time.monotonic() - written > WRITE_SECONDS:
                 self._written(piece, waiting)
                 written = time.monotonic()
         self._written(piece, waiting)
         self.tell(Ended(piece.number, time.monotonic() - start, time.process_time() - processor))
 
-    def _written(self, piece: Piece, waiting: list[Summary]) -> None:
+    def _written(self, piece: Piece, waiting: list[Scored]) -> None:
         """Only what is on the disk is said to be finished."""
         self.write()
-        self.tell(Written(piece.number, tuple(waiting)))
+        self.tell(Written(piece.number, tuple(summaries(waiting))))
         waiting.clear()
 
     def _model(self, task: Task) -> Classifier:

@@ -24,6 +24,7 @@ from faithbench.errors import UserError, describe
 from faithbench.records.store import Store
 from faithbench.running.executors import given_back
 from faithbench.running.pieces import Deal, Job, Piece, Summary
+from faithbench.running.remaining import Cell
 from faithbench.running.worker import Begun, Ended, Failed, Ready, Task, Written, receive, send
 from faithbench.training.origins import Origin
 from faithbench.training.prepare import Prepared, Setup
@@ -44,7 +45,7 @@ class _Process:
     job: int = 0
     piece: Piece | None = None
     begun: bool = False
-    finished: set[str] = field(default_factory=set)
+    finished: set[tuple[str, Cell]] = field(default_factory=set)
 
     def send(self, message: bytes) -> None:
         """Sends a message; one that has just been lost is found out by its end."""
@@ -146,7 +147,7 @@ class Processes:
             worker.begun, self._lost_at_start = True, 0
         elif isinstance(message, Written):
             for summary in message.summaries:
-                worker.finished.add(summary.text_id)
+                worker.finished.update((summary.text_id, cell) for cell in summary.cells)
                 deal.done(summary)
                 yield summary
         elif isinstance(message, Ended):

@@ -73,6 +73,13 @@ def test_a_text_is_read_as_it_was_kept(tmp_path: Path, changes: dict[str, object
     assert not found.ids.flags.writeable
 
 
+def test_half_of_a_character_is_kept_as_its_number(tmp_path: Path):
+    keep(tmp_path, a_text(source="half \ud83d", tokens=("[CLS]", "\ud83d", "5", "[SEP]")))
+    (found,) = read_texts([tmp_path]).of(KEY).values()
+    assert found.source == r"half \ud83d"
+    assert found.tokens == ("[CLS]", r"\ud83d", "5", "[SEP]")
+
+
 def test_what_was_said_and_what_the_data_say(tmp_path: Path):
     keep(tmp_path, a_text())
     kept = read_texts([tmp_path])

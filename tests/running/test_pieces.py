@@ -15,7 +15,7 @@ from faithbench.plugins.spec import build
 from faithbench.records.store import Store
 from faithbench.running import options
 from faithbench.running.executors import Here, executor_of, given_back
-from faithbench.running.pieces import DEATHS, SHORTEST, Deal, Job, Piece, Summary, Work
+from faithbench.running.pieces import DEATHS, SHORTEST, Deal, Job, Piece, Summary, Took, Work
 from faithbench.running.worker import Begun, Ended, Task, Worker, Written, receive, told
 from faithbench.running.workers import devices_of, ended, sendable, sent_origin, threads
 from faithbench.training.origins import Origin, load_same
@@ -36,7 +36,7 @@ def work(number: int, tokens: int = 6) -> Work:
 
 
 def summary(name: str, **seconds: float) -> Summary:
-    return Summary(name, len(seconds), 0, seconds, [], 0, 0)
+    return Summary(name, [Took(e, m, each / len(METRICS), 1) for e, each in seconds.items() for m in METRICS])
 
 
 def cells(*pieces: Piece) -> Counter[tuple[str, str, str]]:
@@ -94,7 +94,7 @@ def test_a_cell_that_kills_its_workers_is_found_and_given_up_alone(workers):
         deaths += 1
         begun = piece.works[: next(i for i, w in enumerate(piece.works) if w.text.id == culprit[0])]
         done += cells(Piece(0, begun))
-        given_up += deal.again(piece, {w.text.id for w in begun})
+        given_up += deal.again(piece, {(w.text.id, cell) for w in begun for cell in w.cells})
     assert deaths == DEATHS
     assert [(w.text.id, w.cells) for w in given_up] == [("text-7", (("random", "entropy"), ("random", "gini")))]
     assert done + cells(Piece(0, tuple(given_up))) == cells(Piece(0, tuple(works)))
@@ -151,7 +151,7 @@ def test_a_worker_writes_the_records_of_one_process_before_it_says_so(tmp_path):
     answers.seek(0)
     begun, written, last = receive(answers), receive(answers), receive(answers)
     assert (type(begun), type(written), type(last), receive(answers)) == (Begun, Written, Ended, None)
-    assert {(s.text_id, s.cells, s.failed) for s in written.summaries} == {(f"text-{i}", 4, 0) for i in range(4)}
+    assert {(s.text_id, len(s.cells), s.failed) for s in written.summaries} == {(f"text-{i}", 4, 0) for i in range(4)}
     names = ["explainer", "metric", "unit", "target"]
     one, other = (s.read("records").sort_values(names, ignore_index=True) for s in (store, there))
     assert one[names].equals(other[names])

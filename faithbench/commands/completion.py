@@ -1,0 +1,17 @@
+"""Names that a shell completes: of installed components, without loading any of them."""
+
+from collections.abc import Callable
+
+from faithbench.plugins import finding
+
+Completer = Callable[[str], list[str]]
+
+
+def names(*kinds: str, others: tuple[str, ...] = ()) -> Completer:
+    """Completes the names of components of these kinds, and others."""
+
+    def beginning(incomplete: str) -> list[str]:
+        found = {name for kind in kinds for name in finding.find(kind)} | set(others)
+        return sorted(name for name in found if name.startswith(incomplete))
+
+    return beginning
