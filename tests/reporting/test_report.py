@@ -283,7 +283,7 @@ def test_five_hundred_long_texts_are_less_than_ten_megabytes(tmp_path: Path):
     page = report_of(run)
     assert len(page.encode()) < 10_000_000
     assert page.count('<details class="text"') == 500
-    assert page.count('<p class="fb-line">') >= 500
+    assert page.count('<p class="fb-line" dir="auto">') >= 500
     assert "data-codes" in page
 
 
@@ -300,7 +300,7 @@ def test_a_line_in_codes_is_the_written_line():
     found = marked_line(text, Attribution("1", Target(1), np.array([9.0, 0.0, 2.0, -2.0, 0.6, 9.0])))
     assert codes(found) == "04d2"
     assert written(found) == (
-        '<p class="fb-line"><mark>a</mark> <mark class="p4">superb</mark> <mark class="n4">&lt;b&gt;</mark> '
+        '<p class="fb-line" dir="auto"><mark>a</mark> <mark class="p4">superb</mark> <mark class="n4">&lt;b&gt;</mark> '
         '<mark class="p2 framed">film</mark></p>'
     )
     assert named(found) == ["superb ++", "<b> −−", "film +"]
