@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from faithbench.boards.checking import check as check_boards
     from faithbench.boards.publishing import build as build_boards
     from faithbench.boards.publishing import publish
+    from faithbench.comparing.against import against_all
     from faithbench.comparing.compare import comparison
     from faithbench.comparing.meta import meta_evaluation
     from faithbench.conformance.checking import check
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from faithbench.paper.fill_table import check_likes, paper_table
     from faithbench.plan import Plan, Training, read_plan
     from faithbench.plugins.listing import components
+    from faithbench.reporting.report import report
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
     from faithbench.running.explain import explain
@@ -42,6 +44,7 @@ __all__ = [
     "Plan",
     "Training",
     "UserError",
+    "against_all",
     "attribute",
     "bcos",
     "build_boards",
@@ -66,6 +69,7 @@ __all__ = [
     "read_plan",
     "read_study",
     "render",
+    "report",
     "run",
     "score",
     "table",
@@ -78,6 +82,7 @@ _HOMES = {
     "Plan": "faithbench.plan:Plan",
     "Training": "faithbench.plan:Training",
     "UserError": "faithbench.errors:UserError",
+    "against_all": "faithbench.comparing.against:against_all",
     "attribute": "faithbench.running.attribute:attribute",
     "bcos": "faithbench.bcos",
     "build_boards": "faithbench.boards.publishing:build",
@@ -102,6 +107,7 @@ _HOMES = {
     "read_plan": "faithbench.plan:read_plan",
     "read_study": "faithbench.studies.reading:read_study",
     "render": "faithbench.tables.table:render",
+    "report": "faithbench.reporting.report:report",
     "run": "faithbench.running.until:run",
     "score": "faithbench.importing.in_memory:score",
     "table": "faithbench.tables.table:table",

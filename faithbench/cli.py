@@ -1,18 +1,34 @@
 """The command line: a list of commands, each of which calls one public function of the package, and their errors."""
 
 import signal
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from faithbench.commands import boards, check, documents, explain, figure, importing, listing, run, study, tables, train
+from faithbench.command_line import given
+from faithbench.commands import (
+    boards,
+    check,
+    documents,
+    explain,
+    figure,
+    importing,
+    listing,
+    report,
+    run,
+    study,
+    tables,
+    train,
+)
 from faithbench.commands.examples import EXAMPLES, FIRST, epilog
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import prepare_streams, say, write
 from faithbench.errors import UserError
 from faithbench.files import why_not_written
 from faithbench.schemas import reason
+from faithbench.shown import shell_words
 from faithbench.stopping import Stop, sentence, stoppable
 
 HELP = "Can an explanation of a language model be believed? Faithfulness benchmarks, and B-cos language models."
@@ -26,6 +42,7 @@ app.command("build")(documents.build_documents)
 app.command("import")(importing.import_file)
 app.command("table")(tables.table)
 app.command("figure")(figure.figure)
+app.command("report")(report.report)
 app.command("compare")(tables.compare)
 app.command("meta")(tables.meta)
 app.command("check")(check.check)
@@ -73,18 +90,24 @@ def main() -> None:
     prepare_streams()
     stop = Stop()
     try:
-        with stoppable(stop, _complain):
-            app()
+        with stoppable(stop, _say_stopped), given(sys.argv[1:]):
+            app(prog_name="faithbench")
     except BaseException as ended:
         if isinstance(ended, KeyboardInterrupt) or (isinstance(ended, SystemExit) and ended.code == INTERRUPTED):
             stop.number = stop.number or signal.SIGINT  # raised by a component, say
         if stop.number:
-            _complain(sentence(stop.number))
+            _say_stopped(stop.number)
             raise SystemExit(128 + stop.number) from ended
         if isinstance(ended, (UserError, OSError)):
             _complain(str(ended) if isinstance(ended, UserError) else _of_system(ended))
             raise SystemExit(2) from ended
         raise
+
+
+def _say_stopped(number: int) -> None:
+    """What is kept, and the command to type, however long it is."""
+    command = shell_words(["faithbench", *sys.argv[1:]])
+    say(err_console, f"faithbench: {sentence(number, command)}", whole=True)
 
 
 def _of_system(error: OSError) -> str:

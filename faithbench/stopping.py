@@ -12,7 +12,9 @@ from types import FrameType
 
 PATIENCE = 1.2  # seconds that a computation has to come to an end by itself
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+LONGEST = 380  # characters of a sentence
 _writers: list[Callable[[], object]] = []
+_kept: list[Callable[[], str]] = []  # what says what there is, of the command that is under way
 
 
 @dataclass
@@ -32,8 +34,17 @@ def written_first(write: Callable[[], object]) -> Iterator[None]:
         _writers.remove(write)
 
 
+def keeps(tell: Callable[[], str]) -> None:
+    """From now on, whoever is told that the command has been stopped is told this too; perhaps by another thread.
+
+    Args:
+        tell: gives what is kept, in words, such as "1,240 results are kept in runs/x"; "" where nothing is.
+    """
+    _kept[:] = [tell]
+
+
 @contextmanager
-def stoppable(stop: Stop, say: Callable[[str], object]) -> Iterator[None]:
+def stoppable(stop: Stop, say: Callable[[int], object]) -> Iterator[None]:
     """Within it a signal raises KeyboardInterrupt in the main thread.
 
     Where that cannot happen, since a library computes for long without coming back to Python, another thread writes
@@ -41,11 +52,12 @@ def stoppable(stop: Stop, say: Callable[[str], object]) -> Iterator[None]:
 
     Args:
         stop: is told the signal.
-        say: is given the sentence that tells how to go on, if that thread ends the process.
+        say: is given the signal, to tell how to go on, if that thread ends the process.
     """
     if threading.current_thread() is not threading.main_thread():  # where there are no signals
         yield
         return
+    _kept.clear()
 
     def told(number: int, frame: FrameType | None) -> None:
         stop.number = stop.number or number
@@ -70,12 +82,24 @@ def stoppable(stop: Stop, say: Callable[[str], object]) -> Iterator[None]:
         os.close(there)
 
 
-def sentence(number: int) -> str:
-    """What a person is told when a command ends by a signal."""
-    return f"stopped by {SIGNALS[signal.Signals(number)]}; the same command again goes on from what is finished."
+def sentence(number: int, command: str = "") -> str:
+    """What a person is told when a command ends by a signal.
+
+    Args:
+        number: of the signal.
+        command: as it can be typed again; one that is too long for a sentence is not repeated.
+    """
+    how = f"stopped by {SIGNALS[signal.Signals(number)]}"
+    kept = ""
+    with suppress(Exception):  # of a folder that has just gone, say
+        kept = _kept[0]() if _kept else ""
+    if not kept:
+        return f"{how}; the same command again goes on from what is finished."
+    told = f"{how}; {kept}; the same command goes on"
+    return f"{told}: {command}" if command and len(told) + len(command) < LONGEST else f"{told}."
 
 
-def _watch(there: int, ended: threading.Event, say: Callable[[str], object]) -> None:
+def _watch(there: int, ended: threading.Event, say: Callable[[int], object]) -> None:
     """Waits for a signal, and ends the process if nobody else does."""
     while told := os.read(there, 1):
         if told[0] not in list(SIGNALS):
@@ -92,6 +116,6 @@ def _watch(there: int, ended: threading.Event, say: Callable[[str], object]) -> 
             for write in tuple(_writers):
                 with suppress(Exception):
                     write()
-            say(sentence(told[0]))
+            say(told[0])
         finally:
             os._exit(128 + told[0])

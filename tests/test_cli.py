@@ -369,7 +369,7 @@ def test_the_table_of_a_run_is_that_which_the_run_printed(tmp_path, capsys):
 
 def test_a_run_lists_the_files_that_it_wrote(tmp_path, capsys):
     ended = call(capsys, *command(out=tmp_path / "run"))
-    assert "4 cells done, 0 were there before." in ended.out
+    assert "4 results done, 0 were there before." in ended.out
     for path in (path for path in (tmp_path / "run").rglob("[!.]*") if path.is_file()):
         assert f"  {path}\n" in ended.out
     assert faithbench.read_plan(tmp_path / "run" / "plan.toml") == faithbench.Plan(
@@ -415,7 +415,7 @@ def test_a_component_that_raises_fails_its_own_cells_only_until_it_is_mended(tmp
     sys.modules["acme_faults"].BROKEN = False
     mended = call(capsys, *again[: again.index("short") - 1], *again[again.index("late") + 1 :])
     assert mended.status == 0
-    assert f"{2 * broken} cells done, {16 - 2 * broken} were there before." in mended.out
+    assert f"{2 * broken} results done, {16 - 2 * broken} were there before." in mended.out
     frame = faithbench.table([tmp_path / "run"]).set_index(["explainer", "metric"])
     assert (frame["n"]["raising", "evidence"], frame["failed"]["raising", "evidence"]) == (4, 0)
 

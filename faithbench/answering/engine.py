@@ -99,13 +99,22 @@ class Engine:
         batch_tokens: tokens a forward batch holds, padding included; None for what the model suggests. Halved, and
             kept so, whenever the model runs out of memory.
         most_seconds: that a function may look inside the model; None for any time.
+        asker: puts batches to the model; None for one that asks all rows.
+        clock: seconds, by which batches are timed.
     """
 
-    def __init__(self, model: Classifier, batch_tokens: int | None = None, most_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        batch_tokens: int | None = None,
+        most_seconds: float | None = None,
+        asker: Asker | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.model = model
         self.batch_tokens = batch_tokens or model.batch_tokens
         self.counts = Counts()
-        self._asker = Asker(model, most_seconds)
+        self._asker, self._clock = asker or Asker(model, most_seconds), clock
         self._landed = 0.0  # when the last batch was
 
     def run(self, conversations: Iterable[Conversation[T | Forked[T]]]) -> Iterator[T]:
@@ -237,7 +246,7 @@ class Engine:
         cost = 1 if lane.kind in (Logits, LogitsAt) else self.model.gradient_cost
         batch = queue.pack(self.batch_tokens // cost)
         rows = rows_for(batch)
-        start = time.perf_counter()
+        start = self._clock()
         try:
             answers = self._asker.begin(lane, rows)
         except MemoryError:
@@ -249,7 +258,7 @@ class Engine:
     def _land(self, flight: _Flight[T]) -> list[_Open[T]]:
         """Hands a batch's answers to those that asked. Returns the conversations that can go on."""
         answers = self._asker.end(flight.lane, flight.rows, flight.answers)
-        now = time.perf_counter()
+        now = self._clock()
         seconds, self._landed = (now - max(flight.start, self._landed)) / len(flight.rows), now
         self.counts.run += len(flight.rows)
         self.counts.open -= len(flight.rows)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from faithbench.boards.cells import NamedBlock, read_asks
 from faithbench.boards.checking import disagreements
-from faithbench.boards.folder import HOME, Board, boards_below, find, read_board
+from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, texts_of
 from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
 from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError, brief
@@ -134,9 +134,10 @@ def _check_held(run: Board) -> None:
         ways += [("dtype", each.block.dtype, entry.get("dtype"))] * (each.block.dtype != AUTO)
         for name, asked, there in ways:
             if there not in (None, asked):
+                names = f"{label('model', each.model)} on {label('dataset', dataset)}"
                 raise UserError(
-                    f"{run.folder} holds {label('model', each.model)} on {label('dataset', dataset)} with {name} {asked} "
-                    f"and with {name} {there}, and a board has one of them: run each into a folder of its own."
+                    f"{run.folder} holds {names} with {name} {asked} and with {name} {there}, and a board has one of "
+                    "them: run each into a folder of its own."
                 )
     problem = next(disagreements(run, files=False), None)
     if problem is not None:
@@ -144,6 +145,23 @@ def _check_held(run: Board) -> None:
             f"{run.folder} cannot be published as it is: {brief(visible(problem), MOST_SHOWN)}; run the same command "
             "again, which measures what is missing, or run what is to be published into another folder."
         )
+
+
+def _asked_for(board: Board, run: Path) -> pd.DataFrame:
+    """The records of the cells that the plans of a board ask for.
+
+    Raises:
+        UserError: there are more texts than a plan asks for, of which it would be wrong to choose some.
+    """
+    asked = read_asks(board).cells
+    for cell, texts in texts_of(board).items():
+        if cell in asked and texts > asked[cell].texts:
+            names = [label(kind, name) for kind, name in zip(CELL, cell, strict=True)]
+            raise UserError(
+                f"{run} holds {texts:,} texts of {' on '.join(names[1::-1])}, and {asked[cell].plan} asks for "
+                f"{asked[cell].texts:,}: run it into another folder."
+            )
+    return board.records[[cell in asked for cell in board.records[CELL].itertuples(index=False, name=None)]]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "faithbench run --plan plan.toml --explainer occlusion",
     ),
     "build": ("faithbench build seqpg --dataset ag_news --model conv-minilm",),
-    "import": ("faithbench import scores.jsonl --model ./model --dataset test.csv --name mine",),
+    "import": ("faithbench import mine.jsonl --model ./model --dataset a.csv --name mine",),
     "table": (
         "faithbench table runs/mine",
         "faithbench table runs/mine --format latex > table.tex",

@@ -149,6 +149,6 @@ def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     for name in figures:
         words = ["faithbench", "figure", path_word(folder), "--like", name, "--out", f"{name}.svg"]
         say(out_console, f"To draw it: {shell_words(words)}", whole=True)
-    say(out_console, f"{done:,} cells done, {before:,} were there before. Written to {folder}:", whole=True)
+    say(out_console, f"{done:,} results done, {before:,} were there before. Written to {folder}:", whole=True)
     for path in files_below(folder):
         say(out_console, f"  {path}", whole=True)

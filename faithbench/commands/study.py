@@ -25,16 +25,17 @@ def make(
     dataset: Annotated[str | None, typer.Option(help="Which, if there are several.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all].")] = None,
     explainer: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all].")] = None,
-    every_pair: Annotated[
-        bool, typer.Option("--every-pair", help="Explain B-cos models by other explainers than their own, too.")
-    ] = False,
+    method: Annotated[
+        list[str] | None, typer.Option(help="EXPLAINER of MODEL; repeat for more [default: as the paper has them].")
+    ] = None,
+    every_pair: Annotated[bool, typer.Option("--every-pair", help="Explain all models by all explainers.")] = False,
     correct: Annotated[bool, typer.Option("--correct", help="Only texts whose label is predicted.")] = False,
 ) -> None:
     """Make a questionnaire in which people rate explanations without knowing whose they are.
 
     Example: faithbench study make runs/bcos runs/conv --explainer bcos --explainer lime --items 50 --raters 5
     """
-    made = faithbench.make_study(run, out, items, raters, seed, dataset, model, explainer, every_pair, correct)
+    made = faithbench.make_study(run, out, items, raters, seed, dataset, model, explainer, method, every_pair, correct)
     for sentence in (
         f"{made.page} asks for {made.ratings:,} ratings a person: {made.texts:,} texts, {len(made.methods)} methods "
         f"({', '.join(made.methods)}), 2 questions.",

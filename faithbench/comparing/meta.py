@@ -116,9 +116,9 @@ class MetaEvaluation:
         width = (self.pairs["high"] - self.pairs["low"]).median()
         return (
             f"n = {self.texts:,} texts; {len(self.metrics)} metrics over {over} explainers. Half of the 95 % intervals "
-            f"are narrower than ± {width / 2:.2f}. Framed: groups that agree by {ALIKE} or more on average. Squares, where "
-            "there are no values: filled for the same ranking, hollow for the reverse, the larger the stronger. Hatched: "
-            "never compared. Bold: ground truth."
+            f"are narrower than ± {width / 2:.2f}. Framed: groups that agree by {ALIKE} or more on average. Squares, "
+            "where there are no values: filled for the same ranking, hollow for the reverse, the larger the stronger. "
+            "Hatched: never compared. Bold: ground truth."
         )
 
 

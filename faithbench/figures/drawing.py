@@ -76,11 +76,10 @@ def _scores(data: pd.DataFrame) -> Figure:
             _dots(axes, rows_, order)
             axes.set_yticks(range(len(order)), [plain(names[name]) for name in order])
             axes.set_ylim(len(order) - 0.4, -0.6)
-            axes.set_xlabel(plain(f"{metric}\n{WAYS[higher_is_better(str(rows_['metric'].iloc[0]))]}"))
+            axes.set_xlabel(f"{plain(metric)}\n{WAYS[higher_is_better(str(rows_['metric'].iloc[0]))]}")
             axes.grid(axis="x", color="0.92", linewidth=0.5)
             axes.label_outer()
             axes.tick_params(axis="x", labelbottom=True)
-            axes.set_xlabel(axes.get_xlabel() or plain(metric))
     return figure
 
 
@@ -131,7 +130,7 @@ def _curves(data: pd.DataFrame) -> Figure:
             for name, line in rows_.groupby("explainer", sort=True):
                 ends[names[str(name)]] = _line(axes, line.sort_values("share"), str(name), look[str(name)])
             axes.set_xlabel("share of tokens (%)")
-            axes.set_ylabel(plain(f"drop, parts of\n{metric}"))
+            axes.set_ylabel(f"drop, parts of\n{plain(metric)}")
             axes.grid(color="0.92", linewidth=0.5)
             _at_the_right(axes, ends)
     return figure
@@ -186,9 +185,9 @@ def _costs(data: pd.DataFrame) -> Figure:
     for part, (title, panels) in parts:
         for axes, (metric, rows_) in zip(_axes(part, title, panels, across, False), panels, strict=True):
             _points(axes, rows_, by)
-            axes.set_xlabel(f"{by} an explanation of a text")
+            axes.set_xlabel(f"{by} that an explanation of a text takes")
             way = WAYS[higher_is_better(str(rows_["metric"].iloc[0]))]
-            axes.set_ylabel(plain(f"{metric}\n({way})"))
+            axes.set_ylabel(f"{plain(metric)}\n({way})")
             axes.grid(color="0.92", linewidth=0.5)
     return figure
 

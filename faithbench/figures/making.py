@@ -10,7 +10,7 @@ from faithbench.comparing.meta import meta_evaluation
 from faithbench.errors import UserError, unknown
 from faithbench.figures.choosing import Choice
 from faithbench.figures.scores import costs, curves, scores
-from faithbench.figures.texts import Line, coloured
+from faithbench.figures.texts import coloured
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.figures import paper_figure
 from faithbench.paths import as_names, as_paths
@@ -67,8 +67,8 @@ def figure(
     """A figure of runs, as data that can be drawn (`plot`).
 
     `scores`: the mean of each explainer by each metric with its interval. `curves`: what a deletion metric sums up,
-    over the share of tokens. `cost`: scores against rows or seconds of an explanation. `agreement`: how alike metrics rank
-    explainers. `text`: one text, coloured by each explainer.
+    over the share of tokens. `cost`: scores against rows or seconds of an explanation. `agreement`: how alike metrics
+    rank explainers. `text`: one text, coloured by each explainer.
 
     Args:
         runs: their folders.
@@ -128,14 +128,8 @@ def _text(folders: Sequence[Path], choice: Choice, wanted: str | None) -> RunFig
     if wanted is None:
         raise UserError("which text? Say its id, or its number from 1, with text (--text).")
     data, lines = coloured(folders, choice, wanted)
-    caption = (
-        f"Text {data['unit'].iloc[0]}: for what is explained (+) and against it (−), each line by its largest score."
-    )
-    return RunFigure("text", data, caption, (), _drawn(lines, str(data["unit"].iloc[0])))
-
-
-def _drawn(lines: Sequence[Line], name: str) -> tuple[object, ...]:
-    return (lines, f"Text {name}")
+    caption = f"Text {data['unit'].iloc[0]}: what speaks for what is explained (+), and what against it (−)"
+    return RunFigure("text", data, caption, (), (lines,))
 
 
 def _texts(data: pd.DataFrame) -> str:

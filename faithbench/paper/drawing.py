@@ -1,6 +1,6 @@
 """Figures of the paper, readable in black and white: hatches, lines and markers tell apart, not colours."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
@@ -9,10 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from faithbench.tables.drawing import LINES, MARKERS, plain, save, style
+from faithbench.paper.layouts import LAYOUTS
+from faithbench.paper.published import PAPER as PAPER_NAME
+from faithbench.tables.drawing import LINES, MARKERS, plain, put_caption, save, style
 
 SHADES = ("black", "0.35", "0.55")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++")
+NUMBERS = ("value", "low", "high", "paper")
 FILLS = {"conv": "white", "bcos": "0.6"}
 PAPER = {"color": "0.5", "linestyle": "--", "marker": "s", "markersize": 3}
 UNITS = {
@@ -85,11 +88,41 @@ def _layers(data: pd.DataFrame) -> Figure:
         looks = _looks()
         for percentile, line in panel.groupby("percentile"):
             axes.plot(line["layer"], line["value"], label=f"percentile {percentile}", linewidth=1, **next(looks))
-        axes.set_title(plain(f"{model}\non {dataset}"), fontsize=8)
+        axes.set_title(f"{plain(str(model))}\non {plain(str(dataset))}", fontsize=8)
         axes.set_xticks(sorted(panel["layer"].unique()))
         _finish(axes, "layer", "alignment of inputs and weights, |cos| (%)", True)
         axes.label_outer()
     return figure
+
+
+def _against(data: pd.DataFrame) -> Figure:
+    """A panel for each number of each group: ours with its interval, the paper's as a square, and how far it is."""
+    rows = list(dict.fromkeys(data["row"]))
+    groups, columns = list(dict.fromkeys(data["group"])), list(dict.fromkeys(data["column"]))
+    size = (2.3 * len(columns) + 1.6, (0.17 * len(rows) + 0.6) * len(groups))
+    figure = Figure(figsize=size, layout="constrained")
+    every = figure.subplots(len(groups), len(columns), sharey=True, squeeze=False)
+    for i, group in enumerate(groups):
+        for j, column in enumerate(columns):
+            axes: Axes = every[i][j]
+            panel = data[(data["group"] == group) & (data["column"] == column)]
+            _dumbbells(axes, panel, [rows.index(row) for row in panel["row"]])
+            axes.set_yticks(range(len(rows)), [plain(row) for row in rows])
+            axes.set_ylim(len(rows) - 0.4, -0.6)
+            axes.set_title(plain(f"{group} {column}".strip()), fontsize=8)
+            axes.grid(axis="x", color="0.92", linewidth=0.5)
+    texts = data["n"][data["n"] > 0]
+    of = f"n = {texts.min():,} to {texts.max():,} texts. " if len(texts) else ""
+    put_caption(figure, f"{of}Dots: ours, with 95 % intervals over texts; squares: {PAPER_NAME}, which states none.")
+    return figure
+
+
+def _dumbbells(axes: Axes, panel: pd.DataFrame, places: Sequence[int]) -> None:
+    for y, value, low, high, paper in zip(places, *(panel[name] for name in NUMBERS), strict=True):
+        axes.plot([value, paper], [y, y], color="0.6", linestyle=":", linewidth=1.0, zorder=1)
+        axes.plot([low, high], [y, y], color="black", linewidth=1.0, zorder=2, solid_capstyle="butt")
+        axes.plot([paper], [y], "s", color="0.35", markerfacecolor="white", markersize=4.5, zorder=3)
+        axes.plot([value], [y], "o", color="black", markersize=4, zorder=4)
 
 
 def _looks() -> Iterator[Mapping[str, object]]:
@@ -111,4 +144,5 @@ FIGURES: Mapping[str, Callable[[pd.DataFrame], Figure]] = {
     "figure5": _panels,
     "figure6": _panels,
     "figure13": _layers,
+    **dict.fromkeys(LAYOUTS, _against),
 }

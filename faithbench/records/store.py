@@ -28,7 +28,7 @@ from faithbench.records.columns import IDENTITY, KEPT, LARGEST, SCHEMAS, as_in_f
 from faithbench.records.manifest import Manifest, read_manifest
 from faithbench.records.parts import as_frame, read_parts
 from faithbench.records.settled import settled
-from faithbench.schemas import MissingFileError
+from faithbench.schemas import MissingFileError, read_text
 from faithbench.types import Record
 
 FLUSH_SECONDS = 3.0
@@ -94,6 +94,16 @@ class Store:
         with self._writing(), replacing(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
+    def change_text(self, name: str, change: Callable[[str], str]) -> None:
+        """Changes a small file, which may not be there yet; of several workers one at a time.
+
+        Raises:
+            UserError: it cannot be read or written.
+        """
+        with self._writing(), locked(self.folder / MANIFEST_LOCK):
+            path = self.folder / name
+            self.write_text(name, change(read_text(path) if path.exists() else ""))
+
     def manifest(self) -> Manifest:
         """What is known of the run: models, data sets, hardware, versions. Empty for a new run."""
         return read_manifest(self.folder)
@@ -116,6 +126,10 @@ class Store:
                 self._waiting[kind].extend(rows)
             if time.monotonic() - self._written > FLUSH_SECONDS:
                 self.flush()
+
+    def count(self, kind: str) -> int:
+        """How many entries there are on disk, those of one identity counted each time; reads hardly anything."""
+        return sum(pq.read_metadata(path).num_rows for path in self._parts(kind))
 
     def flush(self) -> None:
         """Writes what is waiting: attributions first, so that no record stands without its attribution.

@@ -1,4 +1,4 @@
-"""What must hold for a verdict to be worth something, each in a few words with a sign: holds, is in doubt, not known."""
+"""What must hold for a verdict to be worth something, each in a few words with a sign."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -66,7 +66,9 @@ def _truth(checks: Mapping[str, Any]) -> Badge:
         holds = all(isinstance(checks[each], (int, float)) for each in (WITH, WITHOUT)) and ground_truth_holds(checks)
         return Badge(name, f"{'holds' if holds else 'does not hold'}: {told}", HOLDS if holds else DOUBT)
     if AGREES in checks and AGREES_CHANGED in checks:
-        holds = all(isinstance(checks[each], (int, float)) for each in (AGREES, AGREES_CHANGED)) and program_holds(checks)
+        holds = all(isinstance(checks[each], (int, float)) for each in (AGREES, AGREES_CHANGED)) and program_holds(
+            checks
+        )
         told = f"the model agrees with the program on {_number(checks[AGREES])} % of texts"
         return Badge(name, f"{'holds' if holds else 'does not hold'}: {told}", HOLDS if holds else DOUBT)
     return Badge(name, "none is known in these texts", UNKNOWN)

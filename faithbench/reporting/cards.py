@@ -40,7 +40,13 @@ def _card(metric: str, label: str) -> Card:
     told = (inspect.getdoc(type(found.object)) or "").split("\nArgs:\n")[0]
     paragraphs = tuple(" ".join(each.split()) for each in told.split("\n\n") if each.strip())
     return Card(
-        label, metric, kind(metric), WAYS[found.traits.higher_is_better], _range(found), module.split("\n")[0], paragraphs
+        label,
+        metric,
+        kind(metric),
+        WAYS[found.traits.higher_is_better],
+        _range(found),
+        module.split("\n")[0],
+        paragraphs,
     )
 
 

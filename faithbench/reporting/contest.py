@@ -12,7 +12,7 @@ from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import FAITHFULNESS, Panel, degrades, kind, kind_order, labels
 from faithbench.reporting.differences import Difference, Differences, differences, typical
-from faithbench.tables.ranking import Ranking, direction, ranking
+from faithbench.tables.ranking import direction, ranking
 
 LEADERS = ("srg", "comprehensiveness")  # the metrics by which explainers are judged first, where they were measured
 RANDOM = "random"
@@ -207,7 +207,9 @@ def best_found(panel: Panel, metric: str, records: pd.DataFrame) -> float:
         records: of the panel, with their parts.
     """
     names = [name for name in panel.metrics if _inner(name) == metric]
-    known = records[records["metric"].isin(names) & records["parts"].map(lambda parts: parts is not None and len(parts) == 3)]
+    known = records[
+        records["metric"].isin(names) & records["parts"].map(lambda parts: parts is not None and len(parts) == 3)
+    ]
     best = {str(unit): float(parts[2]) for unit, parts in zip(known["unit"], known["parts"], strict=True)}
     chosen = [i for i, text in enumerate(panel.texts) if text in best]
     if not chosen:

@@ -53,7 +53,7 @@ class MeanCurve:
 
 @dataclass(frozen=True)
 class MeanCurves:
-    """The mean curves of all explainers by a metric, between `low` and `high`; `what` they are, and over how many texts."""
+    """The mean curves of all explainers by a metric, from `low` to `high`: `what` they are, and over `n` texts."""
 
     label: str
     what: str
@@ -110,7 +110,9 @@ def mean_curves(found: Curves, panel: Panel, order: Mapping[int, str], random: i
     means = found.means(panel)
     known = means[np.isfinite(means)]
     low, high = float(min(0.0, known.min(initial=0.0))), float(max(0.0, known.max(initial=0.0)))
-    paths = {place: curve(list(map(float, means[place])), low, high) for place in order if np.isfinite(means[place]).any()}
+    paths = {
+        place: curve(list(map(float, means[place])), low, high) for place in order if np.isfinite(means[place]).any()
+    }
     shown = tuple(
         MeanCurve(label, paths[place], paths.get(random, "") if random is not None else "", _told(means[place]))
         for place, label in order.items()

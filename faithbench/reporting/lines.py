@@ -10,14 +10,15 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 
-from faithbench.showing.html import escape
 from faithbench.showing.marked import Mark, Marked, line, marked
+from faithbench.shown import visible
 from faithbench.types import Attribution, Span, Text
 
 NAMED = 5  # words that an explainer is said to name
+PLAIN = Markup("<mark>{}</mark>")
 CODES = {1: "1234", -1: "abcd"}
 LINE_STYLE = "\n".join(
-    f".fb-line .{side}{level}::after {{ content: '{sign * (1 + (level > 2))}'; font-size: .75em; vertical-align: .3em; }}"
+    f".fb-line .{side}{level}::after {{ content: '{sign * (1 + (level > 2))}'; font-size: .75em; vertical-align: 30% }}"
     for side, sign in (("p", "+"), ("n", "\u2212"))
     for level in range(1, 5)
 )
@@ -50,7 +51,7 @@ def _of_tokens(text: Text, scores: Float[np.ndarray, "tokens"]) -> Marked:
 
 def written(found: Marked) -> Markup:
     """A line as HTML."""
-    return Markup('<p class="fb-line">{}</p>').format(Markup("".join(map(_piece, found.marks))))
+    return Markup('<p class="fb-line">{}</p>').format(Markup("").join(map(_piece, found.marks)))
 
 
 def codes(found: Marked) -> str:
@@ -65,9 +66,10 @@ def named(found: Marked, most: int = NAMED) -> list[str]:
 
 
 def _piece(mark: Mark) -> str:
-    text = escape(mark.text)
+    """As `showing.html` marks it; a text without a score is escaped by whoever joins it."""
+    text = visible(mark.text, keep="\n")
     if np.isnan(mark.score):
         return text
     level = {1: "p", -1: "n", 0: ""}[mark.sign]
     classes = " ".join(filter(None, (f"{level}{mark.strength}" if level else "", "framed" if mark.framed else "")))
-    return f'<mark class="{classes}">{text}</mark>' if classes else f"<mark>{text}</mark>"
+    return Markup('<mark class="{}">{}</mark>').format(classes, text) if classes else PLAIN.format(text)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +14,14 @@ from faithbench.tables.wording import MINUS
 MARGIN = 2.0  # percent at both ends of a strip
 CURVE = (120, 56)  # width and height of a small curve
 BARS = (600, 160)  # of the differences of two explainers
+BAND = Markup('<rect class="band" x="{:.2f}%" y="0" width="{:.2f}%" height="100%"/>')
+UPRIGHT = Markup('<line class="{0}" x1="{1:.2f}%" x2="{1:.2f}%" y1="0" y2="100%"/>')
+INTERVAL = Markup('<line class="interval" x1="{:.2f}%" x2="{:.2f}%" y1="50%" y2="50%"/>')
+DOT = Markup('<circle class="dot {}" cx="{:.2f}%" cy="50%" r="5.5"/>')
+TICK = Markup(
+    '<line class="tick" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="5"/><text x="{0:.2f}%" y="20" text-anchor="middle">{1}'
+    "</text>"
+)
 
 
 @dataclass(frozen=True)
@@ -67,30 +76,30 @@ def strip(
         band: from where to where random scores lie.
         best: the best found order; NaN if it is not known.
     """
-    marks = list[str]()
+    marks = list[Markup]()
     if band is not None and all(map(math.isfinite, band)):
         left, right = scale(band[0]), scale(band[1])
-        marks.append(f'<rect class="band" x="{left:.2f}%" y="0" width="{max(right - left, 0.4):.2f}%" height="100%"/>')
+        marks.append(BAND.format(left, max(right - left, 0.4)))
     if scale.low < 0 < scale.high:
-        marks.append(f'<line class="zero" x1="{scale(0):.2f}%" x2="{scale(0):.2f}%" y1="0" y2="100%"/>')
+        marks.append(UPRIGHT.format("zero", scale(0)))
     if math.isfinite(best):
-        marks.append(f'<line class="best" x1="{scale(best):.2f}%" x2="{scale(best):.2f}%" y1="0" y2="100%"/>')
+        marks.append(UPRIGHT.format("best", scale(best)))
     if math.isfinite(low) and math.isfinite(high):
-        marks.append(f'<line class="interval" x1="{scale(low):.2f}%" x2="{scale(high):.2f}%" y1="50%" y2="50%"/>')
-    marks.append(f'<circle class="dot {kind}" cx="{scale(mean):.2f}%" cy="50%" r="5.5"/>')
-    return Markup('<svg class="strip" width="100%" height="34" aria-hidden="true">{}</svg>').format(Markup("".join(marks)))
+        marks.append(INTERVAL.format(scale(low), scale(high)))
+    marks.append(DOT.format(kind, scale(mean)))
+    return Markup('<svg class="strip" width="100%" height="34" aria-hidden="true">{}</svg>').format(
+        Markup("").join(marks)
+    )
 
 
 def axis(scale: Scale) -> Markup:
     """The line of numbers below a dot plot."""
     ticks = scale.ticks
-    places = max((_places(b - a) for a, b in zip(ticks, ticks[1:], strict=False)), default=1)
-    marks = [
-        f'<line class="tick" x1="{scale(tick):.2f}%" x2="{scale(tick):.2f}%" y1="0" y2="5"/>'
-        f'<text x="{scale(tick):.2f}%" y="20" text-anchor="middle">{_number(tick, places)}</text>'
-        for tick in ticks
-    ]
-    return Markup('<svg class="axis" width="100%" height="24" aria-hidden="true">{}</svg>').format(Markup("".join(marks)))
+    places = max((_places(b - a) for a, b in pairwise(ticks)), default=1)
+    marks = [TICK.format(scale(tick), _number(tick, places)) for tick in ticks]
+    return Markup('<svg class="axis" width="100%" height="24" aria-hidden="true">{}</svg>').format(
+        Markup("").join(marks)
+    )
 
 
 def bars(gaps: Float[np.ndarray, "texts"]) -> tuple[str, float]:

@@ -109,9 +109,7 @@ def page(found: Report) -> str:
     script, style = ((files / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     shown = _environment().get_template("report.html.j2")
-    return shown.render(
-        report=found, script=Markup(script), style=Markup(f"{style}\n{LINE_CSS}\n{LINE_STYLE}"), digest=digest
-    )
+    return shown.render(report=found, script=script, style=f"{style}\n{LINE_CSS}\n{LINE_STYLE}", digest=digest)
 
 
 def _environment() -> Environment:
@@ -174,9 +172,7 @@ def _named_by_unit(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _kept(kept: KeptTexts, panel: Panel, said: pd.DataFrame) -> Kept:
-    return Kept(
-        kept.of(panel.key), kept.said(panel.key), kept.class_names(panel.key), attributions_of(said, panel.key)
-    )
+    return Kept(kept.of(panel.key), kept.said(panel.key), kept.class_names(panel.key), attributions_of(said, panel.key))
 
 
 def _agreement(folders: Sequence[Path]) -> tuple[MetaEvaluation | None, str]:
@@ -206,4 +202,7 @@ def _provenance(folders: Sequence[Path], manifests: Sequence[Manifest]) -> Itera
 def _commands(manifest: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     found = manifest.get("commands")
     for each in found if isinstance(found, Sequence) and not isinstance(found, str) else ():
-        yield "command", ", ".join(f"{name} {value}" for name, value in each.items()) if isinstance(each, Mapping) else str(each)
+        yield (
+            "command",
+            ", ".join(f"{name} {value}" for name, value in each.items()) if isinstance(each, Mapping) else str(each),
+        )

@@ -193,7 +193,12 @@ def _band(random: Entrant) -> tuple[float, float]:
 
 
 def _dot(
-    found: Contest, each: Entrant, scale: plots.Scale, band: tuple[float, float] | None, places: int, trusted: Collection[str]
+    found: Contest,
+    each: Entrant,
+    scale: plots.Scale,
+    band: tuple[float, float] | None,
+    places: int,
+    trusted: Collection[str],
 ) -> DotRow:
     good = each.name in trusted
     kind = "cross" if each.is_random or each.is_copy else "solid" if good else "hollow"
@@ -222,19 +227,17 @@ def _dot(
 
 def _stands(each: Entrant, trusted: Collection[str]) -> str:
     """A word for how an explainer stands, which says what the dot says."""
-    if each.is_random:
-        return "drawn by chance"
-    if each.is_copy:
-        return "degraded copy"
-    if not each.group:
-        return "not ranked"
-    if each.from_random is not None and each.from_random.is_worse:
-        return "worse than random"
-    if each.from_random is not None and not each.beats_random:
-        return "not shown to beat random"
-    if each.name not in trusted:
-        return "behind the best"
-    return "the best" if len(trusted) == 1 else "among the best"
+    versus = each.from_random
+    words = {
+        "drawn by chance": each.is_random,
+        "degraded copy": each.is_copy,
+        "not ranked": not each.group,
+        "worse than random": versus is not None and versus.is_worse,
+        "not shown to beat random": versus is not None and not versus.is_better and not versus.is_worse,
+        "behind the best": each.name not in trusted,
+        "the best": len(trusted) == 1,
+    }
+    return next((word for word, holds in words.items() if holds), "among the best")
 
 
 def _means(found: Contest, curves: Sequence[object]) -> list[MeanCurves]:
@@ -291,7 +294,9 @@ def sentence_of(found: Contest, a: Entrant, b: Entrant) -> str:
     return f"It is not shown that {a.label} and {b.label} differ: {evidence}."
 
 
-def _data(found: Contest, chosen: Sequence[Entrant], numbers: Sequence[int], values: np.ndarray, weights: np.ndarray) -> Markup:
+def _data(
+    found: Contest, chosen: Sequence[Entrant], numbers: Sequence[int], values: np.ndarray, weights: np.ndarray
+) -> Markup:
     """What the script needs, as JSON in which nothing can end the element that holds it."""
     known = np.where(weights > 0, values, np.nan)
     sentences = {
@@ -313,7 +318,7 @@ def script_json(data: object) -> Markup:
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)
+    return Markup(text)  # noqa: S704  # escaped above
 
 
 def order_of(panel: Panel) -> tuple[object, ...]:

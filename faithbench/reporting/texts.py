@@ -18,7 +18,7 @@ from faithbench.reporting.curves import Curves, of_text
 from faithbench.reporting.lines import codes, marked_line, named, written
 from faithbench.reporting.wording import figure, probability
 from faithbench.shown import visible
-from faithbench.types import Attribution, Text
+from faithbench.types import Attribution, Target, Text
 
 MOST = 500  # texts that are shown
 LINE_BYTES, VALUE_BYTES = 3_500_000, 2_500_000  # of a report, for written lines and for values
@@ -98,13 +98,13 @@ class Kept:
     attributions: Mapping[tuple[str, str], Attribution]
 
 
-def shown_texts(found: Contest, kept: Kept, curves: Curves, share: float = 1.0) -> ShownTexts:
+def shown_texts(found: Contest, kept: Kept, curves: Curves | None, share: float = 1.0) -> ShownTexts:
     """The texts of a panel for its page.
 
     Args:
         found: the explainers.
         kept: what there is of the texts.
-        curves: what the records say at each step.
+        curves: what the records say at each step; None if they do not.
         share: of the room in the report that this panel has.
     """
     panel = found.panel
@@ -143,7 +143,9 @@ def numbered(units: Sequence[str]) -> list[int]:
 
 def _natural(unit: str) -> tuple[tuple[int, int, str], ...]:
     """For sorting: digits count as numbers."""
-    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d{1,18})", unit) if part)
+    return tuple(
+        (1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d{1,18})", unit) if part
+    )
 
 
 def _metrics(found: Contest, texts: int, share: float) -> list[int]:
@@ -151,7 +153,12 @@ def _metrics(found: Contest, texts: int, share: float) -> list[int]:
     panel = found.panel
     order = sorted(
         range(len(panel.metrics)),
-        key=lambda i: (i != found.place, kind(panel.metrics[i]) not in (FAITHFULNESS, TRUTH), kind_order(kind(panel.metrics[i])), len(panel.metrics[i])),
+        key=lambda i: (
+            i != found.place,
+            kind(panel.metrics[i]) not in (FAITHFULNESS, TRUTH),
+            kind_order(kind(panel.metrics[i])),
+            len(panel.metrics[i]),
+        ),
     )
     room = int(share * VALUE_BYTES / (PER_VALUE * max(1, texts * len(found.entrants))))
     return order[: max(1, room)]
@@ -170,7 +177,9 @@ def _percentiles(panel: Panel, metric: int) -> Float[np.ndarray, "texts explaine
     ranks = rankdata(values, axis=0, nan_policy="omit")
     counts = np.isfinite(values).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Float[np.ndarray, "texts explainers"] = np.where(np.isfinite(values), 100 * (ranks - 0.5) / counts, np.nan)
+        found: Float[np.ndarray, "texts explainers"] = np.where(
+            np.isfinite(values), 100 * (ranks - 0.5) / counts, np.nan
+        )
     return found
 
 
@@ -182,7 +191,7 @@ def _text_id(unit: str, kept: Kept) -> str:
 def _text(
     found: Contest,
     kept: Kept,
-    curves: Curves,
+    curves: Curves | None,
     place: int,
     number: int,
     metrics: Sequence[int],
@@ -211,7 +220,13 @@ def _text(
         predicted=predicted,
         probability=chances[0][1] if chances else "",
         probabilities=tuple(chances),
-        is_wrong=bool(text is not None and said is not None and text.label is not None and text.link == "softmax" and text.label != said.predicted),
+        is_wrong=bool(
+            text is not None
+            and said is not None
+            and text.label is not None
+            and text.link == "softmax"
+            and text.label != said.predicted
+        ),
         is_cut=bool(text is not None and text.truncated),
         is_framed=bool(text is not None and (text.evidence is not None or text.rationale is not None)),
         value=f"{value:.6g}" if math.isfinite(value) else "",
@@ -223,7 +238,7 @@ def _text(
 def _line(
     found: Contest,
     kept: Kept,
-    curves: Curves,
+    curves: Curves | None,
     place: int,
     entrant: Entrant,
     text: Text | None,
@@ -236,7 +251,8 @@ def _line(
     marked = marked_line(text, attribution) if text is not None and attribution is not None else None
     top = tuple(named(marked)) if marked is not None else tuple(_positions(attribution))
     values = (
-        _value(panel.values[place, entrant.place, metric], percentiles[metric][place, entrant.place]) for metric in metrics
+        _value(panel.values[place, entrant.place, metric], percentiles[metric][place, entrant.place])
+        for metric in metrics
     )
     return ShownLine(
         entrant.label,
@@ -300,5 +316,5 @@ def attributions_of(frame: pd.DataFrame, key: Mapping[str, str]) -> dict[tuple[s
             continue
         unit = f"{row.text_id} [{row.target}]" if several else row.text_id
         scores = np.asarray(row.scores, dtype=np.float64)
-        found[str(row.explainer), str(unit)] = Attribution(str(row.text_id), int(row.target), scores)
+        found[str(row.explainer), str(unit)] = Attribution(str(row.text_id), Target(int(row.target)), scores)
     return found

@@ -25,7 +25,11 @@ def verdict(found: Contest | None) -> str:
     if not ranked:
         return _too_few(found)
     random = found.random
-    said = _without_random(ranked, NOT_MEASURED if random is None else TOO_FEW) if random is None or not random.group else _with_random(ranked)
+    said = (
+        _without_random(ranked, NOT_MEASURED if random is None else TOO_FEW)
+        if random is None or not random.group
+        else _with_random(ranked)
+    )
     return f"{said} ({_evidence(found)})."
 
 
@@ -55,7 +59,7 @@ def trusted(found: Contest) -> list[Entrant]:
 
 def _evidence(found: Contest) -> str:
     detects = f", detects {figure(found.detects)}" if math.isfinite(found.detects) else ""
-    return f"n = {found.texts:,}{detects}"
+    return f"{found.label}, n = {found.texts:,}{detects}"
 
 
 def _too_few(found: Contest) -> str:

@@ -1,16 +1,17 @@
 """Attributions that can show themselves: what `faithbench.attribute` gives."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from rich.console import Group
+from rich.text import Text as RichText
 
 from faithbench.showing.marked import boundary, marked, spans_of, spelled, sums_of, units
 from faithbench.showing.page import notebook_html
 from faithbench.showing.sheet import Row, Sheet, legend, scale_of
-from faithbench.showing.terminal import sheet_text
+from faithbench.showing.terminal import sheet_lines, sheet_text
 from faithbench.types import Attribution, Text
 
 COLUMNS = ("text_id", "explainer", "target", "unit", "text", "start", "end", "score", "rank")
@@ -40,9 +41,8 @@ class ExplainedText(Attribution):
 
     def sheet(self, by: str = "word") -> Sheet:
         """The coloured line with what it explains."""
-        return Sheet(
-            f"{self.name}, by {self.explainer}", (self.row(by),), legend=legend(self.name, is_framed(self.text))
-        )
+        value = self.text is not None and self.text.link == "identity"
+        return Sheet(self.name, (self.row(by),), legend=legend(self.name, is_framed(self.text), value))
 
     def frame(self, by: str = "word") -> pd.DataFrame:
         """A row for each word, or token: its characters, its score, and its rank, 1 for the largest score."""
@@ -63,10 +63,16 @@ class Attributions(list[Attribution]):
         return unit_frame([each for each in self if isinstance(each, ExplainedText)], by)
 
     def _repr_html_(self) -> str:
-        return notebook_html([each.sheet() for each in self if isinstance(each, ExplainedText)])
+        return notebook_html(self._sheets())
 
     def __rich__(self) -> Group:
-        return Group(*(each.__rich__() for each in self if isinstance(each, ExplainedText)))
+        return Group(*(part for sheet in self._sheets() for part in (*sheet_lines(sheet), RichText())))
+
+    def _sheets(self) -> list[Sheet]:
+        """With one legend, at the end."""
+        own = [each for each in self if isinstance(each, ExplainedText)]
+        last = legend(framed=any(is_framed(each.text) for each in own))
+        return [replace(each.sheet(), legend=last if each is own[-1] else "") for each in own]
 
 
 def is_framed(text: Text | None) -> bool:

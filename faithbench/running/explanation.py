@@ -1,8 +1,8 @@
 """What `faithbench.explain` gives: explanations of a text, with what the model says of it and how far to trust them."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,19 +78,7 @@ class Explanation:
             title=self.prediction.title,
             rows=tuple(each.attribution.row(self.by, each.sentences) for each in self.explained),
             about=(*self.prediction.about(self.target), *_cut(self.text), *self.notes),
-            legend=self._legend,
-        )
-
-    @property
-    def _legend(self) -> str:
-        lines = legend(self.prediction.name(self.target), is_framed(self.text))
-        asked = [each.trust for each in self.explained if each.trust is not None and len(each.trust.others)]
-        if not asked:
-            return lines
-        draws = max(len(each.others) for each in asked)
-        return (
-            f"{lines} First words have the largest scores; random words: the mean over {draws} other sets of as many "
-            "words; percentile: in how many percent of these sets masking takes away less."
+            legend=_legend([self]),
         )
 
     def frame(self, by: str | None = None) -> pd.DataFrame:
@@ -130,7 +118,7 @@ class Explanations(list[Explanation]):
     def html(self) -> str:
         """A page with all of them."""
         models = ", ".join(dict.fromkeys(each.model for each in self))
-        return page_html(f"{models}: {len(self):,} texts explained", [each.sheet for each in self])
+        return page_html(f"{models}: {len(self):,} texts explained", _sheets(self))
 
     def save(self, path: Path | str) -> Path:
         """Writes all as `.html`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.
@@ -138,19 +126,42 @@ class Explanations(list[Explanation]):
         Raises:
             UserError: another ending, too many for a picture, or it cannot be written.
         """
-        return _save(path, self.html, [each.sheet for each in self])
+        return _save(path, self.html, _sheets(self))
 
     def _repr_html_(self) -> str:
-        return notebook_html([each.sheet for each in self])
+        return notebook_html(_sheets(self))
 
     def __rich__(self) -> Group:
         return Group(*self.lines())
 
     def lines(self, encoding: str | None = "utf-8") -> Iterator[RichText]:
         """The lines of a terminal, in characters that an encoding has; an empty one between texts."""
-        for place, each in enumerate(self):
+        for place, sheet in enumerate(_sheets(self)):
             yield from (RichText(),) * min(place, 1)
-            yield from each.lines(encoding)
+            yield from sheet_lines(sheet, encoding)
+
+
+def _legend(explanations: Sequence[Explanation]) -> str:
+    """How lines and trust lines are to be read, of one text or of several."""
+    values = {each.prediction.link == "identity" for each in explanations}
+    names = {each.prediction.name(each.target) for each in explanations}
+    framed = any(is_framed(each.text) for each in explanations)
+    lines = legend(names.pop() if len(names) == 1 else "what is explained", framed, values == {True})
+    trusts = [part.trust for each in explanations for part in each.explained if part.trust is not None]
+    draws = max((len(each.others) for each in trusts), default=0)
+    if not draws:
+        return lines
+    most = f"up to {draws}" if len(explanations) > 1 else str(draws)
+    return (
+        f"{lines} First words have the largest scores; random words: the mean over {most} other sets of as many words; "
+        "percentile: in how many percent of these sets masking takes away less."
+    )
+
+
+def _sheets(explanations: Sequence[Explanation]) -> list[Sheet]:
+    """What is shown of several texts, with one legend at the end."""
+    sheets = [replace(each.sheet, legend="") for each in explanations]
+    return [*sheets[:-1], *(replace(each, legend=_legend(explanations)) for each in sheets[-1:])]
 
 
 def _by(explanations: Iterable[Explanation]) -> str:
@@ -194,11 +205,10 @@ def check_file(path: object, name: str, texts: int | None = None) -> Path:
     return path
 
 
-def _save(path: object, html: "object", sheets: list[Sheet]) -> Path:
+def _save(path: object, html: Callable[[], str], sheets: Sequence[Sheet]) -> Path:
     file = check_file(path, "path", len(sheets))
     if file.suffix.lower() in DRAWINGS:
         return write_figure("faithbench.showing.drawing:draw_sheets", file, sheets)
-    assert callable(html)
     with writing(file), replacing(file) as temporary:
         temporary.write_text(html(), encoding="utf-8")
     return file
@@ -219,7 +229,7 @@ def doubts(component: Component, found: ExplainedText, logits: np.ndarray) -> It
     if not traits.class_sensitive:
         yield "Its scores do not depend on the class that is explained."
     if not traits.sums_to:
-        yield "Not complete: its scores do not add up to the logit."
+        yield "Not complete: its scores are not made to add up to the logit."
         return
     gap = found.notes.get("completeness_gap", math.nan)
     plain = traits.sums_to == "logit" and not getattr(component.object, "contrastive", False)

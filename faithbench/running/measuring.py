@@ -26,7 +26,7 @@ NOTHING: Found = ("", [], [])
 BEAT_SECONDS = 0.5  # after which it is said how many rows have been run, where nothing is complete
 
 
-def score_piece(job: Job, classifier: Classifier, piece: Piece) -> Iterator[Scored]:
+def score_piece(job: Job, classifier: Classifier, piece: Piece, engine: Engine | None = None) -> Iterator[Scored]:
     """What comes of the texts of a piece: each explanation, and each metric's measurement of it, as soon as it ends.
 
     Where nothing ends for a while, there is a `Scored` of no text, with the rows since the last.
@@ -34,10 +34,16 @@ def score_piece(job: Job, classifier: Classifier, piece: Piece) -> Iterator[Scor
     Whoever runs it, one process, a worker or a task on a cluster, gets the same to float rounding: random numbers
     depend on the text alone.
 
+    Args:
+        job: that the piece is of.
+        classifier: the model.
+        piece: the work.
+        engine: that answers; None for one that asks the classifier all rows.
+
     Raises:
         ModelChangedError: a component has written into the model's weights.
     """
-    engine, said = Engine(classifier, most_seconds=job.most_seconds), time.monotonic()
+    engine, said = engine or Engine(classifier, most_seconds=job.most_seconds), time.monotonic()
     counts = engine.counts
     before = replace(counts)
     for result in engine.steps(_converse(job, classifier, work) for work in piece.works):

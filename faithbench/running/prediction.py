@@ -73,14 +73,16 @@ class Prediction:
 
     def about(self, target: Target) -> Iterator[str]:
         """Sentences: the runner-up and others, what is explained, and how sure the model is of it."""
-        rest = [output for output in self._order if output not in self._given]
-        if rest and self.link != "identity":
+        given = self._given
+        rest = [output for output in self._order if output not in given]
+        if rest:
             others = ", ".join(map(self.named, rest[1:NAMED])) + _more(len(rest) - NAMED)
-            yield f"Runner-up: {self.named(rest[0])}{'; then ' if others else ''}{others}."
+            first = "Runner-up" if self.link == "softmax" else "Not given; the likeliest"
+            yield f"{first}: {self.named(rest[0])}{'; then ' if others else ''}{others}."
         if target.against is not None:
             lead = float(target.value(self.logits))
             yield f"Explained: {self.name(target)}, a difference of logits of {number(lead)}."
-        elif target.output not in self._given:
+        elif given[:1] != [target.output] or len(given) > 1:
             yield f"Explained: {self.name(target)}."
         yield from self._doubts(target)
 

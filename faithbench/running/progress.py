@@ -1,70 +1,133 @@
-"""Progress for people: a live bar on a terminal, a line now and then in a log."""
+"""Progress for people: a live line on a terminal, a line now and then in a log."""
 
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from faithbench.console import say
+from faithbench.running.forecast import Forecast
+from faithbench.running.pieces import Summary
 from faithbench.shown import fitting, visible
 
 LOG_SECONDS = 30.0
+SHOWN_SECONDS = 0.1  # that a live line stays as it is, at least
+BAR = 8, 40  # characters, at least and at most
+GAP = "  "
+
+
+@dataclass(frozen=True)
+class State:
+    """What there is to say at a moment; `left` seconds, None where nothing is known of it."""
+
+    texts: str
+    results: str
+    rows: str
+    left: float | None
+    at: float = 0.0
+    share: float = 0.0
+
+    def parts(self, now: float) -> tuple[str, ...]:
+        """In the order in which they are shown."""
+        left = None if self.left is None else max(0.0, self.left - (now - self.at))
+        return (self.texts, self.results, self.rows, "" if left is None else f"{duration(left)} left")
+
+
+IMPORTANT = (3, 0, 1, 2)  # places in `State.parts`: the first stays longest where there is no room
 
 
 class Tracker:
-    """`with Tracker(…) as tracker: tracker.done(…)`: texts, cells, rows per second and the time left.
+    """`with Tracker(…) as tracker: tracker.heard(…)`: texts, results, rows per second and the time left.
 
     Args:
         title: what is being done.
         texts: how many there are to do.
-        work: what they come to, in a unit that time is roughly proportional to.
-        cells: explainer × metric results a text.
+        forecast: what is known of how long it takes.
         console: None to say nothing.
+        clock: seconds, as `time.monotonic`.
     """
 
-    def __init__(self, title: str, texts: int, work: float, cells: int, console: Console | None) -> None:
-        self.title, self.texts, self.work, self.cells, self.console = title, texts, work, cells, console
-        self.finished, self.worked = 0, 0.0
-        self.start = self.said = time.monotonic()
-        self._bar = _bar(console) if console and console.is_terminal and not console.is_dumb_terminal else None
-        self._task = self._bar.add_task(_fit(console, title), total=work, state="") if self._bar and console else None
+    def __init__(
+        self,
+        title: str,
+        texts: int,
+        forecast: Forecast,
+        console: Console | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.title, self.texts, self.forecast, self.console, self.clock = title, texts, forecast, console, clock
+        self.start = self.said = clock()
+        self.state = self._state()
+        live = console is not None and console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(self, console=console, refresh_per_second=4) if live else None
 
     def __enter__(self) -> "Tracker":
-        if self._bar:
-            self._bar.start()
+        if self._live:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        if self._live:
+            self.state = self._state()
+            self._live.stop()
 
-    def done(self, work: float, rows: int, finished: int = 1) -> None:
-        """So many texts more are finished, none if a part of one is; so many rows have been run until now."""
-        self.finished, self.worked = self.finished + finished, self.worked + work
-        now = time.monotonic()
-        seconds = max(1e-9, now - self.start)
-        texts = f"{self.finished:,} of {self.texts:,} texts, {self.finished * self.cells:,} cells"
-        state = f"{texts}, {rows / seconds:,.0f} rows/s"
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=self.worked, state=state)
+    def heard(self, summary: Summary) -> None:
+        """Something has been done."""
+        self.forecast.learn(summary)
+        now = self.clock()
+        if self._live:
+            if now - self.state.at > SHOWN_SECONDS:
+                self.state = self._state()
         elif self.console and now - self.said > LOG_SECONDS:
-            self.said = now
-            left = seconds * (self.work / self.worked - 1)
-            say(self.console, f"{self.title}: {state}, {left:,.0f} s left")
+            self.said, self.state = now, self._state()
+            say(self.console, f"{self.title}: {', '.join(filter(None, self.state.parts(now)))}")
+
+    def _state(self) -> State:
+        now, known = self.clock(), self.forecast
+        elapsed = max(1e-9, now - self.start)
+        left = known.left(elapsed)
+        share = 1.0 if known.texts == self.texts else 0.0 if left is None else elapsed / (elapsed + left)
+        texts, results = f"{known.texts:,} of {self.texts:,} texts", f"{known.results:,} results"
+        return State(texts, results, f"{known.rows / elapsed:,.0f} rows/s", left, now, share)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        title, bar, parts = fitted(self.title, self.state.parts(self.clock()), options.max_width)
+        line = Table.grid(padding=(0, len(GAP), 0, 0))
+        words = [Text(_fit(console, word), no_wrap=True) for word in (title, GAP.join(parts))]
+        line.add_row(words[0], *([ProgressBar(1.0, self.state.share, width=bar)] if bar else []), words[1])
+        yield line
 
 
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[state]}", markup=False),
-        TimeRemainingColumn(),
-        console=console,
-    )
+def fitted(title: str, parts: Sequence[str], width: int) -> tuple[str, int, list[str]]:
+    """What of a line fits into so many characters: the title, perhaps cut, how wide the bar is, and the parts.
+
+    Whatever does not fit is left out: first the least important parts, then the bar.
+    """
+    title = title if len(title) <= width // 3 else f"{title[: max(0, width // 3 - 3)]}..."
+    room, kept = width - len(title) - 2 * len(GAP) - BAR[0], list[int]()
+    for place in IMPORTANT:
+        if parts[place] and len(parts[place]) + len(GAP) <= room:
+            kept.append(place)
+            room -= len(parts[place]) + len(GAP)
+    bar = min(BAR[1], BAR[0] + room) if room >= 0 else 0
+    return title, bar, [parts[place] for place in sorted(kept)]
 
 
-def _fit(console: Console, title: str) -> str:
-    return visible(fitting(title, console.encoding))
+def duration(seconds: float) -> str:
+    """Some time in words, in two units at most: "12 s", "3 min", "2 h 5 min"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def _fit(console: Console, words: str) -> str:
+    return visible(fitting(words, console.encoding))

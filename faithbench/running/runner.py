@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
 from faithbench.plan import AUTO, Plan
 from faithbench.plugins.spec import Component
+from faithbench.records.commands import Noted
 from faithbench.records.manifest import DatasetEntry
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
@@ -27,10 +29,12 @@ from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
 from faithbench.running.overview import overview_html, overview_text
+from faithbench.running.readme import write_readme
 from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
 from faithbench.running.texts import Keeping
+from faithbench.stopping import keeps
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.tables.table import table
 from faithbench.training.allocator import keep_freed_memory
@@ -73,6 +77,7 @@ class Options:
     timeout: float | None = None
     workers: int | str | None = None
     gpus_per_worker: float | None = None
+    noted: Noted | None = None  # of the command, if it is to be noted in the folder
 
 
 def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Options) -> Run:
@@ -103,8 +108,9 @@ def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Opti
     with store.open().alone(lambda holder: setup.say(f"Waiting for another run into {store.folder}: {holder}.")):
         try:
             store.open()  # another that has failed may have removed it
+            keeps(partial(kept, store))
             with executor_of(options.workers, options.gpus_per_worker, setup.device, setup.say) as executor:
-                return _run(plan, blocks, texts, workshop, store, executor, options.strict, options.timeout)
+                return _run(plan, blocks, texts, workshop, store, executor, options)
         except UserError:
             store.discard_if_empty()
             raise
@@ -117,12 +123,17 @@ def _run(
     workshop: Workshop,
     store: Store,
     executor: Executor,
-    strict: bool,
-    timeout: float | None,
+    options: Options,
 ) -> Run:
     """All blocks of a plan, in a folder that nobody else writes to but the workers."""
     setup, stored, contents = workshop.setup, stored_entries(store), Contents(store)
-    held = named(plan, blocks, texts)
+
+    def begin() -> None:
+        contents.add(named(plan, blocks, texts), plan)
+        write_readme(store)
+        if options.noted is not None:
+            options.noted.begin(store)
+
     parts, scored, broken, problem = list[Done](), set[tuple[str, str]](), 0, None
     for block in blocks:
         data = texts[block.dataset.identity]
@@ -138,13 +149,21 @@ def _run(
         scored.add((block.dataset.identity, model.identity))
         data, measuring = _fitting(data, model, setup), replace(setup, dtype=dtype)
         if data.metrics:
-            scoring = Scoring(data, model, store, measuring, stored, timeout)
-            parts.append(_score(lambda: contents.add(held, plan), scoring, strict, executor))
+            scoring = Scoring(data, model, store, measuring, stored, options.timeout)
+            parts.append(_score(begin, scoring, options.strict, executor))
     if problem and not parts:
         raise problem
     store.compact()
     done, before, failed = (sum(getattr(part, name) for part in parts) for name in ("done", "before", "failed"))
     return Run(store.folder, done, before, failed + broken)
+
+
+def kept(store: Store) -> str:
+    """What a run that was stopped has on disk, in words; "" for nothing."""
+    for kind, one in (("records", "result"), ("attributions", "explanation")):
+        if count := store.count(kind):
+            return f"{count:,} {one}{'s are' if count > 1 else ' is'} kept in {store.folder}"
+    return ""
 
 
 def _load(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
 from faithbench.running.executors import Executor, Here
+from faithbench.running.forecast import Forecast
 from faithbench.running.grid import DatasetPlan
 from faithbench.running.pieces import Deal, Job, Stored, Work
 from faithbench.running.progress import Tracker
@@ -52,13 +53,20 @@ class Scoring:
         self.metrics = {m.identity: m for m in texts.metrics}
         self.remaining = Remaining(self.identity, self.explainers, self.metrics, store, stored)
 
-    def run(self, texts: Sequence[Text], executor: Executor | None = None, count: int | None = None) -> Done:
+    def run(
+        self,
+        texts: Sequence[Text],
+        executor: Executor | None = None,
+        count: int | None = None,
+        expected: float | None = None,
+    ) -> Done:
         """Scores the texts that have cells left, here or where an executor does.
 
         Args:
             texts: with all that have cells left.
             executor: who does the work; None for this process.
             count: of texts, finished ones included; None for those that are given.
+            expected: seconds that it will take, if something is known.
         """
         executor, count = executor or Here(), len(texts) if count is None else count
         todo = self.remaining.cells(text.id for text in texts)
@@ -68,28 +76,23 @@ class Scoring:
         title = f"{self.model.label} on {self.texts.dataset.label}"
         self.setup.say(
             f"{title}: {count:,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
-            f"{count * cells:,} cells, {before:,} of them done already."
+            f"{count * cells:,} results, {before:,} of them done already."
         )
         if not open_texts:
             return Done(0, before, 0)
-        deal = Deal(self._works(open_texts, todo), executor.workers)
+        works = list(self._works(open_texts, todo))
+        deal = Deal(works, executor.workers)
         job = Job(self.identity, self.explainers, self.metrics, self.most_seconds, open_texts[0].vocabulary)
         failed = asked = run = 0
-        work = {text.id: len(text) * (100 + len(text)) for text in open_texts}  # longer texts: more rows, dearer rows
-        missing = {name: len(mine) for name, mine in todo.items()}
         with (
             written_first(self.store.flush),
-            Tracker(title, len(open_texts), sum(work.values()), cells, self.setup.console) as tracker,
+            Tracker(title, len(open_texts), Forecast(works, expected), self.setup.console) as tracker,
         ):
             try:
                 for summary in executor.score(job, self.model, self.setup, deal, self.store):
                     self.remaining.remember(summary.noted)
                     failed, asked, run = failed + summary.failed, asked + summary.asked, run + summary.run
-                    if not summary.text_id:
-                        continue
-                    missing[summary.text_id] -= len(summary.cells)
-                    share = work[summary.text_id] * len(summary.cells) / len(todo[summary.text_id])
-                    tracker.done(share, run, int(not missing[summary.text_id]))
+                    tracker.heard(summary)
             finally:
                 self.store.flush()
         self.setup.say(f"{title}: {asked:,} rows asked, {run:,} run{executor.told(deal)}.")

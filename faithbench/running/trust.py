@@ -70,7 +70,7 @@ class Trust:
         """The trust line, and what is to be doubted."""
         before, after, others = (number(value, self.odds) for value in self.values)
         count = f"first {len(self.words)} words" if len(self.words) > 1 else "first word"
-        named = ", ".join(word if len(word) <= 30 else f"{word[:29]}…" for word in self.words)
+        named = ", ".join(f"“{word if len(word) <= 30 else f'{word[:29]}…'}”" for word in self.words)
         line = f"Masking the {count} ({named}) takes {self.name} from {before} to {after}"
         if not len(self.others):
             yield f"{line}; the text has no other words to compare with."

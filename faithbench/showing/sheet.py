@@ -44,16 +44,18 @@ class Sheet:
     legend: str = ""
 
 
-def legend(what: str, framed: bool = False) -> str:
+def legend(what: str = "what is explained", framed: bool = False, value: bool = False) -> str:
     """How lines are to be read.
 
     Args:
         what: is explained, such as the name of a class.
         framed: whether pieces are framed.
+        value: whether it is a value, for which nothing can speak.
     """
+    signs = f"+ raises {what}, − lowers it" if value else f"+ speaks for {what}, − against it"
     frame = " A frame, or [ ], is what the data marks." if framed else ""
     return (
-        f"+ speaks for {what}, − against it; ++ and −− are scores above half of the line's largest. Each line is "
+        f"{signs}; ++ and −− are scores above half of the line's largest. Each line is "
         f"scaled by its own largest score: compare what lines name, not how dark they are.{frame}"
     )
 

@@ -19,7 +19,7 @@ from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, Said, read_texts
 from faithbench.types import Attribution, Target, Text
 
-OWN = "bcos"  # the explainer that a B-cos model brings along
+OWN, BCOS_MODELS = "bcos", ("bcos-",)  # the explainer that B-cos models bring along, and how their names begin
 COLUMNS = ("scores",)
 
 
@@ -79,6 +79,7 @@ def pool(
     dataset: str | None = None,
     models: Sequence[str] | None = None,
     explainers: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
     every_pair: bool = False,
     correct: bool = False,
 ) -> Pool:
@@ -89,7 +90,8 @@ def pool(
         dataset: which, if there are several.
         models: which; all if None.
         explainers: which; all if None.
-        every_pair: a model with an explanation of its own is explained by others too.
+        methods: which, as `EXPLAINER of MODEL`; those of the other choices if None.
+        every_pair: all explainers stand for all models.
         correct: only texts whose label the models predict.
 
     Raises:
@@ -102,7 +104,7 @@ def pool(
     kept = read_texts(folders)
     found = [_model(group, kept) for _, group in frame.groupby(PLACE, observed=True, sort=True)]
     _check_texts(found, data)
-    pairs = _pairs(found, every_pair)
+    pairs = _named_pairs(found, methods) if methods else _pairs(found, every_pair)
     if len(pairs) < 2:
         raise UserError(
             "a study compares at least two methods, an explainer of a model each, and the runs hold "
@@ -191,12 +193,36 @@ def _check_texts(models: Sequence[_Model], dataset: str) -> None:
 
 
 def _pairs(models: Sequence[_Model], every_pair: bool) -> list[tuple[int, str]]:
-    """Which explainers stand for which models: one of a model's own stands for it alone, where others are explained."""
-    own = [[name for name in model.scores if name.split("(")[0] == OWN] for model in models]
-    alone = not every_pair and any(own) and not all(own)
+    """Which explainers stand for which models: where there are both, `bcos` for B-cos models and others for others.
+
+    What is a B-cos model its name says; a checkpoint's folder says nothing, and then all explainers stand for all.
+    """
+    is_own = [model.key["model"].startswith(BCOS_MODELS) and any(map(_is_own, model.scores)) for model in models]
+    alone = not every_pair and any(is_own) and not all(is_own)
     return [
-        (i, name) for i, model in enumerate(models) for name in sorted(own[i] if alone and own[i] else model.scores)
+        (i, name)
+        for i, model in enumerate(models)
+        for name in sorted(model.scores)
+        if not alone or _is_own(name) == is_own[i]
     ]
+
+
+def _is_own(explainer: str) -> bool:
+    return explainer.split("(", maxsplit=1)[0] == OWN
+
+
+def _named_pairs(models: Sequence[_Model], wanted: Sequence[str]) -> list[tuple[int, str]]:
+    """The methods of these names, `EXPLAINER of MODEL`."""
+    found = []
+    for name in wanted:
+        explainer, of, model = name.rpartition(" of ")
+        if not of:
+            raise UserError(f"method {name!r} is not known; write EXPLAINER of MODEL, such as 'lime of conv-bert'.")
+        meant = one("model", model, sorted({own.key["model"] for own in models}))
+        for i, own in enumerate(models):
+            if own.key["model"] == meant:
+                found.append((i, one("explainer", explainer, sorted(own.scores))))
+    return list(dict.fromkeys(found))
 
 
 def _methods(models: Sequence[_Model], pairs: Sequence[tuple[int, str]]) -> list[Method]:

@@ -24,6 +24,7 @@ ASKED = {  # what is asked, and what the ends of the scale mean; the words of th
 }
 QUESTIONS = tuple(ASKED)
 LEAST, MOST = 1, 5  # ratings
+LIMITS = {"items": (1, 1000), "raters": (1, 100), "seed": (0, 2**32 - 1)}
 DIGITS = 16  # of a study's name
 
 
@@ -86,7 +87,23 @@ def read_key(folder: Path) -> Key:
         raise UserError(f"{folder} is not a study: it has no {NAME}; `faithbench study make RUN` makes one.") from error
     if digest(key) != key["study"]:
         raise UserError(f"{path} has been changed since the study was made: what it says has another digest.")
-    wrong = [item["item"] for item in key["items"] if len(item["explanations"]) != len(key["methods"])]
-    if wrong:
-        raise UserError(f"{path} cannot be read: item {wrong[0]} has not one explanation for each method.")
+    fault = _fault(key)
+    if fault is not None:
+        raise UserError(f"{path} is no key of a study: {fault}.")
     return key
+
+
+def _fault(key: Key) -> str | None:
+    """What no study has, since a digest can be written by anybody."""
+    names = [name for item in key["items"] for name in item["explanations"]]
+    if any(len(item["explanations"]) != len(key["methods"]) for item in key["items"]):
+        return "a text has not one explanation for each method"
+    if len(key["methods"]) < 2 or not names or len(set(names)) < len(names):
+        return "it names fewer than two methods, no text, or an explanation twice"
+    if not all(LIMITS[name][0] <= value <= LIMITS[name][1] for name, value in _numbers(key).items()):
+        return f"{' or '.join(_numbers(key))} is out of its range"
+    return None
+
+
+def _numbers(key: Key) -> dict[str, int]:
+    return {"items": len(key["items"]), "raters": key["raters"], "seed": key["seed"]}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, short
 from faithbench.files import write_whole
-from faithbench.paths import as_path, as_paths
+from faithbench.paths import as_names, as_path, as_paths
 from faithbench.studies import key as keys
 from faithbench.studies.items import Item, Method, Pool, draw, pool
 from faithbench.studies.key import Key, KeyItem, KeyMethod
@@ -17,8 +17,6 @@ from faithbench.studies.questionnaire import questionnaire
 
 PAGE = "questionnaire.html"
 ITEMS, RATERS = 50, 5
-MOST = {"items": 1000, "raters": 100, "seed": 2**32 - 1}
-LEAST = {"items": 1, "raters": 1, "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,14 @@ def make_study(
     dataset: str | None = None,
     models: Sequence[str] | None = None,
     explainers: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
     every_pair: bool = False,
     correct: bool = False,
 ) -> Study:
     """Makes a questionnaire in which people rate explanations of runs without knowing whose they are.
 
-    Texts are drawn evenly from the classes, among those on which all models predict the same. A model that has the
-    explainer `bcos` is shown with that one alone if others are conventional, as in the B-cos paper.
+    Texts are drawn evenly from the classes, among those on which all models predict the same. Where there are both,
+    B-cos models are explained by `bcos` alone and conventional ones by all others, as in the B-cos paper.
 
     Args:
         runs: folders of runs.
@@ -75,20 +74,24 @@ def make_study(
         dataset: which, if the runs hold several.
         models: which; all if None.
         explainers: which; all if None.
-        every_pair: explain B-cos models by the other explainers too.
+        methods: which, as `EXPLAINER of MODEL`; those of the other choices if None.
+        every_pair: explain all models by all explainers.
         correct: only texts whose label is predicted.
 
     Raises:
         UserError: the runs keep no texts, a name is not known, nothing can be shown, or `out` holds another study.
     """
     for name, value in (("items", items), ("raters", raters), ("seed", seed)):
-        if isinstance(value, bool) or not isinstance(value, int) or not LEAST[name] <= value <= MOST[name]:
-            raise UserError(f"{name}={value!r} is not allowed; give a whole number from {LEAST[name]} to {MOST[name]}.")
+        least, most = keys.LIMITS[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise UserError(f"{name}={short(value)} is not allowed; give a whole number from {least} to {most:,}.")
+    named = {"models": models, "explainers": explainers, "methods": methods}
+    models, explainers, methods = (None if own is None else as_names(name, own) for name, own in named.items())
     folders = as_paths("runs", runs)
     if not folders:
         raise UserError("no run is named; a study is made of at least one.")
     home = as_path("out", out) if out is not None else folders[0].parent / f"{folders[0].resolve().name}-study"
-    found = pool(folders, dataset, models, explainers, every_pair, correct)
+    found = pool(folders, dataset, models, explainers, methods, every_pair, correct)
     drawn = draw(found.items, items, seed)
     key = _key(found, drawn, items, raters, seed)
     _check_place(home, key["study"])

@@ -43,7 +43,12 @@ def _models(frame: pd.DataFrame) -> Grid:
     """What is known of the models; columns of numbers stand to the right."""
     numeric = set(frame.select_dtypes("number"))
     columns = tuple(Column(str(name), right=name in numeric) for name in frame)
-    return Grid(columns, tuple(tuple(map(_plain, row)) for row in frame.itertuples(index=False, name=None)), keys=2)
+    return Grid(
+        columns,
+        tuple(tuple(map(_plain, row)) for row in frame.itertuples(index=False, name=None)),
+        keys=2,
+        caption="Models",
+    )
 
 
 def _plain(value: Any) -> Cell:

@@ -52,7 +52,7 @@ def put_caption(figure: Figure, caption: str) -> None:
 
 def plain(text: str) -> str:
     """Text without what cannot be drawn."""
-    return visible(text, keep="\n")
+    return visible(text)
 
 
 def style() -> AbstractContextManager[None]:

@@ -10,21 +10,19 @@ from faithbench.shown import visible
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Lines, Note, Number, Part, Several, Signature, Title
 from faithbench.tables.wording import Span, lines
 
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color:#1a1a1a}table{border-collapse:collapse}"
-    "th,td{padding:.3em .7em;text-align:left;border-bottom:1px solid #d9d9d9;vertical-align:top}.right{text-align:right}"
+HEAD = Markup(
+    '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>faithbench</title>\n<style>\n'
+    "body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a }\n"
+    "table { border-collapse: collapse }\n"
+    "th, td { padding: .3em .7em; text-align: left; border-bottom: 1px solid #d9d9d9; vertical-align: top }\n"
+    ".right { text-align: right }\n</style>\n"
 )
+CELL, KEY = Markup("<td{}{}>{}</td>"), Markup('<th scope="row"{}{}>{}</th>')
 
 
 def html(parts: Iterable[Part]) -> str:
     """A page that a browser opens by itself: paragraphs, and grids as tables."""
-    body = fragment(parts)
-    return str(
-        Markup(
-            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>faithbench</title>\n<style>{}</style>\n'
-            "{}\n</html>\n"
-        ).format(Markup(STYLE), body)
-    )
+    return f"{HEAD}{fragment(parts)}\n</html>\n"
 
 
 def fragment(parts: Iterable[Part]) -> Markup:
@@ -68,8 +66,7 @@ def _row(row: Iterable[Cell], part: Grid) -> Markup:
 
 def _cell(cell: Cell, column: Column, minus: str, is_key: bool) -> Markup:
     shown = Markup("<br>").join(Markup("").join(map(_span, line)) for line in lines(cell, minus))
-    tag = Markup('th scope="row"' if is_key else "td")
-    return Markup("<{}{}{}>{}</{}>").format(tag, _side(column), _value(cell), shown, Markup("th" if is_key else "td"))
+    return (KEY if is_key else CELL).format(_side(column), _value(cell), shown)
 
 
 def _side(column: Column) -> Markup:

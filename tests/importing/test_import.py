@@ -170,7 +170,7 @@ def test_the_command_imports_and_prints_the_command_that_scores(original, tmp_pa
     assert "34 texts of the split have none and would fail" in said
     ran = call(capsys, *shlex.split(command)[1:], "--limit", "6", "--metric", "entropy")
     assert ran.status == 0, ran.err
-    assert "6 cells done, 0 were there before." in ran.out
+    assert "6 results done, 0 were there before." in ran.out
     (folder,) = (tmp_path / "runs").iterdir()
     (source,) = json.loads((folder / "manifest.json").read_text())["imported"].values()
     assert (source["file"], source["format"], source["texts"]) == ("a.jsonl", "jsonl", 6)

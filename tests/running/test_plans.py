@@ -110,9 +110,9 @@ def test_all_plans_of_a_folder_are_run_into_one(tmp_path, monkeypatch, capsys):
         )
     ended = call(capsys, "run", "--plan", "board", "--no-train")
     assert (ended.status, ended.complaints) == (0, [])
-    assert "6 cells done, 0 were there before. Written to runs/board" in ended.out
+    assert "6 results done, 0 were there before. Written to runs/board" in ended.out
     again = call(capsys, "run", "--plan", "board", "--no-train")
-    assert "0 cells done, 6 were there before" in again.out
+    assert "0 results done, 6 were there before" in again.out
     Path("empty").mkdir()
     refused = call(capsys, "run", "--plan", "empty")
     assert (refused.status, refused.complaints) == (2, ["faithbench: folder empty has no plan….toml."])

@@ -10,6 +10,7 @@ from browser import browser, complaints, page
 from studies import a_text, run_with_texts
 
 import faithbench
+from faithbench.shown import visible
 from faithbench.studies.key import QUESTIONS, read_key
 from faithbench.studies.questionnaire import orders
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.slow
 HOSTILE = (
     """</script><script>document.title='broken'</script><img/src=x/onerror="document.title='broken'">'"&\u202e\x1b"""
 )
+NAMES = (f'">{HOSTILE}', "{{ 7 * 7 }}")
 DRAWN = np.random.default_rng(0).integers(1, 6, (2, 4, 3, 2))
 LEFT, UP, RIGHT, DOWN = "\ue012", "\ue013", "\ue014", "\ue015"
 
@@ -25,7 +27,7 @@ LEFT, UP, RIGHT, DOWN = "\ue012", "\ue013", "\ue014", "\ue015"
 def made(tmp_path):
     texts = [a_text(f"t{i}", ["the", HOSTILE, "club", f"number {i}", "]]>", "<!--"], i % 2) for i in range(4)]
     said = [i % 2 for i in range(4)]
-    run = run_with_texts(tmp_path / "run", texts, {"conv": said, "bcos": said}, (HOSTILE, "{{ 7 * 7 }}"))
+    run = run_with_texts(tmp_path / "run", texts, {"conv-x": said, "bcos-x": said}, NAMES)
     return faithbench.make_study([run], items=4, raters=2)
 
 
@@ -92,6 +94,7 @@ def test_from_the_run_to_the_result(made, tmp_path):
             begin(opened, made, rater)
             for name, *_ in orders(key)[rater - 1]:
                 assert shown(opened, "article")[0].get_attribute("id") == f"t{name}"
+                assert find(opened, "#answer").text in {visible(known) for known in NAMES}
                 rate(opened, key, rater)
                 find(opened, "#next").click() if rater == 1 else opened.switch_to.active_element.send_keys(RIGHT)
             assert find(opened, "#ended").text == "Thank you, everything is rated"

@@ -19,7 +19,7 @@ WRONG = [*AGREED[:3], 0, *AGREED[4:]]  # of text 3
 
 
 def a_run(folder, bcos=WRONG, **how):
-    return run_with_texts(folder / "run", TEXTS, {"conv": AGREED, "bcos": bcos}, **how)
+    return run_with_texts(folder / "run", TEXTS, {"conv-x": AGREED, "bcos-x": bcos}, **how)
 
 
 def test_the_texts_are_those_on_which_all_models_agree_drawn_evenly_from_the_classes(tmp_path):
@@ -34,21 +34,23 @@ def test_the_texts_are_those_on_which_all_models_agree_drawn_evenly_from_the_cla
 def test_a_bcos_model_explains_itself_and_is_explained_by_others_on_request(tmp_path):
     run = a_run(tmp_path)
     assert [method.label for method in pool([run]).methods] == [
-        "bcos of bcos",
-        "occlusion of conv",
-        "random of conv",
+        "bcos of bcos-x",
+        "occlusion of conv-x",
+        "random of conv-x",
     ]
-    assert len(pool([run], every_pair=True).methods) == 4
+    assert len(pool([run], every_pair=True).methods) == 5
     chosen = pool([run], explainers=["bcos", "occlusion"])
-    assert [method.label for method in chosen.methods] == ["bcos of bcos", "occlusion of conv"]
-    alone = pool([run], models=["conv"])
-    assert [method.label for method in alone.methods] == ["occlusion", "random"]
+    assert [method.label for method in chosen.methods] == ["bcos of bcos-x", "occlusion of conv-x"]
+    alone = pool([run], models=["conv-x"])
+    assert [method.label for method in alone.methods] == ["bcos", "occlusion", "random"]
     assert "one model" in alone.notes[0]
+    named = pool([run], methods=["occl of bcos", "bcos of conv-x"])
+    assert [method.label for method in named.methods] == ["occlusion of bcos-x", "bcos of conv-x"]
 
 
 def test_only_texts_whose_label_is_predicted_where_that_is_asked_for(tmp_path):
     both_wrong = [1 - AGREED[0], *AGREED[1:]]
-    run = run_with_texts(tmp_path / "run", TEXTS, {"conv": both_wrong, "bcos": both_wrong})
+    run = run_with_texts(tmp_path / "run", TEXTS, {"conv-x": both_wrong, "bcos-x": both_wrong})
     assert {item.text_id for item in pool([run]).items} == {text.id for text in TEXTS}
     assert {item.text_id for item in pool([run], correct=True).items} == {text.id for text in TEXTS[1:]}
 
@@ -75,7 +77,7 @@ def test_the_questionnaire_does_not_say_whose_an_explanation_is(tmp_path):
     made = faithbench.make_study([a_run(tmp_path)], items=6, raters=4)
     page, key = made.page.read_text(), read_key(made.page.parent)
     about_people = page.split("</style>")[1]
-    for word in ("occlusion", "conv", "bcos", "random", "w-conv", "w-bcos", *(text.id for text in TEXTS)):
+    for word in ("occlusion", "conv-x", "bcos", "random", "w-conv", "w-bcos", *(text.id for text in TEXTS)):
         assert not re.search(rf"\b{word}\b", about_people)
     for item in key["items"]:
         article = page.split(f'id="t{item["item"]}"')[1].split("</article>")[0]
@@ -117,6 +119,9 @@ def test_a_key_that_was_changed_is_refused(tmp_path):
         ({"items": True}, "items=True is not allowed"),
         ({"models": ["bert"]}, "'bert' is not a known model"),
         ({"explainers": ["random"]}, "at least two methods"),
+        ({"methods": ["random"]}, "write EXPLAINER of MODEL"),
+        ({"methods": ["lime of conv-x"]}, "'lime' is not a known explainer"),
+        ({"methods": "bcos of bcos-x"}, "give a list"),
         ({"dataset": "imdb"}, "'imdb' is not a known dataset"),
     ],
 )
@@ -134,14 +139,14 @@ def test_a_run_without_texts_and_models_that_never_agree(tmp_path):
         faithbench.make_study([tmp_path])
     several = [replace(text, link="sigmoid") for text in TEXTS]
     with pytest.raises(faithbench.UserError, match="says labels or values"):
-        faithbench.make_study([run_with_texts(tmp_path / "labels", several, {"conv": AGREED, "bcos": AGREED})])
+        faithbench.make_study([run_with_texts(tmp_path / "labels", several, {"conv-x": AGREED, "bcos-x": AGREED})])
 
 
 def test_models_that_number_the_same_classes_otherwise_agree_by_name(tmp_path):
-    one = run_with_texts(tmp_path / "one", TEXTS, {"conv": AGREED}, models={"conv": {"occlusion()": 1.0}})
+    one = run_with_texts(tmp_path / "one", TEXTS, {"conv-x": AGREED}, models={"conv-x": {"occlusion()": 1.0}})
     turned = [1 - number for number in AGREED]
     other = run_with_texts(
-        tmp_path / "other", TEXTS, {"bcos": turned}, ("Sports", "World"), models={"bcos": {"bcos()": 1.0}}
+        tmp_path / "other", TEXTS, {"bcos-x": turned}, ("Sports", "World"), models={"bcos-x": {"bcos()": 1.0}}
     )
     found = pool([one, other])
     assert len(found.items) == 12

@@ -15,12 +15,12 @@ import faithbench
 from faithbench.cli import app
 from faithbench.statistics.paired_tests import detectable
 from faithbench.studies.answers import Ratings
-from faithbench.studies.key import QUESTIONS, read_key
+from faithbench.studies.key import QUESTIONS, digest, read_key
 from faithbench.studies.results import comparisons, differences, means, units_needed
 from faithbench.tables.writers import FORMATS
 
 TEXTS = [a_text(f"t{i}", f"the club from town {i} won the cup".split(), i % 2) for i in range(12)]
-SAID = {"conv": [i % 2 for i in range(12)], "bcos": [i % 2 for i in range(12)]}
+SAID = {"conv-x": [i % 2 for i in range(12)], "bcos-x": [i % 2 for i in range(12)]}
 
 
 DRAWN = np.random.default_rng(4).integers(1, 6, (3, 8, 3, 2))
@@ -128,7 +128,8 @@ def test_the_table_says_by_rule_who_is_rated_highest(made):
     write_answers(made, rate=lambda r, t, m, q: 5 - m - (r + t) % 2 + (m > 0) * (t % 4 == 0))
     told = faithbench.read_study(made.page.parent).render("markdown")
     assert (
-        "Interpretability: bcos of bcos is rated highest (4.50); above occlusion of conv and random of conv, " in told
+        "Interpretability: bcos of bcos-x is rated highest (4.50); above occlusion of conv-x and random of conv-x, "
+        in told
     )
     assert "Bonferroni's method for all 6 tests" in told
     assert "a method can be liked and unfaithful" in told
@@ -136,7 +137,7 @@ def test_the_table_says_by_rule_who_is_rated_highest(made):
 
 def test_every_format_is_written_whatever_methods_are_called(tmp_path):
     name = "a|b_<script>alert(1)</script>&$%"
-    run = run_with_texts(tmp_path / "run", TEXTS, {name: SAID["conv"]}, models={name: {"x|_y": 1.0, "<b>z": 2.0}})
+    run = run_with_texts(tmp_path / "run", TEXTS, {name: SAID["conv-x"]}, models={name: {"x|_y": 1.0, "<b>z": 2.0}})
     made = faithbench.make_study([run], items=8, raters=3)
     key = read_key(made.page.parent)
     for rater in (1, 2):
@@ -190,6 +191,25 @@ def test_answers_that_cannot_be_believed_are_refused_in_a_sentence(made, change,
     with pytest.raises(faithbench.UserError, match=sentence) as refused:
         faithbench.read_study(made.page.parent, paths)
     assert len(str(refused.value)) < 400
+
+
+FORGED = {
+    "raters": (lambda key: key.update(raters=10**12), "out of its range"),
+    "seed": (lambda key: key.update(seed=-1), "out of its range"),
+    "no text": (lambda key: key.update(items=[]), "no text"),
+    "one method": (lambda key: key["methods"].pop(), "not one explanation for each method"),
+    "twice": (lambda key: key["items"][0].update(explanations=["a", "a", "a"]), "an explanation twice"),
+    "a word for a number": (lambda key: key.update(seed="0"), "no whole number"),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), FORGED.values(), ids=list(FORGED))
+def test_a_key_that_no_study_has_is_refused_whatever_its_digest(made, change, sentence):
+    key = json.loads(made.key.read_text())
+    change(key)
+    made.key.write_text(json.dumps(key | {"study": digest(key)}))
+    with pytest.raises(faithbench.UserError, match=sentence):
+        faithbench.read_study(made.page.parent)
 
 
 def test_two_files_of_one_rater_no_files_and_no_study(made, tmp_path):

@@ -11,7 +11,10 @@ from faithbench.types import Text
 
 CLASSES = ("World", "Sports")
 DATA = {"dataset": "file(path=news.csv)", "dataset_fingerprint": "d0"}
-MODELS = {"conv": {"occlusion()": 1.0, "random()": -1.0}, "bcos": {"bcos()": 2.0, "occlusion()": 0.5}}
+MODELS = {
+    "conv-x": {"bcos()": 3.0, "occlusion()": 1.0, "random()": -1.0},
+    "bcos-x": {"bcos()": 2.0, "occlusion()": 0.5},
+}
 
 
 def a_text(name: str, words: Sequence[str], label: int) -> Text:

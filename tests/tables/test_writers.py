@@ -181,7 +181,8 @@ def test_a_row_needs_a_cell_for_each_column():
 def test_missing_numbers_of_a_column_are_shown_as_such():
     grid = Grid((Column("a", right=True),), ((Number(math.nan),), (Number(2.5),)))
     assert markdown.markdown([grid]).splitlines()[2:] == ["| nan    |", "|   2.50 |"]
-    assert latex.latex([grid]).splitlines()[4:6] == [r" \\", r"2.50 \\"]
+    lines = latex.latex([grid]).splitlines()
+    assert lines[lines.index(r"\midrule") + 1 :][:2] == [r" \\", r"2.50 \\"]
 
 
 def test_a_table_of_records_says_the_same_in_every_format(tmp_path: Path):

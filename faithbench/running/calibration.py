@@ -1,0 +1,168 @@
+"""What explainers cost, from a text or two: every row is asked for, a few of each batch are run, and the rest is time.
+
+A batch of rows of one kind and length takes as long as another, so the model is given a few of the rows, what it says
+of them is said of all, and the clock is set forward by what the others would have taken. What components themselves
+compute they compute in full, but from such answers: what they find is thrown away.
+"""
+
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from faithbench.answering.asking import Answers, Asker
+from faithbench.answering.engine import Engine
+from faithbench.answering.rows import Lane
+from faithbench.interfaces import Classifier
+from faithbench.questions import Inside, Point
+from faithbench.running.measuring import score_piece
+from faithbench.running.pieces import Job, Piece, Work
+
+FEW, MORE = 8, 4  # rows of a batch that are run at first, and how many times as many then
+LONG = 0.05  # seconds of a batch whose rows take as long as those of a larger one
+BUDGET = 3.0  # seconds, after which no other text is begun
+MOST_SECONDS = 8.0  # after which what has not ended is not known
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an explainer costs for one text: its explanations, and its metrics' measurements of them.
+
+    Rows that several ask for are charged to each. `whole` says whether all of it ended while it was tried.
+    """
+
+    rows: float
+    seconds: float
+    metrics_rows: float
+    metrics_seconds: float
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was learnt from `texts` texts: seconds of one of them, all explainers together, and the cost of each."""
+
+    texts: int
+    units: float  # of a text
+    seconds: float
+    explainers: Mapping[str, Cost]
+
+
+class _Sampler(Asker):
+    """Runs some of the rows and answers all; `ahead` is how many seconds the others would have taken."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__(model)
+        self.in_flight, self.ahead = 1, 0.0
+        self._known: dict[Lane, _Rate] = {}
+
+    def now(self) -> float:
+        """The time that it would be if all rows had been run once."""
+        return time.perf_counter() + self.ahead
+
+    def _ask_as_is(self, lane: Lane, rows: Sequence[Any]) -> Answers:
+        if lane.kind is Inside:
+            return super()._ask_as_is(lane, rows)
+        start, lengths = time.perf_counter(), _lengths(rows)
+        self._measure(lane, rows, lengths)
+        places = list({length: place for place, length in enumerate(lengths)}.values())
+        found = super()._ask_as_is(lane, [rows[place] for place in places])
+        self.ahead += self._known[lane].seconds * sum(lengths) - (time.perf_counter() - start)
+        if isinstance(found, np.ndarray):
+            return found[np.resize(np.arange(len(found)), len(rows))]
+        told = {lengths[place]: answer for place, answer in zip(places, found, strict=True)}
+        return [told[length] for length in lengths]
+
+    def _measure(self, lane: Lane, rows: Sequence[Any], lengths: Sequence[int]) -> None:
+        """Times ever more rows of a batch, until they are all or take long enough for the time to be one of many."""
+        known, count = self._known.get(lane), FEW
+        while known is None or (known.took < LONG and known.tokens < sum(lengths)):
+            some = rows[: min(count, len(rows))]
+            tokens, start = sum(lengths[: len(some)]), time.perf_counter()
+            super()._ask_as_is(lane, some)
+            took = time.perf_counter() - start
+            if known is not None or took > LONG:  # the first time of all is longer than others
+                self._known[lane] = _Rate(tokens, took, took / tokens)
+                count *= MORE
+            known = _Rate(tokens if lane in self._known else 0, took, took / tokens)
+
+
+class _Rate(NamedTuple):
+    """So many tokens took so long; seconds a token."""
+
+    tokens: int
+    took: float
+    seconds: float
+
+
+def _lengths(rows: Sequence[Any]) -> list[int]:
+    return [len((row.row if isinstance(row, Point) else row).ids) for row in rows]
+
+
+def calibrate(job: Job, classifier: Classifier, works: Sequence[Work]) -> Calibration | None:
+    """What explainers cost for texts of usual length, tried for a few seconds; None where there is no text.
+
+    Args:
+        job: explainers and metrics.
+        classifier: the model, which is asked little.
+        works: what is to be done.
+    """
+    ordered = sorted(works, key=lambda work: len(work.text))
+    chosen = [ordered[int(share * len(ordered))] for share in (0.5, 0.4, 0.6)] if ordered else []
+    chosen = list({work.text.id: work for work in chosen}.values())
+    begun, seconds, units, tried = time.monotonic(), 0.0, 0.0, 0
+    took: defaultdict[tuple[str, bool], list[tuple[float, int]]] = defaultdict(list)
+    ended: defaultdict[str, int] = defaultdict(int)
+    for work in chosen:
+        if tried and time.monotonic() - begun > BUDGET:
+            break
+        seconds += _try(replace(job, most_seconds=None), classifier, work, begun + MOST_SECONDS, took, ended)
+        units, tried = units + work.units, tried + 1
+    if not tried:
+        return None
+    wanted = {name: sum(name == each for work in chosen[:tried] for each, _ in work.cells) for name in job.explainers}
+    explainers = {
+        name: _cost(took[name, True], took[name, False], tried, ended[name] >= count)
+        for name, count in wanted.items()
+        if count
+    }
+    return Calibration(tried, units / tried, seconds / tried, explainers)
+
+
+def _try(
+    job: Job,
+    classifier: Classifier,
+    work: Work,
+    deadline: float,
+    took: defaultdict[tuple[str, bool], list[tuple[float, int]]],
+    ended: defaultdict[str, int],
+) -> float:
+    """One text; gives the seconds that it would have taken, and adds what each explainer took and what has ended."""
+    sampler = _Sampler(classifier)
+    engine, start = Engine(classifier, asker=sampler, clock=sampler.now), sampler.now()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for scored in score_piece(job, classifier, Piece(0, (work,)), engine):
+            for row in scored.attributions:
+                took[row["explainer"], True].append((row["seconds"], row["rows"]))
+            for record in scored.records:
+                took[record.explainer, False].append((record.seconds, record.rows))
+            for name, _ in {(record.explainer, record.metric) for record in scored.records}:
+                ended[name] += 1
+            if time.monotonic() > deadline:
+                break
+    return sampler.now() - start
+
+
+def _cost(
+    explanations: Sequence[tuple[float, int]], measurements: Sequence[tuple[float, int]], texts: int, whole: bool
+) -> Cost:
+    (seconds, rows), (more, other) = (
+        (sum(each[0] for each in of) / texts, sum(each[1] for each in of) / texts)
+        for of in (explanations, measurements)
+    )
+    return Cost(rows, seconds, other, more, whole)
