@@ -11,6 +11,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "run": (
         "faithbench run",
         "faithbench run --model ./model --dataset test.csv --limit 100",
+        "faithbench run --model ./model --dataset test.csv --explainer all --dry-run",
         "faithbench run --plan plan.toml --explainer occlusion",
     ),
     "explain": (

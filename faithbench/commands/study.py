@@ -9,6 +9,7 @@ import faithbench
 from faithbench.commands.options import TableFormat
 from faithbench.commands.output import format_of, out_console, write_table
 from faithbench.console import say
+from faithbench.shown import path_word, shell_words
 
 app = typer.Typer(help="Studies with people: make a questionnaire, read the answers.")
 
@@ -39,7 +40,7 @@ def make(
         f"({', '.join(made.methods)}), 2 questions.",
         *made.notes,
         f"Send that file alone, and a number from 1 to {made.raters} to each person; {made.key} stays with you.",
-        f"Then: faithbench study read {made.key.parent} answers*.json",
+        f"Then: {shell_words(['faithbench', 'study', 'read', path_word(made.key.parent)])} answers*.json",
     ):
         say(out_console, sentence, whole=True)
 
