@@ -12,10 +12,12 @@ from faithbench.files import staging, swap, write_whole, writing
 from faithbench.paths import as_names, as_path
 from faithbench.plan import PLANS, SPEED, Plan, Training, write_plan
 from faithbench.plugins import spec
+from faithbench.records.manifest import ModelEntry
 from faithbench.records.results import label
 from faithbench.running.contents import WRITTEN
 from faithbench.schemas import read_text
 from faithbench.shown import path_word, shell_words
+from faithbench.training.settings import training_dataset
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Weights:
 
     Args:
         model: its label.
-        dataset: on which it was run, likewise.
+        dataset: on which it was trained, likewise.
         fingerprint: of the weights; other weights give other numbers, and then all is measured anew.
         recipe: the command that trains it; empty for a folder or hub id.
     """
@@ -81,23 +83,27 @@ def continue_board(board: Path | str, run: Path | str, explainers: Sequence[str]
     words = ["faithbench", "run", "--plan", path_word(board)]
     words += [word for name in names for word in ("--explainer", name)]
     command = shell_words([*words, "--out", path_word(run)])
-    return Continued(run, tuple(path for path, _ in made), tuple(weights_of_board(found)), command)
+    return Continued(run, tuple(path for path, _ in made), weights_of_board(found), command)
 
 
-def weights_of_board(board: Board) -> Iterator[Weights]:
-    """The models of a board, and how each was trained."""
-    for name, entry in board.manifest.get("models", {}).items():
-        model, _, dataset = name.partition(" on ")
-        report: Mapping[str, object] = entry.get("training") or {}
-        yield Weights(label("model", model), label("dataset", dataset), str(entry["fingerprint"]), _recipe(report))
+def weights_of_board(board: Board) -> tuple[Weights, ...]:
+    """The models of a board, each once, and how it was trained."""
+    entries = board.manifest.get("models", {})
+    return tuple(dict.fromkeys(_weights(*name.partition(" on ")[::2], entry) for name, entry in entries.items()))
 
 
-def _recipe(report: Mapping[str, object]) -> str:
-    settings = report.get("training")
-    if not isinstance(settings, Mapping) or not {"model", "dataset"} <= set(report):
-        return ""
-    words = ["faithbench", "train"]
-    words += ["--model", label("model", str(report["model"])), "--dataset", label("dataset", str(report["dataset"]))]
+def _weights(model: str, dataset: str, entry: ModelEntry) -> Weights:
+    name, settings = label("model", model), (entry.get("training") or {}).get("training")
+    try:
+        trained_on = training_dataset(spec.build("dataset", dataset)).label
+    except UserError:  # no longer to be had as it was
+        trained_on, settings = label("dataset", dataset), None
+    recipe = _recipe(name, trained_on, settings) if isinstance(settings, Mapping) else ""
+    return Weights(name, trained_on, str(entry["fingerprint"]), recipe)
+
+
+def _recipe(model: str, dataset: str, settings: Mapping[str, object]) -> str:
+    words = ["faithbench", "train", "--model", model, "--dataset", dataset]
     for name, value in settings.items():
         if name not in SPEED and value is not None and value != getattr(Training(), name, None):
             words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]

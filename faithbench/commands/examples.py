@@ -50,7 +50,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "board build": ("faithbench board build", "faithbench board build leaderboards/mine"),
     "board check": ("faithbench board check", "faithbench board check leaderboards/mine"),
 }
-FIRST = ("faithbench run", "faithbench explain 'Oil prices fall again' --model ./model", "faithbench list")  # of the program
+FIRST = ("faithbench run", "faithbench explain 'Oil prices fall again' --model ./model", "faithbench list")
 
 
 def epilog(commands: tuple[str, ...]) -> str | None:
