@@ -9,34 +9,45 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from faithbench import bcos
     from faithbench.boards.checking import check as check_boards
+    from faithbench.boards.continuing import continue_board
     from faithbench.boards.publishing import build as build_boards
     from faithbench.boards.publishing import publish
+    from faithbench.comparing.against import against_all
     from faithbench.comparing.compare import comparison
     from faithbench.comparing.meta import meta_evaluation
     from faithbench.conformance.checking import check
     from faithbench.conformance.describing import describe
     from faithbench.documents.building import build_documents
     from faithbench.errors import UserError
+    from faithbench.figures.making import figure
     from faithbench.importing.in_memory import score
     from faithbench.importing.run import import_attributions
     from faithbench.paper.figures import paper_figure
     from faithbench.paper.fill_table import check_likes, paper_table
     from faithbench.plan import Plan, Training, read_plan
     from faithbench.plugins.listing import components
+    from faithbench.reporting.report import report
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
     from faithbench.running.cost import cost
+    from faithbench.running.explain import explain
+    from faithbench.running.explanation import Explanation, Explanations
     from faithbench.running.options import check_options
     from faithbench.running.until import run
     from faithbench.running.usual import usual_explainers
+    from faithbench.studies.making import make_study
+    from faithbench.studies.reading import read_study
     from faithbench.tables.table import failures, render, table
     from faithbench.training.prepare import train
     from faithbench.training.surrogate import train_surrogate
 
 __all__ = [
+    "Explanation",
+    "Explanations",
     "Plan",
     "Training",
     "UserError",
+    "against_all",
     "attribute",
     "bcos",
     "build_boards",
@@ -48,16 +59,22 @@ __all__ = [
     "check_plans",
     "comparison",
     "components",
+    "continue_board",
     "cost",
     "describe",
+    "explain",
     "failures",
+    "figure",
     "import_attributions",
+    "make_study",
     "meta_evaluation",
     "paper_figure",
     "paper_table",
     "publish",
     "read_plan",
+    "read_study",
     "render",
+    "report",
     "run",
     "score",
     "table",
@@ -66,9 +83,12 @@ __all__ = [
     "usual_explainers",
 ]
 _HOMES = {
+    "Explanation": "faithbench.running.explanation:Explanation",
+    "Explanations": "faithbench.running.explanation:Explanations",
     "Plan": "faithbench.plan:Plan",
     "Training": "faithbench.plan:Training",
     "UserError": "faithbench.errors:UserError",
+    "against_all": "faithbench.comparing.against:against_all",
     "attribute": "faithbench.running.attribute:attribute",
     "bcos": "faithbench.bcos",
     "build_boards": "faithbench.boards.publishing:build",
@@ -78,18 +98,24 @@ _HOMES = {
     "check_likes": "faithbench.paper.fill_table:check_likes",
     "check_options": "faithbench.running.options:check_options",
     "check_plans": "faithbench.running.agenda:make_agenda",
+    "continue_board": "faithbench.boards.continuing:continue_board",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
     "cost": "faithbench.running.cost:cost",
     "describe": "faithbench.conformance.describing:describe",
+    "explain": "faithbench.running.explain:explain",
     "failures": "faithbench.tables.table:failures",
+    "figure": "faithbench.figures.making:figure",
     "import_attributions": "faithbench.importing.run:import_attributions",
+    "make_study": "faithbench.studies.making:make_study",
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
     "paper_figure": "faithbench.paper.figures:paper_figure",
     "paper_table": "faithbench.paper.fill_table:paper_table",
     "publish": "faithbench.boards.publishing:publish",
     "read_plan": "faithbench.plan:read_plan",
+    "read_study": "faithbench.studies.reading:read_study",
     "render": "faithbench.tables.table:render",
+    "report": "faithbench.reporting.report:report",
     "run": "faithbench.running.until:run",
     "score": "faithbench.importing.in_memory:score",
     "table": "faithbench.tables.table:table",

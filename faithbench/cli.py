@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from faithbench.commands import boards, check, documents, figure, importing, listing, run, tables, train
+from faithbench.command_line import given
+from faithbench.commands import (
+    boards,
+    check,
+    documents,
+    explain,
+    figure,
+    importing,
+    listing,
+    report,
+    run,
+    study,
+    tables,
+    train,
+)
 from faithbench.commands.examples import EXAMPLES, FIRST, epilog
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import prepare_streams, say, write
@@ -23,19 +37,23 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, help=HE
 app.command("list")(listing.list_components)
 app.command("train")(train.train)
 app.command("run")(run.run)
+app.command("explain")(explain.explain)
 app.command("build")(documents.build_documents)
 app.command("import")(importing.import_file)
 app.command("table")(tables.table)
 app.command("figure")(figure.figure)
+app.command("report")(report.report)
 app.command("compare")(tables.compare)
 app.command("meta")(tables.meta)
 app.command("check")(check.check)
 board = typer.Typer(help="Leaderboards: publish a run, make the tables, check them.")
 app.add_typer(board, name="board", epilog=epilog(EXAMPLES["board"]))
+app.add_typer(study.app, name="study", epilog=epilog(EXAMPLES["study"]))
 board.command("publish")(boards.board_publish)
 board.command("build")(boards.board_build)
+board.command("continue")(boards.board_continue)
 board.command("check")(boards.board_check)
-for line, prefix in ((app, ""), (board, "board ")):
+for line, prefix in ((app, ""), (board, "board "), (study.app, "study ")):
     for each in line.registered_commands:
         each.epilog = epilog(EXAMPLES.get(f"{prefix}{each.name}", ()))
 
@@ -58,7 +76,8 @@ def begin(
 
 
 @board.callback(invoke_without_command=True)
-def begin_board(context: typer.Context) -> None:
+@study.app.callback(invoke_without_command=True)
+def begin_group(context: typer.Context) -> None:
     """Likewise."""
     _help(context)
 
@@ -73,8 +92,8 @@ def main() -> None:
     prepare_streams()
     stop = Stop()
     try:
-        with stoppable(stop, _say_stopped):
-            app()
+        with stoppable(stop, _say_stopped), given(sys.argv[1:]):
+            app(prog_name="faithbench")
     except BaseException as ended:
         if isinstance(ended, KeyboardInterrupt) or (isinstance(ended, SystemExit) and ended.code == INTERRUPTED):
             stop.number = stop.number or signal.SIGINT  # raised by a component, say

@@ -79,6 +79,12 @@ def words(console: Console, text: str, style: str = "") -> Text:
     return Text(fitting(visible(text), console.encoding), style)
 
 
+def paragraphs(console: Console, lines: Iterable[Text]) -> None:
+    """Texts for people, wrapped to the width of a terminal; elsewhere each is a line, however long."""
+    for line in lines:
+        display(console, line, soft_wrap=not console.is_terminal)
+
+
 def prepare_streams() -> None:
     """Lets this process write whatever its terminal can show, and what libraries warn of without a terminal's codes."""
     for stream in (sys.stdout, sys.stderr):

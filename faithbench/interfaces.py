@@ -213,6 +213,8 @@ class Traits:
         by_order: metrics: the value depends on the order of the scores alone, so that `normalised(…)` can search for
             the best.
         keep_parts: metrics: a published board keeps the `parts` of their measurements even where all would be too many.
+        parts_at: metrics: the share of a text's content tokens, 0 to 1, that each of the `parts` of a measurement is
+            of, rising: then the parts are a curve, and figures show its mean. Empty where they are none.
         links: metrics: the kinds of models that they can measure, by the link from logits to what those say: "softmax",
             "sigmoid" (labels), "identity" (a value). They are not run on others.
         unproven: metrics of faithfulness or ground truth: why it cannot be shown on a linear model that a perfect
@@ -256,6 +258,7 @@ class Traits:
     needs: tuple[str, ...] = ()
     by_order: bool = False
     keep_parts: bool = False
+    parts_at: tuple[float, ...] = ()
     links: tuple[Link, ...] = LINKS
     unproven: str = ""
     class_sensitive: bool = True

@@ -1,11 +1,12 @@
 """A plan: which data sets, models, explainers and metrics to cross, and how to train models that are not there yet."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from faithbench.errors import UserError, short, unknown
 from faithbench.file_names import slug
@@ -254,15 +255,12 @@ def run_folder(path: Path, backbone: str | None = None) -> Path:
 
 def write_plan(plan: Plan) -> str:
     """The plan as TOML; what is left to the default is left out."""
-    data = asdict(plan)
+    data, usual = asdict(plan), {field.name: field.default for field in fields(Plan)}
     training = {key: value for key, value in data.pop("training").items() if value != getattr(Training(), key)}
-    defaults = {f.name: f.default for f in fields(Plan)}
-    lines = [f"{key} = {_toml(value)}" for key, value in data.items() if value != defaults[key]]
+    said = {key: value for key, value in data.items() if value != usual[key]}
     if OPEN in repr(data):  # as a name of its own
-        lines.append(f"backbone = {_toml(OPEN)}")
-    if training:
-        lines += ["", "[training]", *(f"{key} = {_toml(value)}" for key, value in training.items())]
-    return "\n".join(lines) + "\n"
+        said["backbone"] = OPEN
+    return tomli_w.dumps(said | ({"training": training} if training else {}))
 
 
 def _check_keys(where: str, data: Mapping[str, object], kind: type) -> None:
@@ -270,11 +268,3 @@ def _check_keys(where: str, data: Mapping[str, object], kind: type) -> None:
     for key in data:
         if key not in known:
             raise unknown(f"key of plan {where}", key, known)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, str):  # JSON's escapes are TOML's, but that TOML also wants one for DEL
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from faithbench.boards.folder import CELL, Board
 from faithbench.errors import UserError
+from faithbench.plan import LARGEST
 from faithbench.plugins.naming import ModelRef
 from faithbench.plugins.spec import Component
-from faithbench.records.manifest import DatasetEntry, ModelEntry
+from faithbench.records.manifest import DatasetEntry, ModelEntry, UntilEntry
 from faithbench.running.agenda import BlockPlan, Cell, resolve_plan
 from faithbench.running.grid import fields_present
 from faithbench.types import Link
@@ -58,11 +59,18 @@ class Splits:
     def __init__(self, board: Board) -> None:
         self.known: Mapping[str, DatasetEntry] = board.manifest.get("datasets", {})
         self.models: Mapping[str, ModelEntry] = board.manifest.get("models", {})
+        self.until: Mapping[str, UntilEntry] = board.manifest.get("until", {})
         self.most = board.records.groupby(CELL)["unit"].nunique().groupby("dataset").max().to_dict()
         self.measured = set(board.records[["dataset", "metric"]].itertuples(index=False, name=None))
 
-    def texts(self, dataset: str, limit: int | None) -> int:
-        """How many texts there are to measure. At least 1 where nothing is known."""
+    def texts(self, dataset: str, limit: int | None, until: float | None = None) -> int:
+        """How many texts there are to measure. At least 1 where nothing is known.
+
+        Of a plan with `until`, as many as the look at which its differences were narrow enough.
+        """
+        watched = self.until.get(dataset) if until is not None else None
+        if watched and watched["ended"] and watched["looks"]:
+            limit = min(limit or LARGEST, watched["looks"][-1]["texts"])
         told = self.known[dataset].get("split_texts") if dataset in self.known else None
         there = int(told or limit or self.most.get(dataset) or 1)
         return min(there, limit or there)
@@ -93,7 +101,7 @@ def read_asks(board: Board) -> Asks:
             asked = [NamedBlock(block, _model(block.model, board), name) for block in resolve_plan(plan)]
         except UserError as error:
             raise UserError(f"plan {board.folder / name}: {error}") from error
-        mine = {cell: texts for block in asked for cell, texts in _cells(block, splits)}
+        mine = {cell: texts for block in asked for cell, texts in _cells(block, splits, plan.until)}
         blocks += asked
         for cell, texts in mine.items():
             if cell not in cells or texts > cells[cell].texts:
@@ -104,9 +112,9 @@ def read_asks(board: Board) -> Asks:
     return Asks(cells, tuple(blocks), tuple(idle))
 
 
-def _cells(named: NamedBlock, splits: Splits) -> Iterator[tuple[Cell, int]]:
+def _cells(named: NamedBlock, splits: Splits, until: float | None) -> Iterator[tuple[Cell, int]]:
     block = named.block
-    texts = splits.texts(block.dataset.identity, block.limit)
+    texts = splits.texts(block.dataset.identity, block.limit, until)
     link = splits.link(block.dataset.identity, named.model)
     for cell in block.cells(splits.offers(block.dataset, block.selection.metrics), named.model, link):
         yield cell, texts

@@ -9,9 +9,9 @@ from typing import Literal
 from faithbench.boards.across import compare_boards
 from faithbench.boards.cells import Asked, NamedBlock, read_asks
 from faithbench.boards.folder import CELL, HOME, Board, find, read_board, texts_of
+from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, PAGE, sizes, tables_of
 from faithbench.boards.overview import overview
 from faithbench.boards.pictures import Pictures, is_drawn_alike, pictures
-from faithbench.boards.publishing import MAX_BOARD_BYTES, MAX_BYTES, PAGE, sizes, tables_of
 from faithbench.errors import UserError
 from faithbench.paths import as_paths
 from faithbench.plan import AUTO
@@ -73,11 +73,12 @@ def check(folders: Sequence[Path | str] = ()) -> list[Checked]:
 
 def problems(board: Board) -> Iterator[str]:
     """Everything that is wrong with a board, a sentence each; of a table also how it differs, in lines below."""
-    yield from map(visible, _sentences(board))
+    yield from map(visible, disagreements(board))
     yield from _tables(board)
 
 
-def _sentences(board: Board) -> Iterator[str]:
+def disagreements(board: Board, files: bool = True) -> Iterator[str]:
+    """Where records, plans, manifest and what is installed disagree, a sentence each, and files too large."""
     asked = read_asks(board)
     yield from _unasked(board, asked.cells)
     yield from _missing(board, asked.cells)
@@ -87,7 +88,8 @@ def _sentences(board: Board) -> Iterator[str]:
     yield from _weights(board, asked.blocks)
     yield from _lost(board)
     yield from _unnamed(board)
-    yield from _too_large(board.folder)
+    if files:
+        yield from _too_large(board.folder)
 
 
 def _summary(board: Board) -> str:

@@ -10,31 +10,30 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faithbench.boards.cells import read_asks
+from faithbench.boards.cells import NamedBlock, read_asks
+from faithbench.boards.checking import disagreements
 from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, texts_of
+from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
 from faithbench.boards.overview import MARK, overview
-from faithbench.boards.pictures import pictures
-from faithbench.errors import UserError
+from faithbench.errors import UserError, brief
 from faithbench.file_names import cut, digest, slug
 from faithbench.files import IGNORE, STAGING, locked, remove_leftovers, staging, swap, write_whole, writing
-from faithbench.paper.fill_table import paper_table
 from faithbench.paths import as_path, as_paths
-from faithbench.plan import PLANS, plan_files, read_plan
+from faithbench.plan import AUTO, PLANS, Plan, plan_files, read_plan
 from faithbench.records.columns import ADDED, IDENTITY
 from faithbench.records.manifest import read_manifest
 from faithbench.records.results import installed, label, named, read
 from faithbench.records.store import Store
-from faithbench.tables.table import renderings
+from faithbench.running.contents import WRITTEN
+from faithbench.schemas import read_text
+from faithbench.shown import visible
 
 COLUMNS = [*IDENTITY["records"], "value", "parts", "weight", "seconds", "rows", "error"]
 OPTIONAL = (*ADDED, "parts")  # where no record has any
 SINGLE = {"value": pa.float32(), "parts": pa.list_(pa.float32()), "seconds": pa.float32(), "rows": pa.int32()}
 FLOATS = ("value", "seconds", "parts.list.element")  # packed byte by byte, which takes a third less
-TABLES = {"table.md": "markdown", "table.csv": "csv"}
-MAX_BYTES = 1_000_000
-MAX_BOARD_BYTES = 2_000_000
-PAGE = "README.md"  # of the folder that boards are in: the overview
 LOCKS = ".faithbench.locks"  # beside boards, nothing for git: whoever changes one of them holds a lock there
+MOST_SHOWN = 200  # characters of what is wrong with a run
 LONGEST = 200  # bytes of a file's name
 
 
@@ -42,8 +41,10 @@ def publish(run: Path | str, board: Path | str) -> list[Path]:
     """Copies a finished run into a leaderboard folder and makes the tables; if anything is wrong, nothing changes.
 
     Only records of the weights and data that the manifest names are published, not those of an earlier training under
-    the same name, and of each cell the latest version. Plans that are there already stay, and of a run that holds more
-    only the cells that they ask for are taken. Records become compact: one file for each model and data set, with
+    the same name, and of each cell the latest version. Plans that a person put there stay, and of a run that holds more
+    only the cells that they ask for are taken; else the plans of the run, which state what it holds, are the board's.
+    Texts and what models said of them stay with the run: their licence may not allow more, and they are large. Records
+    become compact: one file for each model and data set, with
     values, parts and seconds in single precision. Where the board would be too large, only those parts are kept of
     which the metric asks for it (`keep_parts`).
 
@@ -51,47 +52,99 @@ def publish(run: Path | str, board: Path | str) -> list[Path]:
         The files made from the records.
 
     Raises:
-        UserError: the run holds no records to publish or more texts than the board's plans ask for, the folder cannot
-            be written, a file would exceed 1 MB, or the board 2 MB.
+        UserError: the run holds no records to publish, other than its own plans say, or more texts than the board's
+            plans ask for; the folder cannot be written, a file would exceed 1 MB, or the board 2 MB.
     """
     run, board = as_path("run", run), as_path("board", board)
     if run.resolve() == board.resolve():
         raise UserError(f"{run} cannot be published into itself.")
-    missing = [name for name in ("plan.toml", "manifest.json") if not (run / name).is_file()]
+    missing = [name for name in (PLANS, "manifest.json") if not any(path.is_file() for path in run.glob(name))]
     if missing:
-        raise UserError(f"{run} is not a run: it has no {missing[0]}.")
+        raise UserError(f"{run} is not a run: it has no {missing[0].replace('*', '')}.")
     with _alone([board.resolve().parent]):
         return _publish(run, board)
 
 
 def _publish(run: Path, board: Path) -> list[Path]:
     """Publishes a run whose plan and manifest are there, while nobody else changes the board."""
-    manifest = read_manifest(run)
-    has_plans = any(board.glob(PLANS))
-    plans = {path.name: read_plan(path) for path in (plan_files(board) if has_plans else [run / "plan.toml"])}
-    frame = read([run])
-    frame = frame[named(frame, [run], strictly=True)]
+    manifest, files = read_manifest(run), plan_files(run)
+    ours = _are_written(files)
+    has_plans = any(board.glob(PLANS)) and not (ours and _are_written(plan_files(board)))
+    plans = {path.name: read_plan(path) for path in (plan_files(board) if has_plans else files)}
+    every = read([run])
+    frame = every[named(every, [run], strictly=True)]
     if has_plans and not frame.empty:
         frame = _asked_for(Board(board, plans, manifest, frame), run)
     if frame.empty:
         wanted = " and that the board's plans ask for" * has_plans
         raise UserError(f"{run} holds no records of the weights and data that its manifest names{wanted}.")
+    if ours and not has_plans:
+        plans = _current(Board(run, plans, manifest, frame))
+        _check_held(Board(run, plans, manifest, frame))
     with _anew(board) as made:
         shutil.rmtree(made / "records", ignore_errors=True)
         (made / "records").mkdir()
-        small = ["manifest.json", *["plan.toml"] * (not has_plans)]
+        for path in () if has_plans else [*made.glob(PLANS)]:
+            path.unlink()
+        small = ["manifest.json", *([] if has_plans else plans)]
         _put(made, {name: (run / name).read_bytes() for name in small})
         for metrics in (set(frame["metric"]), set(filter(_keeps_parts, frame["metric"].unique()))):
-            files = {f"records/{name}": data for name, data in _packed(frame, metrics).items()}
-            _put(made, files)
+            packed = {f"records/{name}": data for name, data in _packed(frame, metrics).items()}
+            _put(made, packed)
             tables = _encoded(generated(Board(made, plans, manifest, Store(made).read("records"))))
             _put(made, tables)
-            problem = _too_large(board, made, [*small, *files, *tables])
+            problem = _too_large(board, made, [*small, *packed, *tables])
             if problem is None:
                 break
         else:
             raise UserError(str(problem))
     return [board / name for name in tables] + _pages([board])
+
+
+def _are_written(files: Sequence[Path]) -> bool:
+    """Whether all of these plans are the work of runs, which state what these hold; none of a person."""
+    return all(read_text(path).startswith(WRITTEN) for path in files)
+
+
+def _current(run: Board) -> dict[str, Plan]:
+    """The plans of a run but those of trainings all of whose models were trained otherwise since."""
+    blocks: dict[str, list[NamedBlock]] = {}
+    for each in read_asks(run).blocks:
+        blocks.setdefault(each.plan, []).append(each)
+    current = {name: plan for name, plan in run.plans.items() if not all(_retrained(run, b) for b in blocks[name])}
+    return current or dict(run.plans)
+
+
+def _retrained(run: Board, named: NamedBlock) -> bool:
+    report = run.entry("models", f"{named.model} on {named.block.dataset.identity}").get("training", {})
+    asked, settings = named.block.complete_training, report.get("training")
+    return asked is not None and isinstance(settings, Mapping) and bool(asked.differences(settings))
+
+
+def _check_held(run: Board) -> None:
+    """A run holds what its own plans say, and nothing besides.
+
+    Raises:
+        UserError: it does not; the first difference is named, and the cure.
+    """
+    for each in read_asks(run).blocks:
+        dataset = each.block.dataset.identity
+        entry, data = run.entry("models", f"{each.model} on {dataset}"), run.entry("datasets", dataset)
+        ways = [("split", each.block.split, data.get("split"))]
+        ways += [("dtype", each.block.dtype, entry.get("dtype"))] * (each.block.dtype != AUTO)
+        for name, asked, there in ways:
+            if there not in (None, asked):
+                names = f"{label('model', each.model)} on {label('dataset', dataset)}"
+                raise UserError(
+                    f"{run.folder} holds {names} with {name} {asked} and with {name} {there}, and a board has one of "
+                    "them: run each into a folder of its own."
+                )
+    problem = next(disagreements(run, files=False), None)
+    if problem is not None:
+        raise UserError(
+            f"{run.folder} cannot be published as it is: {brief(visible(problem), MOST_SHOWN)}; run the same command "
+            "again, which measures what is missing, or run what is to be published into another folder."
+        )
 
 
 def _asked_for(board: Board, run: Path) -> pd.DataFrame:
@@ -238,34 +291,6 @@ def _pages(folders: Sequence[Path]) -> list[Path]:
 def _home(board: Path) -> Path:
     """The folder in which a board is, also if it is called `.` or `..`."""
     return board.parent if board.name not in ("", "..") else board.resolve().parent
-
-
-def generated(board: Board) -> dict[str, str]:
-    """The files of a board that are made from its records: name and text."""
-    return tables_of(board) | pictures(board).made
-
-
-def tables_of(board: Board) -> dict[str, str]:
-    """The tables of a board: name and text."""
-    written = renderings([board.folder], tuple(TABLES.values()))
-    return {name: written[kind] for name, kind in TABLES.items()} | _likes(board)
-
-
-def sizes(folder: Path) -> dict[str, int]:
-    """The bytes of each file of a board."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-def _likes(board: Board) -> dict[str, str]:
-    """The published tables that plans name, with the board's numbers beside them."""
-    names = sorted({name for plan in board.plans.values() for name in plan.like if name.startswith("table")})
-    tables = {name: paper_table([board.folder], name) for name in names}
-    return {
-        f"{name}{Path(file).suffix}": table.render(kind, beside_paper=True)
-        for name, table in tables.items()
-        for file, kind in TABLES.items()
-    }
 
 
 def _packed(frame: pd.DataFrame, with_parts: Collection[str]) -> dict[str, bytes]:

@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 import faithbench
 from faithbench.commands.completion import names
 from faithbench.commands.output import err_console, out_console
-from faithbench.console import say
+from faithbench.console import display, say, words
 
 if TYPE_CHECKING:
     from faithbench.conformance.checking import Checked, CheckedComponent
+
+PASSED, FAILED = "passed", "FAILED"
+STYLES = {PASSED: "green", FAILED: "bold red"}
 
 
 def check(
@@ -29,32 +33,50 @@ def check(
     """
     checked = faithbench.check(name, err_console)
     for component in checked.components:
-        for line in _lines(component):
-            say(out_console, line, whole=True)
+        say(out_console, f"{component.kind} {component.name}, of {component.origin}: {_state(component)}", whole=True)
+        _show(list(_rows(component)))
+        say(out_console, "")
     say(out_console, _summary(checked))
     if not checked.passed:
         raise typer.Exit(1)
 
 
-def _lines(component: "CheckedComponent") -> Iterator[str]:
-    state = "passed" if component.passed else "FAILED"
-    yield f"{component.kind} {component.name}, of {component.origin}: {'loaded' if component.note else state}"
+def _state(component: "CheckedComponent") -> str:
+    if not component.passed:
+        return FAILED
+    return "loaded" if component.note else PASSED
+
+
+def _rows(component: "CheckedComponent") -> Iterator[tuple[str, str]]:
+    """What stands in the margin, and a line beside it."""
     for clause in component.clauses:
-        yield f"  {'FAILED' if clause.problem else 'passed'}  {clause.what}"
+        yield FAILED if clause.problem else PASSED, clause.what
         if clause.problem:
-            yield f"          {clause.problem}"
-            yield f"          To do: {clause.cure}."
+            yield "", clause.problem
+            yield "", f"To do: {clause.cure}."
     for remark in filter(None, (component.problem, component.note)):
-        yield f"  {remark}"
-    yield ""
+        yield "", remark
+
+
+def _show(rows: list[tuple[str, str]]) -> None:
+    """Folded on a terminal; whole lines elsewhere."""
+    if not out_console.is_terminal:
+        for margin, line in rows:
+            say(out_console, f"  {margin:6}  {line}", whole=True)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, min_width=len(FAILED) + 2)
+    table.add_column(overflow="fold")
+    for margin, line in rows:
+        table.add_row(words(out_console, f"  {margin}", STYLES.get(margin, "")), words(out_console, line))
+    display(out_console, table)
 
 
 def _summary(checked: "Checked") -> str:
     failed = [f"{component.kind} {component.name}" for component in checked.components if not component.passed]
-    total = len(checked.components)
     if failed:
-        return f"{len(failed)} of {total} failed: {', '.join(failed)}."
-    tried = sum(bool(component.clauses) for component in checked.components)
-    return (
-        f"{tried} of {total} tried, and all of them keep the contract." if tried else "Nothing had a contract to try."
-    )
+        return f"{len(failed)} of {len(checked.components)} failed: {', '.join(failed)}."
+    tried = [f"{component.kind} {component.name}" for component in checked.components if component.clauses]
+    if not tried:
+        return "Nothing here has a contract that could be tried."
+    return f"{tried[0]} keeps the contract." if len(tried) == 1 else f"All {len(tried)} that were tried keep it."

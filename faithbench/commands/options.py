@@ -31,7 +31,9 @@ LabelColumn = Annotated[str | None, typer.Option("--label", help="The label's [d
 Boards = Annotated[list[Path] | None, typer.Argument(help="Leaderboards' folders [default: all below leaderboards].")]
 TableFormat = Annotated[
     str | None,
-    typer.Option("--format", help="markdown, latex, terminal or csv [default: terminal on one, markdown elsewhere]."),
+    typer.Option(
+        "--format", help="markdown, latex, html, terminal or csv [default: terminal on one, markdown elsewhere]."
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps [default: the best there is].")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training texts [default: 5; tiny: 4].")]

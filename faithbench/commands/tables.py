@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 
 import faithbench
-from faithbench.commands.options import TableFormat
+from faithbench.commands.completion import names
+from faithbench.commands.options import Metrics, TableFormat
 from faithbench.commands.output import err_console, format_of, out_console, write_table
 from faithbench.console import say, write
 from faithbench.errors import UserError
+
+ALL = "all"  # every other explainer
 
 
 def table(
@@ -45,19 +48,44 @@ def table(
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="An explainer as tables show it, or a model; a unique beginning will do.")],
-    b: Annotated[str, typer.Argument(help="Another.")],
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
-    metric: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all].")] = None,
-    model: Annotated[str | None, typer.Option(help="Only on this model.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Only on this data set.")] = None,
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="An explainer as tables show it, or a model; a unique beginning will do.",
+            autocompletion=names("explainer", "model"),
+        ),
+    ],
+    rest: Annotated[
+        list[str],
+        typer.Argument(metavar="[B] RUN...", help="Another, or all; then folders of runs."),
+    ],
+    against: Annotated[
+        str | None, typer.Option(help="Instead of B: another, or all for every other explainer.")
+    ] = None,
+    metric: Metrics = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only on this model.")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Only on this data set.")] = None,
     test: Annotated[str, typer.Option(help="permutation or wilcoxon.")] = "permutation",
     alpha: Annotated[float, typer.Option(help="How often a difference may be seen where there is none.")] = 0.05,
-    format: Annotated[str, typer.Option(help="text or csv.")] = "text",
+    format: Annotated[
+        str | None, typer.Option(help="text or csv; against all, as of table [default: text; against all: a table].")
+    ] = None,
 ) -> None:
-    """Say whether A is better than B, with the evidence."""
-    found = faithbench.comparison(a, b, runs, metric or (), model, dataset, test, alpha)
-    write(out_console, found.render(format))
+    """Say whether A is better than B, or than all others.
+
+    With the evidence: difference, interval, p, effect size and n for each data set, model and metric.
+    """
+    b, runs = (against, rest) if against is not None else (rest[0], rest[1:])
+    if not runs:
+        raise UserError(
+            "compare needs a run's folder behind the names, as in faithbench compare lime occlusion runs/mine."
+        )
+    chosen = metric or (), model, dataset, test, alpha
+    if b == ALL:
+        found = faithbench.against_all(a, runs, *chosen)
+        write_table(found.render(format_of(None if format == "text" else format)), format)
+    else:
+        write(out_console, faithbench.comparison(a, b, runs, *chosen).render(format or "text"))
 
 
 def meta(

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faithbench.comparing.pairs import Pair, both, of_explainers, of_models, one
+from faithbench.comparing.pairs import Pair, both, check_test, of_explainers, of_models, one, only
 from faithbench.errors import UserError
 from faithbench.records.results import higher_is_better, kind, label, panels, predicted_classes, read
 from faithbench.records.store import Store
 from faithbench.shown import visible
-from faithbench.statistics.paired_tests import FLIPS, TESTS, Difference, difference, holm
+from faithbench.statistics.paired_tests import FLIPS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE, is_negligible, least_texts
 from faithbench.tables.looking import not_corrected
 from faithbench.tables.spreadsheet import csv
@@ -184,20 +184,14 @@ def comparison(
         UserError: a name is not in the runs or is that of several, A and B are one or of different kinds, nothing was
             measured for both, the runs hold several trainings of a model to compare, or test or alpha is not allowed.
     """
-    if test not in TESTS:
-        raise UserError(f"test {test!r} is not known; use {' or '.join(TESTS)}.")
-    if not 0 < alpha < 1:
-        raise UserError(f"alpha {alpha!r} is not allowed; it lies between 0 and 1.")
+    check_test(test, alpha)
     found = list(panels(read(folders), predicted=predicted_classes(folders)))
     names = {name: sorted({panel.key[name] for panel in found}) for name in ("dataset", "model")}
     names["explainer"] = sorted({name for panel in found for name in panel.explainers})
     names["metric"] = sorted({name for panel in found for name in panel.metrics})
     what, first, second = both(a, b, names)
     chosen = {one("metric", name, names["metric"]) for name in metrics} or set(names["metric"])
-    for wanted, name in (("model", model), ("dataset", dataset)):
-        if name is not None:
-            only = one(wanted, name, names[wanted])
-            found = [panel for panel in found if panel.key[wanted] == only]
+    found = only(found, model, dataset)
     pairs = (of_explainers if what == "explainer" else of_models)(found, first, second)
     kept = [pair for pair in pairs if pair.metric in chosen]
     if not kept:

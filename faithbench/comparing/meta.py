@@ -3,7 +3,7 @@
 See docs/statistics.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 from faithbench.comparing.agreement import LEAST, Agreement, Standing, agreement_of, standing_of
 from faithbench.comparing.jackknife import jackknife, left_out
 from faithbench.comparing.judges import costs, judged
+from faithbench.comparing.likeness import ALIKE
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import TRUTH, degrades, kind, kind_order, label, labels, panels, predicted_classes, read
@@ -37,6 +38,7 @@ class MetaEvaluation:
     The intervals are over texts, or over explainers (jackknife) where that is wider, which the column `over` says;
     `least` and `most` are the agreement without one explainer or another. `judges` says of each metric whether it tells
     explanations from their degraded copies, which stand in no ranking; it is empty where there are none.
+    `texts` counts those that were measured, each once for every data set that it is of.
     """
 
     metrics: tuple[str, ...]
@@ -46,6 +48,7 @@ class MetaEvaluation:
     signature: str = ""
     equal: tuple[str, ...] = ()
     judges: pd.DataFrame = field(default_factory=pd.DataFrame)
+    texts: int = 0
 
     def matrix(self) -> pd.DataFrame:
         """The agreements as a symmetric matrix under the metrics' short names; NaN where two have none."""
@@ -98,18 +101,41 @@ class MetaEvaluation:
         Raises:
             UserError: the file's ending is not that of a figure, matplotlib is not there, or it cannot be written.
         """
-        return write_figure("faithbench.comparing.heatmap:draw", path, self.matrix())
+        return write_figure("faithbench.comparing.heatmap:draw", path, *self.drawn)
+
+    @property
+    def drawn(self) -> tuple[object, ...]:
+        """What the heat map is made of: the matrix, which metrics are of the ground truth, the caption."""
+        return self.matrix(), [kind(name) == TRUTH for name in self.metrics], self.caption
+
+    @property
+    def caption(self) -> str:
+        """How many metrics, texts and explainers are compared, and what the drawing's signs mean."""
+        least, most = self.pairs["explainers"].min(), self.pairs["explainers"].max()
+        over = f"{least}" if least == most else f"{least} to {most}"
+        width = (self.pairs["high"] - self.pairs["low"]).median()
+        return (
+            f"n = {self.texts:,} texts; {len(self.metrics)} metrics over {over} explainers. Half of the 95 % intervals "
+            f"are narrower than ± {width / 2:.2f}. Framed: groups that agree by {ALIKE} or more on average. Squares, "
+            "where there are no values: filled for the same ranking, hollow for the reverse, the larger the stronger. "
+            "Hatched: never compared. Bold: ground truth."
+        )
 
 
-def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int = 0) -> MetaEvaluation:
+def meta_evaluation(
+    folders: Sequence[Path | str],
+    draws: int = DRAWS,
+    seed: int = 0,
+    kept: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+) -> MetaEvaluation:
     """Compares the metrics of runs by how they rank the explainers; metrics without better or worse are left out.
 
-    Degraded copies of explainers are not ranked; if there are some, metrics are judged by them.
+    Degraded copies of explainers are not ranked; if there are some, metrics are judged by them. `kept` chooses records.
 
     Raises:
         UserError: no two metrics ranked the same three explainers on models of the same name.
     """
-    every = read(folders)
+    every = read(folders) if kept is None else kept(read(folders))
     frame = every[[degrades(str(name)) is None for name in every["explainer"]]]
     standings = [standing_of(panel, draws, seed) for panel in panels(frame, predicted=predicted_classes(folders))]
     found = {metric for standing in standings for metric in standing.metrics}
@@ -129,6 +155,7 @@ def meta_evaluation(folders: Sequence[Path | str], draws: int = DRAWS, seed: int
         signature_of(frame[frame["metric"].isin(metrics)], folders),
         tuple(_equal(standings)),
         judged(every),
+        len(frame[["dataset", "dataset_fingerprint", "unit"]].drop_duplicates()),
     )
 
 

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from faithbench.errors import UserError, unknown
-from faithbench.records.results import Panel, label
+from faithbench.records.results import Panel, degrades, label
+from faithbench.statistics.paired_tests import TESTS
 from faithbench.statistics.verdicts import width_of
 from faithbench.tables.ranking import range_of, ranking, widths
 
@@ -38,17 +39,33 @@ def of_explainers(found: Sequence[Panel], first: str, second: str) -> Iterator[P
             continue
         a, b = panel.explainers.index(first), panel.explainers.index(second)
         ranks, sizes = ranking(panel), widths(panel)
-        for i, metric in enumerate(panel.metrics):
-            seen = panel.present[:, [a, b], i]
-            if seen.any(axis=0).all():
-                rows = seen.any(axis=1)
-                values = panel.values[rows, a, i], panel.values[rows, b, i]
-                weights = panel.adjusted[rows, a, i], panel.adjusted[rows, b, i]
-                state = f"{panel.key['dataset_fingerprint']} {panel.key['model_fingerprint']}"
-                place = panel.key["dataset"], panel.key["model"], state, metric
-                p = float(ranks.p[a, b, i])
-                tests = 0 if math.isnan(p) else max(1, int(ranks.pairs[i]))
-                yield Pair(*place, values, weights, float(sizes[i]), p, tests)
+        for i in range(len(panel.metrics)):
+            p = float(ranks.p[a, b, i])
+            tests = 0 if math.isnan(p) else max(1, int(ranks.pairs[i]))
+            if (pair := _of_columns(panel, a, b, i, float(sizes[i]))) is not None:
+                yield replace(pair, p=p, tests=tests)
+
+
+def against_others(panel: Panel, first: str) -> Iterator[tuple[str, Pair]]:
+    """One explainer of a panel with each of the others, by each metric; degraded copies, which judge metrics, apart."""
+    a, sizes = panel.explainers.index(first), widths(panel)
+    others = [b for b, name in enumerate(panel.explainers) if b != a and degrades(name) is None]
+    for i in range(len(panel.metrics)):
+        for b in others:
+            if (pair := _of_columns(panel, a, b, i, float(sizes[i]))) is not None:
+                yield panel.explainers[b], pair
+
+
+def _of_columns(panel: Panel, a: int, b: int, metric: int, width: float) -> Pair | None:
+    """Two explainers by one metric, if both have values of it."""
+    seen = panel.present[:, [a, b], metric]
+    if not seen.any(axis=0).all():
+        return None
+    rows = seen.any(axis=1)
+    values = panel.values[rows, a, metric], panel.values[rows, b, metric]
+    weights = panel.adjusted[rows, a, metric], panel.adjusted[rows, b, metric]
+    state = f"{panel.key['dataset_fingerprint']} {panel.key['model_fingerprint']}"
+    return Pair(panel.key["dataset"], panel.key["model"], state, panel.metrics[metric], values, weights, width)
 
 
 def of_models(found: Sequence[Panel], first: str, second: str) -> Iterator[Pair]:
@@ -86,6 +103,28 @@ def _of_two(a: Panel, b: Panel, dataset: str, content: str) -> Iterator[Pair]:
                 every = np.concatenate([a.values[:, :, first[2]].ravel(), b.values[:, :, second[2]].ravel()])
                 width = width_of(range_of(metric), every)
                 yield Pair(dataset, explainer, content, metric, values, weights, width)
+
+
+def check_test(test: str, alpha: float) -> None:
+    """Raises a UserError where there is no such test, or alpha is no share."""
+    if test not in TESTS:
+        raise UserError(f"test {test!r} is not known; use {' or '.join(TESTS)}.")
+    if not 0 < alpha < 1:
+        raise UserError(f"alpha {alpha!r} is not allowed; it lies between 0 and 1.")
+
+
+def only(found: Sequence[Panel], model: str | None, dataset: str | None) -> list[Panel]:
+    """The panels of a model and of a data set, where they are named.
+
+    Raises:
+        UserError: none has such a name, or several have.
+    """
+    kept = list(found)
+    for what, name in (("model", model), ("dataset", dataset)):
+        if name is not None:
+            wanted = one(what, name, sorted({panel.key[what] for panel in found}))
+            kept = [panel for panel in kept if panel.key[what] == wanted]
+    return kept
 
 
 def both(a: str, b: str, names: Mapping[str, Collection[str]]) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from faithbench.answering.engine import Engine
@@ -23,16 +24,20 @@ from faithbench.plan import AUTO, Plan
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
+from faithbench.records.commands import Noted
 from faithbench.records.manifest import Source
 from faithbench.records.store import Store
 from faithbench.running.drift import SINGLE, decided
 from faithbench.running.measuring import attribution_row
+from faithbench.running.readme import write_readme
 from faithbench.running.runner import default_folder
 from faithbench.running.scoring import identity
+from faithbench.running.texts import Keeping
 from faithbench.shown import path_word, shell_words
 from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.tokens import Scores, spread
-from faithbench.training.encoding import classes_by_name, readable
+from faithbench.training.encoding import classes_by_name, encode_examples, readable
+from faithbench.training.hardware import machine
 from faithbench.training.prepare import Prepared, Setup, best_device, prepare
 from faithbench.types import Attribution, Target, Text
 
@@ -112,6 +117,7 @@ def import_attributions(
     entries = _readable(entries, prepared, component, setup)
     found = aligned(entries, prepared.classifier, named)
     explainer = _imported(name, found)
+    read = encode_examples(prepared, component, every, set(found))
     own = identity(component, fingerprint(every), prepared)
     rows = [attribution_row(own, explainer, a.text_id, a.target, Outcome(a)) for a in found.values()]
     source: Source = {
@@ -122,7 +128,12 @@ def import_attributions(
         "dataset": component.identity,
         "model": prepared.identity,
     }
-    _write(folder, rows, explainer.identity, source)
+    store = _write(folder, rows, explainer.identity, source)
+    Keeping(store, own, prepared).keep_unasked(read.texts, read.examples)
+    write_readme(store)
+    noted = Noted(machine(torch.device(setup.device)))
+    noted.begin(store)
+    noted.end(done=len(rows), before=0, failed=0)
     command = _command(plan, explainer.identity, folder, device)
     return Import(folder, explainer.identity, len(rows), len(every) - len(rows), left_out, command)
 
@@ -201,7 +212,7 @@ def _imported(name: str, found: Mapping[str, Attribution]) -> Component:
     return spec.build("explainer", spec.write("imported", {"name": name, "content": content}))
 
 
-def _write(folder: Path, rows: Sequence[Mapping[str, object]], explainer: str, source: Source) -> None:
+def _write(folder: Path, rows: Sequence[Mapping[str, object]], explainer: str, source: Source) -> Store:
     """All rows or none, and in the manifest where they come from."""
     store = Store(folder).open()
     try:
@@ -214,6 +225,7 @@ def _write(folder: Path, rows: Sequence[Mapping[str, object]], explainer: str, s
         raise
     store.compact()
     store.change_manifest(lambda manifest: manifest.setdefault("imported", {}).update({explainer: source}))
+    return store
 
 
 def _command(plan: Plan, explainer: str, folder: Path, device: str | None) -> str:

@@ -1,31 +1,21 @@
 """Figures of the paper, readable in black and white: hatches, lines and markers tell apart, not colours."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from faithbench.shown import visible
-from faithbench.tables.figure import description
+from faithbench.paper.layouts import LAYOUTS
+from faithbench.paper.published import PAPER as PAPER_NAME
+from faithbench.tables.drawing import LINES, MARKERS, plain, put_caption, save, style
 
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "faithbench",
-    "font.size": 8,
-    "hatch.linewidth": 0.6,
-    "text.parse_math": False,  # names are no mathematics
-    "text.usetex": False,
-}
-NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-LINES = ("-", "--", "-.", ":")
-MARKERS = "osD^vxP*"
 SHADES = ("black", "0.35", "0.55")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++")
+NUMBERS = ("value", "low", "high", "paper")
 FILLS = {"conv": "white", "bcos": "0.6"}
 PAPER = {"color": "0.5", "linestyle": "--", "marker": "s", "markersize": 3}
 UNITS = {
@@ -43,10 +33,8 @@ UNITS = {
 
 def draw(name: str, data: pd.DataFrame, path: Path) -> None:
     """Draws the data of a figure into a file of the kind that its name says."""
-    with mpl.rc_context(STYLE):
-        figure = FIGURES[name](data)
-        noted = {**NO_DATE[".svg"], "Description": description(data)} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=200, bbox_inches="tight", metadata=noted or NO_DATE.get(path.suffix))
+    with style():
+        save(FIGURES[name](data), data, path)
 
 
 def _bars(data: pd.DataFrame) -> Figure:
@@ -60,9 +48,9 @@ def _bars(data: pd.DataFrame) -> Figure:
         mine = data[(data["backbone"] == backbone) & (data["kind"] == kind)]
         places = [datasets.index(each) + (i - (len(models) - 1) / 2) * width for each in mine["dataset"]]
         look = {"facecolor": FILLS[kind], "edgecolor": "black", "hatch": hatches[backbone]}
-        bars = axes.bar(places, mine["accuracy"], width, label=_plain(f"{kind}-{backbone}"), **look)
+        bars = axes.bar(places, mine["accuracy"], width, label=plain(f"{kind}-{backbone}"), **look)
         axes.bar_label(bars, fmt="%.1f", padding=1, fontsize=7)
-    axes.set_xticks(range(len(datasets)), [_plain(each) for each in datasets])
+    axes.set_xticks(range(len(datasets)), [plain(each) for each in datasets])
     axes.set_ylim(0, 108)
     axes.set_ylabel(UNITS["accuracy"])
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
@@ -80,7 +68,7 @@ def _panels(data: pd.DataFrame) -> Figure:
             look = PAPER if source == "paper" else next(looks)
             label = f"paper ({series})" if source == "paper" else str(series)
             arms = None if line["low"].isna().all() else _arms(line)
-            axes.errorbar(line["b"], line["value"], arms, label=_plain(label), capsize=2, linewidth=1, **look)
+            axes.errorbar(line["b"], line["value"], arms, label=plain(label), capsize=2, linewidth=1, **look)
         _finish(axes, "B", UNITS[name], panel["series"].nunique() > 1)
     return figure
 
@@ -100,11 +88,41 @@ def _layers(data: pd.DataFrame) -> Figure:
         looks = _looks()
         for percentile, line in panel.groupby("percentile"):
             axes.plot(line["layer"], line["value"], label=f"percentile {percentile}", linewidth=1, **next(looks))
-        axes.set_title(_plain(f"{model}\non {dataset}"), fontsize=8)
+        axes.set_title(f"{plain(str(model))}\non {plain(str(dataset))}", fontsize=8)
         axes.set_xticks(sorted(panel["layer"].unique()))
         _finish(axes, "layer", "alignment of inputs and weights, |cos| (%)", True)
         axes.label_outer()
     return figure
+
+
+def _against(data: pd.DataFrame) -> Figure:
+    """A panel for each number of each group: ours with its interval, the paper's as a square, and how far it is."""
+    rows = list(dict.fromkeys(data["row"]))
+    groups, columns = list(dict.fromkeys(data["group"])), list(dict.fromkeys(data["column"]))
+    size = (2.3 * len(columns) + 1.6, (0.17 * len(rows) + 0.6) * len(groups))
+    figure = Figure(figsize=size, layout="constrained")
+    every = figure.subplots(len(groups), len(columns), sharey=True, squeeze=False)
+    for i, group in enumerate(groups):
+        for j, column in enumerate(columns):
+            axes: Axes = every[i][j]
+            panel = data[(data["group"] == group) & (data["column"] == column)]
+            _dumbbells(axes, panel, [rows.index(row) for row in panel["row"]])
+            axes.set_yticks(range(len(rows)), [plain(row) for row in rows])
+            axes.set_ylim(len(rows) - 0.4, -0.6)
+            axes.set_title(plain(f"{group} {column}".strip()), fontsize=8)
+            axes.grid(axis="x", color="0.92", linewidth=0.5)
+    texts = data["n"][data["n"] > 0]
+    of = f"n = {texts.min():,} to {texts.max():,} texts. " if len(texts) else ""
+    put_caption(figure, f"{of}Dots: ours, with 95 % intervals over texts; squares: {PAPER_NAME}, which states none.")
+    return figure
+
+
+def _dumbbells(axes: Axes, panel: pd.DataFrame, places: Sequence[int]) -> None:
+    for y, value, low, high, paper in zip(places, *(panel[name] for name in NUMBERS), strict=True):
+        axes.plot([value, paper], [y, y], color="0.6", linestyle=":", linewidth=1.0, zorder=1)
+        axes.plot([low, high], [y, y], color="black", linewidth=1.0, zorder=2, solid_capstyle="butt")
+        axes.plot([paper], [y], "s", color="0.35", markerfacecolor="white", markersize=4.5, zorder=3)
+        axes.plot([value], [y], "o", color="black", markersize=4, zorder=4)
 
 
 def _looks() -> Iterator[Mapping[str, object]]:
@@ -121,14 +139,10 @@ def _finish(axes: Axes, across: str, upwards: str, legend: bool) -> None:
         axes.legend(frameon=False, fontsize=7)
 
 
-def _plain(text: str) -> str:
-    """Text without what cannot be drawn."""
-    return visible(text, keep="\n")
-
-
 FIGURES: Mapping[str, Callable[[pd.DataFrame], Figure]] = {
     "figure2": _bars,
     "figure5": _panels,
     "figure6": _panels,
     "figure13": _layers,
+    **dict.fromkeys(LAYOUTS, _against),
 }

@@ -11,8 +11,8 @@ from faithbench.paper.figure import PaperFigure
 from faithbench.paper.figure2 import accuracies
 from faithbench.paper.figure13 import ALIGNMENT, alignments
 from faithbench.paper.figures5_6 import RATE, SHARE, of_bias, over_b
-from faithbench.paper.fill_table import needed
-from faithbench.paper.layouts import COMP, ENTROPY
+from faithbench.paper.fill_table import needed, paper_table
+from faithbench.paper.layouts import COMP, ENTROPY, LAYOUTS
 from faithbench.paper.matching import is_dataset, is_named, same, source_of
 from faithbench.paper.run_data import RunData, run_data_of
 from faithbench.paper.trainings import TrainedModel
@@ -55,14 +55,16 @@ def paper_figure(folders: Sequence[Path | str], like: str, backbone: str | None 
 
     Args:
         folders: of the runs.
-        like: `figure2`, `figure5`, `figure6` or `figure13`.
+        like: `figure2`, `figure5`, `figure6` or `figure13`; `table2` to `table8` for our numbers against those.
         backbone: whose models are shown; may be left out if the runs hold only one. Figure 2 shows all.
 
     Raises:
         UserError: no such figure or backbone, several backbones, or the runs hold nothing of what it shows.
     """
+    if like in LAYOUTS:
+        return _against(folders, like, backbone)
     if like not in KINDS:
-        raise unknown("figure of the paper", like, KINDS)
+        raise unknown("figure or table of the paper", like, (*KINDS, *LAYOUTS))
     kind, found = KINDS[like], run_data_of(folders)
     if like != "figure2" or backbone is not None:
         found = needed(found, choose_backbone(found.models, backbone, like), kind.needs)
@@ -74,6 +76,17 @@ def paper_figure(folders: Sequence[Path | str], like: str, backbone: str | None 
     series = frozenset(figure.data["series"]) if "series" in figure.data else frozenset()
     shown = Shown(like, found.backbone, found.records, _trainings(found, like), series)
     return replace(figure, notes=figure.notes + left_out + tuple(departures(shown)))
+
+
+def _against(folders: Sequence[Path | str], like: str, backbone: str | None) -> PaperFigure:
+    """A published table as a figure: each number of ours with its interval, and the paper's."""
+    table = paper_table(folders, like, backbone)
+    data = table.beside()
+    if not data["value"].notna().any():
+        raise UserError(
+            f"the runs hold nothing of what {like} shows; faithbench table --like {like} says what it needs."
+        )
+    return PaperFigure(like, data, table.notes)
 
 
 def _trainings(found: RunData, like: str) -> tuple[TrainedModel, ...]:

@@ -10,10 +10,25 @@ from faithbench.paper.layouts import Layout
 from faithbench.paper.published import PAPER, number
 from faithbench.paper.sources import Cell, Seconds
 from faithbench.tables import parts
-from faithbench.tables.parts import EMPTY, Column, Grid, Note, Number, Part, Several, Signature, Title, Words
+from faithbench.tables.parts import (
+    EMPTY,
+    Column,
+    Grid,
+    Heading,
+    Note,
+    Number,
+    Part,
+    Several,
+    Signature,
+    Title,
+    Words,
+)
 from faithbench.tables.spreadsheet import csv
 from faithbench.tables.wording import MINUS, places_of
 from faithbench.tables.writers import WRITERS, check_format
+
+LESS = "ours − paper"
+BESIDE = ("group", "row", "column", "value", "low", "high", "n", "paper", "difference")
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,59 @@ class PaperTable:
         """The table for people, in the paper's shape."""
         title = Title(f"Table {self.layout.number} of {PAPER}, with {self.backbone}")
         notes = map(Note, (*self._legend(beside_paper), *self.notes))
-        return [title, self._grid(beside_paper), *notes, Signature(self.signature)]
+        grids = self._long() if beside_paper else [self._grid()]
+        return [title, *grids, *notes, Signature(self.signature)]
+
+    def beside(self) -> pd.DataFrame:
+        """Ours against what was published: a row for each number that either has.
+
+        Columns: `group` (of columns in the paper's shape, such as a data set), `row`, `column`; `value`, `low`, `high`,
+        `n` of ours; `paper`, and ours less that as `difference`.
+        """
+        found = []
+        for name in self.cells:
+            for place, (cell, printed) in zip(self._places(), self._pairs(name), strict=True):
+                if math.isfinite(cell.value) or printed:
+                    ours = (cell.value, cell.low, cell.high, cell.n)
+                    found.append((*place, name, *ours, number(printed), difference(cell, printed)))
+        return pd.DataFrame(found, columns=list(BESIDE))
+
+    def _places(self) -> Iterator[tuple[str, str]]:
+        """For each published row the group of columns and the row that it has in the paper's shape."""
+        keys, across = self._shape
+        for row in self._named().to_dict("records"):
+            yield (str(row[across]) if across else ""), ", ".join(str(row[key]) for key in keys)
+
+    @property
+    def _shape(self) -> tuple[tuple[str, ...], str | None]:
+        return self.layout.grid or (tuple(self.layout.keys), None)
+
+    def _long(self) -> Iterator[Part]:
+        """A grid for each column of numbers, with a line for each that we or the paper have."""
+        keys, across = self._shape
+        named = self._named()
+        order = (
+            named.sort_values(across, key=lambda names: names.map(_first(names)), kind="stable") if across else named
+        )
+        heads = [*([across] if across else []), *keys]
+        columns = (
+            *map(Column, heads),
+            *(Column(name, right=True) for name in ("ours", "n", "paper")),
+            Column(LESS),
+        )
+        for name in self.cells:
+            cells, published = self.cells[name], self.published[name]
+            places = _places(cells, isinstance(self.layout.columns[name], Seconds))
+            rows = [
+                (
+                    *(Words(str(named[head][place])) for head in heads),
+                    *_side_by_side(cells[place], published[place], places),
+                )
+                for place in order.index
+                if math.isfinite(cells[place].value) or published[place]
+            ]
+            yield Heading(name)
+            yield Grid(columns, tuple(rows), len(heads), MINUS)
 
     def _named(self) -> pd.DataFrame:
         """The published rows, under our backbone."""
@@ -79,23 +146,22 @@ class PaperTable:
         """Our cells of a column, with the published numbers as they are printed."""
         return zip(self.cells[name], self.published[name], strict=True)
 
-    def _grid(self, beside_paper: bool) -> Grid:
-        """Cells for people; in the paper's shape if that is not the file's."""
+    def _grid(self) -> Grid:
+        """Our numbers for people; in the paper's shape if that is not the file's."""
         named = self._named()[self.layout.keys]
-        rows, across = self.layout.grid or (tuple(self.layout.keys), None)
+        rows, across = self._shape
         columns: dict[Column, list[parts.Cell]] = {}
         for value, group in named.groupby(across, sort=False) if across else [("", named)]:
             columns |= {Column(key): [Words(text) for text in group[key]] for key in rows}
             for name in self.cells:
-                columns[Column(name, str(value))] = self._column(name, group.index, beside_paper)
+                columns[Column(name, str(value))] = self._column(name, group.index)
         return Grid(tuple(columns), tuple(zip(*columns.values(), strict=True)), len(rows), MINUS)
 
-    def _column(self, name: str, rows: Iterable[int], beside_paper: bool) -> list[parts.Cell]:
+    def _column(self, name: str, rows: Iterable[int]) -> list[parts.Cell]:
         """The cells of a column in these rows."""
         cells = [self.cells[name][row] for row in rows]
-        published = [self.published[name][row] for row in rows] if beside_paper else [""] * len(cells)
         places = _places(cells, isinstance(self.layout.columns[name], Seconds))
-        return [shown(*pair, places) for pair in zip(cells, published, strict=True)]
+        return [_ours(cell, places) if math.isfinite(cell.value) else EMPTY for cell in cells]
 
     def _legend(self, beside_paper: bool) -> list[str]:
         """What the cells say, and whose numbers the paper's are."""
@@ -103,14 +169,16 @@ class PaperTable:
         lines = [" ".join(layout.meanings)]
         if any(source.has_interval for source in layout.columns.values()):
             lines.append(
-                "Cells hold means over texts with 95 % bootstrap intervals, ± half the width, or (low, high) where one "
-                "is lopsided, and in parentheses the number of texts. Empty cells were not run."
+                f"{'ours:' if beside_paper else 'Cells hold'} means over texts with 95 % bootstrap intervals, ± half "
+                "the width, or (low, high) where one is lopsided"
+                f"{'; n: of so many texts' if beside_paper else ', and in parentheses the number of texts'}. What is "
+                "empty was not run."
             )
         whose = f"{PAPER}, Table {layout.number}, {layout.backbone}"
         if beside_paper:
             lines.append(
-                f"paper: the number of {whose}; in parentheses ours less that, and whether it lies inside or outside "
-                "of our interval, which knows nothing of the paper's own error."
+                f"paper: the number of {whose}; {LESS}: and whether that lies inside or outside of our interval, "
+                "which knows nothing of the paper's own error."
             )
         else:
             lines.append(f"Rows and columns are those of {whose}.")
@@ -131,17 +199,26 @@ def holds_paper(cell: Cell, published: str) -> object:
     return cell.low - half <= paper <= cell.high + half if there else pd.NA
 
 
-def shown(cell: Cell, published: str, places: int) -> parts.Cell:
-    """Such as `25.1 ± 2.1 (80); paper 59.66 (−34.6, outside)`; empty if there is neither."""
-    items: list[Number | Words] = []
+def _side_by_side(cell: Cell, published: str, places: int) -> tuple[parts.Cell, ...]:
+    """Such as `25.1 ± 2.1`, `80`, `59.66`, `−34.6, outside`; what is not there is empty."""
+    ours: parts.Cell = EMPTY
+    texts: parts.Cell = EMPTY
+    paper: parts.Cell = EMPTY
+    less: parts.Cell = EMPTY
     if math.isfinite(cell.value):
-        items.append(_ours(cell, places))
+        ours, texts = replace(_ours(cell, places), remarks=()), Number(cell.n) if cell.n else EMPTY
     if published:
+        paper = _as_printed(published)
         apart, inside = difference(cell, published), holds_paper(cell, published)
-        verdict = () if inside is pd.NA else ("inside" if inside else "outside",)
-        remarks = (Number(apart, places, signed=True), *verdict) if math.isfinite(apart) else ()
-        items.append(replace(_as_printed(published), label="paper", remarks=remarks))
-    return Several(tuple(items)) if items else EMPTY
+        verdict = "" if inside is pd.NA else ("inside" if inside else "outside")
+        items = (Number(apart, places, signed=True), *((Words(verdict),) if verdict else ()))
+        less = Several(items, between=", ") if math.isfinite(apart) else EMPTY
+    return ours, texts, paper, less
+
+
+def _first(names: "pd.Series[str]") -> dict[str, int]:
+    """Where each name stands first."""
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
 def _ours(cell: Cell, places: int) -> Number | Words:

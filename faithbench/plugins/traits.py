@@ -13,11 +13,12 @@ from faithbench.types import LINKS, Text
 FIELDS = frozenset(field.name for field in fields(Text))
 SUMS = ("", "logit", "content", "tokens")
 EVERY = ("version", "added", "formerly", "on_request")
-OF = {
+OF_METRICS = "kind higher_is_better range needs by_order keep_parts parts_at unproven links".split()
+OF: dict[str, tuple[str, ...]] = {
     "dataset": (*EVERY, "lr", "base", "only_for"),
     "model": EVERY,
     "explainer": (*EVERY, "class_sensitive", "sums_to", "dear", "degrades"),
-    "metric": (*EVERY, "kind", "higher_is_better", "range", "needs", "by_order", "keep_parts", "unproven", "links"),
+    "metric": (*EVERY, *OF_METRICS),
 }
 METHODS = {  # traits that are told by having a method of that name
     "dataset": ("for_model", "without", "says", "skipped", "notes"),
@@ -73,6 +74,14 @@ def _is_names(value: object) -> bool:
     return isinstance(value, tuple) and all(isinstance(name, str) and name.isidentifier() for name in value)
 
 
+def _are_shares(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and all(_is_number(share) and 0 <= share <= 1 for share in value)
+        and list(value) == sorted(set(value))
+    )
+
+
 def _are_pairs(value: object) -> bool:
     return isinstance(value, tuple) and all(
         isinstance(pair, tuple) and len(pair) == 2 and _is_names(pair[:1]) for pair in value
@@ -111,6 +120,7 @@ ALLOWED = {
     ),
     "by_order": _BOOL,
     "keep_parts": _BOOL,
+    "parts_at": Allowed(_are_shares, "a tuple of rising shares from 0 to 1, such as (0.1, 0.5)"),
     "unproven": Allowed(lambda value: value == "" or _is_line(value), "a text on one line"),
     "class_sensitive": _BOOL,
     "links": Allowed(

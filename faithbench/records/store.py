@@ -23,11 +23,12 @@ import pyarrow.parquet as pq
 from faithbench.errors import UserError
 from faithbench.files import HOLDER, locked, remove_leftovers, replacing, staging, writing
 from faithbench.parquet import written_out
+from faithbench.plan import PLANS
 from faithbench.records.columns import IDENTITY, KEPT, LARGEST, SCHEMAS, as_in_files
 from faithbench.records.manifest import Manifest, read_manifest
 from faithbench.records.parts import as_frame, read_parts
 from faithbench.records.settled import settled
-from faithbench.schemas import MissingFileError
+from faithbench.schemas import MissingFileError, read_text
 from faithbench.types import Record
 
 FLUSH_SECONDS = 3.0
@@ -57,7 +58,7 @@ class Store:
         Raises:
             UserError: it cannot, or something in it is a link, which would be written through to wherever it leads.
         """
-        for name in (*SCHEMAS, *KEPT, *FILES):
+        for name in (*SCHEMAS, *KEPT, *FILES, *(path.name for path in self.folder.glob(PLANS))):
             if (self.folder / name).is_symlink():
                 raise UserError(f"{self.folder / name} is a link; a run's folder holds its own files, so remove it.")
         self._made |= not self.folder.exists()
@@ -85,13 +86,23 @@ class Store:
         """Removes the folder again if `open` made it and nobody has put anything into it but what a run begins with."""
         begun = {*FILES, MANIFEST_LOCK, RUN_LOCK, RUN_LOCK + HOLDER, *SCHEMAS}
         there = (path for path in self.folder.rglob("*") if path.is_file() and path.parent.name not in KEPT)
-        if self._made and not any(path.name not in begun for path in there):
+        if self._made and not any(path.name not in begun and not path.match(PLANS) for path in there):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def write_text(self, name: str, text: str) -> None:
         """A small file, whole or not at all."""
         with self._writing(), replacing(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+    def change_text(self, name: str, change: Callable[[str], str]) -> None:
+        """Changes a small file, which may not be there yet; of several workers one at a time.
+
+        Raises:
+            UserError: it cannot be read or written.
+        """
+        with self._writing(), locked(self.folder / MANIFEST_LOCK):
+            path = self.folder / name
+            self.write_text(name, change(read_text(path) if path.exists() else ""))
 
     def manifest(self) -> Manifest:
         """What is known of the run: models, data sets, hardware, versions. Empty for a new run."""

@@ -1,7 +1,7 @@
 """Arguments of the Python interface: what a notebook holds as what the package works with, or a sentence on why not."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,16 @@ def _example(index: int, item: object) -> Example:
     return Example(str(index), str(item[0]), None, pair=str(item[1]))
 
 
-def target_of(target: object, classifier: Classifier) -> Target | None:
+def target_of(
+    target: object, classifier: Classifier, names: Sequence[str] | None = None, called: str = "target"
+) -> Target | None:
     """The output that is meant by a number, the name of a class, or a target; None for the predicted one.
+
+    Args:
+        target: whatever names it.
+        classifier: whose outputs there are.
+        names: of the classes; None for the classifier's own.
+        called: what errors call it.
 
     Raises:
         WrongTypeError: it is none of these.
@@ -57,23 +65,25 @@ def target_of(target: object, classifier: Classifier) -> Target | None:
     if target is None:
         return None
     if isinstance(target, str):
-        return Target(_named(target, classifier))
+        return Target(_named(target, classifier, names, called))
     if isinstance(target, (bool, np.bool_)) or not isinstance(target, (int, np.integer, Target)):
-        raise WrongTypeError(f"target is {_a(target)}; give the number or the name of a class, or a Target.")
+        raise WrongTypeError(f"{called} is {_a(target)}; give the number or the name of a class, or a Target.")
     chosen = Target.of(target if isinstance(target, Target) else int(target))
     for output in (chosen.output, chosen.against):
         if output is not None and not 0 <= output < classifier.classes:
-            raise UserError(f"target={target!r} is not allowed; the model has classes 0 to {classifier.classes - 1}.")
+            raise UserError(f"{called}={target!r} is not allowed; the model has classes 0 to {classifier.classes - 1}.")
     return chosen
 
 
-def _named(target: str, classifier: Classifier) -> int:
-    names = getattr(classifier, "class_names", ())
+def _named(target: str, classifier: Classifier, names: Sequence[str] | None, called: str) -> int:
+    names = getattr(classifier, "class_names", ()) if names is None else names
     number = class_number(target, names, classifier.classes)
     if number is None:
         own = f"the model's classes are {listed(names)}" if names else "the model's classes have no names"
         last = classifier.classes - 1
-        raise UserError(f"target={target!r} is not the name of a class; {own}; they are numbered from 0 to {last}.")
+        raise UserError(
+            f"{called}={_short(target)} is not the name of a class; {own}; they are numbered from 0 to {last}."
+        )
     return number
 
 

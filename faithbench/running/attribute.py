@@ -16,6 +16,8 @@ from faithbench.plugins import finding, spec
 from faithbench.plugins.spec import Component
 from faithbench.running.arguments import examples_of, spec_of, target_of
 from faithbench.running.classifiers import AnyModel, classifier_of
+from faithbench.running.explained import Attributions, ExplainedText
+from faithbench.running.prediction import named_target, names_of
 from faithbench.training.encoding import readable
 from faithbench.types import Attribution, Example, Target, Text
 
@@ -34,7 +36,7 @@ def attribute(
     device: str | None = None,
     dtype: "str | torch.dtype | None" = None,
     per_dimension: bool = False,
-) -> list[Attribution]:
+) -> Attributions:
     """Explains texts.
 
     Args:
@@ -53,7 +55,8 @@ def attribute(
         per_dimension: whether to give the scores of each dimension of the tokens' embeddings too.
 
     Returns:
-        One attribution a text, in order, with its tokens; scores are float64.
+        One attribution a text, in order, with its tokens; scores are float64. They show themselves as coloured lines in
+        notebooks and with rich, and have a `frame()`; `faithbench.explain` says more.
 
     Raises:
         UserError: a name is not known, a text is empty, the class does not exist, the explainer fails, or it has no
@@ -77,7 +80,16 @@ def attribute(
         if outcome.value is None:
             raise UserError(f"explainer {component.label!r} failed: {outcome.error}")
     found = (value for number in range(len(encoded)) if (value := outcomes[number].value))
-    return [replace(each, source=example) for each, example in zip(found, examples, strict=True)]
+    names = names_of(classifier)
+    return Attributions(
+        ExplainedText(
+            **{**vars(each), "source": example},
+            text=text,
+            explainer=component.label,
+            name=named_target(each.target, names),
+        )
+        for each, example, text in zip(found, examples, encoded, strict=True)
+    )
 
 
 def texts_of(classifier: Classifier, examples: Sequence[Example], name: str = "texts") -> list[Text]:

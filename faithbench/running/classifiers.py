@@ -1,10 +1,13 @@
 """The model that a notebook gives, whatever it is, as a classifier that answers."""
 
 import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+from rich.console import Console
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -18,6 +21,15 @@ from faithbench.training.loading import OWN
 from faithbench.training.prepare import Setup, best_device, load_model, prepare
 
 AnyModel: TypeAlias = str | Path | Classifier | PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Named:
+    """A classifier with what it is called, and what is known of its training (empty if nothing is)."""
+
+    classifier: Classifier
+    label: str
+    report: Mapping[str, Any]
 
 
 def classifier_of(
@@ -40,15 +52,31 @@ def classifier_of(
         UserError: there is no such model, device or precision.
         WrongTypeError: an argument is no such thing.
     """
+    return named_classifier(model, tokenizer, dataset, device, dtype).classifier
+
+
+def named_classifier(
+    model: AnyModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    dataset: str | Path | None,
+    device: str | None,
+    dtype: str | torch.dtype | None,
+    console: Console | None = None,
+) -> Named:
+    """What answers for a model, with its name; as `classifier_of`, and `console` hears what is out of the usual."""
     device, precision = None if device is None else str(device), _precision(dtype)
     if isinstance(model, PreTrainedModel):
-        return HuggingFaceClassifier(copy.deepcopy(model), _tokenizer(tokenizer), best_device(device), precision)
+        adapter = HuggingFaceClassifier(copy.deepcopy(model), _tokenizer(tokenizer), best_device(device), precision)
+        return Named(adapter, type(model).__name__, {})
     if not isinstance(model, (str, Path)):
-        return _ready(model, precision)
-    setup = Setup(best_device(device), precision or OWN, train=False)
-    if dataset is not None:
-        return prepare(str(model), build_dataset(path_or_name("dataset", dataset)), setup).classifier
-    return load_model(str(model), setup).classifier
+        return Named(_ready(model, precision), type(model).__name__, {})
+    setup = Setup(best_device(device), precision or OWN, train=False, console=console)
+    found = (
+        load_model(str(model), setup)
+        if dataset is None
+        else prepare(str(model), build_dataset(path_or_name("dataset", dataset)), setup)
+    )
+    return Named(found.classifier, found.label, found.report)
 
 
 def _precision(dtype: object) -> str | None:

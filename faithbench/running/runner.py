@@ -1,12 +1,14 @@
 """Runs a plan: crosses data sets and models, and keeps the run's folder."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
+from rich.text import Text
 
 from faithbench.answering.explaining import ready
 from faithbench.documents.building import ensure
@@ -14,39 +16,54 @@ from faithbench.errors import BrokenModelError, UserError
 from faithbench.file_names import cut, digest, slug
 from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
-from faithbench.plan import AUTO, Plan, write_plan
+from faithbench.plan import AUTO, Plan
 from faithbench.plugins.spec import Component
+from faithbench.records.commands import Noted
 from faithbench.records.manifest import DatasetEntry
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
+from faithbench.running.contents import Contents, named
 from faithbench.running.drift import SINGLE, resolve
 from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
+from faithbench.running.overview import overview_html, overview_text
+from faithbench.running.readme import write_readme
 from faithbench.running.remaining import stored_entries
 from faithbench.running.scoring import Done, Scoring
 from faithbench.running.shares import note_predicted
 from faithbench.running.texts import Keeping
-from faithbench.schemas import read_text
 from faithbench.stopping import keeps
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
+from faithbench.tables.table import table
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.encoding import Encoded, encode_examples, readable
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
 from faithbench.types import LINKS, read_only
 
-WRITTEN = "# written by faithbench run\n"
-
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to: its folder, and how many cells were done now, were there before, and failed."""
+    """What a run came to: its folder, and how many cells were done now, were there before, and failed.
+
+    A notebook, and rich, show its table.
+    """
 
     folder: Path
     done: int
     before: int
     failed: int
+
+    def frame(self) -> pd.DataFrame:
+        """Its table: a row for each data set, model, explainer and metric (see `faithbench.table`)."""
+        return table([self.folder])
+
+    def _repr_html_(self) -> str:
+        return overview_html(self.folder)
+
+    def __rich__(self) -> Text:
+        return overview_text(self.folder)
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class Options:
     timeout: float | None = None
     workers: int | str | None = None
     gpus_per_worker: float | None = None
+    noted: Noted | None = None  # of the command, if it is to be noted in the folder
 
 
 def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Options) -> Run:
@@ -92,7 +110,7 @@ def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Opti
             store.open()  # another that has failed may have removed it
             keeps(partial(kept, store))
             with executor_of(options.workers, options.gpus_per_worker, setup.device, setup.say) as executor:
-                return _run(plan, blocks, texts, workshop, store, executor, options.strict, options.timeout)
+                return _run(plan, blocks, texts, workshop, store, executor, options)
         except UserError:
             store.discard_if_empty()
             raise
@@ -105,11 +123,17 @@ def _run(
     workshop: Workshop,
     store: Store,
     executor: Executor,
-    strict: bool,
-    timeout: float | None,
+    options: Options,
 ) -> Run:
     """All blocks of a plan, in a folder that nobody else writes to but the workers."""
-    setup, stored = workshop.setup, stored_entries(store)
+    setup, stored, contents = workshop.setup, stored_entries(store), Contents(store)
+
+    def begin() -> None:
+        if options.noted is not None:
+            options.noted.begin(store)
+        contents.add(named(plan, blocks, texts), plan)
+        write_readme(store)
+
     parts, scored, broken, problem = list[Done](), set[tuple[str, str]](), 0, None
     for block in blocks:
         data = texts[block.dataset.identity]
@@ -125,8 +149,8 @@ def _run(
         scored.add((block.dataset.identity, model.identity))
         data, measuring = fitting(data, model, setup), replace(setup, dtype=dtype)
         if data.metrics:
-            scoring = Scoring(data, model, store, measuring, stored, timeout)
-            parts.append(_score(plan, scoring, strict, executor))
+            scoring = Scoring(data, model, store, measuring, stored, options.timeout)
+            parts.append(_score(begin, scoring, options.strict, executor))
     if problem and not parts:
         raise problem
     store.compact()
@@ -220,8 +244,11 @@ def _examples(block: BlockPlan, earlier: Mapping[str, DatasetEntry]) -> DatasetP
     return load_examples(block.dataset, block.selection, block.split, block.limit, known)
 
 
-def _score(plan: Plan, scoring: Scoring, strict: bool, executor: Executor) -> Done:
-    """One model on one data set; of texts of which the manifest says all, only those with cells left are read."""
+def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: Executor) -> Done:
+    """One model on one data set; of texts of which the manifest says all, only those with cells left are read.
+
+    Before anything is written of it, and once it is known that it can be run, it is begun.
+    """
     store, examples = scoring.store, scoring.texts.examples
     mark = mark_of(scoring)
     known = known_already(scoring, mark, store.manifest())
@@ -230,7 +257,7 @@ def _score(plan: Plan, scoring: Scoring, strict: bool, executor: Executor) -> Do
     read = Encoded((), {}) if todo == set() else encode(scoring.model, scoring.texts, todo)
     _check_read(scoring, read, strict)
     count = len(read.texts) if todo is None else len(examples)
-    _write_plan(store, plan)
+    begin()
     if known is None:
         known = what_is_known(scoring, read, store.manifest(), mark)
     if known.truncated:
@@ -243,7 +270,7 @@ def _score(plan: Plan, scoring: Scoring, strict: bool, executor: Executor) -> Do
     keeping.keep(read, known.told)
     done = scoring.run(read.texts, executor, count)
     note(store, scoring, known, done=True)
-    note_predicted(scoring)
+    note_predicted(scoring, keeping.classes())
     return done
 
 
@@ -259,13 +286,6 @@ def _check_read(scoring: Scoring, read: Encoded, strict: bool) -> None:
         entry = skipped_entry(read.skipped, len(scoring.texts.examples))
         told = strictly(read.skipped) if strict else left_out(entry)
         raise UserError(f"{scoring.model.label} on {scoring.texts.dataset.label}: {told}")
-
-
-def _write_plan(store: Store, plan: Plan) -> None:
-    """Writes the plan into the run's folder, but not over a file that a person wrote."""
-    path = store.folder / "plan.toml"
-    if not path.exists() or read_text(path).startswith(WRITTEN):
-        store.write_text(path.name, WRITTEN + write_plan(plan))
 
 
 def default_folder(plan: Plan) -> Path:

@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import torch
 from rich.console import Console
 
 from faithbench.comparing.leading import Leading, leading
 from faithbench.console import say
 from faithbench.errors import UserError
 from faithbench.paths import as_path
-from faithbench.plan import Plan
+from faithbench.plan import Plan, write_plan
+from faithbench.records.commands import Noted
 from faithbench.records.manifest import LeadingEntry, Look, Manifest, UntilEntry
 from faithbench.records.results import degrades, named, panels, predicted_classes, read
 from faithbench.records.store import Store
@@ -22,6 +24,8 @@ from faithbench.running.options import check_options
 from faithbench.running.runner import Options, Run, default_folder
 from faithbench.statistics.sequential import START, Watch, looks
 from faithbench.tables.looking import looked
+from faithbench.training.hardware import machine
+from faithbench.training.prepare import best_device
 
 
 def run(
@@ -60,13 +64,23 @@ def run(
         UserError: something in the plan is wrong. What was measured before stays; nothing is half-written.
     """
     check_options(timeout, workers, gpus_per_worker)
-    options = Options(device, train, console, strict, timeout, workers, gpus_per_worker)
+    noted = Noted(machine(torch.device(best_device(device))), write_plan(plan))
+    options = Options(device, train, console, strict, timeout, workers, gpus_per_worker, noted)
     if plan.until is None:
-        return runner.run(plan, out, agenda, options)
+        found = runner.run(plan, out, agenda, options)
+    else:
+        found = _in_rounds(plan, plan.until, out, agenda, options)
+    noted.end(done=found.done, before=found.before, failed=found.failed)
+    return found
+
+
+def _in_rounds(plan: Plan, until: float, out: Path | str | None, agenda: Agenda | None, options: Options) -> Run:
+    """Runs a plan with more and more texts, until the leading differences are so narrow."""
+    device, train, console = options.device, options.train, options.console
     blocks = (agenda or make_agenda([plan], device, train)).of(plan)
-    _check_leads(plan.until, blocks)
+    _check_leads(until, blocks)
     folder = default_folder(plan) if out is None else as_path("out", out)
-    watched = {block.dataset.identity: _Watched(block, blocks, folder, plan.until) for block in blocks}
+    watched = {block.dataset.identity: _Watched(block, blocks, folder, until) for block in blocks}
     limits, going, rounds = {name: each.first() for name, each in watched.items()}, set(watched), list[Run]()
     while going:
         chosen = tuple(replace(block, limit=limits[block.dataset.identity]) for block in blocks)

@@ -15,14 +15,21 @@ AGAINST = ("#fdf0e4", "#fbdcbf", "#f8bf8a", "#f2a154")
 LINE_CSS = "\n".join(
     [
         ".fb-line { line-height: 1.9; overflow-wrap: anywhere; white-space: pre-wrap; }",
-        ".fb-line mark { color: #111; background: none; padding: .1em .12em; border-radius: .15em;"
-        " border-bottom: 2px solid transparent; }",
-        *(f".fb-line .p{level} {{ background: {tint}; }}" for level, tint in enumerate(FOR, 1)),
-        *(f".fb-line .n{level} {{ background: {tint}; }}" for level, tint in enumerate(AGAINST, 1)),
+        ".fb-line mark { color: inherit; background: none; border-radius: .15em; border-bottom: 2px solid transparent;"
+        " print-color-adjust: exact; -webkit-print-color-adjust: exact; }",
+        *(
+            f".fb-line .p{level} {{ color: #111; background: {tint}; padding: .1em .12em; }}"
+            for level, tint in enumerate(FOR, 1)
+        ),
+        *(
+            f".fb-line .n{level} {{ color: #111; background: {tint}; padding: .1em .12em; }}"
+            for level, tint in enumerate(AGAINST, 1)
+        ),
         ".fb-line .p3, .fb-line .p4 { border-bottom: 2px solid #111; }",
         ".fb-line .n3, .fb-line .n4 { border-bottom: 2px dotted #111; }",
-        ".fb-line .framed { outline: 2px solid #111; outline-offset: 1px; }",
-        ".fb-line sup { font-size: .7em; line-height: 0; color: #111; }",
+        ".fb-line .framed { outline: 2px solid currentColor; outline-offset: 1px; }",
+        ".fb-line .unread { font-style: italic; opacity: .75; }",
+        ".fb-line sup { font-size: .7em; line-height: 0; }",
     ]
 )
 
@@ -33,12 +40,14 @@ def escape(text: str) -> str:
 
 
 def line_html(marked: Marked) -> str:
-    """A line; a word's number is shown where the pointer rests."""
-    return f'<div class="fb-line">{"".join(map(_mark, marked.marks))}</div>'
+    """A line, from whichever side its script is written; a word's number is shown where the pointer rests."""
+    return f'<div class="fb-line" dir="auto">{"".join(map(_mark, marked.marks))}</div>'
 
 
 def _mark(mark: Mark) -> str:
     text = escape(mark.text)
+    if mark.unread:
+        return f' <span class="unread">[not read: {text.strip()}]</span>'
     if math.isnan(mark.score):
         return text
     level = {1: "p", -1: "n", 0: ""}[mark.sign]

@@ -22,10 +22,19 @@ HEADINGS = {
 
 def document(frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str], signature: str) -> list[Part]:
     """A frame of `tables.table` for people, with the models, sentences that go below, and the signature."""
+    told = [*map(Note, notes), *map(Note, legend(frame))]
+    return [*of_models(models), *numbers(frame), *told, Signature(signature)]
+
+
+def of_models(models: pd.DataFrame) -> list[Part]:
+    """What is known of the models, if anything is."""
+    return [] if models.empty else [_models(models.dropna(axis=1, how="all"))]
+
+
+def numbers(frame: pd.DataFrame) -> list[Part]:
+    """The grids of each model and data set, with their titles."""
     parts: list[Part] = []
     names, data_names = labels("model", frame["model"]), labels("dataset", frame["dataset"])
-    if not models.empty:
-        parts.append(_models(models.dropna(axis=1, how="all")))
     for (dataset, model), states in frame.groupby(["dataset", "model"], sort=False):
         for (data, weights), group in states.groupby(["dataset_fingerprint", "model_fingerprint"], sort=False):
             ofm = f" (weights {weights})" if states["model_fingerprint"].nunique() > 1 else ""
@@ -35,15 +44,20 @@ def document(frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str], si
                 rest += f", {_counted(group['seeds'].max(), 'training')}"
             for target, share in group.groupby("target") if "target" in frame else [("", group)]:
                 where = f", class explained: {target}" if "target" in frame else ""
-                parts += [Title(names[str(model)], f"{rest}{where}"), *_grids(share)]
-    return [*parts, *map(Note, notes), *map(Note, _legend(frame)), Signature(signature)]
+                parts += [Title(names[str(model)], f"{rest}{where}"), *grids(share)]
+    return parts
 
 
 def _models(frame: pd.DataFrame) -> Grid:
     """What is known of the models; columns of numbers stand to the right."""
     numeric = set(frame.select_dtypes("number"))
     columns = tuple(Column(str(name), right=name in numeric) for name in frame)
-    return Grid(columns, tuple(tuple(map(_plain, row)) for row in frame.itertuples(index=False, name=None)), keys=2)
+    return Grid(
+        columns,
+        tuple(tuple(map(_plain, row)) for row in frame.itertuples(index=False, name=None)),
+        keys=2,
+        caption="Models",
+    )
 
 
 def _plain(value: Any) -> Cell:
@@ -54,15 +68,19 @@ def _plain(value: Any) -> Cell:
     return Number(int(value) if isinstance(value, np.integer) else value)
 
 
-def _grids(group: pd.DataFrame) -> list[Part]:
-    """A grid for each kind of metric, with its heading, and the number of texts."""
+def grids(group: pd.DataFrame) -> list[Part]:
+    """A grid for each kind of metric, with its heading, and the number of texts.
+
+    Args:
+        group: rows of a frame of `tables.table`, of one model on one data set.
+    """
     kinds = sorted(set(group["kind"]), key=kind_order)
     texts = int((group["n"] + group["undefined"] + group["failed"]).max())
-    grids = [(Heading(HEADINGS.get(name, name)), _grid(group[group["kind"] == name], texts)) for name in kinds]
+    pairs = [(Heading(HEADINGS.get(name, name)), _grid(group[group["kind"] == name], texts)) for name in kinds]
     told, units = _counted(texts, "text"), int(group["texts"].max()) if "texts" in group else texts
     if units < texts:
         told = f"{_counted(texts, 'explained output')} of {_counted(units, 'text')}, each counted alone"
-    return [*(part for pair in grids for part in pair), Note(f"{told}.{_unranked(group)}")]
+    return [*(part for pair in pairs for part in pair), Note(f"{told}.{_unranked(group)}")]
 
 
 def _unranked(group: pd.DataFrame) -> str:
@@ -123,7 +141,7 @@ def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
     )
 
 
-def _legend(frame: pd.DataFrame) -> list[str]:
+def legend(frame: pd.DataFrame) -> list[str]:
     """What the cells mean, and which way each metric goes."""
     ways: dict[bool | None, list[str]] = {True: [], False: [], None: []}
     for metric, name in labels("metric", sorted(set(frame["metric"]))).items():

@@ -1,4 +1,8 @@
-"""Tables for people as LaTeX, with the rules of booktabs; whatever LaTeX would read as a command is escaped."""
+"""Tables for people as LaTeX, with the rules of booktabs; whatever LaTeX would read as a command is escaped.
+
+pandas' Styler is not used: its escape knows neither ±, −, ×, ≥ and τ, which pdflatex does not print, nor a bracket or
+star behind the end of a line, nor what cannot be seen; and it makes no second line of headings with rules of its own.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -25,12 +29,56 @@ ESCAPES = {
     "τ": r"$\tau$",
     **{sign: "\\" + sign for sign in "&%$#_{}"},
 }
+PACKAGES = r"% \usepackage{booktabs, graphicx}"
+LONGEST = 60  # characters of a label
 SPECIAL = re.compile("|".join(map(re.escape, ESCAPES)))
 
 
 def latex(parts: Iterable[Part]) -> str:
-    """Paragraphs, and grids as `tabular`s; a grid whose columns have two levels gets two lines of headings."""
-    return "\n\n".join(map(_written, parts)) + "\n"
+    """Paragraphs, and grids as tables; it needs the packages of `PACKAGES`.
+
+    A grid has what stood in front of it, its title and heading, as caption, a label made of that, and at most the width
+    of the text.
+    """
+    written, above, names = list[str](), list[Title | Heading](), list[str]()
+    for part in parts:
+        if isinstance(part, Title):
+            above = [part]
+        elif isinstance(part, Heading):
+            above = [each for each in above if isinstance(each, Title)] + [part]
+        elif isinstance(part, Grid):
+            caption = ": ".join(_words(each) for each in above) or part.caption
+            names.append(caption)
+            written.append(_float(part, caption, _label(caption, names.count(caption))))
+        else:
+            written.append(_paragraph(part))
+    return "\n\n".join([PACKAGES] * bool(names) + written) + "\n"
+
+
+def _words(part: Title | Heading) -> str:
+    return f"{part.name}{part.rest}" if isinstance(part, Title) else part.text
+
+
+def _label(caption: str, number: int) -> str:
+    """Letters, digits and hyphens, which LaTeX takes everywhere; a number where captions are the same."""
+    plain = "-".join(re.findall("[a-z0-9]+", caption.lower()))[:LONGEST].strip("-")
+    return f"tab:{plain or 'table'}" + f"-{number}" * (number > 1)
+
+
+def _float(grid: Grid, caption: str, label: str) -> str:
+    """A grid that is made smaller only where it is wider than the text."""
+    return "\n".join(
+        [
+            r"\begin{table}[htbp]",
+            r"\centering\small",
+            rf"\caption{{{escape(visible(caption))}}}",
+            rf"\label{{{label}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            tabular(grid) + "%",
+            "}",
+            r"\end{table}",
+        ]
+    )
 
 
 def escape(text: str) -> str:
@@ -55,19 +103,11 @@ def tabular(grid: Grid) -> str:
     )
 
 
-def _written(part: Part) -> str:
-    match part:
-        case Title(name, rest):
-            return rf"\textbf{{{escape(visible(name))}}}{escape(visible(rest))}"
-        case Heading(text):
-            return rf"\emph{{{escape(visible(text))}}}"
-        case Note(text, mark):
-            return escape(visible(f"{mark} {text}" if mark else text))
-        case Signature(text):
-            broken = escape(visible(text)).replace(ESCAPES["|"], ESCAPES["|"] + r"\allowbreak{}")
-            return rf"{{\footnotesize\texttt{{{broken}}}}}"
-        case Grid():
-            return tabular(part)
+def _paragraph(part: Note | Signature) -> str:
+    if isinstance(part, Note):
+        return escape(visible(f"{part.mark} {part.text}" if part.mark else part.text))
+    broken = escape(visible(part.text)).replace(ESCAPES["|"], ESCAPES["|"] + r"\allowbreak{}")
+    return rf"{{\footnotesize\texttt{{{broken}}}}}"
 
 
 def _two_headings(columns: Sequence[Column]) -> list[str]:

@@ -118,6 +118,7 @@ class Grid:
         keys: how many of the first columns name a row.
         minus: sign of negative numbers.
         long: cells hold long texts, so that columns cannot be aligned in plain text.
+        caption: what it shows, where captions are usual and nothing above it says so.
 
     Raises:
         ValueError: a row has not a cell for each column.
@@ -128,6 +129,7 @@ class Grid:
     keys: int = 1
     minus: str = "-"
     long: bool = False
+    caption: str = "Numbers"
 
     def __post_init__(self) -> None:
         for row in self.rows:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from faithbench.errors import UserError
+from faithbench.tables.html import html
 from faithbench.tables.latex import latex
 from faithbench.tables.markdown import markdown
 from faithbench.tables.parts import Part
@@ -12,6 +13,7 @@ WRITERS: Mapping[str, Callable[[Iterable[Part]], str]] = {
     "markdown": markdown,
     "latex": latex,
     "terminal": terminal,
+    "html": html,
 }
 FORMATS = (*WRITERS, "csv")  # which is not for people: tidy numbers, of the frame itself
 

@@ -38,6 +38,7 @@ from faithbench.training.hardware import hardware
 from faithbench.training.keeping import finishing, forget_work, last_state, work_place
 from faithbench.training.masking import SPECIAL, HalfMasking, Tokenised
 from faithbench.training.padding import Padding
+from faithbench.training.progress import TrainingProgress
 from faithbench.training.quiet import quiet
 from faithbench.training.trainer import LengthGroupedTrainer
 from faithbench.types import Example
@@ -167,7 +168,7 @@ def classifier_trainer(
         accumulation(training, verbose),
         masks,
         model=model,
-        args=arguments(work, training, seed, len(data["train"]), device, verbose, masks is None, **BEST),
+        args=arguments(work, training, seed, len(data["train"]), device, masks is None, **BEST),
         train_dataset=data["train"],
         eval_dataset=_evaluated(data["validation"], masks),
         data_collator=Padding.of(tokenizer),
@@ -253,22 +254,15 @@ def run_trainer(trainer: Trainer, work: Path, verbose: bool) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    if not verbose:
-        trainer.remove_callback(PrinterCallback)
-    # Trainer prints its log to stdout, where tables go
+    progress = TrainingProgress(Printer(stderr=True) if verbose else None)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(progress)
+    # what libraries print goes where no tables go
     with writing(f"folder {work}"), quiet(), redirect_stdout(sys.stderr):
         try:
             trainer.train(resume_from_checkpoint=last_state(work))
         finally:
-            _close_bars(trainer)
-
-
-def _close_bars(trainer: Trainer) -> None:
-    """Ends progress bars that a failure has left open, so that what is said next begins a line."""
-    for callback in trainer.callback_handler.callbacks:
-        for name in ("prediction_bar", "training_bar"):
-            if (bar := getattr(callback, name, None)) is not None:
-                bar.close()
+            progress.close()
 
 
 def arguments(
@@ -277,7 +271,6 @@ def arguments(
     seed: int,
     texts: int,
     device: str,
-    verbose: bool,
     only_inputs: bool = True,
     **more: object,
 ) -> TrainingArguments:
@@ -291,7 +284,6 @@ def arguments(
         seed: of batches and dropout.
         texts: that are trained on.
         device: `cpu`, or what Trainer finds.
-        verbose: show progress.
         only_inputs: leave out columns that the model does not take.
         more: of `TrainingArguments`.
     """
@@ -317,7 +309,7 @@ def arguments(
         logging_steps=every,
         logging_nan_inf_filter=False,  # which looks at every step's loss, and so waits for the device
         report_to="none",
-        disable_tqdm=not verbose,
+        disable_tqdm=True,
         seed=seed,
         use_cpu=device == "cpu",
         dataloader_pin_memory=device != "cpu",

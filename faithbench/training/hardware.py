@@ -1,6 +1,7 @@
 """What numbers depend on besides the plan: the device in words, and versions of packages."""
 
 import os
+import platform
 from importlib.metadata import version
 
 import torch
@@ -13,6 +14,15 @@ def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """The device, the system, and versions of Python and of packages, in words; not whose it is."""
+    return {
+        "hardware": hardware(device),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    } | versions()
 
 
 def versions() -> dict[str, str]:

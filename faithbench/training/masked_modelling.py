@@ -74,7 +74,7 @@ def pretrain(
     trainer = LengthGroupedTrainer(
         accumulation(training, verbose),
         model=model,
-        args=arguments(work, training, seed, len(rows), device, verbose),
+        args=arguments(work, training, seed, len(rows), device),
         train_dataset=rows,
         data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED),
         compute_loss_func=masked_loss,

@@ -6,7 +6,7 @@ from typing import ClassVar
 from faithbench.conversations import Asking
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
-from faithbench_metrics.perturbation.ratios import Protocol, measure
+from faithbench_metrics.perturbation.ratios import RATIOS, Protocol, measure
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Comprehensiveness:
     operator: str = "mask"
     higher_is_better: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    parts_at: ClassVar[tuple[float, ...]] = RATIOS
     needs = needs_of_operator
 
     def __post_init__(self) -> None:

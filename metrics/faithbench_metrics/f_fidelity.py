@@ -15,7 +15,7 @@ from faithbench.questions import Variant
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, unit
 from faithbench_metrics.perturbation.ordering import ranked
-from faithbench_metrics.perturbation.ratios import sizes
+from faithbench_metrics.perturbation.ratios import RATIOS, sizes
 
 SURROGATE = "faithbench.training.surrogate:Surrogate"
 FORMS = ("plus", "minus")
@@ -61,6 +61,7 @@ class FFidelity:
     range: ClassVar[tuple[float, float]] = (-100.0, 100.0)
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    parts_at: ClassVar[tuple[float, ...]] = RATIOS
     needs = needs_of_operator
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from faithbench.conversations import Asking
 from faithbench.types import Attribution, Link, Measurement, Text
 from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
 from faithbench_metrics.perturbation.ordering import first_of, ranked
-from faithbench_metrics.perturbation.ratios import sizes
+from faithbench_metrics.perturbation.ratios import RATIOS, sizes
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class LogOdds:
     higher_is_better: ClassVar[bool] = False
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    parts_at: ClassVar[tuple[float, ...]] = RATIOS
     links: ClassVar[tuple[Link, ...]] = ("softmax", "sigmoid")
     needs = needs_of_operator
 

@@ -8,14 +8,14 @@ import pytest
 
 HOME = Path(__file__).parents[2]
 BOARDS = sorted(page.parent for page in (HOME / "leaderboards").glob("*/README.md"))
-PAGES = [HOME / "README.md", *(board / "README.md" for board in BOARDS)]
+PAGES = [HOME / "README.md", HOME / "docs/results.md", *(board / "README.md" for board in BOARDS)]
 
 
 def plain(page: Path) -> str:
     return " ".join(page.read_text().split())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_no_order_is_called_the_best_that_there_is_and_exact_sig_not_slow(page: Path):
     text = plain(page)
     assert "attainable" not in text
@@ -23,7 +23,7 @@ def test_no_order_is_called_the_best_that_there_is_and_exact_sig_not_slow(page: 
     assert not re.search(r"likely cause|is the cause\b|The cause is", text)  # none was tested
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_significance_comes_with_its_size(page: Path):
     text = plain(page)
     for told in re.finditer(r"\bp [<=] 0\.\d+", text):

@@ -49,10 +49,11 @@ def test_rates_keep_every_digit(lr: float):
     assert reread(Plan(("a",), ("b",), training=Training(lr=lr))).training.lr == lr
 
 
-def test_usual_plans_are_written_as_they_were():
+def test_usual_plans_are_written_as_people_write_them():
     plan = Plan(("planted",), ("bcos-tiny(seed=1)",), limit=5, training=Training(epochs=2, lr=2e-5))
     assert write_plan(plan) == (
-        'datasets = ["planted"]\nmodels = ["bcos-tiny(seed=1)"]\nlimit = 5\n\n[training]\nepochs = 2\nlr = 2e-05\n'
+        'datasets = [\n    "planted",\n]\nmodels = [\n    "bcos-tiny(seed=1)",\n]\nlimit = 5\n\n'
+        "[training]\nepochs = 2\nlr = 2e-05\n"
     )
 
 

@@ -249,7 +249,7 @@ def test_lines_and_bars_differ_without_colour(run: Path):
 
 
 def test_mistakes_are_said_in_a_sentence(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(UserError, match="'figure3' is not a known figure of the paper; did you mean"):
+    with pytest.raises(UserError, match="'figure3' is not a known figure or table of the paper; did you mean"):
         faithbench.paper_figure([run], "figure3")
     conv = run_of(tmp_path / "conv", cell(model="conv-minilm(seed=42)"))
     for name, command in (("figure2", "faithbench run"), ("figure5", "entropy"), ("figure6", "special_share")):

@@ -94,6 +94,7 @@ def test_methods_tell_what_a_data_set_can_do():
         ("metric", "needs", ("evidences",), "a tuple of fields of Text"),
         ("metric", "by_order", None, "True or False"),
         ("metric", "keep_parts", "all", "True or False"),
+        ("metric", "parts_at", (0.5, 0.1), "a tuple of rising shares from 0 to 1, such as (0.1, 0.5)"),
         ("metric", "unproven", True, "a text on one line"),
         ("explainer", "class_sensitive", 0, "True or False"),
         ("explainer", "sums_to", "probability", "one of '', 'logit', 'content', 'tokens'"),

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import tt_solve_power
 from statsmodels.stats.weightstats import DescrStatsW
@@ -245,7 +245,7 @@ def test_wrong_parameters_are_refused(arguments: dict[str, object], message: str
 
 
 def test_the_detectable_difference_has_the_power_that_it_promises():
-    assert detectable(50, 2.0) / 2.0 == pytest.approx(tt_solve_power(nobs=50, alpha=0.05, power=0.8), rel=1e-9)
+    assert detectable(50, 2.0) / 2.0 == pytest.approx(tt_solve_power(nobs=50, alpha=0.05, power=0.8), rel=1e-6)
     closed = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / math.sqrt(5000)
     assert detectable(5000, 1.0) == pytest.approx(closed, rel=1e-3)
     shift = detectable(40, 1.0)
@@ -255,6 +255,26 @@ def test_the_detectable_difference_has_the_power_that_it_promises():
     assert detectable(2, 1.0) > detectable(3, 1.0) > 1
     assert math.isnan(detectable(1, 1.0))
     assert detectable(9, 0.0) == 0.0
+
+
+def power_of_a_t_test(shift: float, n: int, alpha: float) -> float:
+    """By its definition: the power at each possible standard deviation of a sample, weighed by how likely that is."""
+    critical = stats.t.isf(alpha / 2, n - 1)
+
+    def at(deviation: float) -> float:
+        here, spread = shift * math.sqrt(n), critical * deviation
+        density = stats.chi.pdf(deviation * math.sqrt(n - 1), n - 1) * math.sqrt(n - 1)
+        return (stats.norm.sf(spread - here) + stats.norm.cdf(-spread - here)) * density
+
+    around = 10 / math.sqrt(2 * (n - 1))
+    found, _ = integrate.quad(at, max(0.0, 1 - around), 1 + around, epsabs=1e-12, limit=400)
+    return found
+
+
+@pytest.mark.parametrize("n", [2, 3, 9, 50, 300, 20_000])
+@pytest.mark.parametrize("alpha", [0.05, 0.001, 0.05 / 2000])
+def test_the_detectable_difference_has_its_power_at_every_level(n: int, alpha: float):
+    assert power_of_a_t_test(detectable(n, 1.0, alpha), n, alpha) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_all_pairs_are_corrected_together():

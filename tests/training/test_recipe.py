@@ -199,7 +199,7 @@ def test_losses_are_those_of_the_kind_of_model(model, loss):
     [(25_000, 5, 1000), (15_383, 5, 1000), (6_400, 5, 1000), (6_384, 5, 200), (2_000, 4, 63), (16, 1, 1)],
 )
 def test_accuracy_is_taken_every_1000_steps_and_twice_an_epoch_of_a_short_training(texts, epochs, every, tmp_path):
-    found = arguments(tmp_path, faithbench.Training(epochs, lr=1e-3), 0, texts, "cpu", verbose=False)
+    found = arguments(tmp_path, faithbench.Training(epochs, lr=1e-3), 0, texts, "cpu")
     assert (found.eval_steps, found.save_steps) == (every, every)
     assert (found.bf16, found.fp16) == (False, False)
 

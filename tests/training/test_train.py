@@ -126,7 +126,7 @@ def test_batches_hold_every_text_once_beside_texts_of_similar_length(tmp_path):
     trainer = LengthGroupedTrainer(
         Accumulation(4, 1, print),
         model=tiny_network("bert"),
-        args=arguments(tmp_path, faithbench.Training(1, lr=1e-3, batch_size=4), 0, len(lengths), "cpu", verbose=False),
+        args=arguments(tmp_path, faithbench.Training(1, lr=1e-3, batch_size=4), 0, len(lengths), "cpu"),
         train_dataset=[{"input_ids": [1] * int(length), "label": 0} for length in lengths],
         data_collator=DataCollatorWithPadding(tiny_tokenizer()),
     )

@@ -17,6 +17,7 @@ from faithbench_metrics.perturbation.ordering import first_of, ranked
 
 PROTOCOLS = ("strict", "paper")
 TENTHS = range(1, 10)  # the ratios 0.1 … 0.9
+RATIOS = tuple(tenth / 10 for tenth in TENTHS)
 
 
 @dataclass(frozen=True)

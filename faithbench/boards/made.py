@@ -1,0 +1,43 @@
+"""What is made from a leaderboard's records, and how large its files may be."""
+
+from pathlib import Path
+
+from faithbench.boards.folder import Board
+from faithbench.boards.page import page_of
+from faithbench.boards.pictures import pictures
+from faithbench.paper.fill_table import paper_table
+from faithbench.tables.spreadsheet import csv
+from faithbench.tables.table import contents
+
+PAGE = "README.md"  # of the folder that boards are in: the overview
+TABLES = {"table.md": "markdown", "table.csv": "csv"}
+MAX_BYTES = 1_000_000
+MAX_BOARD_BYTES = 2_000_000
+
+
+def generated(board: Board) -> dict[str, str]:
+    """The files of a board that are made from its records: name and text."""
+    return tables_of(board) | pictures(board).made
+
+
+def tables_of(board: Board) -> dict[str, str]:
+    """The tables of a board: name and text."""
+    found = contents([board.folder])
+    return {"table.md": page_of(found), "table.csv": csv(found.frame)} | _likes(board)
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """The bytes of each file of a board."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _likes(board: Board) -> dict[str, str]:
+    """The published tables that plans name, with the board's numbers beside them."""
+    names = sorted({name for plan in board.plans.values() for name in plan.like if name.startswith("table")})
+    tables = {name: paper_table([board.folder], name) for name in names}
+    return {
+        f"{name}{Path(file).suffix}": table.render(kind, beside_paper=True)
+        for name, table in tables.items()
+        for file, kind in TABLES.items()
+    }

@@ -1,0 +1,121 @@
+"""What a contest of explainers comes to, in sentences made by rule: whom to trust, whom not, and on how many texts.
+
+An explainer is trusted if it is in the first rank group and shown to be better than random scores, by the tests of the
+table. What is not shown is said to be not shown.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from faithbench.reporting.contest import Contest, Entrant
+from faithbench.reporting.wording import figure, listed
+
+NOTHING = "No metric here says which explainer is better, so there is no verdict."
+NOT_MEASURED = "random scores were not measured (--explainer random)"
+TOO_FEW = "random scores were measured on too few texts"
+
+
+def verdict(found: Contest | None) -> str:
+    """The verdict in one sentence, with the number of texts and the difference that they detect."""
+    if found is None:
+        return NOTHING
+    ranked = [each for each in found.judged if each.group]
+    if not found.judged:
+        return f"Only random scores were measured, so there is nothing to judge ({_evidence(found)})."
+    if not ranked:
+        return _too_few(found)
+    random = found.random
+    said = (
+        _without_random(ranked, NOT_MEASURED if random is None else TOO_FEW)
+        if random is None or not random.group
+        else _with_random(ranked)
+    )
+    return f"{said} ({_evidence(found)})."
+
+
+def remarks(found: Contest | None) -> Iterator[str]:
+    """What else is to be said, a sentence each: who is not ranked and why, and what the numbers mean."""
+    if found is None:
+        return
+    left = [f"{each.label} ({each.n:,} of {found.texts:,} texts)" for each in found.judged if not each.group]
+    if left and any(each.group for each in found.judged):
+        yield f"Not ranked, for want of texts that all were measured on: {listed(left)}."
+    equal = [f"{each.label} = {each.equal_to}" for each in found.judged if each.equal_to]
+    if equal:
+        yield f"The same scores on all texts, so one place for both: {'; '.join(equal)}."
+    if math.isfinite(found.detects):
+        yield (
+            f"Detects {figure(found.detects)}: {found.texts:,} texts would have shown a true difference of that size "
+            "between two explainers 8 times in 10 (the median over their pairs)."
+        )
+
+
+def trusted(found: Contest) -> list[Entrant]:
+    """Those that the verdict trusts; where random scores were not measured, the best."""
+    best = [each for each in found.judged if each.group == 1]
+    random = found.random
+    return best if random is None or not random.group else [each for each in best if each.beats_random]
+
+
+def _evidence(found: Contest) -> str:
+    detects = f", detects {figure(found.detects)}" if math.isfinite(found.detects) else ""
+    return f"{found.label}, n = {found.texts:,}{detects}"
+
+
+def _too_few(found: Contest) -> str:
+    names = listed([each.label for each in found.judged])
+    if found.texts < found.needed:
+        return (
+            f"No verdict: {found.texts:,} text{'s are' if found.texts != 1 else ' is'} too few to rank {names}, which "
+            f"takes {found.needed} by {found.label}."
+        )
+    return f"No verdict: {names} have too few values by {found.label} on the same texts (n = {found.texts:,})."
+
+
+def _without_random(ranked: Sequence[Entrant], why: str) -> str:
+    best, behind = _names(ranked, lambda each: each.group == 1), _names(ranked, lambda each: each.group > 1)
+    if len(ranked) == 1:
+        return f"Only {best[0]} was measured, and there is nothing to compare it with: {why}"
+    several = len(best) > 1
+    known = f"it is not known whether {'they beat' if several else 'it beats'} chance, for {why}"
+    if not behind:
+        return f"{listed(best)} cannot be told apart; {known}"
+    led = f"{listed(best)} {'are the best and cannot be told apart' if several else 'is the best'}"
+    return f"{led}, ahead of {listed(behind)}; {known}"
+
+
+def _with_random(ranked: Sequence[Entrant]) -> str:
+    best = _names(ranked, lambda each: each.group == 1 and each.beats_random)
+    behind = _names(ranked, lambda each: each.group > 1 and each.beats_random)
+    worse = _names(ranked, lambda each: each.from_random is not None and each.from_random.is_worse)
+    level = [each.label for each in ranked if each.label not in {*best, *behind, *worse}]
+    tail = [
+        f"not {_or(level)}, which {_is(level)} not shown to beat random" if level else "",
+        f"not {_or(worse)}, which {_is(worse)} worse than random" if worse else "",
+    ]
+    if best:
+        apart = ", which cannot be told apart" if len(best) > 1 else ", the best" if len(ranked) > 1 else ""
+        second = f"{listed(behind)} {'beat' if len(behind) > 1 else 'beats'} random too, but {_is(behind)} behind"
+        return "; ".join(filter(None, [f"Trust {listed(best)}{apart}", second if behind else "", *tail]))
+    if behind:
+        return f"Trust none yet: of the best none is shown to beat random, though {listed(behind)} {_does(behind)}"
+    none = "none is shown to beat random" if len(level) > 1 else "it is not shown to beat random"
+    if not level:
+        return f"Do not trust {_or(worse)}: {'all are' if len(worse) > 1 else 'it is'} worse than random"
+    return "; ".join(filter(None, [f"Do not trust {_or(level)}: {none}", tail[1]]))
+
+
+def _names(entrants: Sequence[Entrant], which: Callable[[Entrant], bool]) -> list[str]:
+    return [each.label for each in entrants if which(each)]
+
+
+def _or(names: Sequence[str]) -> str:
+    return listed(names, "or")
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _does(names: Sequence[str]) -> str:
+    return "does" if len(names) == 1 else "do"

@@ -1,0 +1,243 @@
+"""What `faithbench.explain` gives: explanations of a text, with what the model says of it and how far to trust them."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Group
+from rich.text import Text as RichText
+
+from faithbench.errors import UserError
+from faithbench.files import replacing, writing
+from faithbench.paths import as_path
+from faithbench.plugins.spec import Component
+from faithbench.running.explained import ExplainedText, is_framed, unit_frame
+from faithbench.running.prediction import Prediction, number
+from faithbench.running.trust import Trust
+from faithbench.showing.marked import unread
+from faithbench.showing.page import notebook_html, page_html
+from faithbench.showing.sheet import Sheet, legend
+from faithbench.showing.terminal import sheet_lines, sheet_text
+from faithbench.tables.figure import write_figure
+from faithbench.types import Target, Text
+
+PAGES, DRAWINGS = (".html", ".htm"), (".svg", ".png", ".pdf")
+MOST_DRAWN = 20  # texts in one picture
+INCOMPLETE = 0.05  # of the logit, from which on a gap is said
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What one explainer says of a text.
+
+    Args:
+        attribution: its scores.
+        trust: what masking says of it; None where it was not asked.
+        doubts: sentences on what its scores are not.
+    """
+
+    attribution: ExplainedText
+    trust: Trust | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The trust line and doubts."""
+        return (*(self.trust.sentences() if self.trust is not None else ()), *self.doubts)
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A text that is explained: shown by notebooks, by rich, as a frame and as a file.
+
+    Args:
+        text: as the model reads it.
+        model: its name.
+        prediction: what it says.
+        target: what is explained.
+        explained: what each explainer says.
+        by: `word` or `token`: what is scored in lines and frames.
+        notes: sentences on the model.
+    """
+
+    text: Text
+    model: str
+    prediction: Prediction
+    target: Target
+    explained: tuple[Explained, ...]
+    by: str = "word"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sheet(self) -> Sheet:
+        """What is shown of it."""
+        return Sheet(
+            title=self.prediction.title,
+            rows=tuple(each.attribution.row(self.by, each.sentences) for each in self.explained),
+            about=(*self.prediction.about(self.target), *_cut(self.text), *self.notes),
+            legend=_legend([self]),
+        )
+
+    def frame(self, by: str | None = None) -> pd.DataFrame:
+        """A row for each word (or token) and explainer: its characters, its score, and its rank, 1 for the largest."""
+        return unit_frame((each.attribution for each in self.explained), by or self.by)
+
+    def html(self) -> str:
+        """A page of its own, which fetches nothing and runs nothing."""
+        return page_html(f"{self.model}: {self.prediction.title}", [self.sheet])
+
+    def save(self, path: Path | str) -> Path:
+        """Writes it as `.html`, `.svg`, `.png` or `.pdf`, by the path's ending; a file that is there is replaced.
+
+        Raises:
+            UserError: another ending, or it cannot be written.
+        """
+        return _save(path, self.html, [self.sheet])
+
+    def _repr_html_(self) -> str:
+        return notebook_html([self.sheet])
+
+    def __rich__(self) -> Group:
+        return sheet_text(self.sheet)
+
+    def lines(self, encoding: str | None = "utf-8") -> Iterator[RichText]:
+        """The lines of a terminal, in characters that an encoding has."""
+        return sheet_lines(self.sheet, encoding)
+
+
+class Explanations(list[Explanation]):
+    """Explanations in the order of their texts."""
+
+    def frame(self, by: str | None = None) -> pd.DataFrame:
+        """A row for each word (or token), text and explainer."""
+        return unit_frame((part.attribution for each in self for part in each.explained), by or _by(self))
+
+    def html(self) -> str:
+        """A page with all of them."""
+        models = ", ".join(dict.fromkeys(each.model for each in self))
+        return page_html(f"{models}: {len(self):,} texts explained", _sheets(self))
+
+    def save(self, path: Path | str) -> Path:
+        """Writes all as `.html`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.
+
+        Raises:
+            UserError: another ending, too many for a picture, or it cannot be written.
+        """
+        return _save(path, self.html, _sheets(self))
+
+    def _repr_html_(self) -> str:
+        return notebook_html(_sheets(self))
+
+    def __rich__(self) -> Group:
+        return Group(*self.lines())
+
+    def lines(self, encoding: str | None = "utf-8") -> Iterator[RichText]:
+        """The lines of a terminal, in characters that an encoding has; an empty one between texts."""
+        for place, sheet in enumerate(_sheets(self)):
+            yield from (RichText(),) * min(place, 1)
+            yield from sheet_lines(sheet, encoding)
+
+
+def _legend(explanations: Sequence[Explanation]) -> str:
+    """How lines and trust lines are to be read, of one text or of several."""
+    values = {each.prediction.link == "identity" for each in explanations}
+    names = {each.prediction.name(each.target) for each in explanations}
+    framed = any(is_framed(each.text) for each in explanations)
+    lines = legend(names.pop() if len(names) == 1 else "what is explained", framed, values == {True})
+    trusts = [part.trust for each in explanations for part in each.explained if part.trust is not None]
+    draws = max((len(each.others) for each in trusts), default=0)
+    if not draws:
+        return lines
+    most = f"up to {draws}" if len(explanations) > 1 else str(draws)
+    return (
+        f"{lines} First words have the largest scores; random words: the mean over {most} other sets of as many words; "
+        "percentile: in how many percent of these sets masking takes away less."
+    )
+
+
+def _sheets(explanations: Sequence[Explanation]) -> list[Sheet]:
+    """What is shown of several texts, with one legend at the end."""
+    sheets = [replace(each.sheet, legend="") for each in explanations]
+    return [*sheets[:-1], *(replace(each, legend=_legend(explanations)) for each in sheets[-1:])]
+
+
+def _by(explanations: Iterable[Explanation]) -> str:
+    return next((each.by for each in explanations), "word")
+
+
+def _cut(text: Text) -> Iterator[str]:
+    """Where a text was cut, what the model has not read."""
+    if not text.truncated:
+        return
+    lost = [text.source[start:end] for start, end in unread(text)]
+    words = sum(len(part.split()) for part in lost)
+    what = f"; the last {words:,} words ({sum(map(len, lost)):,} characters) are not read" if lost else ""
+    yield f"The text was cut at {len(text):,} tokens, the model's limit{what}."
+
+
+def check_file(path: object, name: str, texts: int | None = None) -> Path:
+    """A path that explanations can be written to.
+
+    Args:
+        path: of the file.
+        name: what errors call it.
+        texts: how many; None if that is not known yet.
+
+    Raises:
+        UserError: its ending is not known, its folder is not there, it is a folder, or there are too many texts for a
+            picture.
+    """
+    path = as_path(name, path)
+    ending = path.suffix.lower()
+    if ending not in PAGES + DRAWINGS:
+        raise UserError(
+            f"{name} {str(path)!r} does not end in {', '.join((PAGES[0], *DRAWINGS[:-1]))} or {DRAWINGS[-1]}."
+        )
+    if path.is_dir():
+        raise UserError(f"{name} {str(path)!r} is a folder; name a file.")
+    if not path.parent.is_dir():
+        raise UserError(f"{name} {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}.")
+    if texts is not None and ending in DRAWINGS and texts > MOST_DRAWN:
+        raise UserError(f"{texts:,} texts are too many for the picture {path}; a page (.html) holds them all.")
+    return path
+
+
+def _save(path: object, html: Callable[[], str], sheets: Sequence[Sheet]) -> Path:
+    file = check_file(path, "path", len(sheets))
+    if file.suffix.lower() in DRAWINGS:
+        return write_figure("faithbench.showing.drawing:draw_sheets", file, sheets)
+    with writing(file), replacing(file) as temporary:
+        temporary.write_text(html(), encoding="utf-8")
+    return file
+
+
+def doubts(component: Component, found: ExplainedText, logits: np.ndarray) -> Iterator[str]:
+    """What the scores of an explanation are not, as sentences.
+
+    Args:
+        component: the explainer.
+        found: its scores.
+        logits: of the text.
+    """
+    traits, target = component.traits, found.target
+    scored = np.asarray(found.scores)[found.text.content] if found.text is not None else np.asarray(found.scores)
+    if len(scored) > 1 and np.ptp(scored) == 0:
+        yield "All words have the same score: nothing is named."
+    if not traits.class_sensitive:
+        yield "Its scores do not depend on the class that is explained."
+    if not traits.sums_to:
+        yield "Not complete: its scores are not made to add up to the logit."
+        return
+    gap = found.notes.get("completeness_gap", math.nan)
+    plain = traits.sums_to == "logit" and not getattr(component.object, "contrastive", False)
+    due, given = float(target.value(logits[None])[0]), float(np.sum(found.scores))
+    if math.isnan(gap) and plain:
+        gap = due - given
+    if abs(gap) > INCOMPLETE * max(abs(due if plain else given), 1e-12):
+        yield (
+            f"Not complete: its scores add up to {number(given)}, and {number(gap)} of what they should explain is "
+            "missing."
+        )
