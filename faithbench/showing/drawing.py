@@ -44,7 +44,7 @@ WIDTH, MARGIN = 720.0, 16.0  # points; a point is a unit of the drawing
 SIZE, SMALL, LARGE = 11.0, 9.0, 14.0
 LEADING = 1.75  # line height, in sizes
 RIGHT_TO_LEFT = ("R", "AL")
-DOTS_PER_INCH = 72  # a point is a dot, so that what the renderer measures is points
+POINTS, FINE = 72, 10  # an inch; measured in dots of a tenth of a point, since the edges of letters are put on dots
 SHARP = 200  # dots per inch of a PNG
 
 
@@ -100,7 +100,7 @@ class _Drawing:
     """Places text from the top down, and remembers how to draw it once the height is known."""
 
     def __init__(self) -> None:
-        self._measuring = FigureCanvasAgg(Figure(dpi=DOTS_PER_INCH)).get_renderer()
+        self._measuring = FigureCanvasAgg(Figure(dpi=POINTS * FINE)).get_renderer()
         self._fonts: dict[tuple[float, str], Any] = {}
         self._drawn = list[Callable[[Figure, float], None]]()
         self.bottom = MARGIN
@@ -164,7 +164,8 @@ class _Drawing:
             return 0.0
         font = font_manager.FontProperties(family=mpl.rcParams["font.family"], size=size, weight=weight)
         key = (size, weight)
-        return float(self._measuring.get_text_width_height_descent(text, self._fonts.setdefault(key, font), False)[0])
+        dots = self._measuring.get_text_width_height_descent(text, self._fonts.setdefault(key, font), False)[0]
+        return float(dots) / FINE
 
 
 def _drawer(
