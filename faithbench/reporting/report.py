@@ -203,7 +203,7 @@ def _provenance(folders: Sequence[Path], manifests: Sequence[Manifest]) -> Itera
 def _commands(folder: Path) -> Iterator[tuple[str, str]]:
     """The commands that wrote into a folder, the oldest first."""
     for each in read_commands(folder):
-        commit = f", commit {each['commit'][:12]}" if each.get("commit") else ""
+        commit = f", commit {found[:12]}" if (found := each.get("commit")) else ""
         line = each.get("command") or "a call from Python"
         yield (
             f"command of {each.get('began', 'unknown date')}",

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Group
 from rich.text import Text as RichText
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, brief
 from faithbench.files import replacing, writing
 from faithbench.paths import as_path
 from faithbench.plugins.spec import Component
@@ -75,7 +75,7 @@ class Explanation:
     def sheet(self) -> Sheet:
         """What is shown of it."""
         return Sheet(
-            title=self.prediction.title,
+            title=f"{self.prediction.title}, says {brief(self.model)}",
             rows=tuple(each.attribution.row(self.by, each.sentences) for each in self.explained),
             about=(*self.prediction.about(self.target), *_cut(self.text), *self.notes),
             legend=_legend([self]),

@@ -27,7 +27,7 @@ LINE_CSS = "\n".join(
         ),
         ".fb-line .p3, .fb-line .p4 { border-bottom: 2px solid #111; }",
         ".fb-line .n3, .fb-line .n4 { border-bottom: 2px dotted #111; }",
-        ".fb-line .framed { outline: 2px solid currentColor; outline-offset: 1px; }",
+        ".fb-line .framed { outline: 2px solid currentColor; outline-offset: 1px; margin: 0 .15em; }",
         ".fb-line .unread { font-style: italic; opacity: .75; }",
         ".fb-line sup { font-size: .7em; line-height: 0; }",
     ]

@@ -150,8 +150,8 @@ def test_mistakes_are_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
         found.plot(tmp_path / "map.txt")
     with pytest.raises(UserError, match="cannot be written: No such file"):
         found.plot(tmp_path / "none" / "map.svg")
-    with pytest.raises(UserError, match="format 'html' is not known; use markdown or latex or terminal or csv"):
-        found.render("html")
+    with pytest.raises(UserError, match="format 'pdf' is not known; use markdown or latex or terminal or html or csv"):
+        found.render("pdf")
     monkeypatch.delitem(sys.modules, "faithbench.comparing.heatmap", raising=False)
     monkeypatch.delattr(faithbench, "heatmap", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)

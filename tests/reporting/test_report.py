@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from reports import COMP, RANDOM, SRG, SUFF, keep_texts, records_of, text_of, va
 import faithbench
 from faithbench.errors import UserError
 from faithbench.records.results import labels
+from faithbench.records.store import Store
 from faithbench.reporting.lines import codes, marked_line, named, written
 from faithbench.reporting.texts import numbered
 from faithbench.tables.wording import places_of
@@ -351,3 +353,34 @@ def test_the_palette_has_contrast_enough():
     for mark in ("accent", "ink", "soft"):  # what is drawn on the band of random scores
         assert contrast(colours[mark], colours["band"]) >= 3
     assert contrast("#767676", colours["paper"]) >= 3  # the edge of fields
+
+
+def test_outputs_of_a_text_are_shown_one_by_one(tmp_path: Path):
+    values = values_of(12, **MEANS)
+    records = [one for target in (0, 1) for one in records_of(values, target=target)]
+    page = Page(report_of(run_of(tmp_path / "run", records))).text
+    assert "n = 24 texts" in page
+    assert "id 3 [1]" in page
+
+
+def test_a_number_of_texts_that_was_chosen_by_looking_is_doubted(tmp_path: Path):
+    run = run_of(tmp_path / "run", records_of(values_of(12, **MEANS)))
+    look = {"texts": 12, "level": 0.95, "width": 1.0, "planned": True}
+    until = {"fingerprint": "d", "until": 2.0, "split_texts": 40, "planned": 1, "looks": [look], "ended": "narrow"}
+    Store(run).change_manifest(lambda manifest: manifest.update(until={"planted": {**until, "leading": []}}))
+    page = Page(report_of(run)).text
+    assert "The number of texts was chosen by looking: these intervals and tests are as if it had been fixed" in page
+    assert "texts were added until the leading differences" in page
+
+
+def test_commands_that_wrote_the_run_are_part_of_its_provenance(tmp_path: Path):
+    run = run_of(tmp_path / "run", records_of(values_of(12, **MEANS)))
+    (run / "commands.jsonl").write_text(
+        '{"id": "1", "command": "faithbench run --model <b>", "plan": "", "began": "2026-11-27", "version": "0.1.0"}\n'
+    )
+    assert "command of 2026-11-27 faithbench run --model <b> (faithbench 0.1.0)" in Page(report_of(run)).text
+
+
+def test_the_files_of_the_page_are_in_the_package():
+    files = {each.name for each in resources.files("faithbench.reporting").iterdir()}
+    assert {"report.html.j2", "report.js", "report.css"} <= files

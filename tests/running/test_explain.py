@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from builders import WORDS, tiny_classifier, tiny_network, tiny_tokenizer
+from fixtures_run import DATA, trained_cache, use_cache
 from rich.console import Console
 
 import faithbench
@@ -218,6 +219,20 @@ def test_files_are_written_whole_and_checked_before_anything_is_computed(tmp_pat
     with pytest.raises(UserError, match="too many for the picture"):
         faithbench.explain("no-such-model", ["noon"] * 21, save=[tmp_path / "y.png"])
     assert not (tmp_path / "y.png").exists()
+
+
+def test_an_explainer_that_fails_is_named():
+    with pytest.raises(UserError, match=r"explainer 'decompx' failed \(QuestionError: DecompX reads"):
+        faithbench.explain(LinearModel(), "2 3 4", ["decompx", "occlusion"])
+
+
+def test_a_run_shows_its_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    use_cache(monkeypatch, trained_cache())
+    plan = faithbench.Plan((DATA,), ("conv-tiny",), ("occlusion", "random"), ("evidence",), limit=4)
+    found = faithbench.run(plan, tmp_path / "run", device="cpu")
+    assert found.frame().equals(faithbench.table([tmp_path / "run"]))
+    assert "occlusion" in shown(found)
+    assert found._repr_html_().count("<td>conv-tiny</td>") == 2
 
 
 def test_defaults_fit_the_model_and_what_fails_is_left_out():

@@ -300,3 +300,17 @@ def test_the_manifest_names_classes_and_what_the_tokenizer_does(run: Path):
     (entry,) = Store(run).manifest()["models"].values()
     assert entry["class_names"] == ["bad", "good"]
     assert len(entry["tokenizer"]) == 16
+
+
+def test_what_the_manifest_says_of_more_texts_is_not_replaced_by_a_smaller_run(run: Path):
+    before = Store(run).manifest()
+    faithbench.run(replace(RUN, limit=2, explainers=("occlusion",)), run, device="cpu")
+    after = Store(run).manifest()
+    assert after["datasets"] == before["datasets"]
+    for one, other in zip(before["models"].values(), after["models"].values(), strict=True):
+        assert other["performance"] == one["performance"]
+        assert other["read"] == one["read"]
+        assert other["performance"]["texts"] == 4
+    faithbench.run(replace(RUN, limit=7), run, device="cpu")
+    (entry,) = Store(run).manifest()["models"].values()
+    assert entry["performance"]["texts"] == entry["read"]["texts"] == 7

@@ -192,10 +192,13 @@ def test_killed_in_the_midst_of_a_text_what_had_ended_is_there_and_the_rest_foll
     begun.send_signal(number)
     _, complaints = begun.communicate(timeout=60)
     kept = records(place / "run", "attributions")
-    assert len(kept) == 4, "all but those of the slow explainer"
+    assert {name.split("(")[0] for name in kept["explainer"]} == {"occlusion", "integrated_gradients"}
     if number != signal.SIGKILL:
         assert begun.returncode == 128 + number
-        assert "; 4 explanations are kept in run; the same command goes on" in complaints.strip().splitlines()[-1]
+        assert (
+            f"; {len(kept)} explanations are kept in run; the same command goes on"
+            in complaints.strip().splitlines()[-1]
+        )
     (place / "go").touch()
     subprocess.run(command("run"), check=True, capture_output=True)
     subprocess.run(command("undisturbed"), check=True, capture_output=True)
@@ -205,5 +208,5 @@ def test_killed_in_the_midst_of_a_text_what_had_ended_is_there_and_the_rest_foll
     again = records(place / "run", "attributions")
     assert len(again) == 6
     same = again[~again["explainer"].str.startswith("slow")].reset_index(drop=True)
-    pd.testing.assert_frame_equal(same, kept)
+    pd.testing.assert_frame_equal(same[same["text_id"].isin(kept["text_id"])].reset_index(drop=True), kept)
     assert faithbench.table([place / "run"])["n"].tolist() == faithbench.table([place / "undisturbed"])["n"].tolist()
