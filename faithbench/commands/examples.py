@@ -12,7 +12,6 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "faithbench run",
         "faithbench run --model ./model --dataset test.csv --limit 100",
         "faithbench run --model ./model --dataset test.csv --explainer all --dry-run",
-        "faithbench run --plan plan.toml --explainer occlusion",
     ),
     "explain": (
         'faithbench explain "Oil prices fall again" --model ./model',
