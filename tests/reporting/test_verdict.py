@@ -34,7 +34,8 @@ def said(folder: Path, values: dict[str, float], n: int = 40, metric: str = SRG)
     [
         (
             {A: 20, B: 20, C: 0, RANDOM: 0},
-            "Trust {A} and {B}, which cannot be told apart; not {C}, which is not shown to beat random (srg, n = 40, detects ",
+            "Trust {A} and {B}, which cannot be told apart; not {C}, which is not shown to beat random (srg, n = 40, "
+            "detects ",
         ),
         ({A: 20, B: 10, RANDOM: 0}, "Trust {A}, the best; {B} beats random too, but is behind (srg, n = 40"),
         ({A: 20, B: 10, C: 5, RANDOM: 0}, "Trust {A}, the best; {B} and {C} beat random too, but are behind (srg"),
