@@ -203,7 +203,8 @@ def _provenance(folders: Sequence[Path], manifests: Sequence[Manifest]) -> Itera
 def _commands(folder: Path) -> Iterator[tuple[str, str]]:
     """The commands that wrote into a folder, the oldest first."""
     for each in read_commands(folder):
-        commit = f", commit {found[:12]}" if (found := each.get("commit")) else ""
+        told = each.get("commit")
+        commit = f", commit {told[:12]}" if told else ""
         line = each.get("command") or "a call from Python"
         yield (
             f"command of {each.get('began', 'unknown date')}",

@@ -61,8 +61,8 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
     def change(manifest: Manifest) -> None:
         before = manifest.get("models", {}).get(key_of(scoring))
         _keep_predictions(before, entry)
-        _keep_notes(before, entry)
         _keep_larger(manifest.get("datasets", {}).get(texts.dataset.identity), before, data, entry)
+        _keep_notes(before, entry)
         manifest["versions"] = versions() | {"python": platform.python_version()}
         manifest.setdefault("datasets", {})[texts.dataset.identity] = data
         manifest.setdefault("models", {})[key_of(scoring)] = cast(ModelEntry, entry)
@@ -75,12 +75,6 @@ def named_classes(classifier: Classifier) -> dict[str, Any]:
     names = [str(name) for name in getattr(classifier, "class_names", ())[:MOST_OUTPUTS]]
     tokenizer = tokenizer_fingerprint(classifier)
     return ({"class_names": names} if names else {}) | ({"tokenizer": tokenizer} if tokenizer else {})
-
-
-def _keep_notes(before: ModelEntry | None, entry: dict[str, Any]) -> None:
-    """What explainers noted whose attributions are not here: of a published board that is gone on with."""
-    if before is not None and before["fingerprint"] == entry["fingerprint"]:
-        entry["notes"] = {**before.get("notes", {}), **entry["notes"]}
 
 
 def _keep_larger(
@@ -96,6 +90,12 @@ def _keep_larger(
         for name in OF_TEXTS:
             entry.pop(name, None)
         entry |= {name: value for name, value in before.items() if name in OF_TEXTS}
+
+
+def _keep_notes(before: ModelEntry | None, entry: dict[str, Any]) -> None:
+    """What explainers noted whose attributions are not here: of a published board that is gone on with."""
+    if before is not None and before["fingerprint"] == entry["fingerprint"]:
+        entry["notes"] = {**before.get("notes", {}), **entry["notes"]}
 
 
 def _keep_predictions(before: ModelEntry | None, entry: dict[str, Any]) -> None:
