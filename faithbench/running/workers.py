@@ -30,7 +30,7 @@ from faithbench.training.origins import Origin
 from faithbench.training.prepare import Prepared, Setup
 
 START = (
-    "import json, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # of a terminal, while it is still loading
+    "import json, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # of a terminal: it may be loading
     "sys.path[:] = json.loads(sys.argv[1]); from faithbench.running.worker import main; main()"
 )
 THREADS = "OMP_NUM_THREADS"
