@@ -150,9 +150,10 @@ def test_mistakes_are_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
         found.plot(tmp_path / "map.txt")
     with pytest.raises(UserError, match="cannot be written: No such file"):
         found.plot(tmp_path / "none" / "map.svg")
-    with pytest.raises(UserError, match="format 'html' is not known; use markdown or latex or terminal or csv"):
-        found.render("html")
-    monkeypatch.delitem(sys.modules, "faithbench.comparing.heatmap", raising=False)
+    with pytest.raises(UserError, match="format 'docx' is not known; use markdown or "):
+        found.render("docx")
+    for name in ("faithbench.comparing.heatmap", "faithbench.tables.drawing"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.delattr(faithbench, "heatmap", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r"a figure needs matplotlib .*: pip install 'faithbench\[plot\]'"):

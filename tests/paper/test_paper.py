@@ -535,8 +535,8 @@ def test_the_command_prints_and_refuses_in_a_sentence(both: Path, capsys: pytest
     for options in (["--beside-paper"], ["--backbone", "minilm"], ["--like", "table2", "--by-class"]):
         refused = call(capsys, "table", both, *options)
         assert (refused.status, len(refused.complaints)) == (2, 1)
-    refused = call(capsys, "table", both, "--like", "table2", "--format", "html")
-    assert refused.complaints == ["faithbench: format 'html' is not known; use markdown or latex or terminal or csv."]
+    refused = call(capsys, "table", both, "--like", "table2", "--format", "docx")
+    assert refused.complaints == [f"faithbench: format 'docx' is not known; use {' or '.join(FORMATS)}."]
     assert call(capsys, "table", both, "--format", "latex").out == render([both], "latex")
 
 
