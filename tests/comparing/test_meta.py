@@ -135,7 +135,7 @@ def test_the_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixt
     drawn = (tmp_path / "map.svg").read_text()
     matrix = faithbench.meta_evaluation([run]).matrix()
     for name in matrix.index:
-        assert f">{name}<" in drawn
+        assert f">{name}  " in drawn
     for value in matrix.to_numpy()[np.triu_indices(3, 1)]:
         assert f">{value:.2f}<" in drawn
     assert call(capsys, "meta", run, "--plot", tmp_path / "again.svg").status == 0

@@ -27,6 +27,7 @@ from faithbench.plugins.spec import build, parse
 from faithbench.records.store import Store
 from faithbench.tables.latex import PACKAGES, escape
 from faithbench.tables.table import render, table
+from faithbench.tables.writers import FORMATS
 from faithbench.types import Record
 
 SHARED = places.SHARED / "paper"
