@@ -15,6 +15,7 @@ from faithbench.shown import visible
 from faithbench.types import Attribution, Span, Text
 
 NAMED = 5  # words that an explainer is said to name
+UNREAD = Markup('<span class="unread" title="not read by the model">{}</span>')
 PLAIN = Markup("<mark>{}</mark>")
 CODES = {1: "1234", -1: "abcd"}
 LINE_STYLE = "\n".join(
@@ -51,7 +52,7 @@ def _of_tokens(text: Text, scores: Float[np.ndarray, "tokens"]) -> Marked:
 
 def written(found: Marked) -> Markup:
     """A line as HTML."""
-    return Markup('<p class="fb-line">{}</p>').format(Markup("").join(map(_piece, found.marks)))
+    return Markup('<p class="fb-line" dir="auto">{}</p>').format(Markup("").join(map(_piece, found.marks)))
 
 
 def codes(found: Marked) -> str:
@@ -69,7 +70,7 @@ def _piece(mark: Mark) -> str:
     """As `showing.html` marks it; a text without a score is escaped by whoever joins it."""
     text = visible(mark.text, keep="\n")
     if np.isnan(mark.score):
-        return text
+        return UNREAD.format(text) if mark.unread else text
     level = {1: "p", -1: "n", 0: ""}[mark.sign]
     classes = " ".join(filter(None, (f"{level}{mark.strength}" if level else "", "framed" if mark.framed else "")))
     return Markup('<mark class="{}">{}</mark>').format(classes, text) if classes else PLAIN.format(text)

@@ -17,6 +17,7 @@ BARS = (600, 160)  # of the differences of two explainers
 BAND = Markup('<rect class="band" x="{:.2f}%" y="0" width="{:.2f}%" height="100%"/>')
 UPRIGHT = Markup('<line class="{0}" x1="{1:.2f}%" x2="{1:.2f}%" y1="0" y2="100%"/>')
 INTERVAL = Markup('<line class="interval" x1="{:.2f}%" x2="{:.2f}%" y1="50%" y2="50%"/>')
+SQUARE = Markup('<rect class="dot square" x="{:.2f}%" y="50%" width="8" height="8" transform="translate(-4 -4)"/>')
 DOT = Markup('<circle class="dot {}" cx="{:.2f}%" cy="50%" r="5.5"/>')
 TICK = Markup(
     '<line class="tick" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="5"/><text x="{0:.2f}%" y="20" text-anchor="middle">{1}'
@@ -72,7 +73,7 @@ def strip(
         mean: where the dot is.
         low: of the interval; NaN for none.
         high: likewise.
-        kind: the dot's class: `solid`, `hollow` or `cross`.
+        kind: the dot's class: `solid`, `hollow` or `square`.
         band: from where to where random scores lie.
         best: the best found order; NaN if it is not known.
     """
@@ -86,7 +87,7 @@ def strip(
         marks.append(UPRIGHT.format("best", scale(best)))
     if math.isfinite(low) and math.isfinite(high):
         marks.append(INTERVAL.format(scale(low), scale(high)))
-    marks.append(DOT.format(kind, scale(mean)))
+    marks.append(SQUARE.format(scale(mean)) if kind == "square" else DOT.format(kind, scale(mean)))
     return Markup('<svg class="strip" width="100%" height="34" aria-hidden="true">{}</svg>').format(
         Markup("").join(marks)
     )

@@ -15,6 +15,7 @@ from faithbench.comparing.meta import MetaEvaluation, meta_evaluation
 from faithbench.errors import UserError
 from faithbench.files import replacing, writing
 from faithbench.paths import as_path, as_paths
+from faithbench.records.commands import read_commands
 from faithbench.records.manifest import Manifest
 from faithbench.records.results import CELL, Panel, labels, panels, predicted_classes, read
 from faithbench.records.store import Store
@@ -196,13 +197,15 @@ def _provenance(folders: Sequence[Path], manifests: Sequence[Manifest]) -> Itera
         for name, model in manifest.get("models", {}).items():
             told = [f"fingerprint {model['fingerprint']}", model.get("dtype", ""), model.get("hardware", "")]
             yield f"model {model['label']}", f"{', '.join(filter(None, told))} (on {name.partition(' on ')[2]})"
-        yield from _commands(manifest)
+        yield from _commands(folder)
 
 
-def _commands(manifest: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    found = manifest.get("commands")
-    for each in found if isinstance(found, Sequence) and not isinstance(found, str) else ():
+def _commands(folder: Path) -> Iterator[tuple[str, str]]:
+    """The commands that wrote into a folder, the oldest first."""
+    for each in read_commands(folder):
+        commit = f", commit {found[:12]}" if (found := each.get("commit")) else ""
+        line = each.get("command") or "a call from Python"
         yield (
-            "command",
-            ", ".join(f"{name} {value}" for name, value in each.items()) if isinstance(each, Mapping) else str(each),
+            f"command of {each.get('began', 'unknown date')}",
+            f"{line} (faithbench {each.get('version', '')}{commit})",
         )

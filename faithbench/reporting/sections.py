@@ -201,7 +201,7 @@ def _dot(
     trusted: Collection[str],
 ) -> DotRow:
     good = each.name in trusted
-    kind = "cross" if each.is_random or each.is_copy else "solid" if good else "hollow"
+    kind = "square" if each.is_random or each.is_copy else "solid" if good else "hollow"
     versus = each.from_random
     return DotRow(
         label=each.label,

@@ -290,7 +290,7 @@ def test_fewer_and_more_texts_than_planned_are_found(board: Path, capsys):
 def test_a_whole_block_that_was_not_run_is_one_line(board: Path, capsys):
     change_text(board / "plan.toml", '"conv-tiny"', '"conv-tiny", "bcos-tiny"')
     assert problems(capsys, board) == [
-        f"{board}: there are no records of bcos-tiny on {DATA}, of which plan.toml asks for 8 cells"
+        f"{board}: there are no records of bcos-tiny on {DATA}, of which plan.toml asks for 8 results"
     ]
 
 

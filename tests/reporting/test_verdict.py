@@ -1,5 +1,6 @@
 """The verdict of a report: a sentence by rule for each way in which a contest of explainers can end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def said(folder: Path, values: dict[str, float], n: int = 40, metric: str = SRG)
     [
         (
             {A: 20, B: 20, C: 0, RANDOM: 0},
-            "Trust {A} and {B}, which cannot be told apart; not {C}, which is not shown to beat random (srg, n = 40, detects ",
+            "Trust {A} and {B}, which cannot be told apart; not {C}, which is not shown to beat random (srg, n = 40, "
+            "detects ",
         ),
         ({A: 20, B: 10, RANDOM: 0}, "Trust {A}, the best; {B} beats random too, but is behind (srg, n = 40"),
         ({A: 20, B: 10, C: 5, RANDOM: 0}, "Trust {A}, the best; {B} and {C} beat random too, but are behind (srg"),
@@ -133,3 +135,13 @@ def test_what_a_contest_detects_is_what_compare_says(tmp_path: Path):
         (*row[["difference", "low", "high", "p"]], row["n"])
     )
     assert found.detects == pytest.approx(row["detectable"])
+
+
+def test_where_the_best_are_not_shown_to_beat_random_but_another_is_nobody_is_trusted_yet(tmp_path: Path):
+    found = contest_of(tmp_path, records_of(values_of(40, **{A: 20, B: 10, RANDOM: 0})))
+    first, second, random = found.entrants
+    unsure = replace(first, from_random=replace(first.from_random, p=0.2))
+    said = verdict(replace(found, entrants=(unsure, second, random)))
+    assert said.startswith(
+        "Trust none yet: of the best none is shown to beat random, though saliency does (srg, n = 40"
+    )

@@ -62,7 +62,7 @@ def keep_texts(
     scores: Callable[[str, Text], np.ndarray],
     classes: Sequence[str],
 ) -> None:
-    """Adds texts, what the model said (class 1, and of every fifth text class 0), and attributions to a run's folder."""
+    """Adds texts, what the model said (class 1, every fifth time 0), and attributions to a run's folder."""
     store = Store(folder).open()
     own = {"dataset": "planted", "dataset_fingerprint": "d", "tokenizer": "t"}
     add_kept(store, "texts", (text_row(own, text, None) for text in texts))

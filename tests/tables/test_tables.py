@@ -359,7 +359,7 @@ def test_csv_is_tidy(tmp_path: Path):
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match="format 'latx' is not known; use markdown or latex or terminal or csv"):
+    with pytest.raises(UserError, match="format 'latx' is not known; use markdown or latex or terminal or html or csv"):
         render([run_of(tmp_path / "run", [record(1.0, 0)])], "latx")
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from records import COMP, ENTROPY, column, record, run_of
 from rich.text import Text
 
 import faithbench
-from faithbench.tables import latex, markdown
+from faithbench.tables import html, latex, markdown
 from faithbench.tables.parts import (
     EMPTY,
     Cell,
@@ -82,6 +83,10 @@ def read_latex(text: str) -> str:
     return text
 
 
+def read_html(text: str) -> str:
+    return unescape(re.sub(r"<[^>]*>", "", text.replace("<br>", " "))).strip()
+
+
 def rows_of(format: str) -> list[list[str]]:
     """The cells of the grid as a reader sees them."""
     text = WRITERS[format](DOCUMENT)
@@ -91,6 +96,9 @@ def rows_of(format: str) -> list[list[str]]:
     if format == "latex":
         lines = re.findall(r"^(row.*) \\\\$", text, re.MULTILINE)
         return [[read_latex(cell).strip() for cell in line.split(" & ")] for line in lines]
+    if format == "html":
+        lines = re.findall(r"<tr>(<th scope=\"row\".*?)</tr>", text)
+        return [[read_html(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line)] for line in lines]
     lines, rows = Text.from_ansi(terminal(DOCUMENT, 200)).plain.splitlines(), []
     heading = next(line for line in lines if line.startswith("name"))
     ends = [0, heading.index("imdb comp"), heading.index("imdb suff"), len(heading) + 1]
@@ -119,6 +127,8 @@ def test_bold_is_the_number_alone_in_every_writer():
     assert r"\textbf{7.0 $\pm$ 1.0}; seeds $\pm$ 0.3 & \textbf{$-$5.0} (3 failed, of 80 texts) \\" in latex.latex(
         [grid]
     )
+    assert '<th scope="row" data-value="7"><strong>7.0 ± 1.0</strong>; seeds ± 0.3</th>' in html.html([grid])
+    assert '<td data-value="-5"><strong>−5.0</strong> (3 failed, of 80 texts)</td>' in html.html([grid])
     shown = Text.from_ansi(terminal([replace(grid, columns=(Column(""), Column("")))]))
     bold = {shown.plain[span.start : span.end].strip() for span in shown.spans if "bold" in str(span.style)}
     assert bold - {""} == {"7.0 ± 1.0", "−5.0"}
@@ -159,6 +169,16 @@ def test_a_text_from_outside_stays_in_its_cell_and_rules_no_terminal():
 def test_links_and_long_cells_are_plain_lines():
     grid = Grid((Column("a"), Column("b", right=True)), ((Words("x_y|z", link="x/README.md"), Number(5)),), long=True)
     assert markdown.markdown([grid]) == "| a | b |\n| --- | ---: |\n| [x_y\\|z](x/README.md) | 5 |\n"
+
+
+def test_html_escapes_what_it_would_read_and_links_to_paths_alone():
+    link = Words("<i>", link="a b/javascript:x")
+    text = html.html([Title("<b>", "&"), Grid((Column("<u>"),), ((link,),)), Signature("</html>")])
+    assert "<b>" not in text.replace("<body>", "")
+    assert '<a href="a%20b/javascript%3Ax">&lt;i&gt;</a>' in text
+    assert "<code>&lt;/html&gt;</code>" in text
+    assert '<th scope="col">&lt;u&gt;</th>' in text
+    assert text.startswith('<!doctype html>\n<html lang="en">\n<meta charset="utf-8">')
 
 
 def test_a_terminal_of_80_columns_is_never_overrun():
@@ -203,6 +223,7 @@ def test_a_table_of_records_says_the_same_in_every_format(tmp_path: Path):
     assert r"evil\_\|x\|\*" in texts["markdown"]
     assert r"evil\_\textbar{}x\textbar{}{*}" in texts["latex"]
     assert "evil_|x|*" in shown
+    assert "evil_|x|*" in texts["html"]
     assert "evil_|x|*" in texts["csv"]
     assert all("(1 failed)" in text for text in (texts["markdown"], texts["latex"], shown))
 
