@@ -135,7 +135,7 @@ def test_the_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixt
     drawn = (tmp_path / "map.svg").read_text()
     matrix = faithbench.meta_evaluation([run]).matrix()
     for name in matrix.index:
-        assert f">{name}<" in drawn
+        assert f">{name}  " in drawn
     for value in matrix.to_numpy()[np.triu_indices(3, 1)]:
         assert f">{value:.2f}<" in drawn
     assert call(capsys, "meta", run, "--plot", tmp_path / "again.svg").status == 0
@@ -150,9 +150,10 @@ def test_mistakes_are_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
         found.plot(tmp_path / "map.txt")
     with pytest.raises(UserError, match="cannot be written: No such file"):
         found.plot(tmp_path / "none" / "map.svg")
-    with pytest.raises(UserError, match="format 'pdf' is not known; use markdown or latex or terminal or html or csv"):
-        found.render("pdf")
-    monkeypatch.delitem(sys.modules, "faithbench.comparing.heatmap", raising=False)
+    with pytest.raises(UserError, match="format 'docx' is not known; use markdown or "):
+        found.render("docx")
+    for name in ("faithbench.comparing.heatmap", "faithbench.tables.drawing"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.delattr(faithbench, "heatmap", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r"a figure needs matplotlib .*: pip install 'faithbench\[plot\]'"):

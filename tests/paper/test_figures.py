@@ -260,7 +260,8 @@ def test_mistakes_are_said_in_a_sentence(run: Path, tmp_path: Path, monkeypatch:
         found.plot(tmp_path / "map.txt")
     with pytest.raises(UserError, match="cannot be written: No such file"):
         found.plot(tmp_path / "none" / "map.svg")
-    monkeypatch.delitem(sys.modules, "faithbench.paper.drawing", raising=False)
+    for name in ("faithbench.paper.drawing", "faithbench.tables.drawing"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.delattr(faithbench.paper, "drawing", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r"a figure needs matplotlib .*: pip install 'faithbench\[plot\]'"):

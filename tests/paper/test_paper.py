@@ -27,6 +27,7 @@ from faithbench.plugins.spec import build, parse
 from faithbench.records.store import Store
 from faithbench.tables.latex import PACKAGES, escape
 from faithbench.tables.table import render, table
+from faithbench.tables.writers import FORMATS
 from faithbench.types import Record
 
 SHARED = places.SHARED / "paper"
@@ -535,8 +536,8 @@ def test_the_command_prints_and_refuses_in_a_sentence(both: Path, capsys: pytest
     for options in (["--beside-paper"], ["--backbone", "minilm"], ["--like", "table2", "--by-class"]):
         refused = call(capsys, "table", both, *options)
         assert (refused.status, len(refused.complaints)) == (2, 1)
-    refused = call(capsys, "table", both, "--like", "table2", "--format", "pdf")
-    assert refused.complaints == ["faithbench: format 'pdf' is not known; use markdown or latex or terminal or html or csv."]
+    refused = call(capsys, "table", both, "--like", "table2", "--format", "docx")
+    assert refused.complaints == [f"faithbench: format 'docx' is not known; use {' or '.join(FORMATS)}."]
     assert call(capsys, "table", both, "--format", "latex").out == render([both], "latex")
 
 
