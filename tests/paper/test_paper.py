@@ -536,7 +536,8 @@ def test_the_command_prints_and_refuses_in_a_sentence(both: Path, capsys: pytest
         refused = call(capsys, "table", both, *options)
         assert (refused.status, len(refused.complaints)) == (2, 1)
     refused = call(capsys, "table", both, "--like", "table2", "--format", "pdf")
-    assert refused.complaints == ["faithbench: format 'pdf' is not known; use markdown or latex or terminal or html or csv."]
+    known = "markdown or latex or terminal or html or csv"
+    assert refused.complaints == [f"faithbench: format 'pdf' is not known; use {known}."]
     assert call(capsys, "table", both, "--format", "latex").out == render([both], "latex")
 
 
