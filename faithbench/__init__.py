@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from faithbench import bcos
     from faithbench.boards.checking import check as check_boards
+    from faithbench.boards.continuing import continue_board
     from faithbench.boards.publishing import build as build_boards
     from faithbench.boards.publishing import publish
     from faithbench.comparing.against import against_all
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from faithbench.reporting.report import report
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
+    from faithbench.running.cost import cost
     from faithbench.running.explain import explain
     from faithbench.running.explanation import Explanation, Explanations
     from faithbench.running.options import check_options
     from faithbench.running.until import run
+    from faithbench.running.usual import usual_explainers
     from faithbench.studies.making import make_study
     from faithbench.studies.reading import read_study
     from faithbench.tables.table import failures, render, table
@@ -56,6 +59,8 @@ __all__ = [
     "check_plans",
     "comparison",
     "components",
+    "continue_board",
+    "cost",
     "describe",
     "explain",
     "failures",
@@ -75,6 +80,7 @@ __all__ = [
     "table",
     "train",
     "train_surrogate",
+    "usual_explainers",
 ]
 _HOMES = {
     "Explanation": "faithbench.running.explanation:Explanation",
@@ -92,8 +98,10 @@ _HOMES = {
     "check_likes": "faithbench.paper.fill_table:check_likes",
     "check_options": "faithbench.running.options:check_options",
     "check_plans": "faithbench.running.agenda:make_agenda",
+    "continue_board": "faithbench.boards.continuing:continue_board",
     "comparison": "faithbench.comparing.compare:comparison",
     "components": "faithbench.plugins.listing:components",
+    "cost": "faithbench.running.cost:cost",
     "describe": "faithbench.conformance.describing:describe",
     "explain": "faithbench.running.explain:explain",
     "failures": "faithbench.tables.table:failures",
@@ -113,6 +121,7 @@ _HOMES = {
     "table": "faithbench.tables.table:table",
     "train": "faithbench.training.prepare:train",
     "train_surrogate": "faithbench.training.surrogate:train_surrogate",
+    "usual_explainers": "faithbench.running.usual:usual_explainers",
 }
 
 

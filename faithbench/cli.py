@@ -48,11 +48,12 @@ app.command("meta")(tables.meta)
 app.command("check")(check.check)
 board = typer.Typer(help="Leaderboards: publish a run, make the tables, check them.")
 app.add_typer(board, name="board", epilog=epilog(EXAMPLES["board"]))
-app.add_typer(study.app, name="study")
+app.add_typer(study.app, name="study", epilog=epilog(EXAMPLES["study"]))
 board.command("publish")(boards.board_publish)
 board.command("build")(boards.board_build)
+board.command("continue")(boards.board_continue)
 board.command("check")(boards.board_check)
-for line, prefix in ((app, ""), (board, "board ")):
+for line, prefix in ((app, ""), (board, "board "), (study.app, "study ")):
     for each in line.registered_commands:
         each.epilog = epilog(EXAMPLES.get(f"{prefix}{each.name}", ()))
 
@@ -75,7 +76,8 @@ def begin(
 
 
 @board.callback(invoke_without_command=True)
-def begin_board(context: typer.Context) -> None:
+@study.app.callback(invoke_without_command=True)
+def begin_group(context: typer.Context) -> None:
     """Likewise."""
     _help(context)
 

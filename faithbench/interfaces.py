@@ -226,6 +226,8 @@ class Traits:
             that of the runner-up where a parameter `contrastive` is set. Empty: nothing in particular.
         repeats: explainers: whether they have the method `repeats() -> Sequence[Explainer]`, others that differ from it
             by chance alone, such as noise drawn anew: what is measured is the mean over it and them.
+        dear: explainers: whether it asks the model hundreds of rows a text or more where its parameters have their
+            defaults: a command that names no explainer does not run it on models that are not tiny.
         degrades: explainers: the identity of the explainer that it is a spoilt copy of, and the share that is spoilt,
             0 to 1; it stands in no ranking, and metrics are judged by it. None for no copy.
         lr: data sets: the peak learning rate of fine-tuning.
@@ -262,6 +264,7 @@ class Traits:
     class_sensitive: bool = True
     sums_to: str = ""
     repeats: bool = False
+    dear: bool = False
     degrades: tuple[str, float] | None = None
     lr: float | None = None
     base: str | None = None

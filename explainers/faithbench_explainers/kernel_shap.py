@@ -53,6 +53,7 @@ class KernelShap:
     tolerance: float = 0.0
     settled: int = 0
     added: ClassVar[tuple[str, ...]] = ADDED
+    dear: ClassVar[bool] = True
     sums_to: ClassVar[str] = "content"
 
     def __post_init__(self) -> None:

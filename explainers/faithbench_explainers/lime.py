@@ -57,6 +57,7 @@ class LIME:
     tolerance: float = 0.0
     settled: int = 0
     added: ClassVar[tuple[str, ...]] = ADDED
+    dear: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_whole("n_samples", self.n_samples, 1, 1_000_000)

@@ -46,6 +46,7 @@ class ShapSampl:
     tolerance: float = 0.0
     settled: int = 0
     added: ClassVar[tuple[str, ...]] = ADDED
+    dear: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_whole("n_permutations", self.n_permutations, 1, 10_000)

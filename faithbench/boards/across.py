@@ -42,7 +42,9 @@ def compare_boards(boards: Sequence[Board]) -> Iterator[tuple[int, str]]:
         told = [_apart(apart, first, second)] if apart else []
         told += [f"{one}, there; {other}, here" for one, other in drawn if one != other]
         if told:
-            cells = f"{len(shared):,} {'cell is' if len(shared) == 1 else 'cells are'} on {boards[i].folder.name} too"
+            cells = (
+                f"{len(shared):,} {'result is' if len(shared) == 1 else 'results are'} on {boards[i].folder.name} too"
+            )
             yield j, f"{cells}: {'; '.join(told)}"
 
 

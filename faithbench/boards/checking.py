@@ -133,7 +133,7 @@ def _missing(board: Board, asked: Cells) -> Iterator[str]:
             groups.setdefault((cell[:3], texts, wanted), []).append(cell[3])
     for (dataset, model, plan), cells in blocks.items():
         where = f"{label('model', model)} on {label('dataset', dataset)}"
-        yield f"there are no records of {where}, of which {plan} asks for {cells:,} cells"
+        yield f"there are no records of {where}, of which {plan} asks for {cells:,} results"
     for (place, texts, wanted), metrics in groups.items():
         yield f"{_told(place, metrics)} has {texts:,} of the {wanted.texts:,} texts of {wanted.plan}"
 

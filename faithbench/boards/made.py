@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from faithbench.boards.folder import Board
+from faithbench.boards.page import page_of
 from faithbench.boards.pictures import pictures
 from faithbench.paper.fill_table import paper_table
-from faithbench.tables.table import renderings
+from faithbench.tables.spreadsheet import csv
+from faithbench.tables.table import contents
 
 PAGE = "README.md"  # of the folder that boards are in: the overview
 TABLES = {"table.md": "markdown", "table.csv": "csv"}
@@ -20,8 +22,8 @@ def generated(board: Board) -> dict[str, str]:
 
 def tables_of(board: Board) -> dict[str, str]:
     """The tables of a board: name and text."""
-    written = renderings([board.folder], tuple(TABLES.values()))
-    return {name: written[kind] for name, kind in TABLES.items()} | _likes(board)
+    found = contents([board.folder])
+    return {"table.md": page_of(found), "table.csv": csv(found.frame)} | _likes(board)
 
 
 def sizes(folder: Path) -> dict[str, int]:

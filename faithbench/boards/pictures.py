@@ -1,4 +1,4 @@
-"""Files of a board besides its tables: figures of the paper that its plans are like, and how its metrics agree.
+"""Files of a board besides its tables: its scores, figures of the paper that its plans are like, how its metrics agree.
 
 Drawings differ with matplotlib's version, so each notes a hash of its data, by which drawings of two versions are
 compared.
@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faithbench.boards.findings import first_place
 from faithbench.boards.folder import Board
+from faithbench.boards.overview import PICTURE
 from faithbench.comparing.meta import meta_evaluation
 from faithbench.errors import UserError
+from faithbench.figures.making import RunFigure, figure
+from faithbench.paper.figure import PaperFigure
 from faithbench.paper.figures import KINDS, paper_figure
 from faithbench.schemas import read_text
+from faithbench.tables.table import table
 
 AGREEMENT = "agreement"  # of metrics: made where a board has the file
 
@@ -49,6 +54,7 @@ def is_drawn_alike(committed: str, made: str) -> bool:
 
 def _makers(board: Board) -> Iterator[tuple[str, Callable[[], str]]]:
     folders = [board.folder]
+    yield PICTURE, lambda: _drawn(_scores(board).plot)
     for name in sorted({name for plan in board.plans.values() for name in plan.like if name in KINDS}):
         yield f"{name}.svg", functools.partial(_figure, board, name)
     evaluation = functools.cache(lambda: meta_evaluation(folders))
@@ -56,6 +62,13 @@ def _makers(board: Board) -> Iterator[tuple[str, Callable[[], str]]]:
         yield f"{AGREEMENT}.md", lambda: evaluation().render()
     if (board.folder / f"{AGREEMENT}.svg").is_file():
         yield f"{AGREEMENT}.svg", lambda: _drawn(evaluation().plot)
+
+
+def _scores(board: Board) -> RunFigure | PaperFigure:
+    """The scores of the first model and data set on which explainers are ranked, by the metric that counts there."""
+    frame = table([board.folder])
+    dataset, model, metric = first_place(frame)
+    return figure([board.folder], datasets=[dataset], models=[model], metrics=[metric])
 
 
 def _figure(board: Board, name: str) -> str:

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 import faithbench
-from faithbench.commands.options import Boards
+from faithbench.commands.options import Boards, Explainers
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import say
+from faithbench.shown import path_word, shell_words
 
 
 def board_publish(
@@ -21,6 +22,29 @@ def board_publish(
     """
     for path in faithbench.publish(run, folder):
         say(out_console, f"wrote {path}", whole=True)
+
+
+def board_continue(
+    folder: Annotated[Path, typer.Argument(help="The leaderboard's folder.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the run that goes on; not there yet.")],
+    explainer: Explainers = None,
+) -> None:
+    """Go on with a published board, with an explainer more.
+
+    Makes a run's folder of its records, says how its models were trained, and which command goes on.
+    """
+    made = faithbench.continue_board(folder, run, explainer or ())
+    for each in made.weights:
+        say(out_console, f"{each.model} on {each.dataset}: weights {each.fingerprint}", whole=True)
+        say(
+            out_console, f"  {each.recipe}" if each.recipe else "  a folder or hub id, which is not trained", whole=True
+        )
+    say(out_console, "With other weights than these, all is measured anew.")
+    for path in made.plans:
+        say(out_console, f"wrote {path}", whole=True)
+    say(out_console, f"wrote {made.run}; to go on:", whole=True)
+    for command in (made.command, shell_words(["faithbench", "board", "publish", path_word(run), path_word(folder)])):
+        say(out_console, f"  {command}", whole=True)
 
 
 def board_build(folders: Boards = None) -> None:

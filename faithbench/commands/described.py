@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from faithbench.console import words
 from faithbench.interfaces import Traits
@@ -43,7 +44,7 @@ def renderable(console: Console, found: "Sequence[Described]") -> RenderableType
 
 
 def _shown(console: Console, each: "Described") -> Iterator[RenderableType]:
-    yield words(console, each.listed.name, "bold") + words(console, f", {_what(each)}")
+    yield Text.assemble(words(console, each.listed.name, "bold"), words(console, f", {_what(each)}"))
     for paragraph in each.listed.said.paragraphs:
         yield Padding(words(console, paragraph), (1, 0, 0, 0))
     yield Padding(_table(console, _facts(each)), (1, 0, 0, 0))

@@ -11,7 +11,12 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "run": (
         "faithbench run",
         "faithbench run --model ./model --dataset test.csv --limit 100",
+        "faithbench run --model ./model --dataset test.csv --explainer all --dry-run",
         "faithbench run --plan plan.toml --explainer occlusion",
+    ),
+    "explain": (
+        'faithbench explain "Oil prices fall again" --model ./model',
+        "faithbench explain texts.csv --model ./model --html texts.html",
     ),
     "build": ("faithbench build seqpg --dataset ag_news --model conv-minilm",),
     "import": ("faithbench import mine.jsonl --model ./model --dataset a.csv --name mine",),
@@ -26,14 +31,26 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "faithbench compare lime occlusion runs/mine --metric comprehensiveness",
     ),
     "meta": ("faithbench meta runs/mine", "faithbench meta runs/mine --plot agreement.svg"),
-    "figure": ("faithbench figure runs/mine --like figure5 --out figure5.svg",),
+    "figure": (
+        "faithbench figure runs/mine --out scores.svg",
+        "faithbench figure runs/mine --of text --text 17 --out text.png",
+        "faithbench figure runs/mine --like figure5 --out figure5.svg",
+    ),
+    "report": ("faithbench report runs/mine --out report.html",),
     "check": ("faithbench check occlusion", "faithbench check faithbench-example"),
+    "study": ("faithbench study make runs/bcos runs/conv", "faithbench study read runs/bcos-study"),
+    "study make": (
+        "faithbench study make runs/bcos runs/conv --items 50 --raters 5",
+        "faithbench study make runs/mine --explainer bcos --explainer lime",
+    ),
+    "study read": ("faithbench study read runs/bcos-study", "faithbench study read runs/bcos-study a.json b.json"),
     "board": ("faithbench board check", "faithbench board publish runs/mine leaderboards/mine"),
+    "board continue": ("faithbench board continue leaderboards/mine runs/more --explainer lime",),
     "board publish": ("faithbench board publish runs/mine leaderboards/mine",),
     "board build": ("faithbench board build", "faithbench board build leaderboards/mine"),
     "board check": ("faithbench board check", "faithbench board check leaderboards/mine"),
 }
-FIRST = ("faithbench run", "faithbench list", "faithbench run --help")  # of the program itself
+FIRST = ("faithbench run", "faithbench explain 'Oil prices fall again' --model ./model", "faithbench list")
 
 
 def epilog(commands: tuple[str, ...]) -> str | None:

@@ -45,9 +45,9 @@ def explain(
     svg: Annotated[Path | None, typer.Option(help="Picture to write.")] = None,
     device: Device = None,
 ) -> None:
-    """Show on which words a model's answer rests, and how far to trust that.
+    """Show on which words a model's answer rests.
 
-    Example: faithbench explain "Oil prices fall again" --model ./my-classifier --html oil.html
+    And how far to trust that: what becomes of the answer without them.
     """
     files = {"--html": (html, ".html"), "--png": (png, ".png"), "--svg": (svg, ".svg")}
     wanted = [_of_kind(option, path, ending) for option, (path, ending) in files.items() if path is not None]

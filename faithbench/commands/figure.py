@@ -33,17 +33,9 @@ def figure(
         str | None, typer.Option(help="With --like: whose models [default: the only one's; figure2: all].")
     ] = None,
 ) -> None:
-    """Draw one or more runs: scores, curves, costs, how metrics agree, one text; or a published figure.
+    """Draw one or more runs, or a published figure.
 
-    For instance:
-
-      faithbench figure runs/mine --out scores.svg
-
-      faithbench figure runs/mine --of curves --metric comprehensiveness --out curves.pdf
-
-      faithbench figure runs/mine --of text --text 17 --out text.png
-
-      faithbench figure leaderboards/table2-minilm --like table2 --out table2.svg
+    Scores, curves, costs, how metrics agree, or one text.
     """
     found = faithbench.figure(
         runs,

@@ -31,7 +31,7 @@ def screen(console: Console, found: Sequence[Listed]) -> RenderableType:
     """All names, grouped; none is cut or folded."""
     shown: list[RenderableType] = []
     for kind, several in _by_kind(found):
-        shown.append(words(console, f"{kind}s", "bold") + words(console, f"  {KINDS[kind]}", "dim"))
+        shown.append(_head(console, kind))
         shown.append(_names(console, _grouped(kind, several)))
         shown += [_broken(console, each) for each in several if each.problem]
     return Group(*shown, *(words(console, hint, "dim") for hint in HINTS))
@@ -49,8 +49,7 @@ def lines(console: Console, found: Sequence[Listed]) -> RenderableType:
         table.add_row(words(console, each.name, "bold"), shown)
     kind = found[0].kind if found else "component"
     example = next((each.name for each in found if not each.problem), "NAME")
-    head = words(console, f"{kind}s", "bold") + words(console, f"  {KINDS.get(kind, '')}", "dim")
-    return Group(head, table, words(console, f"faithbench list {example}   in full", "dim"))
+    return Group(_head(console, kind), table, words(console, f"faithbench list {example}   in full", "dim"))
 
 
 def overview(found: Sequence[Listed]) -> Iterator[Part]:
@@ -74,6 +73,10 @@ def grid(found: Sequence[Listed]) -> Iterator[Part]:
     cells = tuple(tuple(map(Words, row)) for row in rows)
     yield Title(f"{found[0].kind}s" if found else "nothing", f" ({len(found)})")
     yield Grid(tuple(map(Column, heads)), cells, keys=2, long=True)
+
+
+def _head(console: Console, kind: str) -> Text:
+    return Text.assemble(words(console, f"{kind}s", "bold"), words(console, f"  {KINDS.get(kind, '')}", "dim"))
 
 
 def _by_kind(found: Sequence[Listed]) -> Iterator[tuple[str, list[Listed]]]:

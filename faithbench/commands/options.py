@@ -41,7 +41,10 @@ Lr = Annotated[float | None, typer.Option(help="Peak learning rate [default: 2e-
 Explainers = Annotated[
     list[str] | None,
     typer.Option(
-        "--explainer", metavar="NAME", help="Repeat for more [default: all].", autocompletion=names("explainer")
+        "--explainer",
+        metavar="NAME",
+        help="Repeat for more, or all [default: all, or on larger models those that cost little].",
+        autocompletion=names("explainer"),
     ),
 ]
 Metrics = Annotated[
@@ -86,3 +89,8 @@ def with_columns(datasets: Sequence[str], text: str | None, pair: str | None, la
     """The data sets, files and hub ids among them with these columns; what names neither may have none."""
     columns = {k: v for k, v in (("text", text), ("pair", pair), ("label", label)) if v is not None}
     return [dataset_spec(name, columns) for name in datasets] if columns else datasets
+
+
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be run and what that takes; write and train nothing.")
+]

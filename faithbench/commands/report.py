@@ -14,8 +14,8 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or of leaderboards.")],
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
 ) -> None:
-    """Write what runs have found as one HTML file: whom to trust, and why, down to single texts.
+    """Write what runs have found as one HTML file.
 
-    Example: faithbench report runs/mine --out report.html
+    Whom to trust, and why, down to single texts; it needs no network.
     """
     say(err_console, f"wrote {faithbench.report(runs, out)}", whole=True)

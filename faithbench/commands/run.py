@@ -1,6 +1,7 @@
 """`faithbench run`."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from faithbench.commands.options import (
     Datasets,
     Device,
     Drift,
+    DryRun,
     Dtype,
     Epochs,
     Explainers,
@@ -44,6 +46,7 @@ from faithbench.shown import path_word, shell_words
 if TYPE_CHECKING:
     from faithbench.running.runner import Run
 
+ALL = "all"  # in the place of an explainer's name
 DEMO, DEMO_TEXTS = ("bcos-tiny", "conv-tiny"), 100
 
 
@@ -72,15 +75,17 @@ def run(
     timeout: Timeout = None,
     workers: Workers = None,
     gpus_per_worker: GpusPerWorker = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Score explainers on models; the same command again goes on.
 
-    Without options: all explainers and metrics, with two small models on 100 generated sentences.
+    Without options: all explainers and metrics, with two small models on 100 generated sentences. Without --explainer
+    and --plan, models that are not tiny are given those that cost little.
     """
     faithbench.check_options(timeout, workers, gpus_per_worker)
     values: dict[str, object] = {
         "models": model,
-        "explainers": explainer,
+        "explainers": [] if explainer == [ALL] else explainer,
         "metrics": metric,
         "protocol": protocol,
         "split": split,
@@ -94,9 +99,18 @@ def run(
         )
         for base in _plans(plan, backbone, demo=not (model or dataset))
     ]
+    if explainer == [ALL]:
+        plans = [replace(each, explainers=()) for each in plans]
+    elif plan is None:
+        plans = [_cheap(each) for each in plans]
     faithbench.check_likes(plans)
     agenda = faithbench.check_plans(plans, device, train=not no_train)
     folder = out or (run_folder(plan, backbone) if plan else None)
+    if dry_run:
+        for each in plans:
+            found = faithbench.cost(each, folder, device=device, agenda=agenda)
+            write(out_console, f"{found.render(format_of())}\n", codes=format_of() == "terminal")
+        return
     results = [
         faithbench.run(
             each,
@@ -113,6 +127,14 @@ def run(
         for each in plans
     ]
     _say(results, dict.fromkeys(name for each in plans for name in each.like))
+
+
+def _cheap(plan: Plan) -> Plan:
+    """The plan with the explainers that are run where none is named; of what is left out it is said how to get it."""
+    usual = faithbench.usual_explainers(plan)
+    if usual.line:
+        say(err_console, usual.line)
+    return replace(plan, explainers=usual.explainers) if usual.explainers else plan
 
 
 def _plans(path: Path | None, backbone: str | None, demo: bool) -> Sequence[Plan]:

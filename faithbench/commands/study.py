@@ -9,10 +9,9 @@ import faithbench
 from faithbench.commands.options import TableFormat
 from faithbench.commands.output import format_of, out_console, write_table
 from faithbench.console import say
+from faithbench.shown import path_word, shell_words
 
-app = typer.Typer(
-    no_args_is_help=True, help="Studies with people: make a questionnaire of a run, read what was answered."
-)
+app = typer.Typer(help="Studies with people: make a questionnaire, read the answers.")
 
 
 @app.command("make")
@@ -31,9 +30,9 @@ def make(
     every_pair: Annotated[bool, typer.Option("--every-pair", help="Explain all models by all explainers.")] = False,
     correct: Annotated[bool, typer.Option("--correct", help="Only texts whose label is predicted.")] = False,
 ) -> None:
-    """Make a questionnaire in which people rate explanations without knowing whose they are.
+    """Make a questionnaire in which people rate explanations.
 
-    Example: faithbench study make runs/bcos runs/conv --explainer bcos --explainer lime --items 50 --raters 5
+    Without knowing whose they are.
     """
     made = faithbench.make_study(run, out, items, raters, seed, dataset, model, explainer, method, every_pair, correct)
     for sentence in (
@@ -41,7 +40,7 @@ def make(
         f"({', '.join(made.methods)}), 2 questions.",
         *made.notes,
         f"Send that file alone, and a number from 1 to {made.raters} to each person; {made.key} stays with you.",
-        f"Then: faithbench study read {made.key.parent} answers*.json",
+        f"Then: {shell_words(['faithbench', 'study', 'read', path_word(made.key.parent)])} answers*.json",
     ):
         say(out_console, sentence, whole=True)
 
@@ -55,9 +54,9 @@ def read(
     unit: Annotated[str, typer.Option(help="Of the t-tests: text, rater or rating.")] = "text",
     format: TableFormat = None,
 ) -> None:
-    """Show what people have said: means, paired t-tests, agreement of raters.
+    """Show what people have said.
 
-    Example: faithbench study read runs/bcos-study answers*.json
+    Means, paired t-tests, agreement of raters.
     """
     results = faithbench.read_study(folder, answers or None, unit)
     write_table(results.render(format_of(format)), format)

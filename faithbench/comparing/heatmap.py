@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from faithbench.comparing.likeness import arranged
-from faithbench.tables.drawing import plain, put_caption, save, style
+from faithbench.tables.drawing import put_caption, save, short, style
 
 INCHES, SMALL = 0.5, 0.27  # a cell with its value, and one without
 MARGIN = 2.6  # what the names need
@@ -51,7 +51,7 @@ def draw(matrix: pd.DataFrame, truth: Sequence[bool], caption: str, path: Path) 
                 if i != j:
                     _cell(axes, i, j, value, len(order) <= MOST_VALUES)
         _boundaries(axes, groups)
-        names = [plain(str(matrix.index[i])) for i in order]
+        names = [short(str(matrix.index[i]), 60) for i in order]
         _name(axes, names, [truth[i] for i in order])
         _scale(figure, axes)
         put_caption(figure, caption)

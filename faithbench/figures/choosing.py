@@ -8,7 +8,6 @@ import pandas as pd
 
 from faithbench.comparing.pairs import matches
 from faithbench.errors import UserError, unknown
-from faithbench.plugins import spec
 from faithbench.records.results import PLACE, degrades, kind, kind_order, label, labels
 
 MOST = 12  # panels of a figure
@@ -59,7 +58,7 @@ def _meant(column: str, name: str, known: Sequence[str]) -> list[str]:
 
 def is_random(explainer: str) -> bool:
     """Whether an explainer is the one that draws its scores."""
-    return spec.parse(explainer)[0] == "random"
+    return explainer.partition("(")[0] == "random"
 
 
 def few_panels(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -85,7 +84,7 @@ def few_panels(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 def leading(metric: str) -> tuple[object, ...]:
     """For sorting metrics: those that rank explainers by the usual questions first."""
-    name, shown = spec.parse(metric)[0], label("metric", metric)
+    name, shown = metric.partition("(")[0], label("metric", metric)
     place = LEADING.index(name) if name in LEADING else len(LEADING)
     return place, name != shown, *kind_order(kind(metric)), shown
 

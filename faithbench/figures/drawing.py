@@ -17,7 +17,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from faithbench.figures.choosing import is_random, leading, place_names, rows_of
 from faithbench.records.results import PLACE, higher_is_better, labels
-from faithbench.tables.drawing import STYLE, looks, plain, put_caption, save, spread, style
+from faithbench.tables.drawing import STYLE, looks, put_caption, save, short, spread, style
 
 ACROSS = 3  # panels of a row
 BAND: Mapping[str, Any] = {"facecolor": "0.9", "edgecolor": "0.65", "hatch": "////", "linewidth": 0.0, "zorder": 0}
@@ -56,7 +56,7 @@ def _framed(rows: Sequence[tuple[str, list[Panel]]], heights: Sequence[float], w
 
 def _axes(part: SubFigure, title: str, panels: Sequence[Panel], across: int, sharey: bool) -> list[Axes]:
     if title:
-        part.suptitle(plain(title), fontsize=9, x=0.005, ha="left")
+        part.suptitle(short(title, 90), fontsize=9, x=0.005, ha="left")
     every = list(np.atleast_1d(part.subplots(1, across, sharey=sharey)))
     for axes in every[len(panels) :]:
         axes.set_visible(False)
@@ -74,9 +74,9 @@ def _scores(data: pd.DataFrame) -> Figure:
         names = labels("explainer", order)
         for axes, (metric, rows_) in zip(_axes(part, title, panels, across, True), panels, strict=True):
             _dots(axes, rows_, order)
-            axes.set_yticks(range(len(order)), [plain(names[name]) for name in order])
+            axes.set_yticks(range(len(order)), [short(names[name]) for name in order])
             axes.set_ylim(len(order) - 0.4, -0.6)
-            axes.set_xlabel(f"{plain(metric)}\n{WAYS[higher_is_better(str(rows_['metric'].iloc[0]))]}")
+            axes.set_xlabel(f"{short(metric)}\n{WAYS[higher_is_better(str(rows_['metric'].iloc[0]))]}")
             axes.grid(axis="x", color="0.92", linewidth=0.5)
             axes.label_outer()
             axes.tick_params(axis="x", labelbottom=True)
@@ -107,6 +107,10 @@ def _dots(axes: Axes, rows: pd.DataFrame, order: Sequence[str]) -> None:
             at = row.high if np.isfinite(row.high) else row.mean
             axes.annotate(f"n={row.n}", (at, y), (3, 0), textcoords="offset points", va="center", fontsize=6)
 
+    if (rows["n"] < most).any():
+        left, right = axes.get_xlim()
+        axes.set_xlim(left, right + 0.14 * (right - left))
+
 
 def _band(axes: Axes, rows: pd.DataFrame) -> None:
     """The interval of random scores, across the panel."""
@@ -130,7 +134,7 @@ def _curves(data: pd.DataFrame) -> Figure:
             for name, line in rows_.groupby("explainer", sort=True):
                 ends[names[str(name)]] = _line(axes, line.sort_values("share"), str(name), look[str(name)])
             axes.set_xlabel("share of tokens (%)")
-            axes.set_ylabel(f"drop, parts of\n{plain(metric)}")
+            axes.set_ylabel(f"drop, parts of\n{short(metric)}")
             axes.grid(color="0.92", linewidth=0.5)
             _at_the_right(axes, ends)
     return figure
@@ -158,7 +162,7 @@ def _at_the_right(axes: Axes, ends: Mapping[str, tuple[float, float, str]]) -> N
     for (name, (x, y, colour)), place in zip(ends.items(), places, strict=True):
         at = _share(axes, x, left, right)
         axes.plot([at, 1.04], [y, place], transform=across, color=colour, linewidth=0.4, clip_on=False)
-        axes.text(1.05, place, plain(name), transform=across, color=colour, fontsize=7, va="center")
+        axes.text(1.05, place, short(name), transform=across, color=colour, fontsize=7, va="center")
     axes.set_ylim(min(low, *places), max(high, *places)) if ends else None
     axes.set_xlim(left, right)
 
@@ -187,7 +191,7 @@ def _costs(data: pd.DataFrame) -> Figure:
             _points(axes, rows_, by)
             axes.set_xlabel(f"{by} that an explanation of a text takes")
             way = WAYS[higher_is_better(str(rows_["metric"].iloc[0]))]
-            axes.set_ylabel(f"{plain(metric)}\n({way})")
+            axes.set_ylabel(f"{short(metric)}\n({way})")
             axes.grid(color="0.92", linewidth=0.5)
     return figure
 

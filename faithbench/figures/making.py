@@ -8,7 +8,7 @@ import pandas as pd
 
 from faithbench.comparing.meta import meta_evaluation
 from faithbench.errors import UserError, unknown
-from faithbench.figures.choosing import Choice
+from faithbench.figures.choosing import Choice, is_random
 from faithbench.figures.scores import costs, curves, scores
 from faithbench.figures.texts import coloured
 from faithbench.paper.figure import PaperFigure
@@ -138,7 +138,7 @@ def _texts(data: pd.DataFrame) -> str:
 
 
 def _random(data: pd.DataFrame) -> str:
-    return " Hatched band: random scores." if any(str(name).startswith("random(") for name in data["explainer"]) else ""
+    return " Hatched band: random scores." if any(map(is_random, data["explainer"])) else ""
 
 
 MAKERS: Mapping[str, Callable[[Sequence[Path], Choice, str | None], RunFigure]] = {

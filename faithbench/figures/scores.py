@@ -49,8 +49,9 @@ def _best(folders: Sequence[Path | str], frame: pd.DataFrame) -> list[float]:
 
 def _normalised(metric: str) -> str | None:
     """The metric inside of one that says how near to the best order found an explanation is."""
-    name, _, parameters = spec.parse(metric)
-    return str(parameters.get("metric", "")) if name == "normalised" else None
+    if not metric.startswith("normalised(") or installed("metric", metric) is None:
+        return None
+    return str(spec.parse(metric)[2].get("metric", ""))
 
 
 def _count(parts: object) -> int:

@@ -17,19 +17,8 @@ OF_METRICS = "kind higher_is_better range needs by_order keep_parts parts_at unp
 OF: dict[str, tuple[str, ...]] = {
     "dataset": (*EVERY, "lr", "base", "only_for"),
     "model": EVERY,
-    "explainer": (*EVERY, "class_sensitive", "sums_to", "degrades"),
-    "metric": (
-        *EVERY,
-        "kind",
-        "higher_is_better",
-        "range",
-        "needs",
-        "by_order",
-        "keep_parts",
-        "parts_at",
-        "unproven",
-        "links",
-    ),
+    "explainer": (*EVERY, "class_sensitive", "sums_to", "dear", "degrades"),
+    "metric": (*EVERY, *OF_METRICS),
 }
 METHODS = {  # traits that are told by having a method of that name
     "dataset": ("for_model", "without", "says", "skipped", "notes"),
@@ -139,6 +128,7 @@ ALLOWED = {
         f"a tuple of some of {', '.join(map(repr, LINKS))}",
     ),
     "sums_to": Allowed(lambda value: value in SUMS, f"one of {', '.join(map(repr, SUMS))}"),
+    "dear": _BOOL,
     "degrades": Allowed(
         lambda value: value is None or (_is_share_of(value) and 0 <= value[1] <= 1),
         'None or the identity of an explainer and a share from 0 to 1, such as ("occlusion", 0.5)',

@@ -1,7 +1,8 @@
 """What wrote into a run's folder: each command with its date, version, commit and machine, in `commands.jsonl`.
 
 A line each, the oldest first. It is written when a command begins to write into the folder, and again with what it came
-to when it ends; one without `ended` was killed. Nothing of the environment is kept.
+to when it ends; one without `ended` was killed. That of a command that found nothing to do goes again. Nothing of the
+environment is kept.
 """
 
 import json
@@ -17,6 +18,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from faithbench.command_line import command_line
+from faithbench.plan import PLANS
 from faithbench.records.store import Store
 from faithbench.schemas import is_json, read_text
 
@@ -53,6 +55,7 @@ class Noted:
         self._machine, self._plan, self._began = dict(machine), plan, _now()
         self._name = uuid.uuid4().hex[:12]
         self._store: Store | None = None
+        self._before: set[tuple[str, int]] = set()
 
     def begin(self, store: Store) -> None:
         """It writes into this folder from now on.
@@ -61,14 +64,15 @@ class Noted:
             UserError: the folder cannot be written.
         """
         if self._store is None:
-            self._store = store
+            self._store, self._before = store, _state(store.folder)
             store.change_text(NAME, lambda text: _whole(text) + json.dumps(self._entry()) + "\n")
 
     def end(self, **came_to: int) -> None:
-        """It has ended, with so much done, there before, failed; nothing where it has not begun."""
+        """It has ended, with so much done, there before, failed; nothing where it has not begun, or wrote nothing."""
         if self._store is not None:
             last: Command = {**self._entry(), "ended": _now(), "came_to": came_to}
-            self._store.change_text(NAME, lambda text: _replaced(text, json.dumps(last)))
+            wrote = came_to.get("done") or came_to.get("failed") or _state(self._store.folder) != self._before
+            self._store.change_text(NAME, lambda text: _replaced(text, self._name, json.dumps(last) if wrote else ""))
 
     def _entry(self) -> Command:
         found: Command = {
@@ -107,10 +111,16 @@ def commit() -> str | None:
     return None
 
 
-def _replaced(text: str, line: str) -> str:
-    """The file with the line of a command in the place of that of its beginning."""
-    name = json.loads(line)["id"]
-    return "".join(f"{line if _id(each) == name else each}\n" for each in text.splitlines())
+def _replaced(text: str, name: str, line: str) -> str:
+    """The file with a line in the place of that of a command's beginning; without it if there is none."""
+    lines = (line if _id(each) == name else each for each in text.splitlines())
+    return "".join(f"{each}\n" for each in lines if each)
+
+
+def _state(folder: Path) -> set[tuple[str, int]]:
+    """The parts and plans in a folder, and how large they are."""
+    found = [*folder.glob("*/*.parquet"), *folder.glob(PLANS)]
+    return {(path.relative_to(folder).as_posix(), path.stat().st_size) for path in found}
 
 
 def _id(line: str) -> Any:

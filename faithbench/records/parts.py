@@ -133,7 +133,7 @@ def _read(path: Path, kind: str, usual: int, wanted: Collection[str]) -> pa.Tabl
         table = read_parquet(path, partial(_chosen, path, kind, wanted), usual, coded=True)
     except CorruptFileError as error:
         raise UserError(
-            f"{path} is corrupt ({error.reason}); delete it and run again: only its cells are redone."
+            f"{path} is corrupt ({error.reason}); delete it and run again: only what it held is measured again."
         ) from error
     here = {there: name for name, there in IN_FILES.get(kind, {}).items()}
     table = table.rename_columns([here.get(name, name) for name in table.column_names])

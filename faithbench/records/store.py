@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -145,6 +145,24 @@ class Store:
                     self._write_part(kind, pa.Table.from_pylist(rows, schema=SCHEMAS[kind]))
                     self._waiting[kind] = []
             self._written = time.monotonic()
+
+    @contextmanager
+    def written_soon(self) -> Iterator[None]:
+        """Within it, what is added is on disk a few seconds later, however long nothing more is added."""
+        ended = threading.Event()
+
+        def write() -> None:
+            while not ended.wait(max(FLUSH_SECONDS, 0.1)):
+                with suppress(UserError):  # which the next `flush` will raise
+                    self.flush()
+
+        thread = threading.Thread(target=write, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def read(self, kind: str, usual: int = LARGEST, columns: Collection[str] | None = None) -> pd.DataFrame:
         """All entries of `attributions` or `records`, one for each identity.

@@ -4,6 +4,8 @@ A text is kept once for each data set and way of reading it (`tokenizer`); what 
 classes that labels mean, stands with the predictions. Parts are written whole and never changed, as those of records.
 """
 
+import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +24,13 @@ from faithbench.records.columns import KEPT, KEPT_IDENTITY, LARGEST
 from faithbench.records.entries import typed
 from faithbench.records.fingerprints import weights_of
 from faithbench.records.store import Store
+from faithbench.schemas import is_json
 from faithbench.shown import is_unicode
 from faithbench.types import LINKS, Text
 
 Key = Mapping[str, str]  # `Panel.key`: data set and model, with their fingerprints
 PLACE = ("dataset", "dataset_fingerprint", "model", "model_fingerprint")
-AT_ONCE = 4096  # texts that are turned into columns at once
+AT_ONCE = 1024  # texts that are turned into columns at once
 MARKS = ("evidence", "rationale", "rationale_majority")
 WEIGHTS = ("responsibility", "shapley")
 PER_TOKEN = ("ids", "special", "words", "types", "segments", *MARKS, *WEIGHTS)  # one entry a token, where there is any
@@ -123,8 +126,6 @@ class KeptTexts:
             for row in _rows(self._table("texts"), own):
                 name = row["text_id"]
                 if name in said and said[name]["tokenizer"] == tokenizer:
-                    if (said[name]["read"] or 0) >= len(row["tokens"]):
-                        raise UserError(f"text {short(name)} of {key['dataset']} is read at a token that it lacks.")
                     yield name, _text(row, said[name])
 
     def _table(self, kind: str) -> pa.Table:
@@ -164,6 +165,16 @@ def kept_ids(store: Store, kind: str, own: Mapping[str, str]) -> set[str]:
     return found
 
 
+def kept_classes(store: Store, own: Mapping[str, str]) -> dict[str, int]:
+    """The class that a model said of each text, as far as that is kept and it was asked for all of its outputs."""
+    found: dict[str, int] = {}
+    for table in _read(store, "predictions", [*own, "text_id", "predicted", "outputs"]):
+        said = pc.and_(pc.is_valid(table.column("predicted")), pc.is_null(table.column("outputs")))
+        mine = table.filter(pc.and_(_where(table, own), said))
+        found.update(zip(mine.column("text_id").to_pylist(), mine.column("predicted").to_pylist(), strict=True))
+    return found
+
+
 def add_kept(store: Store, kind: str, rows: Iterable[Mapping[str, object]]) -> None:
     """Writes texts or predictions as one part, a few thousand rows at a time.
 
@@ -180,7 +191,7 @@ def text_row(own: Mapping[str, str], text: Text, pair: str | None) -> dict[str, 
         "text_id": text.id,
         "source": _sound(text.source),
         "pair": None if pair is None else _sound(pair),
-        "tokens": [_sound(str(token)) for token in text.tokens],
+        "tokens": json.dumps([_sound(str(token)) for token in text.tokens], ensure_ascii=False),
         "offsets": _flat(text),
         "truncated": bool(text.truncated),
         "segment_classes": list(text.segment_classes),
@@ -265,7 +276,7 @@ def _check(path: Path, kind: str, table: pa.Table) -> None:
     for name in LEAST:
         if name in table.column_names and pc.any(pc.less(table.column(name), 0)).as_py():
             raise UserError(f"{path}: {name} is less than 0 in a row.")
-    if "tokens" in table.column_names:
+    if "tokens" in table.column_names and "ids" in table.column_names:
         _check_lengths(path, table)
     if "probabilities" in table.column_names:
         _check_said(path, table)
@@ -276,7 +287,7 @@ def _check(path: Path, kind: str, table: pa.Table) -> None:
 
 
 def _check_lengths(path: Path, table: pa.Table) -> None:
-    count = pc.list_value_length(table.column("tokens"))
+    count = pc.list_value_length(table.column("ids"))
     for name in (*PER_TOKEN, "offsets"):
         wanted = pc.multiply(count, 2) if name == "offsets" else count
         apart = pc.not_equal(pc.list_value_length(table.column(name)), wanted)
@@ -313,11 +324,16 @@ def _said(row: Mapping[str, Any]) -> Said | None:
 
 def _text(row: Mapping[str, Any], said: Mapping[str, Any]) -> Text:
     """A text as it was, with what of it is the model's."""
-    arrays = {name: _array(name, row[name]) for name in PER_TOKEN}
-    offsets = row["offsets"]
+    arrays, offsets = {name: _array(name, row[name]) for name in PER_TOKEN}, row["offsets"]
+    where = f"text {short(row['text_id'])} of {row['dataset']}"
+    tokens = json.loads(row["tokens"]) if is_json(row["tokens"], list[str]) else []
+    if len(tokens) != len(row["ids"]):
+        raise UserError(f"{where} has tokens that are no JSON list of a text for each of its {len(row['ids'])} ids.")
+    if (said["read"] or 0) >= len(tokens):
+        raise UserError(f"{where} is read at a token that it lacks.")
     return Text(
         id=row["text_id"],
-        tokens=tuple(row["tokens"]),
+        tokens=tuple(map(sys.intern, tokens)),
         mask_id=said["mask_id"] or 0,
         label=said["label"],
         segment_classes=tuple(row["segment_classes"] or ()),

@@ -8,7 +8,7 @@ compute they compute in full, but from such answers: what they find is thrown aw
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,9 +21,11 @@ from faithbench.interfaces import Classifier
 from faithbench.questions import Inside, Point
 from faithbench.running.measuring import score_piece
 from faithbench.running.pieces import Job, Piece, Work
+from faithbench.running.progress import duration
 
 FEW, MORE = 8, 4  # rows of a batch that are run at first, and how many times as many then
 LONG = 0.05  # seconds of a batch whose rows take as long as those of a larger one
+LINES = 5  # of explainers that are said
 BUDGET = 3.0  # seconds, after which no other text is begun
 MOST_SECONDS = 8.0  # after which what has not ended is not known
 
@@ -32,7 +34,8 @@ MOST_SECONDS = 8.0  # after which what has not ended is not known
 class Cost:
     """What an explainer costs for one text: its explanations, and its metrics' measurements of them.
 
-    Rows that several ask for are charged to each. `whole` says whether all of it ended while it was tried.
+    Rows that several ask for are charged to each. `whole` says whether the explanations ended while they were tried;
+    where the measurements did not, they are taken to cost what those of the other explainers do.
     """
 
     rows: float
@@ -44,12 +47,40 @@ class Cost:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was learnt from `texts` texts: seconds of one of them, all explainers together, and the cost of each."""
+    """What was learnt from a few texts.
+
+    Args:
+        texts: how many.
+        units: of a text (`Work.units`), on average.
+        seconds: of a text, all explainers together.
+        explainers: what each costs, by the labels that tables show.
+    """
 
     texts: int
-    units: float  # of a text
+    units: float
     seconds: float
     explainers: Mapping[str, Cost]
+
+    def expected(self, works: Sequence[Work]) -> float:
+        """Seconds that works take in one process, if they are as these texts were."""
+        return self.seconds * sum(work.units for work in works) / self.units
+
+    def shares(self, seconds: float) -> dict[str, float]:
+        """Seconds of each explainer, its metrics included, of so many in all; the dearest first."""
+        own = {name: cost.seconds + cost.metrics_seconds for name, cost in self.explainers.items()}
+        whole = sum(own.values()) or 1.0
+        return {name: each / whole * seconds for name, each in sorted(own.items(), key=lambda item: -item[1])}
+
+    def told(self, seconds: float) -> Iterator[str]:
+        """What so many seconds are made of, in lines for people."""
+        yield f"about {duration(seconds)}, tried on {self.texts} of the texts; the dearest explainers are"
+        for name, share in list(self.shares(seconds).items())[:LINES]:
+            cost = self.explainers[name]
+            over = "" if cost.whole else "more than "
+            yield (
+                f"  {name}: {over}{duration(share)}, {cost.rows:,.0f} rows and {cost.seconds:.2g} s a text, and "
+                f"{cost.metrics_seconds:.2g} s for its metrics"
+            )
 
 
 class _Sampler(Asker):
@@ -124,13 +155,29 @@ def calibrate(job: Job, classifier: Classifier, works: Sequence[Work]) -> Calibr
         units, tried = units + work.units, tried + 1
     if not tried:
         return None
-    wanted = {name: sum(name == each for work in chosen[:tried] for each, _ in work.cells) for name in job.explainers}
-    explainers = {
-        name: _cost(took[name, True], took[name, False], tried, ended[name] >= count)
-        for name, count in wanted.items()
+    cells = {name: sum(name == each for work in chosen[:tried] for each, _ in work.cells) for name in job.explainers}
+    costs = {
+        name: _cost(took[name, True], took[name, False], tried, bool(took[name, True] or took[name, False]))
+        for name, count in cells.items()
         if count
     }
-    return Calibration(tried, units / tried, seconds / tried, explainers)
+    missing = [name for name in costs if ended[name] < cells[name]]
+    costs, more = _completed(costs, missing)
+    explainers = {job.explainers[name].label: cost for name, cost in costs.items()}
+    return Calibration(tried, units / tried, seconds / tried + more, explainers)
+
+
+def _completed(costs: dict[str, Cost], missing: Sequence[str]) -> tuple[dict[str, Cost], float]:
+    """Costs with the usual ones of metrics where these have not ended, and how many seconds a text that adds."""
+    known = [cost for name, cost in costs.items() if name not in missing]
+    if not known or not missing:
+        return costs, 0.0
+    rows, seconds = (
+        sum(getattr(cost, name) for cost in known) / len(known) for name in ("metrics_rows", "metrics_seconds")
+    )
+    added = sum(max(0.0, seconds - costs[name].metrics_seconds) for name in missing)
+    usual = {name: replace(costs[name], metrics_rows=rows, metrics_seconds=seconds) for name in missing}
+    return {name: usual.get(name, cost) for name, cost in costs.items()}, added
 
 
 def _try(

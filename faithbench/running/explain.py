@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 BCOS, OTHERS = ("bcos", "occlusion"), ("attn_lrp", "occlusion")  # cheap explainers of two kinds
 UNITS = ("word", "token")
 MOST_DRAWS = 1_000_000
+FAILURE = 200  # characters of what an explainer's error says
 
 
 def explain(
@@ -198,7 +199,7 @@ class _Asker:
         for number, text in enumerate(texts):
             found = outcomes[number]
             if found.value is None:
-                raise UserError(f"texts[{number}] cannot be explained: {found.error}.")
+                raise UserError(f"texts[{number}] cannot be explained: {str(found.error).removeprefix('UserError: ')}.")
             yield self._explanation(text, said[number], targets[number], *found.value)
 
     def _asked(self, text: Text, target: Target) -> "Asking[tuple[list[Attribution | str], list[Trust]]]":
@@ -216,8 +217,8 @@ class _Asker:
             return (yield from explained_by(component, text, target, self.model.classifier.classes))
         except Exception as error:
             if self.required:
-                raise UserError(f"explainer {component.label!r} failed: {describe(error)}") from error
-            return f"{component.label} cannot explain this model: {describe(error)}"
+                raise UserError(f"explainer {component.label!r} failed ({describe(error, FAILURE)})") from error
+            return f"{component.label}, which fails on this model ({describe(error, FAILURE)})"
 
     def _explanation(
         self, text: Text, said: Prediction, target: Target, found: Sequence[Attribution | str], tried: Sequence[Trust]

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Group
 from rich.text import Text as RichText
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, brief
 from faithbench.files import replacing, writing
 from faithbench.paths import as_path
 from faithbench.plugins.spec import Component
@@ -75,7 +75,7 @@ class Explanation:
     def sheet(self) -> Sheet:
         """What is shown of it."""
         return Sheet(
-            title=self.prediction.title,
+            title=f"{self.prediction.title}, says {brief(self.model)}",
             rows=tuple(each.attribution.row(self.by, each.sentences) for each in self.explained),
             about=(*self.prediction.about(self.target), *_cut(self.text), *self.notes),
             legend=_legend([self]),
@@ -224,7 +224,7 @@ def doubts(component: Component, found: ExplainedText, logits: np.ndarray) -> It
     """
     traits, target = component.traits, found.target
     scored = np.asarray(found.scores)[found.text.content] if found.text is not None else np.asarray(found.scores)
-    if not len(scored) or np.ptp(scored) == 0:
+    if len(scored) > 1 and np.ptp(scored) == 0:
         yield "All words have the same score: nothing is named."
     if not traits.class_sensitive:
         yield "Its scores do not depend on the class that is explained."
@@ -233,7 +233,7 @@ def doubts(component: Component, found: ExplainedText, logits: np.ndarray) -> It
         return
     gap = found.notes.get("completeness_gap", math.nan)
     plain = traits.sums_to == "logit" and not getattr(component.object, "contrastive", False)
-    due, given = float(target.value(logits)), float(np.sum(found.scores))
+    due, given = float(target.value(logits[None])[0]), float(np.sum(found.scores))
     if math.isnan(gap) and plain:
         gap = due - given
     if abs(gap) > INCOMPLETE * max(abs(due if plain else given), 1e-12):

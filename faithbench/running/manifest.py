@@ -16,6 +16,15 @@ from faithbench.running.texts import MOST_OUTPUTS
 from faithbench.tables.cautions import skipped_entry
 from faithbench.training.hardware import hardware, versions
 
+OF_TEXTS = (
+    "truncated_texts",
+    "performance",
+    "unknown_tokens",
+    "skipped",
+    "said",
+    "read",
+)  # of the texts that were read
+
 
 def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -> None:
     """Writes down what is known of a model on a data set; what explainers noted once all its texts are scored."""
@@ -50,7 +59,10 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
         entry["predicted"] = entry.pop("predicted")  # last, as it was when it was counted
 
     def change(manifest: Manifest) -> None:
-        _keep_predictions(manifest.get("models", {}).get(key_of(scoring)), entry)
+        before = manifest.get("models", {}).get(key_of(scoring))
+        _keep_predictions(before, entry)
+        _keep_notes(before, entry)
+        _keep_larger(manifest.get("datasets", {}).get(texts.dataset.identity), before, data, entry)
         manifest["versions"] = versions() | {"python": platform.python_version()}
         manifest.setdefault("datasets", {})[texts.dataset.identity] = data
         manifest.setdefault("models", {})[key_of(scoring)] = cast(ModelEntry, entry)
@@ -63,6 +75,27 @@ def named_classes(classifier: Classifier) -> dict[str, Any]:
     names = [str(name) for name in getattr(classifier, "class_names", ())[:MOST_OUTPUTS]]
     tokenizer = tokenizer_fingerprint(classifier)
     return ({"class_names": names} if names else {}) | ({"tokenizer": tokenizer} if tokenizer else {})
+
+
+def _keep_notes(before: ModelEntry | None, entry: dict[str, Any]) -> None:
+    """What explainers noted whose attributions are not here: of a published board that is gone on with."""
+    if before is not None and before["fingerprint"] == entry["fingerprint"]:
+        entry["notes"] = {**before.get("notes", {}), **entry["notes"]}
+
+
+def _keep_larger(
+    data_before: DatasetEntry | None, before: ModelEntry | None, data: DatasetEntry, entry: dict[str, Any]
+) -> None:
+    """What was found on more texts of the same data stays where fewer of them are run again."""
+    if data_before is None or data_before["fingerprint"] != data["fingerprint"]:
+        return
+    if data_before.get("texts", 0) > data["texts"] and "sampling" in data_before:
+        data["texts"], data["sampling"] = data_before["texts"], data_before["sampling"]
+    read = before.get("read") if before is not None and before["fingerprint"] == entry["fingerprint"] else None
+    if before is not None and read is not None and read["texts"] > entry["read"]["texts"]:
+        for name in OF_TEXTS:
+            entry.pop(name, None)
+        entry |= {name: value for name, value in before.items() if name in OF_TEXTS}
 
 
 def _keep_predictions(before: ModelEntry | None, entry: dict[str, Any]) -> None:

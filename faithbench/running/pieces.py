@@ -222,6 +222,17 @@ def _add(took: dict[tuple[str, str | None], list[float]], name: tuple[str, str |
     took[name] = [one + more for one, more in zip(before, numbers, strict=True)]
 
 
+def cells_of_each(works: Iterable[Work]) -> dict[str, Counter[str]]:
+    """How many cells each explainer has of each text; most texts have the same."""
+    distinct: dict[int, Counter[str]] = {}
+    found = {}
+    for work in works:
+        if id(work.cells) not in distinct:
+            distinct[id(work.cells)] = Counter(explainer for explainer, _ in work.cells)
+        found[work.text.id] = distinct[id(work.cells)]
+    return found
+
+
 class Deal:
     """Hands out the work of a job in pieces.
 
@@ -236,7 +247,7 @@ class Deal:
         self._open = Counter[str]()  # units of each explainer: to hand out
         self._worked: defaultdict[str, float] = defaultdict(float)  # and done
         self._seconds: defaultdict[str, float] = defaultdict(float)  # that these took
-        self._cells = _cells_of_each(self._left)
+        self._cells = cells_of_each(self._left)
         self._units = {work.text.id: work.units for work in self._left}
         for work in self._left:
             self._open.update(dict.fromkeys(work.explainers, work.units))
@@ -328,14 +339,3 @@ class Deal:
         if rest := [name for name in work.explainers if name not in names]:
             self._left.appendleft(work.of(rest))
         return work.of(names)
-
-
-def _cells_of_each(works: Iterable[Work]) -> dict[str, Counter[str]]:
-    """How many cells each explainer has of each text; most texts have the same."""
-    distinct: dict[int, Counter[str]] = {}
-    found = {}
-    for work in works:
-        if id(work.cells) not in distinct:
-            distinct[id(work.cells)] = Counter(explainer for explainer, _ in work.cells)
-        found[work.text.id] = distinct[id(work.cells)]
-    return found

@@ -80,7 +80,7 @@ class Prediction:
             first = "Runner-up" if self.link == "softmax" else "Not given; the likeliest"
             yield f"{first}: {self.named(rest[0])}{'; then ' if others else ''}{others}."
         if target.against is not None:
-            lead = float(target.value(self.logits))
+            lead = float(target.value(self.logits[None])[0])
             yield f"Explained: {self.name(target)}, a difference of logits of {number(lead)}."
         elif given[:1] != [target.output] or len(given) > 1:
             yield f"Explained: {self.name(target)}."

@@ -19,6 +19,7 @@ from faithbench.shown import fitting, visible
 LOG_SECONDS = 30.0
 SHOWN_SECONDS = 0.1  # that a live line stays as it is, at least
 BAR = 8, 40  # characters, at least and at most
+TITLE = 5  # the part of a line that it may have is one of so many
 GAP = "  "
 
 
@@ -96,6 +97,8 @@ class Tracker:
         left = known.left(elapsed)
         share = 1.0 if known.texts == self.texts else 0.0 if left is None else elapsed / (elapsed + left)
         texts, results = f"{known.texts:,} of {self.texts:,} texts", f"{known.results:,} results"
+        if known.explanations and not known.results:
+            results = f"{known.explanations:,} explanation{'s' * (known.explanations > 1)}"
         return State(texts, results, f"{known.rows / elapsed:,.0f} rows/s", left, now, share)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -111,10 +114,13 @@ def fitted(title: str, parts: Sequence[str], width: int) -> tuple[str, int, list
 
     Whatever does not fit is left out: first the least important parts, then the bar.
     """
-    title = title if len(title) <= width // 3 else f"{title[: max(0, width // 3 - 3)]}..."
+    most = width // TITLE
+    title = title if len(title) <= most else f"{title[: max(0, most - 3)]}..."
     room, kept = width - len(title) - 2 * len(GAP) - BAR[0], list[int]()
     for place in IMPORTANT:
-        if parts[place] and len(parts[place]) + len(GAP) <= room:
+        if parts[place] and len(parts[place]) + len(GAP) > room:
+            break
+        if parts[place]:
             kept.append(place)
             room -= len(parts[place]) + len(GAP)
     bar = min(BAR[1], BAR[0] + room) if room >= 0 else 0

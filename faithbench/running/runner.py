@@ -129,10 +129,10 @@ def _run(
     setup, stored, contents = workshop.setup, stored_entries(store), Contents(store)
 
     def begin() -> None:
-        contents.add(named(plan, blocks, texts), plan)
-        write_readme(store)
         if options.noted is not None:
             options.noted.begin(store)
+        contents.add(named(plan, blocks, texts), plan)
+        write_readme(store)
 
     parts, scored, broken, problem = list[Done](), set[tuple[str, str]](), 0, None
     for block in blocks:
@@ -147,7 +147,7 @@ def _run(
         if (block.dataset.identity, model.identity) in scored:  # two names of one model on the hub
             continue
         scored.add((block.dataset.identity, model.identity))
-        data, measuring = _fitting(data, model, setup), replace(setup, dtype=dtype)
+        data, measuring = fitting(data, model, setup), replace(setup, dtype=dtype)
         if data.metrics:
             scoring = Scoring(data, model, store, measuring, stored, options.timeout)
             parts.append(_score(begin, scoring, options.strict, executor))
@@ -231,7 +231,7 @@ def _why_not_block(metric: Component, block: BlockPlan, workshop: Workshop) -> s
         return str(error).rstrip(".")
 
 
-def _fitting(data: DatasetPlan, model: Prepared, setup: Setup) -> DatasetPlan:
+def fitting(data: DatasetPlan, model: Prepared, setup: Setup) -> DatasetPlan:
     """The data set with the metrics that can measure such a model; of the others it is said why not."""
     reasons = {metric: why_not_link(metric, model) for metric in data.metrics}
     for reason in filter(None, reasons.values()):
@@ -270,7 +270,7 @@ def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: 
     keeping.keep(read, known.told)
     done = scoring.run(read.texts, executor, count)
     note(store, scoring, known, done=True)
-    note_predicted(scoring)
+    note_predicted(scoring, keeping.classes())
     return done
 
 

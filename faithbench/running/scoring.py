@@ -1,10 +1,11 @@
 """One model on one data set: what is left to do, and doing it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faithbench.plugins.spec import Component
 from faithbench.records.store import Store
+from faithbench.running.calibration import Calibration, calibrate
 from faithbench.running.executors import Executor, Here
 from faithbench.running.forecast import Forecast
 from faithbench.running.grid import DatasetPlan
@@ -14,6 +15,9 @@ from faithbench.running.remaining import Cell, Entries, Remaining
 from faithbench.stopping import written_first
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Text
+
+SIZE = 200_000  # units of texts and explainers, from which on it is tried first what a run will take
+SAID_SECONDS = 60.0  # from which on it is said
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,6 @@ class Scoring:
         texts: Sequence[Text],
         executor: Executor | None = None,
         count: int | None = None,
-        expected: float | None = None,
     ) -> Done:
         """Scores the texts that have cells left, here or where an executor does.
 
@@ -66,27 +69,25 @@ class Scoring:
             texts: with all that have cells left.
             executor: who does the work; None for this process.
             count: of texts, finished ones included; None for those that are given.
-            expected: seconds that it will take, if something is known.
         """
         executor, count = executor or Here(), len(texts) if count is None else count
-        todo = self.remaining.cells(text.id for text in texts)
-        open_texts = [text for text in texts if todo[text.id]]
-        left, cells = sum(map(len, todo.values())), len(self.explainers) * len(self.metrics)
+        works = self.works(texts)
+        left, cells = sum(len(work.cells) for work in works), len(self.explainers) * len(self.metrics)
         before = count * cells - left
         title = f"{self.model.label} on {self.texts.dataset.label}"
         self.setup.say(
             f"{title}: {count:,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
             f"{count * cells:,} results, {before:,} of them done already."
         )
-        if not open_texts:
+        if not works:
             return Done(0, before, 0)
-        works = list(self._works(open_texts, todo))
-        deal = Deal(works, executor.workers)
-        job = Job(self.identity, self.explainers, self.metrics, self.most_seconds, open_texts[0].vocabulary)
+        expected = self._expected(title, works) if isinstance(executor, Here) else None
+        deal, job = Deal(works, executor.workers), self._job(works)
         failed = asked = run = 0
         with (
             written_first(self.store.flush),
-            Tracker(title, len(open_texts), Forecast(works, expected), self.setup.console) as tracker,
+            self.store.written_soon(),
+            Tracker(title, len(works), Forecast(works, expected), self.setup.console) as tracker,
         ):
             try:
                 for summary in executor.score(job, self.model, self.setup, deal, self.store):
@@ -98,12 +99,36 @@ class Scoring:
         self.setup.say(f"{title}: {asked:,} rows asked, {run:,} run{executor.told(deal)}.")
         return Done(left - failed, before, failed)
 
-    def _works(self, texts: Iterable[Text], todo: Mapping[str, Sequence[Cell]]) -> Iterator[Work]:
-        """What is left of each text; most have the same cells left, which are kept once."""
+    def works(self, texts: Sequence[Text]) -> list[Work]:
+        """What is left of each text that has cells left; most have the same cells left, which are kept once."""
         distinct: dict[tuple[Cell, ...], tuple[Cell, ...]] = {}
+        found = []
         for text in texts:
-            cells = distinct.setdefault(tuple(todo[text.id]), tuple(todo[text.id]))
-            yield Work(text, cells, Stored(self.explainers, text.id, self.remaining.attributions))
+            cells = tuple(self.remaining.cells([text.id])[text.id])
+            if cells:
+                known = Stored(self.explainers, text.id, self.remaining.attributions)
+                found.append(Work(text, distinct.setdefault(cells, cells), known))
+        return found
+
+    def calibrate(self, works: Sequence[Work]) -> Calibration | None:
+        """What explainers cost, tried on a few of the texts; None where there is none."""
+        return calibrate(self._job(works), self.model.classifier, works) if works else None
+
+    def _expected(self, title: str, works: Sequence[Work]) -> float | None:
+        """Seconds that a run of some size will take, in this process; said where they are many, if anybody listens."""
+        size = sum(work.units * len(work.explainers) for work in works)
+        if self.setup.console is None or self.most_seconds is not None or size < SIZE:
+            return None
+        found = self.calibrate(works)
+        if found is None:
+            return None
+        expected = found.expected(works)
+        for line in found.told(expected) if expected > SAID_SECONDS else ():
+            self.setup.say(f"{title}: {line}")
+        return expected
+
+    def _job(self, works: Sequence[Work]) -> Job:
+        return Job(self.identity, self.explainers, self.metrics, self.most_seconds, works[0].text.vocabulary)
 
 
 def identity(dataset: Component, fingerprint: str, model: Prepared) -> dict[str, str]:

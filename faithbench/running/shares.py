@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from faithbench.answering.engine import Engine
@@ -13,6 +13,7 @@ from faithbench.records.manifest import Manifest, Predicted
 from faithbench.running.knowledge import key_of
 from faithbench.running.sampling import shuffled
 from faithbench.running.scoring import Scoring
+from faithbench.tasks import Classification
 from faithbench.training.encoding import readable
 from faithbench.types import Example
 
@@ -20,16 +21,22 @@ MOST = 20_000  # texts of a split that are asked: with them a share is known to 
 AT_ONCE = 2_000  # texts after which it is written down how far this has come
 
 
-def note_predicted(scoring: Scoring) -> None:
+def note_predicted(scoring: Scoring, known: Mapping[str, int]) -> None:
     """Writes into the manifest how often the model predicts each class, going on where it was left.
 
     Only of models that say one class of several, each of which explains that class.
+
+    Args:
+        scoring: one model on one data set.
+        known: the class that the model predicts of some texts, by id; they are not asked again.
     """
     store, name, every = scoring.store, key_of(scoring), scoring.texts.every
-    if scoring.model.classifier.task.link != "softmax":
+    task = scoring.model.classifier.task
+    if task.link != "softmax":
         return
+    known = known if isinstance(task, Classification) else {}  # other tasks may explain another class
     before = store.manifest()["models"][name].get("predicted")
-    for found in predicted(scoring.model.classifier, every, before):
+    for found in predicted(scoring.model.classifier, every, before, known):
 
         def change(manifest: Manifest, found: Predicted = found) -> None:
             manifest["models"][name]["predicted"] = found
@@ -44,7 +51,10 @@ def note_predicted(scoring: Scoring) -> None:
 
 
 def predicted(
-    classifier: Classifier, examples: Sequence[Example], before: Predicted | None = None
+    classifier: Classifier,
+    examples: Sequence[Example],
+    before: Predicted | None = None,
+    known: Mapping[str, int] | None = None,
 ) -> Iterator[Predicted]:
     """How often each class is predicted, again and again until all texts are counted, or as many as is enough.
 
@@ -55,16 +65,18 @@ def predicted(
         classifier: which.
         examples: of the split.
         before: what was known of it already.
+        known: classes that need not be asked, by the text's id.
     """
-    order = shuffled(len(examples))[:MOST]
+    order, there = shuffled(len(examples))[:MOST], known or {}
     counts = Counter({int(name): count for name, count in before["classes"].items()}) if before else Counter[int]()
     done, seconds = (before["texts"], before["seconds"]) if before else (0, 0.0)
     while done < len(order):
         begin, chosen = time.perf_counter(), [examples[i] for i in order[done : done + AT_ONCE]]
-        classes = _classes(classifier, chosen)
+        classes = _classes(classifier, [each for each in chosen if each.id not in there])
         if classes is None:
             return
         counts.update(classes)
+        counts.update(there[each.id] for each in chosen if each.id in there)
         done, seconds = done + len(chosen), seconds + time.perf_counter() - begin
         if counts:
             named = {str(name): counts[name] for name in sorted(counts)}
@@ -73,6 +85,8 @@ def predicted(
 
 def _classes(classifier: Classifier, examples: Sequence[Example]) -> list[int] | None:
     """The class of each text that is to be explained; None if one has several, or one against another."""
+    if not examples:
+        return []
     bare = (replace(each, label=None, labels=None, value=None) for each in examples)
     texts = sorted(readable(classifier, bare)[0], key=len, reverse=True)
     if any(text.outputs is not None for text in texts):

@@ -12,7 +12,7 @@ from faithbench.conversations import attempt
 from faithbench.models.tokenizers import reading_fingerprint
 from faithbench.probability import probabilities
 from faithbench.records.store import Store
-from faithbench.records.texts import Gold, add_kept, kept_ids, prediction_row, text_row
+from faithbench.records.texts import Gold, add_kept, kept_classes, kept_ids, prediction_row, text_row
 from faithbench.tasks import logits_of
 from faithbench.training.encoding import Encoded
 from faithbench.training.prepare import Prepared
@@ -45,6 +45,10 @@ class Keeping:
     def missing(self, ids: Collection[str]) -> set[str]:
         """The texts that are not kept, or of which it is not known what the model says."""
         return set(ids) - (self._there["texts"] & self._there["predictions"])
+
+    def classes(self) -> dict[str, int]:
+        """The class that the model says of each text of which that is kept."""
+        return kept_classes(self._store, self._own["predictions"])
 
     def keep(self, read: Encoded, told: Logits) -> None:
         """Writes what is missing of these texts; of those of which nothing is told yet, the model is asked, a row each.

@@ -23,6 +23,7 @@ from faithbench.types import Attribution, Link, Target, Text
 DRAWS = 100
 FEWEST, MOST, SHARE = 3, 10, 10  # words that are masked: a tenth of them, between these
 CONVINCING = 95.0  # percentile from which on words are shown to do more than random ones
+NEGLIGIBLE = 0.005  # of probability
 ENOUGH = 20  # sets of words below which no percentile can show that
 
 
@@ -63,7 +64,7 @@ class Trust:
 
     @property
     def convinces(self) -> bool:
-        """Whether these words are shown to do more than random ones."""
+        """Whether these words are shown to do more than random ones, however little that may be."""
         return len(self.others) >= ENOUGH and self.percentile >= CONVINCING and self.after < self.before
 
     def sentences(self) -> Iterator[str]:
@@ -77,7 +78,9 @@ class Trust:
             return
         yield f"{line}; random words: {others} (percentile {self.percentile:.0f})."
         if self.after >= self.before:
-            yield "Masking them takes nothing away: do not rely on this explanation."
+            yield "That takes nothing away: do not rely on this explanation."
+        elif self.odds and self.values[0] - self.values[1] < NEGLIGIBLE:
+            yield f"That is less than {NEGLIGIBLE}: next to nothing."
         elif len(self.others) < ENOUGH:
             yield f"The text has only {len(self.others)} other choices of as many words: too few to show anything."
         elif not self.convinces:

@@ -29,7 +29,10 @@ from faithbench.running.worker import Begun, Ended, Failed, Ready, Task, Written
 from faithbench.training.origins import Origin
 from faithbench.training.prepare import Prepared, Setup
 
-START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from faithbench.running.worker import main; main()"
+START = (
+    "import json, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # of a terminal, while it is still loading
+    "sys.path[:] = json.loads(sys.argv[1]); from faithbench.running.worker import main; main()"
+)
 THREADS = "OMP_NUM_THREADS"
 PATIENCE = 0.9  # seconds that workers have to write what is finished; less than the run itself has
 STARTS = 3  # workers in a row that may be lost before they begin

@@ -29,6 +29,7 @@ STYLE = {
     "svg.hashsalt": "faithbench",
     "text.parse_math": False,  # texts are no mathematics
     "text.usetex": False,
+    "text.hinting": "no_hinting",  # widths are those at any size
 }
 NO_DATE: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 FALLBACKS = (
@@ -43,7 +44,7 @@ WIDTH, MARGIN = 720.0, 16.0  # points; a point is a unit of the drawing
 SIZE, SMALL, LARGE = 11.0, 9.0, 14.0
 LEADING = 1.75  # line height, in sizes
 RIGHT_TO_LEFT = ("R", "AL")
-DOTS_PER_INCH = 72  # a point is a dot, so that what the renderer measures is points
+POINTS, FINE = 72, 10  # an inch; measured in dots of a tenth of a point, since the edges of letters are put on dots
 SHARP = 200  # dots per inch of a PNG
 
 
@@ -63,7 +64,7 @@ def draw_lines(lines: Sequence[tuple[str, Marked]], title: str, path: Path) -> N
 def draw_sheets(sheets: Sequence[Sheet], path: Path) -> None:
     """Draws explained texts below each other; long lines are folded."""
     with mpl.rc_context({**STYLE, "font.family": _families()}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # drawn as boxes, as viewers do
+        warnings.filterwarnings("ignore", message="(?s)Glyph .* missing")  # drawn as boxes, as viewers do
         drawing = _Drawing()
         for sheet in sheets:
             drawing.sheet(sheet)
@@ -99,7 +100,7 @@ class _Drawing:
     """Places text from the top down, and remembers how to draw it once the height is known."""
 
     def __init__(self) -> None:
-        self._measuring = FigureCanvasAgg(Figure(dpi=DOTS_PER_INCH)).get_renderer()
+        self._measuring = FigureCanvasAgg(Figure(dpi=POINTS * FINE)).get_renderer()
         self._fonts: dict[tuple[float, str], Any] = {}
         self._drawn = list[Callable[[Figure, float], None]]()
         self.bottom = MARGIN
@@ -142,7 +143,8 @@ class _Drawing:
 
     def _pieces(self, mark: Mark) -> Iterator[_Piece]:
         scored = not math.isnan(mark.score)
-        parts = list(_parts(visible(mark.text, keep="\n")))
+        text = f" [not read: {mark.text.strip()}]" if mark.unread else mark.text
+        parts = list(_parts(visible(text, keep="\n")))
         for number, part in enumerate(parts, 1):
             ends = scored and number == len(parts)
             sign = self._width(mark.suffix, SMALL) if ends else 0.0
@@ -158,11 +160,12 @@ class _Drawing:
             at = left if reverse else at + piece.width
 
     def _width(self, text: str, size: float, weight: str = "normal") -> float:
-        if not text:
+        if not text.strip("\n"):
             return 0.0
         font = font_manager.FontProperties(family=mpl.rcParams["font.family"], size=size, weight=weight)
         key = (size, weight)
-        return float(self._measuring.get_text_width_height_descent(text, self._fonts.setdefault(key, font), False)[0])
+        dots = self._measuring.get_text_width_height_descent(text, self._fonts.setdefault(key, font), False)[0]
+        return float(dots) / FINE
 
 
 def _drawer(

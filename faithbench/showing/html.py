@@ -15,13 +15,19 @@ AGAINST = ("#fdf0e4", "#fbdcbf", "#f8bf8a", "#f2a154")
 LINE_CSS = "\n".join(
     [
         ".fb-line { line-height: 1.9; overflow-wrap: anywhere; white-space: pre-wrap; }",
-        ".fb-line mark { color: inherit; background: none; padding: .1em .12em; border-radius: .15em;"
-        " border-bottom: 2px solid transparent; print-color-adjust: exact; -webkit-print-color-adjust: exact; }",
-        *(f".fb-line .p{level} {{ color: #111; background: {tint}; }}" for level, tint in enumerate(FOR, 1)),
-        *(f".fb-line .n{level} {{ color: #111; background: {tint}; }}" for level, tint in enumerate(AGAINST, 1)),
+        ".fb-line mark { color: inherit; background: none; border-radius: .15em; border-bottom: 2px solid transparent;"
+        " print-color-adjust: exact; -webkit-print-color-adjust: exact; }",
+        *(
+            f".fb-line .p{level} {{ color: #111; background: {tint}; padding: .1em .12em; }}"
+            for level, tint in enumerate(FOR, 1)
+        ),
+        *(
+            f".fb-line .n{level} {{ color: #111; background: {tint}; padding: .1em .12em; }}"
+            for level, tint in enumerate(AGAINST, 1)
+        ),
         ".fb-line .p3, .fb-line .p4 { border-bottom: 2px solid #111; }",
         ".fb-line .n3, .fb-line .n4 { border-bottom: 2px dotted #111; }",
-        ".fb-line .framed { outline: 2px solid currentColor; outline-offset: 1px; }",
+        ".fb-line .framed { outline: 2px solid currentColor; outline-offset: 1px; margin: 0 .15em; }",
         ".fb-line .unread { font-style: italic; opacity: .75; }",
         ".fb-line sup { font-size: .7em; line-height: 0; }",
     ]
@@ -40,8 +46,10 @@ def line_html(marked: Marked) -> str:
 
 def _mark(mark: Mark) -> str:
     text = escape(mark.text)
+    if mark.unread:
+        return f' <span class="unread">[not read: {text.strip()}]</span>'
     if math.isnan(mark.score):
-        return f'<span class="unread" title="not read by the model">{text}</span>' if mark.unread else text
+        return text
     level = {1: "p", -1: "n", 0: ""}[mark.sign]
     classes = " ".join(filter(None, (f"{level}{mark.strength}" if level else "", "framed" if mark.framed else "")))
     told = f' class="{classes}"' if classes else ""

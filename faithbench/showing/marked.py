@@ -5,6 +5,7 @@ the same signs, so that a line says the same wherever it is seen, in colour or w
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -18,6 +19,15 @@ LEVELS = 4  # of strength, besides none
 SIGNS = {1: "+", -1: "\u2212"}
 UNSPACED = re.compile(  # letters of scripts that put no spaces between words
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+JOINER, VIRAMA = "\u200d", 9  # the latter is a class of Unicode's combining marks
+UNJOINED = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")  # they join nothing
+EXTENDING = re.compile("[\u200c\u200d\u0e33\u0eb3\uff9e\uff9f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
+FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
+SYLLABLE = re.compile(  # two jamo, or a syllable and a jamo, that are written as one
+    "[\u1100-\u115f\ua960-\ua97c][\u1100-\u11a7\ua960-\ua97c\uac00-\ud7a3\ud7b0-\ud7c6]"
+    "|[\u1160-\u11a7\uac00-\ud7a3\ud7b0-\ud7c6][\u1160-\u11ff\ud7b0-\ud7fb]"
+    "|[\u11a8-\u11ff\ud7cb-\ud7fb][\u11a8-\u11ff\ud7cb-\ud7fb]"
 )
 
 
@@ -130,20 +140,54 @@ def units(text: Text, by: str = "word") -> Int[np.ndarray, "content"]:
 
     By `word` these are words as the tokenizer tells them, but single tokens where a script has no spaces between words
     and such a word may be a sentence. By `token` they are tokens. Tokens that share characters, such as the bytes of an
-    emoji, and tokens that stand for none are of one unit with their neighbour.
+    emoji, or of which one begins within what is written as one sign (a letter with its accents), are of one unit; one
+    that stands for no characters is of that of its word's next token, or else of its neighbour.
     """
     content = text.content
     offsets = text.offsets
     spans = [(n, n + 1) for n in range(len(content))] if offsets is None else offsets[content].tolist()
     words = text.words[content].tolist()
     whole = set[int]() if by == "token" else set(words) - _unspaced(text, words, spans)
-    found, number, taken = np.zeros(len(content), dtype=np.int64), -1, 0
+    source = "" if offsets is None else text.source
+    found, number, taken, last, waiting = np.zeros(len(content), dtype=np.int64), -1, 0, None, 0
     for place, (start, end) in enumerate(spans):
-        apart = place == 0 or words[place] != words[place - 1] or words[place] not in whole
-        if number < 0 or (apart and taken and start >= taken and end > start):
+        if end <= start:
+            found[place], waiting = max(number, 0), waiting + 1
+            continue
+        apart = last is None or words[place] != words[last] or words[place] not in whole
+        if number < 0 or (apart and start >= taken and not continues(source, start)):
             number += 1
-        found[place], taken = number, max(taken, end)
+            own = [n for n in range(place - waiting, place) if words[n] == words[place]]
+            found[own] = number
+        found[place], taken, last, waiting = number, max(taken, end), place, 0
     return found
+
+
+def continues(source: str, at: int) -> bool:
+    """Whether the character at a place is written as one sign with that before it.
+
+    These are the grapheme clusters of Unicode's UAX #29, but for rare ones: marks, tones and vowel signs with their
+    letter, conjuncts, joined emoji, flags, and syllables of jamo.
+    """
+    if not 0 < at < len(source):
+        return False
+    before, here = source[at - 1], source[at]
+    if before.isspace() or UNJOINED.match(before):
+        return False
+    if unicodedata.category(here).startswith("M") or EXTENDING.match(here) or before == JOINER:
+        return True
+    if FLAG.match(here):
+        return _flags_before(source, at) % 2 == 1
+    is_conjunct = unicodedata.combining(before) == VIRAMA and here.isalpha()
+    return is_conjunct or bool(SYLLABLE.match(before + here))
+
+
+def _flags_before(source: str, at: int) -> int:
+    """How many letters of flags, of which two are one, stand in a row before a place."""
+    start = at
+    while start and FLAG.match(source[start - 1]):
+        start -= 1
+    return at - start
 
 
 def _unspaced(text: Text, words: Sequence[int], spans: Sequence[Span]) -> set[int]:

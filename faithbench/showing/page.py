@@ -1,11 +1,13 @@
 """Explained texts as HTML: a part of a notebook, or a page of its own that fetches nothing and runs nothing."""
 
+import re
 from collections.abc import Sequence
 
 from faithbench.showing.html import LINE_CSS, escape, line_html
 from faithbench.showing.marked import Marked
 from faithbench.showing.sheet import Row, Sheet, folded
 
+QUOTED = re.compile("“([^”]*)”")
 NAMED = 80  # characters of a text in the list of texts
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 SHEET_CSS = "\n".join(
@@ -37,7 +39,7 @@ def sheet_html(sheet: Sheet, name: str = "") -> str:
         name: of the part, for links within a page.
     """
     named = f' id="{escape(name)}"' if name else ""
-    about = "".join(f"<p>{escape(sentence)}</p>" for sentence in sheet.about)
+    about = "".join(f"<p>{_quoting(sentence)}</p>" for sentence in sheet.about)
     legend = f'<p class="legend">{escape(sheet.legend)}</p>' if sheet.legend else ""
     rows = "".join(map(_row, sheet.rows))
     return f'<section class="fb-sheet"{named}><h2>{escape(sheet.title)}</h2>{about}{rows}{legend}</section>'
@@ -72,9 +74,14 @@ def _begin(sheet: Sheet) -> str:
     return text if len(text) <= NAMED else f"{text[: NAMED - 1]}…"
 
 
+def _quoting(sentence: str) -> str:
+    """A sentence that is read from the left, whatever the direction of the words that it quotes."""
+    return QUOTED.sub(r"“<bdi>\1</bdi>”", escape(sentence))
+
+
 def _row(row: Row) -> str:
-    scale = f" <small>({escape(row.scale)})</small>" if row.scale else ""
-    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in row.said)
+    scale = f" <small>({_quoting(row.scale)})</small>" if row.scale else ""
+    said = "".join(f"<p>{_quoting(sentence)}</p>" for sentence in row.said)
     return f"<h3>{escape(row.head)}{scale}</h3>{''.join(map(_folding, row.lines))}{said}"
 
 

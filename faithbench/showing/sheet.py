@@ -7,6 +7,7 @@ from faithbench.showing.marked import Mark, Marked
 
 LONG = 1500  # characters that a folded line shows at most
 AROUND = 70  # characters that are kept on each side of a strong piece
+NAME = 30  # characters of a word in a sentence
 FEW = 200  # characters of what was not read that are shown
 
 
@@ -66,7 +67,8 @@ def scale_of(lines: Sequence[Marked]) -> str:
     largest = max(pieces, key=lambda mark: abs(mark.score), default=None)
     if largest is None or largest.score == 0:
         return "all scores are 0"
-    return f"largest: {largest.text} {largest.score:+.3g}".replace("-", "\u2212")
+    word = largest.text if len(largest.text) <= NAME else f"{largest.text[: NAME - 1]}…"
+    return f"largest: “{word}” {largest.score:+.3g}".replace("-", "\u2212")
 
 
 def folded(marked: Marked, most: int = LONG) -> Marked:
@@ -120,7 +122,7 @@ def _counted(marks: Sequence[Mark]) -> list[Mark]:
         text = "".join(mark.text for mark in marks if mark.unread == lost)
         if text.strip():
             count = f"{len(text.split()):,} words" if len(text.split()) > 1 else f"{len(text):,} characters"
-            found.append(Mark(f" [… {count}{' not read' if lost else ''} …] ", float("nan"), unread=lost))
+            found.append(Mark(f" … {count} … " if lost else f" [… {count} …] ", float("nan"), unread=lost))
         elif text:
             found.append(Mark(text, float("nan")))
     return found

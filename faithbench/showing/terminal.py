@@ -50,8 +50,10 @@ def _plain(text: str, style: str, encoding: str | None) -> Text:
 
 def _mark(mark: Mark, encoding: str | None) -> tuple[str, str]:
     text = fitting(visible(mark.text), encoding)
+    if mark.unread:
+        return f" [not read: {text.strip()}]", "dim"
     if math.isnan(mark.score):
-        return text, "dim" if mark.unread else ""
+        return text, ""
     framed = f"[{text}]" if mark.framed else text
     if not mark.sign:
         return framed, ""

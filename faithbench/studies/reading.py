@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from rich.text import Text
 
 from faithbench.errors import UserError
 from faithbench.paths import as_path, as_paths
@@ -24,6 +25,7 @@ from faithbench.studies.results import (
     powers,
     reliabilities,
 )
+from faithbench.tables.html import fragment
 from faithbench.tables.parts import Part
 from faithbench.tables.spreadsheet import csv
 from faithbench.tables.writers import WRITERS, check_format
@@ -73,13 +75,19 @@ class StudyResults:
         return document(self.key, self.ratings, *found, self.unit)
 
     def render(self, format: str = "markdown") -> str:
-        """The results as text: `markdown`, `latex`, `terminal`, or `csv`, which is `frame`.
+        """The results as text: `markdown`, `latex`, `terminal`, `html`, or `csv`, which is `frame`.
 
         Raises:
             UserError: another format.
         """
         check_format(format)
         return csv(self.frame()) if format == "csv" else WRITERS[format](self.parts())
+
+    def _repr_html_(self) -> str:
+        return str(fragment(self.parts()))
+
+    def __rich__(self) -> Text:
+        return Text.from_ansi(self.render("terminal"))
 
     def _label(self, method: int) -> str:
         return self.key["methods"][method]["label"]

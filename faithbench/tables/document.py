@@ -22,10 +22,19 @@ HEADINGS = {
 
 def document(frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str], signature: str) -> list[Part]:
     """A frame of `tables.table` for people, with the models, sentences that go below, and the signature."""
+    told = [*map(Note, notes), *map(Note, legend(frame))]
+    return [*of_models(models), *numbers(frame), *told, Signature(signature)]
+
+
+def of_models(models: pd.DataFrame) -> list[Part]:
+    """What is known of the models, if anything is."""
+    return [] if models.empty else [_models(models.dropna(axis=1, how="all"))]
+
+
+def numbers(frame: pd.DataFrame) -> list[Part]:
+    """The grids of each model and data set, with their titles."""
     parts: list[Part] = []
     names, data_names = labels("model", frame["model"]), labels("dataset", frame["dataset"])
-    if not models.empty:
-        parts.append(_models(models.dropna(axis=1, how="all")))
     for (dataset, model), states in frame.groupby(["dataset", "model"], sort=False):
         for (data, weights), group in states.groupby(["dataset_fingerprint", "model_fingerprint"], sort=False):
             ofm = f" (weights {weights})" if states["model_fingerprint"].nunique() > 1 else ""
@@ -36,7 +45,7 @@ def document(frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str], si
             for target, share in group.groupby("target") if "target" in frame else [("", group)]:
                 where = f", class explained: {target}" if "target" in frame else ""
                 parts += [Title(names[str(model)], f"{rest}{where}"), *grids(share)]
-    return [*parts, *map(Note, notes), *map(Note, legend(frame)), Signature(signature)]
+    return parts
 
 
 def _models(frame: pd.DataFrame) -> Grid:

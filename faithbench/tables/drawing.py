@@ -55,6 +55,13 @@ def plain(text: str) -> str:
     return visible(text)
 
 
+def short(text: str, longest: int = 44) -> str:
+    """A name, without its middle if it is too long for a drawing, so that something is left of it."""
+    shown = plain(text)
+    end = longest // 3
+    return shown if len(shown) <= longest else f"{shown[: longest - end - 1]}…{shown[-end:]}"
+
+
 def style() -> AbstractContextManager[None]:
     """Within it figures look alike, whatever a user has set."""
     return mpl.rc_context(STYLE)

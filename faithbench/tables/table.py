@@ -1,6 +1,7 @@
 """Tables: pure functions of records. Every number is a mean over texts, made here and nowhere else."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -132,13 +133,34 @@ def renderings(
     """
     for each in formats:
         check_format(each)
+    if set(formats) == {"csv"}:
+        return {"csv": csv(table(folders, by_class, over_seeds))}
+    found = contents(folders, by_class, over_seeds)
+    parts = document(found.frame, found.models, found.notes, found.signature)
+    return {each: csv(found.frame) if each == "csv" else WRITERS[each](parts) for each in formats}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a table for people says: the numbers, what is known of the models, what must be said beside them."""
+
+    frame: pd.DataFrame
+    models: pd.DataFrame
+    notes: tuple[str, ...]
+    signature: str
+
+
+def contents(folders: Sequence[Path | str], by_class: bool = False, over_seeds: bool = False) -> Contents:
+    """What the table of runs says, computed once.
+
+    Raises:
+        UserError: a folder is no run, or two runs hold different records of one identity.
+    """
     records = read(folders, slim=True)
-    frame, parts = frame_of(folders, records, by_class, over_seeds), []
-    if set(formats) != {"csv"}:
-        parts = document(
-            frame, models(folders), [*notes(folders), *of_earlier_versions(records)], signature_of(records, folders)
-        )
-    return {each: csv(frame) if each == "csv" else WRITERS[each](parts) for each in formats}
+    told = (*notes(folders), *of_earlier_versions(records))
+    return Contents(
+        frame_of(folders, records, by_class, over_seeds), models(folders), told, signature_of(records, folders)
+    )
 
 
 def models(folders: Sequence[Path | str]) -> pd.DataFrame:

@@ -224,7 +224,8 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint 
     if not setup.train:
         broken = f" (the checkpoint {folder} is broken: {wrong})" if wrong else ""
         raise UserError(
-            f"{model.identity} has not been trained on {dataset.identity}{broken}, and training is switched off."
+            f"{model.identity} has not been trained on {dataset.identity}{broken}, and training is switched off; "
+            "`faithbench train` does it."
         )
     return None
 

@@ -44,7 +44,7 @@ def test_intervals_that_do_not_overlap_are_named(capsys):
     boards = board_of("a", 25 + NORMAL), board_of("b", 34.6 + NORMAL[:20])
     ((number, sentence),) = said(*boards)
     assert number == 1
-    assert sentence.startswith("1 cell is on a too: the intervals of 1 do not overlap, such as comprehens")
+    assert sentence.startswith("1 result is on a too: the intervals of 1 do not overlap, such as comprehens")
     assert "on 40 texts there, 34." in sentence
     assert sentence.endswith("on 20 texts here")
     ended = call(capsys, "board", "check", *boards)
@@ -56,7 +56,7 @@ def test_another_way_of_drawing_texts_is_named():
     assert said(*boards) == [
         (
             1,
-            "1 cell is on a too: texts drawn at random, raw means, there; texts drawn by label, raw means, here",
+            "1 result is on a too: texts drawn at random, raw means, there; texts drawn by label, raw means, here",
         )
     ]
 

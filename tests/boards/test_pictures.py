@@ -44,7 +44,7 @@ def told(board: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_agreement_is_made_again_from_the_records(board: Path, capsys):
     found = pictures(read_board(board))
-    assert (sorted(found.made), found.lost) == (["agreement.md", "agreement.svg"], {})
+    assert (sorted(found.made), found.lost) == (["agreement.md", "agreement.svg", "scores.svg"], {})
     assert told(board, capsys) == []
 
 

@@ -83,6 +83,7 @@ class Boundless:
     def __call__(self, text, attribution):
         return Measurement(5.0)
 '''
+EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin" / "src"
 NAMES = {"sound": "Sound", "short": "Short", "forgetful": "Forgetful", "blind": "Blind", "quitting": "Quitting"}
 
 
@@ -153,6 +154,18 @@ def test_what_is_unknown_is_answered_with_near_misses(capsys):
     assert "did you mean acme-lab?" in ended.complaints[0]
     with pytest.raises(UserError, match="not a known explainer"):
         faithbench.check("no such thing/at all")
+
+
+def test_the_example_of_a_package_passes(tmp_path, monkeypatch, capsys):
+    entries = {
+        "explainers": {"kept_alone": "faithbench_example.kept_alone:KeptAlone"},
+        "metrics": {"sign_agreement": "faithbench_example.sign_agreement:SignAgreement"},
+    }
+    monkeypatch.syspath_prepend(EXAMPLE)
+    monkeypatch.syspath_prepend(add_distribution(tmp_path / "example", "faithbench-example", entries, {}))
+    ended = call(capsys, "check", "faithbench-example")
+    assert ended.status == 0
+    assert ended.out.splitlines()[-1] == "All 2 that were tried keep it."
 
 
 def test_every_clause_has_a_cure():

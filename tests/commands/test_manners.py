@@ -56,7 +56,7 @@ def parsed(command, given):
         parsed(command.commands[name], rest)
 
 
-@pytest.mark.parametrize("words", [[], ["board"]])
+@pytest.mark.parametrize("words", [[], ["board"], ["study"]])
 def test_a_bare_command_shows_its_help(words, capsys):
     ended = call(capsys, *words)
     assert (ended.status, ended.err) == (0, "")

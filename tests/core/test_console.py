@@ -21,6 +21,8 @@ import faithbench
 from faithbench import console as printing
 from faithbench.commands.output import out_console
 from faithbench.console import BROKEN_PIPE, prepare_streams, say, show, write
+from faithbench.running.forecast import Forecast
+from faithbench.running.pieces import Summary
 from faithbench.running.progress import Tracker
 from faithbench.tables import terminal
 from faithbench.tables.parts import Column, Grid, Number, Words
@@ -101,9 +103,9 @@ def test_a_long_sentence_is_shortened_and_a_path_never():
 def test_progress_shows_any_title(encoding: str, live: bool, name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("faithbench.running.progress.LOG_SECONDS", -1)
     console, screen = colourless(encoding, force_terminal=live)
-    with Tracker(f"m on {WORDS[name]}", 2, 2.0, 1, console) as tracker:
-        tracker.done(1.0, 5)
-        tracker.done(1.0, 5)
+    with Tracker(f"m on {WORDS[name]}", 2, Forecast(()), console) as tracker:
+        tracker.heard(Summary("", run=5))
+        tracker.heard(Summary("", run=5))
     for word in ("\x1b[2J", "\x1b[31m", "\x1b]", "\x9b", "\u202e", "\u200b"):
         assert word not in screen.sent()
     if name == "rich":
@@ -114,9 +116,9 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr("faithbench.running.progress.LOG_SECONDS", -1)
     console, screen = colourless("ascii", force_terminal=True)
-    with Tracker("m", 2, 2.0, 1, console) as tracker:
-        tracker.done(1.0, 5)
-    assert screen.sent().startswith("m: 1 of 2 texts")
+    with Tracker("m", 2, Forecast(()), console) as tracker:
+        tracker.heard(Summary("", run=5))
+    assert screen.sent().startswith("m: 0 of 2 texts")
     assert "\x1b" not in screen.sent()
 
 

@@ -11,6 +11,7 @@ import pytest
 from fixtures_run import DATA, checkpoint, trained_cache, use_cache
 
 from faithbench.records.store import Store
+from faithbench.stopping import Stop, keeps, sentence, stoppable
 
 SLOW = '''
 import hashlib, pathlib, time
@@ -78,7 +79,7 @@ def test_a_run_ends_within_two_seconds_and_goes_on(number, how, place):
     assert "Traceback" not in complaints
     last = complaints.strip().splitlines()[-1]
     name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[number]
-    assert last == f"faithbench: stopped by {name}; the same command again goes on from what is finished."
+    assert last.startswith(f"faithbench: stopped by {name}; 3 results are kept in run; the same command goes on")
     assert not list((place / "run").rglob(".faithbench-*/*.parquet"))
     subprocess.run(command("random", "occlusion"), check=True, capture_output=True)
     frame = Store(place / "run").read("records")
@@ -95,7 +96,7 @@ from faithbench.stopping import Stop, sentence, stoppable, written_first
 stop, kept = Stop(), []
 with written_first(lambda: (kept.append(1), os.write(1, b"written"))):
     try:
-        with stoppable(stop, lambda what: os.write(2, what.encode())):
+        with stoppable(stop, lambda number: os.write(2, sentence(number).encode())):
             threading.Timer(0.2, os.kill, (os.getpid(), int(sys.argv[1]))).start()
             try:
                 time.sleep(30)
@@ -125,3 +126,17 @@ def test_who_does_not_is_ended_once_what_is_finished_is_written():
     assert ended.returncode == 143
     assert ended.stdout == "written"
     assert ended.stderr == "stopped by SIGTERM; the same command again goes on from what is finished."
+
+
+def test_the_sentence_says_what_is_kept_and_the_command_if_it_is_short():
+    with stoppable(Stop(), lambda number: None):
+        assert sentence(signal.SIGINT).endswith("; the same command again goes on from what is finished.")
+        keeps(lambda: "1,240 results are kept in runs/x")
+        told = sentence(signal.SIGINT, "faithbench run --limit 3")
+        start = "stopped by Ctrl-C; 1,240 results are kept in runs/x; the same command goes on"
+        assert told == f"{start}: faithbench run --limit 3"
+        assert sentence(signal.SIGINT, "faithbench run " + "x" * 400) == f"{start}."
+        keeps(lambda: 1 // 0)
+        assert sentence(signal.SIGINT).endswith("; the same command again goes on from what is finished.")
+    with stoppable(Stop(), lambda number: None):
+        assert "kept" not in sentence(signal.SIGTERM), "of an earlier command"

@@ -289,8 +289,8 @@ def test_a_broken_plugin_is_listed_with_its_cause_and_breaks_nothing_else(source
     assert spec.build("explainer", "random").object
 
 
-def test_an_unknown_kind_is_answered_with_the_kinds():
-    with pytest.raises(UserError, match=r"'models' is not known; use dataset, model, explainer, metric"):
+def test_an_unknown_kind_is_answered_with_near_misses():
+    with pytest.raises(UserError, match=r"'models' is not a known kind; did you mean model"):
         faithbench.components("models")
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from faithbench.errors import UserError
+from faithbench.records import texts
 from faithbench.records.columns import KEPT
 from faithbench.records.store import Store
 from faithbench.records.texts import Gold, add_kept, kept_ids, prediction_row, read_texts, text_row
@@ -134,7 +135,8 @@ BROKEN = {
     "short": (lambda t: _set(t, "words", pa.array([[1, 2]])), "words has other than one a token"),
     "offsets": (lambda t: _set(t, "offsets", pa.array([[1, 2, 3, 4]])), "offsets has other than two numbers a token"),
     "no tokens": (lambda t: t.drop(["tokens"]), "it has no column 'tokens'"),
-    "null tokens": (lambda t: _set(t, "tokens", pa.array([["a", None, "b", "c"]])), "tokens holds a list in which"),
+    "null in a list": (lambda t: _set(t, "words", pa.array([[1, None, 2, 3]])), "words holds a list in which"),
+    "null tokens": (lambda t: _set(t, "tokens", pa.array([None], pa.string())), "tokens is missing"),
     "no id": (lambda t: _set(t, "text_id", pa.array([None], pa.string())), "text_id is missing"),
     "null ids": (lambda t: _set(t, "ids", pa.nulls(1)), "ids is missing"),
 }
@@ -174,6 +176,51 @@ def test_predictions_that_no_run_writes_are_refused(tmp_path: Path, name: str, v
     pq.write_table(_set(pq.read_table(path), name, values), path)
     with pytest.raises(UserError, match=sentence):
         read_texts([tmp_path]).said(KEY)
+
+
+@pytest.mark.parametrize("tokens", ['["a", "b"]', '["a", "b", "c", 4]', '["a"', "[" * 100_000, '{"a": 1}'])
+def test_tokens_that_are_no_list_of_texts_are_refused_in_a_sentence(tmp_path: Path, tokens: str):
+    keep(tmp_path, a_text())
+    path = part(tmp_path)
+    pq.write_table(_set(pq.read_table(path), "tokens", pa.array([tokens])), path)
+    with pytest.raises(
+        UserError, match="text '1' of d has tokens that are no JSON list of a text for each of its 4 ids"
+    ):
+        read_texts([tmp_path]).of(KEY)
+
+
+def test_a_token_to_read_that_is_not_there_is_refused(tmp_path: Path):
+    keep(tmp_path, a_text(read=9))
+    with pytest.raises(UserError, match="is read at a token that it lacks"):
+        read_texts([tmp_path]).of(KEY)
+
+
+def test_many_texts_are_read_in_several_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(texts, "AT_ONCE", 3)
+    store = Store(tmp_path).open()
+    many = [a_text(str(i), tokens=tuple(f"{i}{k}" for k in "abcd")) for i in range(20)]
+    add_kept(store, "texts", (text_row(DATA | READING, each, None) for each in many))
+    own = DATA | MODEL | READING
+    add_kept(store, "predictions", (prediction_row(own, each, Gold(1), 1, [0.25, 0.75]) for each in many))
+    assert pq.ParquetFile(part(tmp_path)).num_row_groups == 7
+    assert [same(found, each) for found, each in zip(read_texts([tmp_path]).of(KEY).values(), many, strict=True)] == [
+        True
+    ] * 20
+
+
+@pytest.mark.parametrize("name", ["texts", "predictions"])
+def test_a_small_part_that_unpacks_to_too_much_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
+    keep(tmp_path, a_text())
+    (path,) = (tmp_path / name).glob("*.parquet")
+    row = pq.read_table(path)
+    row = _set(row, "tokenizer", pa.array(["x" * 100_000]))
+    pq.write_table(pa.concat_tables([row] * 1_000).combine_chunks(), path)
+    assert path.stat().st_size < 3_000_000
+    monkeypatch.setenv("FAITHBENCH_MAX_BYTES", "50_000_000".replace("_", ""))
+    with pytest.raises(UserError, match="MAX_BYTES"):
+        read_texts([tmp_path]).said(KEY) if name == "predictions" else kept_ids(
+            Store(tmp_path), "texts", DATA | READING
+        )
 
 
 def test_a_corrupt_part_is_named_with_the_cure(tmp_path: Path):

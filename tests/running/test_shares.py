@@ -49,6 +49,16 @@ def test_it_goes_on_where_it_was_left(classifier: HuggingFaceClassifier, monkeyp
     assert list(shares.predicted(classifier, EXAMPLES, last)) == []
 
 
+def test_what_is_known_already_is_not_asked(classifier: HuggingFaceClassifier, monkeypatch: pytest.MonkeyPatch):
+    known = {each.id: 2 for each in EXAMPLES}
+    (found,) = shares.predicted(classifier, EXAMPLES, known={name: known[name] for name in [*known][:50]})
+    assert found["texts"] == 60
+    assert found["classes"]["2"] >= 50
+    monkeypatch.setattr(shares, "Engine", None)
+    (found,) = shares.predicted(tiny_classifier("bert"), EXAMPLES[:5], known=known)
+    assert found["classes"] == {"2": 5}
+
+
 def test_of_a_huge_split_a_sample_is_asked(classifier: HuggingFaceClassifier, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shares, "MOST", 30)
     (found,) = shares.predicted(classifier, EXAMPLES)

@@ -49,9 +49,11 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     assert loaded == set()
 
 
-def test_pictures_are_small(site: Path) -> None:
+def test_pictures_are_small_and_whole(site: Path) -> None:
     pictures = [path for path in (ROOT / "docs").rglob("*") if path.suffix in {".svg", ".png"}]
     assert {path.name: path.stat().st_size for path in pictures if path.stat().st_size > 200_000} == {}
+    drawn = [path for path in pictures if path.suffix == ".svg"]
+    assert [path.name for path in drawn if re.search(r"(url\(|href=)[\"']?https?:", path.read_text())] == []
 
 
 def test_the_search_works_from_files(site: Path) -> None:

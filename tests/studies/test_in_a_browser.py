@@ -165,6 +165,19 @@ def test_arrows_go_between_questions_and_texts_and_change_no_rating(made):
         assert [one.get_attribute("value") for one in shown(opened, "button[aria-pressed='true']")] == ["3"]
 
 
+def test_a_browser_that_keeps_nothing_is_said_to(made):
+    with browser() as opened:
+        opened.get(page(made.page))
+        opened.execute_script("Storage.prototype.setItem = () => { throw new Error('full') }")
+        find(opened, "#rater option[value='1']").click()
+        find(opened, "#consent").click()
+        find(opened, "#begin button").click()
+        shown(opened, "article button")[0].click()
+        assert "this browser keeps nothing, so save them before you close it" in find(opened, "#told").text
+        assert complaints(opened) == []
+        opened.execute_script("window.onbeforeunload = null")
+
+
 def until(is_so):
     for _ in range(100):
         if is_so():

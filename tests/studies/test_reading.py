@@ -152,6 +152,9 @@ def test_every_format_is_written_whatever_methods_are_called(tmp_path):
     results = faithbench.read_study(made.page.parent, [tmp_path / "1.json", tmp_path / "2.json"])
     assert not re.search(r"(?<!\\)<b>", results.render("markdown"))
     assert all(results.render(writer) for writer in FORMATS)
+    assert "<b>z" not in results._repr_html_()
+    assert "&lt;b&gt;z" in results._repr_html_()
+    assert "rated highest" in results.__rich__().plain
 
 
 def test_numbers_of_texts_and_raters_that_would_do():

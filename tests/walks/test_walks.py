@@ -13,7 +13,7 @@ from pages import ROOT, commands, told_commands, told_file
 WALKS = sorted(Path(__file__).parent.glob("*.sh"))
 TUTORIALS = [walk.stem for walk in WALKS if walk.stem != "walk"]
 HERE = re.compile(r"^# here: (.+) -> (.+)$", re.MULTILINE)
-SUMMARY = re.compile(r"^(\w+): (\d+) commands, (\d+) seconds$", re.MULTILINE)
+SUMMARY = re.compile(r"^(\w+): (\d+) commands, (\d+) seconds; processor time (.+)$", re.MULTILINE)
 LEFT = {
     "classifier": ("report.html", "scores.svg", "runs/reviews/manifest.json"),
     "explainer": ("report.html", "runs/mine/manifest.json"),
@@ -43,6 +43,12 @@ def test_a_page_tells_what_its_walk_runs(tutorial: str) -> None:
     assert len(told) > 3
 
 
+def test_the_overview_tells_how_many_commands_each_takes() -> None:
+    page = (ROOT / "docs/tutorials/index.md").read_text()
+    told = dict(re.findall(r"^- \[.*\]\((\w+)\.md\) \((\d+) commands\)", page, re.MULTILINE))
+    assert told == {tutorial: str(len(told_commands(tutorial))) for tutorial in TUTORIALS}
+
+
 def _replaced(command: list[str], said: list[str], here: list[str]) -> list[str]:
     """A command with neighbouring words replaced."""
     places = [i for i in range(len(command)) if command[i : i + len(said)] == said]
@@ -64,7 +70,7 @@ def test_a_walk_ends_with_its_result(tutorial: str, tmp_path: Path) -> None:
     walk = [shutil.which("bash") or "bash", str(Path(__file__).parent / f"{tutorial}.sh"), str(place)]
     done = subprocess.run(walk, capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False)
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-    name, count, seconds = SUMMARY.findall(done.stdout)[-1]
-    print(f"{name}: {count} commands, {seconds} seconds")
+    name, count, seconds, spent = SUMMARY.findall(done.stdout)[-1]
+    print(f"{name}: {count} commands, {seconds} seconds; processor time {spent}")
     assert int(count) == len(told_commands(tutorial))
     assert [left for left in LEFT[tutorial] if not (place / left).exists()] == []

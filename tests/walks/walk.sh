@@ -26,4 +26,8 @@ step() {
 written() { python "$walks/pages.py" "$1" "$2" > "$2"; }
 
 begin() { SECONDS=0; }
-end() { printf '\n%s: %s commands, %s seconds\n' "$(basename "$0" .sh)" "$commands" "$SECONDS"; }
+end() {
+  times > times.txt # of this shell and, in the second line, of its commands: user and system
+  printf '\n%s: %s commands, %s seconds; processor time %s\n' \
+    "$(basename "$0" .sh)" "$commands" "$SECONDS" "$(tail -1 times.txt)"
+}

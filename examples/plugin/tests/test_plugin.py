@@ -56,6 +56,12 @@ def test_the_metric_keeps_the_contract(classifier, texts):
     assert check_metric(SignAgreement(), classifier, texts) is None
 
 
+def test_the_package_passes_the_check():
+    checked = faithbench.check("faithbench-example")
+    assert [each.name for each in checked.components] == ["kept_alone", "sign_agreement"]
+    assert checked.passed
+
+
 def test_tokens_of_a_sum_score_their_weights(three_words):
     assert answered(KeptAlone()(three_words, Target(1))).scores.tolist() == [0, 2, -1, 0, 0]
 

@@ -1,0 +1,206 @@
+"""What a plan would run and what that would take, without running it: nothing is written, and nothing trained."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from faithbench.errors import UserError
+from faithbench.models.zoo import zoo_model
+from faithbench.paths import as_path
+from faithbench.plan import AUTO, Plan
+from faithbench.records.store import Store
+from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
+from faithbench.running.calibration import Calibration
+from faithbench.running.drift import SINGLE
+from faithbench.running.grid import DatasetPlan, load_examples
+from faithbench.running.progress import duration
+from faithbench.running.remaining import Entries, stored_entries
+from faithbench.running.runner import default_folder, encode, fitting
+from faithbench.running.scoring import Scoring
+from faithbench.tables.parts import Column, Grid, Heading, Note, Number, Part, Title, Words
+from faithbench.tables.writers import WRITERS, check_format
+from faithbench.training.prepare import Setup, Workshop, best_device, check_model
+
+
+@dataclass(frozen=True)
+class BlockCost:
+    """One model on one data set.
+
+    Args:
+        dataset: as tables show it.
+        model: likewise.
+        texts: how many, those included that have been done.
+        explainers: that would be run.
+        metrics: likewise; as far as they are known to fit.
+        todo: results to do.
+        before: results that are there.
+        calibration: what texts were found to cost; None where that is not known.
+        seconds: that all would take in one process; None where that is not known.
+        why: it is not known.
+    """
+
+    dataset: str
+    model: str
+    texts: int
+    explainers: tuple[str, ...]
+    metrics: tuple[str, ...]
+    todo: int
+    before: int
+    calibration: Calibration | None = None
+    seconds: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """What a plan would run and what that would take, into a folder, on a device."""
+
+    blocks: tuple[BlockCost, ...]
+    folder: Path
+    device: str
+
+    @property
+    def seconds(self) -> float:
+        """Of all of which it is known, in one process."""
+        return sum(block.seconds or 0.0 for block in self.blocks)
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each data set, model and explainer: rows and seconds of one text, and seconds of all texts."""
+        return pd.DataFrame(
+            [
+                {"dataset": block.dataset, "model": block.model, "explainer": name, **numbers}
+                for block in self.blocks
+                for name, numbers in _numbers(block)
+            ]
+        )
+
+    def render(self, format: str = "markdown") -> str:
+        """As text in a format of `faithbench.tables.writers`, or `csv`."""
+        check_format(format)
+        return self.frame().to_csv(index=False) if format == "csv" else WRITERS[format](self.parts())
+
+    def parts(self) -> list[Part]:
+        """As a table for people."""
+        rest = f" into {self.folder} on {self.device}; nothing has been written"
+        found: list[Part] = [Title("What would be run", rest)]
+        for block in self.blocks:
+            found += cost_parts(block)
+        todo, before = (sum(getattr(block, name) for block in self.blocks) for name in ("todo", "before"))
+        known = f"about {duration(self.seconds)} in one process" if self.seconds else "nothing is known of the time"
+        return [*found, Note(f"{todo:,} results to do, {before:,} are there already; {known}.")]
+
+
+def cost(
+    plan: Plan,
+    out: Path | str | None = None,
+    device: str | None = None,
+    agenda: Agenda | None = None,
+) -> PlanCost:
+    """What `faithbench.run` would do with a plan, and what that would take, from a few seconds of trying.
+
+    Nothing is written and no model is trained; of one that would have to be, nothing but its name is known.
+
+    Args:
+        plan: the grid.
+        out: the run's folder; None for `runs/` and a name made of data sets and models.
+        device: `cpu`, `cuda` or `mps`; None for the best there is.
+        agenda: what `check_plans` made of this plan, perhaps with others; None to resolve it now.
+
+    Raises:
+        UserError: something in the plan is wrong.
+    """
+    blocks = (agenda or make_agenda([plan], device)).of(plan)
+    store = Store(default_folder(plan) if out is None else as_path("out", out))
+    dtype = SINGLE if plan.dtype == AUTO else plan.dtype
+    setup = Setup(best_device(device), dtype, plan.training, train=False)
+    workshop, stored = Workshop(setup), stored_entries(store)
+    found = tuple(_block(block, workshop, store, stored) for block in blocks)
+    return PlanCost(found, store.folder, setup.device)
+
+
+def _block(block: BlockPlan, workshop: Workshop, store: Store, stored: Entries) -> BlockCost:
+    chosen = block.selection
+    names = [tuple(each.label for each in of) for of in (chosen.explainers, chosen.metrics)]
+    usual = BlockCost(block.dataset.label, block.model.label, 0, names[0], names[1], 0, 0)
+    if block.dataset.traits.for_model:
+        return replace(usual, why="its documents are looked for, and perhaps built, when it is run")
+    known = store.manifest().get("datasets", {}).get(block.dataset.identity)
+    data = load_examples(block.dataset, chosen, block.split, block.limit, known)
+    try:
+        check_model(block.model, block.base, workshop.setup)
+    except UserError:
+        if zoo_model(block.model) is None:
+            raise
+        every = len(data.examples) * len(data.explainers) * len(data.metrics)
+        labels = tuple(metric.label for metric in data.metrics)
+        why = f"{block.model.label} would be trained first"
+        return replace(usual, texts=len(data.examples), metrics=labels, todo=every, why=why)
+    return _measured(block, data, workshop, store, stored)
+
+
+def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: Store, stored: Entries) -> BlockCost:
+    model = workshop.prepare(block.model, block.base)
+    data = fitting(data, model, workshop.setup)
+    scoring = Scoring(data, model, store, workshop.setup, stored)
+    works = scoring.works(encode(model, data, scoring.remaining.texts(each.id for each in data.examples)).texts)
+    todo = sum(len(work.cells) for work in works)
+    calibration = scoring.calibrate(works)
+    return BlockCost(
+        data.dataset.label,
+        model.label,
+        len(data.examples),
+        tuple(each.label for each in data.explainers),
+        tuple(each.label for each in data.metrics),
+        todo,
+        len(data.examples) * len(data.explainers) * len(data.metrics) - todo,
+        calibration,
+        None if calibration is None else calibration.expected(works),
+        "" if works else "there is nothing to try",
+    )
+
+
+def cost_parts(block: BlockCost) -> Iterator[Part]:
+    """One model on one data set as a table for people: what each explainer costs."""
+    yield Heading(f"{block.model} on {block.dataset}")
+    yield Note(
+        f"{block.texts:,} texts × {len(block.explainers)} explainers × {len(block.metrics)} metrics "
+        f"({', '.join(block.metrics)}): {block.todo:,} results to do, {block.before:,} are there."
+    )
+    if block.calibration is None:
+        yield Note(f"Explainers: {', '.join(block.explainers)}.")
+        yield Note(f"What it takes is not known: {block.why}." if block.todo else "All is done.")
+        return
+    yield cost_grid(block)
+    yield Note(
+        f"Tried on {block.calibration.texts} of the texts, of usual length; rows that several ask for are run once, "
+        "and stand with each."
+    )
+
+
+def cost_grid(block: BlockCost) -> Grid:
+    """Explainers, the dearest first."""
+    columns = ("explainer", "rows a text", "time a text", "its metrics' time", "all texts")
+    heads = tuple(Column(name, right=name != "explainer") for name in columns)
+    return Grid(heads, tuple((Words(name), *_shown(numbers)) for name, numbers in _numbers(block)))
+
+
+def _shown(numbers: dict[str, float]) -> Sequence[Number | Words]:
+    over = "" if numbers["whole"] else "more than "
+    return (
+        Number(round(numbers["rows"])),
+        Words(f"{over}{numbers['text_seconds']:.2f} s"),
+        Words(f"{numbers['metrics_seconds']:.2f} s"),
+        Words(f"{over}{duration(numbers['seconds'])}"),
+    )
+
+
+def _numbers(block: BlockCost) -> Iterator[tuple[str, dict[str, float]]]:
+    """Of each explainer, by its label: rows and seconds of a text, and seconds of all texts that are left."""
+    if block.calibration is None:
+        return
+    for name, seconds in block.calibration.shares(block.seconds or 0.0).items():
+        each = block.calibration.explainers[name]
+        text = {"rows": each.rows, "text_seconds": each.seconds, "metrics_seconds": each.metrics_seconds}
+        yield name, {**text, "seconds": seconds, "whole": each.whole}

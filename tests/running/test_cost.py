@@ -1,0 +1,164 @@
+"""What a plan would run and cost, before it is run: honest, and nothing is written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import LinearModel
+from fixtures_run import DATA, call, checkpoint, trained_cache, use_cache
+
+import faithbench
+from faithbench.interfaces import Traits
+from faithbench.plugins.spec import build
+from faithbench.running.calibration import Calibration, Cost, calibrate
+from faithbench.running.grid import select_components
+from faithbench.running.measuring import score_piece
+from faithbench.running.pieces import Job, Piece, Work
+from faithbench.running.usual import usual_explainers
+from faithbench.types import Text
+
+EXPLAINERS = ("occlusion", "random", "lime(n_samples=300)", "saliency", "integrated_gradients")
+
+
+@pytest.fixture(autouse=True)
+def _trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use_cache(monkeypatch, trained_cache())
+    monkeypatch.chdir(tmp_path)
+
+
+def text(number: int, tokens: int = 30) -> Text:
+    ids = np.arange(tokens) % 9 + 2
+    special = np.zeros(tokens, dtype=bool)
+    return Text(f"text-{number}", ids, special, np.arange(tokens), tuple(map(str, ids)), 1, vocabulary=np.arange(9))
+
+
+class Counting:
+    """A linear model that counts the rows that it is given, and takes a while for each."""
+
+    def __init__(self) -> None:
+        self.model, self.rows, self.seconds = LinearModel.random(), 0, 0.0
+        self.batch_tokens, self.gradient_cost = 2000, 4
+        self.classes, self.task, self.reads_embeddings = self.model.classes, self.model.task, True
+
+    def logits(self, rows):
+        self.rows += len(rows)
+        return self.model.logits(rows)
+
+    def gradients(self, points, rules):
+        self.rows += len(points)
+        return self.model.gradients(points, rules)
+
+    def embed(self, rows):
+        self.rows += len(rows)
+        return self.model.embed(rows)
+
+
+def job() -> tuple[Job, list[Work]]:
+    explainers = {c.identity: c for c in (build("explainer", name) for name in EXPLAINERS)}
+    metrics = {c.identity: c for c in (build("metric", "entropy"), build("metric", "comprehensiveness"))}
+    identity = {"dataset": "d", "dataset_fingerprint": "f", "model": "m", "model_fingerprint": "x"}
+    works = [Work(text(i), tuple((e, m) for e in explainers for m in metrics)) for i in range(9)]
+    return Job(identity, explainers, metrics, vocabulary=np.arange(9)), works
+
+
+def test_rows_are_those_that_a_run_asks_for_and_few_of_them_are_run():
+    mine, works = job()
+    model = Counting()
+    found = calibrate(mine, model, works)
+    asked = {}
+    for scored in score_piece(mine, LinearModel.random(), Piece(0, (works[4],))):
+        for row in scored.attributions:
+            asked[mine.explainers[row["explainer"]].label] = row["rows"]
+    assert {name: cost.rows for name, cost in found.explainers.items()} == pytest.approx(asked)
+    assert asked["lime(n_samples=300)"] > 290
+    assert model.rows < 0.9 * found.texts * sum(asked.values())
+
+
+def test_a_share_of_the_time_is_each_explainers_and_all_texts_take_what_they_are_long():
+    costs = {"a": Cost(100, 3.0, 10, 1.0), "b": Cost(1, 0.5, 10, 0.5)}
+    found = Calibration(2, 1000.0, 4.0, costs)
+    assert found.shares(100.0) == {"a": 80.0, "b": 20.0}
+    _, works = job()
+    assert found.expected(works) == pytest.approx(4.0 * sum(work.units for work in works) / 1000.0)
+    first, *lines = found.told(6000.0)
+    assert "100 min" not in first
+    assert "about 1 h 40 min, tried on 2 of the texts" in first
+    assert lines[0].startswith("  a: 80 min, 100 rows and 3 s a text")
+
+
+def everything(folder: Path) -> dict[str, tuple[float, bytes]]:
+    return {str(p): (p.stat().st_mtime, p.read_bytes()) for p in folder.rglob("*") if p.is_file()} | {
+        str(p): (0.0, b"") for p in folder.rglob("*") if p.is_dir()
+    }
+
+
+def test_a_dry_run_says_what_would_be_run_and_writes_nothing(capsys, tmp_path: Path):
+    cache = checkpoint().parents[2]
+    before, cached = everything(tmp_path), everything(cache)
+    models = ("--model", str(checkpoint()), "--model", "conv-tiny(seed=77)")
+    words = ("--dataset", DATA, "--metric", "entropy", "--explainer", "occlusion", "--explainer", "random")
+    ended = call(capsys, "run", *models, *words, "--limit", 3, "--out", "run", "--dry-run", "--device", "cpu")
+    assert ended.status == 0, ended.err
+    assert (everything(tmp_path), everything(cache)) == (before, cached)
+    assert "3 texts × 2 explainers × 1 metrics (entropy): 6 results to do, 0 are there." in ended.out
+    assert "conv-tiny(seed=77) would be trained first" in ended.out
+    assert "12 results to do, 0 are there already" in ended.out
+    assert "| occlusion" in ended.out
+
+
+def test_what_is_there_is_counted(tmp_path: Path):
+    plan = faithbench.Plan((DATA,), (str(checkpoint()),), ("occlusion", "random"), ("entropy",), limit=4)
+    faithbench.run(faithbench.Plan((DATA,), (str(checkpoint()),), ("random",), ("entropy",), limit=3), "run", "cpu")
+    found = faithbench.cost(plan, "run", "cpu")
+    (block,) = found.blocks
+    assert (block.todo, block.before) == (5, 3)
+    assert block.seconds > 0
+    frame = found.frame()
+    assert set(frame["explainer"]) == {"occlusion", "random"}
+    assert frame["seconds"].sum() == pytest.approx(block.seconds)
+    faithbench.run(plan, "run", "cpu")
+    done = faithbench.cost(plan, "run", "cpu")
+    assert (done.blocks[0].todo, done.blocks[0].before) == (0, 8)
+    assert "All is done." in done.render()
+
+
+def test_models_that_are_not_tiny_are_given_what_costs_little(capsys):
+    plan = faithbench.Plan((DATA,), (str(checkpoint()),))
+    usual = usual_explainers(plan)
+    assert set(usual.left_out) == {"lime", "kernel_shap", "shap_sampl"}
+    assert {"occlusion", "random", "saliency"} <= set(usual.explainers)
+    assert "--explainer all runs" in usual.line
+    assert not usual_explainers(faithbench.Plan((DATA,), ("conv-tiny", "bcos-tiny(b=2.0)"))).explainers
+    assert not usual_explainers(faithbench.Plan((DATA,), (str(checkpoint()),), ("lime",))).explainers
+    words = ("--model", str(checkpoint()), "--dataset", DATA, "--metric", "entropy", "--limit", 2, "--device", "cpu")
+    ended = call(capsys, "run", *words, "--dry-run")
+    assert usual.line in " ".join(ended.err.split())
+    assert "kernel_shap" not in ended.out
+    every = call(capsys, "run", *words, "--dry-run", "--explainer", "all")
+    assert usual.line not in " ".join(every.err.split())
+    assert "kernel_shap" in every.out
+
+
+def test_a_plan_in_a_file_that_names_no_explainers_keeps_all(capsys, tmp_path: Path):
+    path = tmp_path / "plan.toml"
+    path.write_text(f'datasets = ["{DATA}"]\nmodels = ["{checkpoint()}"]\nmetrics = ["entropy"]\nlimit = 2\n')
+    ended = call(capsys, "run", "--plan", path, "--dry-run", "--device", "cpu")
+    assert "kernel_shap" in ended.out
+    assert "cost little" not in ended.err
+
+
+def test_explainers_are_called_dear_that_ask_for_hundreds_of_rows():
+    """On a text as long as those of reviews; what a linear model cannot be asked does not ask for rows."""
+    explainers = {c.identity: c for c in select_components(faithbench.Plan((DATA,), ("conv-tiny",))).explainers}
+    metrics = {(c := build("metric", "entropy")).identity: c}
+    mine = Job({"model": "m", "dataset": "d", "dataset_fingerprint": "", "model_fingerprint": ""}, explainers, metrics)
+    work = Work(text(0, 150), tuple((e, m) for e in explainers for m in metrics))
+    rows = {
+        row["explainer"]: row["rows"]
+        for scored in score_piece(mine, LinearModel.random(), Piece(0, (work,)))
+        for row in scored.attributions
+    }
+    assert {name for name, count in rows.items() if count > 500} == {
+        name for name, each in explainers.items() if each.traits.dear
+    }
+    assert not Traits().dear
