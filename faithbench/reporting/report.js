@@ -137,8 +137,9 @@
       part.querySelector(".count").textContent = rows.length.toLocaleString("en");
       const body = part.querySelector(".most tbody");
       body.replaceChildren(...rows.sort((x, y) => Math.abs(y.gap) - Math.abs(x.gap)).slice(0, 10).map((row) => {
-        const line = document.createElement("tr"), link = document.createElement("a"), cell = document.createElement("td");
-        link.href = `#${part.dataset.section}-t${row.number}`;
+        const id = `${part.dataset.section}-t${row.number}`, is_there = document.getElementById(id) !== null;
+        const line = document.createElement("tr"), link = document.createElement(is_there ? "a" : "span"), cell = document.createElement("td");
+        if (is_there) link.href = `#${id}`;
         link.textContent = `text ${row.number}`;
         cell.append(link);
         line.append(cell, ...[row.x, row.y, row.gap].map((value) => {

@@ -84,6 +84,11 @@ class ShownTexts:
     have_scores: bool
     classes: tuple[str, ...]
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Of the texts that are shown."""
+        return frozenset(text.number for text in self.texts)
+
 
 @dataclass(frozen=True)
 class Kept:

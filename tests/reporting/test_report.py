@@ -264,6 +264,16 @@ def test_where_lower_is_better_the_page_says_so(tmp_path: Path):
     assert "Trust occlusion (sufficiency, n = 12" in page
 
 
+def test_texts_that_are_left_out_are_counted_and_not_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("faithbench.reporting.texts.MOST", 5)
+    page = Page(report_of(run_of(tmp_path / "run", records_of(values_of(12, **MEANS)))))
+    assert "The first 5 of 12 texts are here" in page.text
+    ids = {each.get("id") for _, each in page.elements}
+    links = {each["href"][1:] for tag, each in page.elements if tag == "a"}
+    assert links <= ids
+    assert "text 11" in page.text
+
+
 @pytest.mark.slow
 def test_five_hundred_long_texts_are_less_than_ten_megabytes(tmp_path: Path):
     explainers = {f"explainer{i}": float(i) for i in range(9)} | {RANDOM: 0.0}
