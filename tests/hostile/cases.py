@@ -27,6 +27,7 @@ from faithbench.plan import read_plan, write_plan
 from faithbench.plugins import finding, naming, spec
 from faithbench.records import results
 from faithbench.records.store import Store
+from faithbench.studies.key import digest
 from faithbench.training.loading import load_classifier
 from faithbench.types import Example
 
@@ -161,6 +162,19 @@ class Maker:
         shown = ("publish", self.home.run, board)
         return [command("board", *rng.choice((("check", board), ("check", board), ("build", board), shown)))]
 
+    def studies(self, rng: random.Random, folder: Path) -> Made:
+        study = folder / rng.choice(("study", "s [b] (1)"))
+        shutil.copytree(self.home.study, study)
+        path = rng.choice((study / "key.json", study / "answers-1.json", study / "answers-1.json"))
+        document = mutated(rng, json.loads(path.read_text()))
+        if path.name == "key.json" and isinstance(document, dict) and rng.random() < 0.8:
+            with contextlib.suppress(Exception):  # what has no digest
+                document["study"] = digest(document)  # type: ignore[arg-type]  # forged: anybody can make one
+                for other in study.glob("answers-*.json"):
+                    other.write_text(json.dumps(json.loads(other.read_text()) | {"study": document["study"]}))
+        _put(rng, path, json.dumps(document).encode())
+        return [command("study", "read", study, "--format", rng.choice(("markdown", "terminal", "latex", "csv", "html")))]
+
     def checkpoints(self, rng: random.Random, folder: Path) -> Made:
         model = folder / "model"
         shutil.copytree(self.home.model, model)
@@ -188,6 +202,7 @@ KINDS: dict[str, Callable[[Maker, random.Random, Path], Made]] = {
     "imports": Maker.imports,
     "runs": Maker.runs,
     "boards": Maker.boards,
+    "studies": Maker.studies,
     "checkpoints": Maker.checkpoints,
     "trainings": Maker.trainings,
 }
@@ -198,6 +213,7 @@ COUNTS = {
     "imports": 120,
     "runs": 90,
     "boards": 60,
+    "studies": 60,
     "checkpoints": 60,
     "trainings": 30,
 }
@@ -386,6 +402,9 @@ def _damage(rng: random.Random, run: Path) -> None:
         elif path.suffix == ".json":
             with contextlib.suppress(ValueError):  # it was damaged before
                 _put(rng, path, json.dumps(mutated(rng, json.loads(path.read_text()))).encode())
+        elif path.suffix == ".jsonl":
+            entries = mutated(rng, [json.loads(line) for line in path.read_text(errors="replace").splitlines()])
+            _put(rng, path, _bytes(entries, "jsonl"))
         elif path.suffix == ".toml":
             _put(rng, path, toml(mutated(rng, PLANS[0])).encode("utf-8", "surrogatepass"))
         else:
@@ -455,6 +474,11 @@ def _looked_at(rng: random.Random, run: Path, folder: Path) -> Made:
         ("meta", run, "--format", "csv"),
         ("board", "publish", run, out),
         ("figure", run, "--like", "figure5", "--out", folder / "f.svg"),
+        *[("report", run, "--out", folder / "report.html")] * 4,
+        *[("figure", run, "--of", "text", "--text", "1", "--out", folder / "t.svg")] * 2,
+        ("figure", run, "--of", rng.choice(("scores", "curves", "cost", "agreement")), "--out", folder / "f.svg"),
+        *[("study", "make", run, "--items", "2", "--every-pair", "--out", folder / "study")] * 2,
+        ("compare", "occlusion", run, "--against", "all"),
     )
     made = [
         Attempt(f"results of {run}", lambda: list(results.panels(results.read([run])))),

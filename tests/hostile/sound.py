@@ -17,6 +17,7 @@ from builders import WORDS, tiny_network, tiny_tokenizer
 import faithbench
 from faithbench.importing.texts import Texts
 from faithbench.plugins.naming import build_dataset
+from faithbench.studies.key import QUESTIONS, read_key
 from faithbench.training.loading import load_classifier
 
 DATA = "planted(train=40, validation=10, test=12)"
@@ -29,7 +30,7 @@ VARIABLES = ("FAITHBENCH_DATA", "FAITHBENCH_BACKBONES")
 
 @dataclass(frozen=True)
 class Home:
-    """A folder with `model`, `data.csv`, `run`, `boards/board` and `cache`; nothing else of this machine is used."""
+    """A folder with `model`, `data.csv`, `run`, `study`, `boards/board` and `cache`; nothing else of this machine is used."""
 
     folder: Path
 
@@ -53,6 +54,10 @@ class Home:
         return self.folder / "run"
 
     @property
+    def study(self) -> Path:
+        return self.folder / "study"
+
+    @property
     def board(self) -> Path:
         return self.folder / "boards" / "board"
 
@@ -65,6 +70,13 @@ def _make(home: Home) -> None:
     faithbench.run(PLAN, home.run, device="cpu")
     faithbench.publish(home.run, home.board)
     faithbench.build_boards([home.board])
+    made = faithbench.make_study([home.run], out=home.study, items=3, raters=2, every_pair=True)
+    key = read_key(home.study)
+    names = [name for item in key["items"] for name in item["explanations"]]
+    ratings = {name: {question: 1 + i % 5 for question in QUESTIONS} for i, name in enumerate(names)}
+    answers = {"format": 1, "study": key["study"], "consent": True, "answers": ratings}
+    for rater in (1, 2):
+        (made.page.parent / f"answers-{rater}.json").write_text(json.dumps({**answers, "rater": rater}))
 
 
 def rows() -> list[dict[str, Any]]:
