@@ -9,6 +9,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from faithbench.answering.asking import Answers, Asker
 from faithbench.answering.engine import Engine
 from faithbench.answering.rows import Lane
 from faithbench.interfaces import Classifier
+from faithbench.limits import OverTimeError, limited
 from faithbench.questions import Inside, Point
 from faithbench.running.measuring import score_piece
 from faithbench.running.pieces import Job, Piece, Work
@@ -27,7 +29,8 @@ FEW, MORE = 8, 4  # rows of a batch that are run at first, and how many times as
 LONG = 0.05  # seconds of a batch whose rows take as long as those of a larger one
 LINES = 5  # of explainers that are said
 BUDGET = 3.0  # seconds, after which no other text is begun
-MOST_SECONDS = 8.0  # after which what has not ended is not known
+MOST_SECONDS = 8.0  # after which what has not ended is not known; a step that takes longer is cut off
+LEAST_SECONDS = 0.5  # that are given to any text
 
 
 @dataclass(frozen=True)
@@ -191,17 +194,18 @@ def _try(
     """One text; gives the seconds that it would have taken, and adds what each explainer took and what has ended."""
     sampler = _Sampler(classifier)
     engine, start = Engine(classifier, asker=sampler, clock=sampler.now), sampler.now()
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"), suppress(OverTimeError):
         warnings.simplefilter("ignore")
-        for scored in score_piece(job, classifier, Piece(0, (work,)), engine):
-            for row in scored.attributions:
-                took[row["explainer"], True].append((row["seconds"], row["rows"]))
-            for record in scored.records:
-                took[record.explainer, False].append((record.seconds, record.rows))
-            for name, _ in {(record.explainer, record.metric) for record in scored.records}:
-                ended[name] += 1
-            if time.monotonic() > deadline:
-                break
+        with limited(max(LEAST_SECONDS, deadline - time.monotonic())):
+            for scored in score_piece(job, classifier, Piece(0, (work,)), engine):
+                if time.monotonic() > deadline:  # what ends from now on may have been cut off
+                    break
+                for row in scored.attributions:
+                    took[row["explainer"], True].append((row["seconds"], row["rows"]))
+                for record in scored.records:
+                    took[record.explainer, False].append((record.seconds, record.rows))
+                for name, _ in {(record.explainer, record.metric) for record in scored.records}:
+                    ended[name] += 1
     return sampler.now() - start
 
 

@@ -1,5 +1,8 @@
 """What a plan would run and cost, before it is run: honest, and nothing is written."""
 
+import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +75,36 @@ def test_rows_are_those_that_a_run_asks_for_and_few_of_them_are_run():
     assert {name: cost.rows for name, cost in found.explainers.items()} == pytest.approx(asked)
     assert asked["lime(n_samples=300)"] > 290
     assert model.rows < 0.9 * found.texts * sum(asked.values())
+
+
+BAD = """
+import time
+
+def hangs(texts):
+    time.sleep(30)
+
+def raises(texts):
+    raise SystemExit("no")
+"""
+
+
+@pytest.mark.parametrize("how", ["hangs", "raises"])
+def test_an_explainer_that_hangs_is_cut_off_and_one_that_raises_disturbs_no_other(how, tmp_path: Path, monkeypatch):
+    (tmp_path / "bad_module.py").write_text(BAD)
+    monkeypatch.syspath_prepend(tmp_path)
+    if how == "hangs":
+        monkeypatch.setattr("faithbench.running.calibration.MOST_SECONDS", 0.5)
+    mine, _ = job()
+    bad = build("explainer", f"callable(bad_module:{how})")
+    explainers = {**mine.explainers, bad.identity: bad}
+    works = [Work(text(i), tuple((e, m) for e in explainers for m in mine.metrics)) for i in range(3)]
+    start = time.monotonic()
+    found = calibrate(replace(mine, explainers=explainers), LinearModel.random(), works)
+    assert time.monotonic() - start < 10
+    assert found.explainers[bad.label].whole == (how == "raises")
+    if how == "raises":
+        assert found.explainers[mine.explainers[next(iter(mine.explainers))].label].rows > 0
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_a_share_of_the_time_is_each_explainers_and_all_texts_take_what_they_are_long():
