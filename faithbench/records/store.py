@@ -90,7 +90,12 @@ class Store:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def write_text(self, name: str, text: str) -> None:
-        """A small file, whole or not at all."""
+        """A small file, whole or not at all.
+
+        Raises:
+            UserError: it cannot be written, or is a link.
+        """
+        self._check_link(name)
         with self._writing(), replacing(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
@@ -98,8 +103,9 @@ class Store:
         """Changes a small file, which may not be there yet; of several workers one at a time.
 
         Raises:
-            UserError: it cannot be read or written.
+            UserError: it cannot be read or written, or is a link.
         """
+        self._check_link(name)
         with self._writing(), locked(self.folder / MANIFEST_LOCK):
             path = self.folder / name
             self.write_text(name, change(read_text(path) if path.exists() else ""))
@@ -233,6 +239,11 @@ class Store:
         ):
             for table in tables:
                 writer.write_table(table)
+
+    def _check_link(self, name: str) -> None:
+        """Refuses a link: a folder from a stranger could make a run write into any file of whoever runs it."""
+        if (self.folder / name).is_symlink():
+            raise UserError(f"{self.folder / name} is a link, and a run writes through none; put a file in its place.")
 
     def _writing(self) -> AbstractContextManager[None]:
         return writing(f"folder {self.folder}")

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pytest
 import typer
-from fixtures_run import call
+from fixtures_run import add_distribution, call
 
 from faithbench.cli import app
 from faithbench.commands.examples import EXAMPLES
@@ -90,6 +90,23 @@ def test_names_are_completed(words, found, capsys, monkeypatch):
     monkeypatch.setenv("COMP_WORDS", f"faithbench {words}")
     monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
     assert call(capsys).out.split() == found
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_names_that_a_shell_would_run_are_not_completed(shell, tmp_path, capsys, monkeypatch):
+    odd = ("$(touch x)", "`touch x`", "a;touch x", "a b", "a\x1b[31m", "--out", "sound")
+    add_distribution(tmp_path, "odd_names", {"explainers": dict.fromkeys(odd, "odd_names:f")}, {"odd_names": "f = 1\n"})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("_FAITHBENCH_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("COMP_WORDS", "faithbench list ")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "faithbench list ")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    told = call(capsys).out
+    assert "sound" in told
+    assert "touch" not in told
+    assert "31m" not in told
+    assert "a b" not in told
 
 
 @pytest.mark.slow

@@ -398,3 +398,20 @@ def test_a_folder_in_which_somebody_else_works_is_not_discarded(tmp_path):
     store.write_text("plan.toml", "")
     store.discard_if_empty()
     assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["README.txt", "commands.jsonl", "manifest.json", "plan.toml"])
+def test_a_link_in_a_strangers_folder_is_not_written_through(name: str, tmp_path: Path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("{}")
+    store = Store(tmp_path / "run").open()
+    (store.folder / name).symlink_to(mine)
+    writes = (
+        lambda: store.write_text(name, "theirs"),
+        lambda: store.change_text(name, lambda text: f"{text}theirs"),
+        lambda: store.change_manifest(lambda manifest: manifest.update(versions={"a": "b"})),
+    )
+    for write in writes if name == "manifest.json" else writes[:2]:
+        with pytest.raises(UserError, match="is a link, and a run writes through none"):
+            write()
+    assert mine.read_text() == "{}"
