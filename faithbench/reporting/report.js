@@ -70,7 +70,7 @@
     text.querySelector("summary").focus({ preventScroll: true });
   };
   const follow = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(location.hash.slice(1));
     if (!target) return;
     if (target.matches("details.text")) open(target);
     else if (target.matches("section.panel") && target.hidden) { show(target.id); target.scrollIntoView(); }

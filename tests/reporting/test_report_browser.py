@@ -213,3 +213,12 @@ def test_it_can_be_printed(shown):
     assert not shown.find_element("css selector", "#s1 .find").is_displayed()
     assert shown.find_element("css selector", "#s1 .dots").is_displayed()
     shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.mark.parametrize("anchor", ["%E0%A4%A", "%", "<script>", "s1-t17%00", "__proto__", ""])
+def test_a_link_that_leads_nowhere_breaks_nothing(anchor: str, shown, file: Path):
+    shown.get("about:blank")
+    shown.get(f"{page(file)}#{anchor}")
+    shown.find_element("css selector", "#s1 .jump").send_keys("17\n")
+    settle(shown)
+    assert shown.find_element("css selector", "#s1-t17").get_attribute("open")
