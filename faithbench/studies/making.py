@@ -102,6 +102,8 @@ def make_study(
 
 
 def _check_place(home: Path, name: str) -> None:
+    if home.exists() and not home.is_dir():
+        raise UserError(f"{home} is no folder, which a study needs; name another with --out.")
     if (home / keys.NAME).exists() and keys.read_key(home)["study"] != name:
         raise UserError(f"{home} holds another study, whose answers need its key; name another folder with --out.")
 

@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from forks import Command, Fault, Forked, Forks
 
 from faithbench.files import HOLDER, IGNORE, STAGING, remove_leftovers
+from faithbench.records.columns import KEPT
+from faithbench.records.commands import NAME as COMMANDS
 from faithbench.records.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc")]
@@ -67,6 +70,11 @@ IMPORT = (
     *f"import scores.jsonl --model {MODEL} --name mine --device cpu --out run --dataset".split(),
     DATA,
 )
+EXPLAIN = (
+    *f"explain superb --model {MODEL} --dataset".split(),
+    DATA,
+    *"--explainer occlusion --draws 5 --device cpu --html page.html --svg page.svg".split(),
+)
 PUBLISH = ("board", "publish", "run", "leaderboards/tiny")
 
 
@@ -109,6 +117,10 @@ CASES = {
         PUBLISH, take("run", "leaderboards"), Fault(without_exchange=True)
     ),
     "board build": Case(("board", "build"), two_boards),
+    "report": Case(("report", "run", "--out", "report.html"), take("run")),
+    "figure": Case(("figure", "run", "--out", "scores.svg"), take("run")),
+    "study": Case(("study", "make", "run", "--items", "2"), take("run")),
+    "explain": Case(EXPLAIN, take("cache")),
 }
 
 
@@ -180,12 +192,11 @@ def contents(home: Path) -> dict[str, str]:
         name = path.relative_to(home).as_posix()
         if path.name.endswith(HOLDER):  # says who has a lock, and is read where somebody has it alone
             continue
-        if STAGING in name:
+        if STAGING in name or path.name == COMMANDS:  # whose lines have dates, and say what was killed
             content = ""
         elif PART.fullmatch(path.name):
-            folder = path.parent.parent
-            kind, frame = path.parent.name, Store(folder).read(path.parent.name)
-            frame = frame.drop(columns=["seconds"]).map(rounded)
+            kind, frame = path.parent.name, entries(path.parent)
+            frame = frame.drop(columns=["seconds"], errors="ignore").map(rounded)
             name, content = f"{name.removesuffix(path.name)}{kind}", frame.sort_values(list(frame)).to_csv(index=False)
         elif path.suffix == ".json":
             content = told_in(path)
@@ -195,6 +206,13 @@ def contents(home: Path) -> dict[str, str]:
             content = ""
         found[name] = content
     return found
+
+
+def entries(parts: Path) -> pd.DataFrame:
+    """What a run's parts of a kind hold together."""
+    if parts.name in KEPT:
+        return pd.concat([pd.read_parquet(part) for part in parts.glob("*.parquet")])
+    return Store(parts.parent).read(parts.name)
 
 
 def rounded(value: object) -> str:

@@ -55,6 +55,14 @@ def test_only_texts_whose_label_is_predicted_where_that_is_asked_for(tmp_path):
     assert {item.text_id for item in pool([run], correct=True).items} == {text.id for text in TEXTS[1:]}
 
 
+def test_a_study_needs_a_folder(tmp_path):
+    run, taken = a_run(tmp_path), tmp_path / "taken"
+    taken.write_text("mine")
+    with pytest.raises(faithbench.UserError, match="is no folder, which a study needs"):
+        faithbench.make_study([run], out=taken, items=4)
+    assert taken.read_text() == "mine"
+
+
 def test_the_same_seed_makes_the_same_study_and_another_one_is_not_written_over_it(tmp_path):
     run = a_run(tmp_path)
     first = faithbench.make_study([run], items=4)
