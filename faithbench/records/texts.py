@@ -165,6 +165,31 @@ def kept_ids(store: Store, kind: str, own: Mapping[str, str]) -> set[str]:
     return found
 
 
+def read_otherwise(store: Store, own: Mapping[str, str], texts: Iterable[Text]) -> str | None:
+    """The first text that the model was given in other tokens before; None if there is none.
+
+    Args:
+        store: of the run.
+        own: what the model's predictions have in common, its way of reading texts included.
+        texts: as it reads them now.
+    """
+    identity = {name: value for name, value in own.items() if name != "tokenizer"}
+    before: set[tuple[str, str]] = set()
+    for table in _read(store, "predictions", [*own, "text_id"]):
+        mine = table.filter(pc.and_(_where(table, identity), pc.not_equal(table.column("tokenizer"), own["tokenizer"])))
+        before.update(zip(mine.column("tokenizer").to_pylist(), mine.column("text_id").to_pylist(), strict=True))
+    if not before:
+        return None
+    now = {text.id: text.ids.tolist() for text in texts}
+    data = {name: value for name, value in own.items() if name in KEPT_IDENTITY["texts"] and name != "tokenizer"}
+    for table in _read(store, "texts", [*data, "tokenizer", "text_id", "ids"]):
+        for row in _rows(table, data):
+            name = row["text_id"]
+            if (row["tokenizer"], name) in before and now.get(name, row["ids"]) != row["ids"]:
+                return str(name)
+    return None
+
+
 def kept_classes(store: Store, own: Mapping[str, str]) -> dict[str, int]:
     """The class that a model said of each text, as far as that is kept and it was asked for all of its outputs."""
     found: dict[str, int] = {}

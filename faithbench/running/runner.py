@@ -256,6 +256,7 @@ def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: 
     todo = None if known is None else _open_texts(scoring, keeping)
     read = Encoded((), {}) if todo == set() else encode(scoring.model, scoring.texts, todo)
     _check_read(scoring, read, strict)
+    keeping.check(read.texts, scoring.model.label)
     count = len(read.texts) if todo is None else len(examples)
     begin()
     if known is None:

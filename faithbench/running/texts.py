@@ -9,10 +9,19 @@ from jaxtyping import Float
 
 from faithbench.answering.engine import Engine
 from faithbench.conversations import attempt
+from faithbench.errors import UserError, short
 from faithbench.models.tokenizers import reading_fingerprint
 from faithbench.probability import probabilities
 from faithbench.records.store import Store
-from faithbench.records.texts import Gold, add_kept, kept_classes, kept_ids, prediction_row, text_row
+from faithbench.records.texts import (
+    Gold,
+    add_kept,
+    kept_classes,
+    kept_ids,
+    prediction_row,
+    read_otherwise,
+    text_row,
+)
 from faithbench.tasks import logits_of
 from faithbench.training.encoding import Encoded
 from faithbench.training.prepare import Prepared
@@ -45,6 +54,23 @@ class Keeping:
     def missing(self, ids: Collection[str]) -> set[str]:
         """The texts that are not kept, or of which it is not known what the model says."""
         return set(ids) - (self._there["texts"] & self._there["predictions"])
+
+    def check(self, texts: Sequence[Text], model: str) -> None:
+        """The model reads these texts in the tokens in which it read them before.
+
+        Args:
+            texts: as it reads them now.
+            model: as tables show it.
+
+        Raises:
+            UserError: it does not, so what is kept is of other tokens.
+        """
+        text = read_otherwise(self._store, self._own["predictions"], texts)
+        if text is not None:
+            raise UserError(
+                f"{self._store.folder} holds results of {model} with another tokenizer, of which text {short(text)} has "
+                "other tokens now; run into another folder, or give the model its earlier tokenizer."
+            )
 
     def classes(self) -> dict[str, int]:
         """The class that the model says of each text of which that is kept."""

@@ -173,7 +173,9 @@ class Maker:
                 for other in study.glob("answers-*.json"):
                     other.write_text(json.dumps(json.loads(other.read_text()) | {"study": document["study"]}))
         _put(rng, path, json.dumps(document).encode())
-        return [command("study", "read", study, "--format", rng.choice(("markdown", "terminal", "latex", "csv", "html")))]
+        return [
+            command("study", "read", study, "--format", rng.choice(("markdown", "terminal", "latex", "csv", "html")))
+        ]
 
     def checkpoints(self, rng: random.Random, folder: Path) -> Made:
         model = folder / "model"

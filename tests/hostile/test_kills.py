@@ -217,7 +217,7 @@ def entries(parts: Path) -> pd.DataFrame:
 
 def rounded(value: object) -> str:
     """A value of a record in words; which texts share a batch is in its last digits."""
-    if isinstance(value, float | np.ndarray):
+    if isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
         return str(np.round(value, 4))
     return str(value)
 

@@ -214,6 +214,30 @@ def test_an_import_keeps_its_texts_and_the_run_adds_what_is_said(run: Path, tmp_
     assert [each["came_to"]["done"] for each in read_commands(out)] == [2, 2]
 
 
+def test_results_of_two_tokenizers_are_not_mixed_but_of_two_that_read_alike(cache: None, tmp_path: Path):
+    model = shutil.copytree(checkpoint(), tmp_path / "model")
+    plan = replace(RUN, models=(str(model),))
+    out = faithbench.run(plan, tmp_path / "run", device="cpu").folder
+    read = {word for text in kept(out)[0].of(kept(out)[1]).values() for word in text.tokens}
+    file = model / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    words = sorted(word for word in vocabulary if word.isalpha())
+    used, unused = [word for word in words if word in read][:2], [word for word in words if word not in read][:2]
+
+    def exchange(one: str, other: str) -> None:
+        vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+        file.write_text(json.dumps(tokenizer))
+
+    exchange(*unused)
+    assert faithbench.run(replace(plan, explainers=("random", "occlusion")), out, device="cpu").done
+    exchange(*used)
+    before = parts(out)
+    with pytest.raises(UserError, match="with another tokenizer, of which text .* has other tokens now; run into"):
+        faithbench.run(plan, out, device="cpu")
+    assert parts(out) == before
+
+
 def test_what_is_killed_has_left_texts_plan_and_command(cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
