@@ -68,8 +68,8 @@ class Keeping:
         text = read_otherwise(self._store, self._own["predictions"], texts)
         if text is not None:
             raise UserError(
-                f"{self._store.folder} holds results of {model} with another tokenizer, of which text {short(text)} has "
-                "other tokens now; run into another folder, or give the model its earlier tokenizer."
+                f"{self._store.folder} holds results of {model} with another tokenizer: text {short(text)} has other "
+                "tokens now; run into another folder, or give the model its earlier tokenizer."
             )
 
     def classes(self) -> dict[str, int]:

@@ -73,7 +73,7 @@ def _make(home: Home) -> None:
     made = faithbench.make_study([home.run], out=home.study, items=3, raters=2, every_pair=True)
     key = read_key(home.study)
     names = [name for item in key["items"] for name in item["explanations"]]
-    ratings = {name: {question: 1 + i % 5 for question in QUESTIONS} for i, name in enumerate(names)}
+    ratings = {name: dict.fromkeys(QUESTIONS, 1 + i % 5) for i, name in enumerate(names)}
     answers = {"format": 1, "study": key["study"], "consent": True, "answers": ratings}
     for rater in (1, 2):
         (made.page.parent / f"answers-{rater}.json").write_text(json.dumps({**answers, "rater": rater}))

@@ -233,7 +233,7 @@ def test_results_of_two_tokenizers_are_not_mixed_but_of_two_that_read_alike(cach
     assert faithbench.run(replace(plan, explainers=("random", "occlusion")), out, device="cpu").done
     exchange(*used)
     before = parts(out)
-    with pytest.raises(UserError, match="with another tokenizer, of which text .* has other tokens now; run into"):
+    with pytest.raises(UserError, match=r"with another tokenizer: text .* has other tokens now; run into"):
         faithbench.run(plan, out, device="cpu")
     assert parts(out) == before
 
