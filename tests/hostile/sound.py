@@ -30,7 +30,7 @@ VARIABLES = ("FAITHBENCH_DATA", "FAITHBENCH_BACKBONES")
 
 @dataclass(frozen=True)
 class Home:
-    """A folder with `model`, `data.csv`, `run`, `study`, `boards/board` and `cache`; nothing else of this machine is used."""
+    """A folder with `model`, `data.csv`, `run`, `study`, `boards/board` and `cache`, and nothing of this machine."""
 
     folder: Path
 
