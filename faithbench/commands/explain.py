@@ -15,6 +15,7 @@ from faithbench.console import paragraphs, say
 from faithbench.errors import UserError, brief
 
 STDIN = "-"
+LINE = re.compile(r"\r\n|\n|\r")  # nothing else that Unicode calls the end of one: texts hold such characters
 DATA = re.compile(r"\.(csv|tsv|jsonl?|ndjson|parquet|txt|xlsx?)(\.(gz|bz2|xz))?$", re.IGNORECASE)  # ends of files
 
 
@@ -106,7 +107,7 @@ def _given(texts: list[str]) -> list[str]:
                 raise UserError(f"{brief(repr(each))} stands among texts; give a file, or - for the input, alone.")
         return texts
     try:
-        lines = [line for line in sys.stdin.buffer.read().decode("utf-8-sig").splitlines() if line.strip()]
+        lines = [line for line in LINE.split(sys.stdin.buffer.read().decode("utf-8-sig")) if line.strip()]
     except UnicodeDecodeError as error:
         raise UserError(f"the input is not in UTF-8 ({error}); convert it first.") from error
     if not lines:

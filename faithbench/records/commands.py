@@ -94,7 +94,7 @@ def read_commands(folder: Path) -> list[Command]:
         UserError: there is such a file, and it cannot be read.
     """
     path = folder / NAME
-    lines = read_text(path).splitlines() if path.exists() else []
+    lines = read_text(path).split("\n") if path.exists() else []
     return [json.loads(line) for line in lines if is_json(line, Command)]
 
 
@@ -113,7 +113,7 @@ def commit() -> str | None:
 
 def _replaced(text: str, name: str, line: str) -> str:
     """The file with a line in the place of that of a command's beginning; without it if there is none."""
-    lines = (line if _id(each) == name else each for each in text.splitlines())
+    lines = (line if _id(each) == name else each for each in text.split("\n"))
     return "".join(f"{each}\n" for each in lines if each)
 
 

@@ -8,6 +8,8 @@ import pytest
 from builders import tiny_network, tiny_tokenizer
 from fixtures_run import call
 
+from faithbench.commands.explain import _given
+
 TEXTS = ["a dull tale told in toil", "an old lion at noon"]
 
 
@@ -86,3 +88,9 @@ def test_an_empty_input_is_said(model: Path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n \n")))
     ended = call(capsys, "explain", "-", "--model", model)
     assert (ended.status, "the input has no texts" in ended.err) == (2, True)
+
+
+def test_only_line_feeds_end_a_text_of_the_input(monkeypatch):
+    texts = ["one\u2028two\x85three\x0bfour\x1cfive", "six"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\r\n".join([*texts, "", " "]).encode())))
+    assert _given(["-"]) == texts

@@ -290,6 +290,16 @@ def test_calls_from_python_are_noted_by_their_plan(run: Path, tmp_path: Path):
     assert read_plan(tmp_path / "noted.toml") == RUN
 
 
+def test_only_line_feeds_end_a_line(tmp_path: Path):
+    mine = json.dumps({"id": "mine", "command": "one\u2028two\x85three"}, ensure_ascii=False)
+    (tmp_path / NAME).write_text(f"{mine}\n", encoding="utf-8")
+    noted = Noted({})
+    noted.begin(Store(tmp_path))
+    noted.end(done=1)
+    assert [each["id"] for each in read_commands(tmp_path)][0] == "mine"
+    assert (tmp_path / NAME).read_text(encoding="utf-8").startswith(f"{mine}\n{{")
+
+
 def test_a_line_that_was_torn_or_is_of_a_person_stays_and_is_left_out(tmp_path: Path):
     store = Store(tmp_path).open()
     (tmp_path / NAME).write_text('# mine\n{"id": "torn", "comm')
