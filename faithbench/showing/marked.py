@@ -6,8 +6,9 @@ the same signs, so that a line says the same wherever it is seen, in colour or w
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -24,6 +25,7 @@ JOINER, VIRAMA = "\u200d", 9  # the latter is a class of Unicode's combining mar
 UNJOINED = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")  # they join nothing
 EXTENDING = re.compile("[\u200c\u200d\u0e33\u0eb3\uff9e\uff9f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
 FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
+FLAGS = re.compile(f"{FLAG.pattern}+")
 SYLLABLE = re.compile(  # two jamo, or a syllable and a jamo, that are written as one
     "[\u1100-\u115f\ua960-\ua97c][\u1100-\u11a7\ua960-\ua97c\uac00-\ud7a3\ud7b0-\ud7c6]"
     "|[\u1160-\u11a7\uac00-\ud7a3\ud7b0-\ud7c6][\u1160-\u11ff\ud7b0-\ud7fb]"
@@ -177,17 +179,15 @@ def continues(source: str, at: int) -> bool:
     if unicodedata.category(here).startswith("M") or EXTENDING.match(here) or before == JOINER:
         return True
     if FLAG.match(here):
-        return _flags_before(source, at) % 2 == 1
+        return _places_of_flags(source)[at] % 2 == 1
     is_conjunct = unicodedata.combining(before) == VIRAMA and here.isalpha()
     return is_conjunct or bool(SYLLABLE.match(before + here))
 
 
-def _flags_before(source: str, at: int) -> int:
-    """How many letters of flags, of which two are one, stand in a row before a place."""
-    start = at
-    while start and FLAG.match(source[start - 1]):
-        start -= 1
-    return at - start
+@lru_cache(maxsize=4)
+def _places_of_flags(source: str) -> Mapping[int, int]:
+    """How many letters of flags, of which two are one, stand in a row before each of them; in one pass over a text."""
+    return {at: at - row.start() for row in FLAGS.finditer(source) for at in range(*row.span())}
 
 
 def _unspaced(text: Text, words: Sequence[int], spans: Sequence[Span]) -> set[int]:

@@ -296,7 +296,7 @@ def test_only_line_feeds_end_a_line(tmp_path: Path):
     noted = Noted({})
     noted.begin(Store(tmp_path))
     noted.end(done=1)
-    assert [each["id"] for each in read_commands(tmp_path)][0] == "mine"
+    assert next(each["id"] for each in read_commands(tmp_path)) == "mine"
     assert (tmp_path / NAME).read_text(encoding="utf-8").startswith(f"{mine}\n{{")
 
 

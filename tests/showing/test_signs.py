@@ -77,3 +77,9 @@ def test_no_sign_stands_between_a_letter_and_its_accent():
     text = of_letters(SIGNS["accents"])
     html = line_html(marked(text, Attribution("t", Target(0), np.arange(len(text)) - 5.0), "token"))
     assert not regex.search(r">\p{M}", html)
+
+
+def test_each_row_of_flags_is_looked_at_once():
+    source = f"{SIGNS['flags'] * 10_000} a {SIGNS['flags'][:3]}"  # minutes where each letter counts those before it
+    begins = [at for at in range(1, len(source)) if not continues(source, at)]
+    assert begins == [*range(2, 40_000, 2), 40_000, 40_001, 40_002, 40_003, 40_005]
