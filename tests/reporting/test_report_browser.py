@@ -58,10 +58,17 @@ def choose(shown, what: str, value: str) -> None:
     from selenium.webdriver.support.select import Select
 
     Select(shown.find_element("css selector", what)).select_by_value(value)
+    settle(shown)
+
+
+def settle(shown) -> None:
+    """Waits until the page has answered what it was told."""
+    shown.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => setTimeout(done, 100));")
 
 
 def press(shown, *keys: str) -> None:
     shown.switch_to.active_element.send_keys(*keys)
+    settle(shown)
 
 
 def test_the_first_screen_holds_the_verdict_and_the_plot(shown):
@@ -91,6 +98,7 @@ def test_a_click_on_a_heading_sorts_and_another_turns_it(shown):
 def test_search_and_filter_leave_the_texts_that_fit(shown):
     assert len(numbers(shown)) == N
     shown.find_element("css selector", "#s1 .search").send_keys("NUMBER7")
+    settle(shown)
     assert numbers(shown) == [7]
     assert texts_of(shown, "#s1 output.count") == [f"1 of {N} texts"]
     shown.find_element("css selector", "#s1 .search").clear()
@@ -114,6 +122,7 @@ def test_texts_are_put_in_the_order_of_the_best_explainers_values(shown):
 
 def test_text_17_is_reached_by_its_number_and_says_what_was_named(shown):
     shown.find_element("css selector", "#s1 .jump").send_keys("17\n")
+    settle(shown)
     text = shown.find_element("css selector", "#s1-t17")
     assert text.get_attribute("open")
     assert "occlusion names film ++" in text.text.replace("\n", " ")
@@ -122,6 +131,7 @@ def test_text_17_is_reached_by_its_number_and_says_what_was_named(shown):
     assert 0 <= text.rect["y"] - shown.execute_script("return window.scrollY") < 300
     shown.find_element("css selector", "#s1 .jump").clear()
     shown.find_element("css selector", "#s1 .jump").send_keys("999\n")
+    settle(shown)
     assert texts_of(shown, "#s1 output.count") == ["There is no text 999 here"]
 
 
@@ -138,6 +148,7 @@ def test_two_others_are_compared_and_lead_to_their_texts(shown):
     )  # as it was drawn without it
     assert texts_of(shown, "#s1 .most tbody tr") == first
     shown.find_element("css selector", "#s1 .most tbody a").click()
+    settle(shown)
     assert shown.switch_to.active_element.tag_name == "summary"
 
 
