@@ -96,7 +96,7 @@ class Trust:
         elif not self.convinces:
             yield (
                 f"Not shown to do more than random words: {self.as_much} of {len(self.others)} other choices take away "
-                f"as much or more; at most {most_as_much(len(self.others))} may."
+                f"as much or more (it takes {most_as_much(len(self.others))} or fewer)."
             )
 
     def _shown(self, values: Float[np.ndarray, "*draws"]) -> Float[np.ndarray, "*draws"]:
