@@ -118,8 +118,8 @@ def test_who_has_fewer_texts_is_not_ranked_and_the_remarks_say_so(tmp_path: Path
     assert told[0] == "Not ranked, for want of texts that all were measured on: saliency (10 of 40 texts)."
     assert told[1].startswith("Detects ")
     assert told[1].endswith(
-        " 40 texts would have shown a true difference of that size between two explainers 8 times in 10, at 5 % over all "
-        "pairs (the median over these)."
+        " 40 texts would have shown a true difference of that size between two explainers 8 times in 10, at 5 % over "
+        "all pairs (the median over these)."
     )
 
 
