@@ -101,7 +101,7 @@ def test_a_time_of_which_a_part_is_not_known_is_more_than_what_is_known():
         ((known, untrained), "more than 40 s in one process."),
         (
             (known, documents),
-            "10 results to do and more that cannot be counted yet, 0 are there already; more than 40 s",
+            "10 results to do and more that cannot be counted yet, 0 are there already; more than",
         ),
         ((done,), "; nothing is left."),
         ((untrained,), "; nothing is known of the time."),

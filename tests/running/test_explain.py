@@ -113,7 +113,8 @@ def test_a_trust_line_doubts_words_that_do_no_more_than_random_ones():
         "Masking the first word (“oil”) takes Business from 0.95 to 0.27; random words: 0.8"
     )
     assert said(1.5, many).endswith(
-        "Not shown to do more than random words: 50 of 100 other choices take away as much or more (it takes 4 or fewer)."
+        "Not shown to do more than random words: 50 of 100 other choices take away as much or more (it takes 4 or "
+        "fewer)."
     )
     assert "takes nothing away" in said(3.5, many)
     assert "next to nothing" in said(2.99, np.linspace(3.0, 4.0, 100))
