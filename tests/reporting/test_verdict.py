@@ -93,6 +93,17 @@ def test_who_is_trusted_alone_is_not_the_best_where_another_is_level_with_it(tmp
     assert verdict(found).startswith("Trust occlusion; not saliency, which is not shown to beat random (srg")
 
 
+@pytest.mark.slow
+def test_where_no_explainer_is_better_than_random_hardly_ever_one_is_trusted(tmp_path: Path):
+    trusting, names, draws = 0, (A, B, C, "lime(n_samples=500)", "attention(variant=rollout)", RANDOM), (12, 40)
+    for repetition in range(60):
+        random, n = np.random.default_rng(repetition), draws[repetition % 2]
+        common = random.normal(0, 5, n)
+        values = {name: common + random.exponential(3, n) * (random.random(n) < 0.5) for name in names}
+        trusting += bool(trusted(contest_of(tmp_path / str(repetition), records_of(values))))
+    assert trusting <= 4  # of 60: at most 2.5 %, the better half of 5 %, and chance
+
+
 def test_where_lower_is_better_the_lowest_is_trusted(tmp_path: Path):
     found = said(tmp_path, {A: -20, B: 20, RANDOM: 0}, metric=SUFF)
     assert found.startswith("Trust occlusion, the best; not saliency, which is worse than random (sufficiency, n = 40")
