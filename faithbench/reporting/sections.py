@@ -81,6 +81,8 @@ class Section:
     fingerprints: str
     texts_count: int
     verdict: str
+    headline: str  # the verdict's first part, if all of it is too long
+    rest: str  # the others
     remarks: tuple[str, ...]
     doubts: tuple[str, ...]
     badges: tuple[Badge, ...]
@@ -129,6 +131,7 @@ def section(
     entry = _entry(panel, manifests)
     curves = curves_of(panel, records)
     scale = _scale(found)
+    headline, rest = rule.headline(found)
     return Section(
         id=f"s{number}",
         dataset=names[panel.key["dataset"]],
@@ -136,6 +139,8 @@ def section(
         fingerprints=f"data {panel.key['dataset_fingerprint']}, weights {panel.key['model_fingerprint']}",
         texts_count=len(panel.texts),
         verdict=rule.verdict(found),
+        headline=headline,
+        rest=rest,
         remarks=tuple(rule.remarks(found)),
         doubts=tuple(_doubts(panel, entry, manifests)),
         badges=tuple(badges(panel, entry, agreements)),

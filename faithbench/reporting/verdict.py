@@ -13,24 +13,23 @@ from faithbench.reporting.wording import figure, listed
 NOTHING = "No metric here says which explainer is better, so there is no verdict."
 NOT_MEASURED = "random scores were not measured (--explainer random)"
 TOO_FEW = "random scores were measured on too few texts"
+HEADLINE = 150  # characters that can be read at a glance
 
 
 def verdict(found: Contest | None) -> str:
     """The verdict in one sentence, with the number of texts and the difference that they detect."""
-    if found is None:
-        return NOTHING
-    ranked = [each for each in found.judged if each.group]
-    if not found.judged:
-        return f"Only random scores were measured, so there is nothing to judge ({_evidence(found)})."
-    if not ranked:
-        return _too_few(found)
-    random = found.random
-    said = (
-        _without_random(ranked, NOT_MEASURED if random is None else TOO_FEW)
-        if random is None or not random.group
-        else _with_random(ranked)
-    )
-    return f"{said} ({_evidence(found)})."
+    parts = _parts(found)
+    return parts[0] if found is None or not _ranked(found) else f"{'; '.join(parts)} ({_evidence(found)})."
+
+
+def headline(found: Contest | None) -> tuple[str, str]:
+    """The verdict as a headline and what stands smaller below it: nothing, unless it is too long for a headline."""
+    whole, parts = verdict(found), _parts(found)
+    if found is None or len(whole) <= HEADLINE or len(parts) == 1:
+        return whole, ""
+    than = "better than random by " if any(each.beats_random for each in trusted(found)) else ""
+    rest = " ".join(f"{'N' if each.startswith('not ') else each[0]}{each[1:]}." for each in parts[1:])
+    return f"{parts[0]} ({than}{_evidence(found)}).", rest
 
 
 def remarks(found: Contest | None) -> Iterator[str]:
@@ -55,6 +54,24 @@ def trusted(found: Contest) -> list[Entrant]:
     best = [each for each in found.judged if each.group == 1]
     random = found.random
     return best if random is None or not random.group else [each for each in best if each.beats_random]
+
+
+def _ranked(found: Contest) -> list[Entrant]:
+    return [each for each in found.judged if each.group]
+
+
+def _parts(found: Contest | None) -> list[str]:
+    """What the verdict says, the most important first."""
+    if found is None:
+        return [NOTHING]
+    if not found.judged:
+        return [f"Only random scores were measured, so there is nothing to judge ({_evidence(found)})."]
+    if not (ranked := _ranked(found)):
+        return [_too_few(found)]
+    random = found.random
+    if random is None or not random.group:
+        return [_without_random(ranked, NOT_MEASURED if random is None else TOO_FEW)]
+    return _with_random(ranked)
 
 
 def _evidence(found: Contest) -> str:
@@ -84,7 +101,7 @@ def _without_random(ranked: Sequence[Entrant], why: str) -> str:
     return f"{led}, ahead of {listed(behind)}; {known}"
 
 
-def _with_random(ranked: Sequence[Entrant]) -> str:
+def _with_random(ranked: Sequence[Entrant]) -> list[str]:
     best = _names(ranked, lambda each: each.group == 1 and each.beats_random)
     behind = _names(ranked, lambda each: each.group > 1 and each.beats_random)
     worse = _names(ranked, lambda each: each.from_random is not None and each.from_random.is_worse)
@@ -96,13 +113,13 @@ def _with_random(ranked: Sequence[Entrant]) -> str:
     if best:
         apart = ", which cannot be told apart" if len(best) > 1 else ", the best" if len(ranked) > 1 else ""
         second = f"{listed(behind)} {'beat' if len(behind) > 1 else 'beats'} random too, but {_is(behind)} behind"
-        return "; ".join(filter(None, [f"Trust {listed(best)}{apart}", second if behind else "", *tail]))
+        return list(filter(None, [f"Trust {listed(best)}{apart}", second if behind else "", *tail]))
     if behind:
-        return f"Trust none yet: of the best none is shown to beat random, though {listed(behind)} {_does(behind)}"
+        return [f"Trust none yet: of the best none is shown to beat random, though {listed(behind)} {_does(behind)}"]
     none = "none is shown to beat random" if len(level) > 1 else "it is not shown to beat random"
     if not level:
-        return f"Do not trust {_or(worse)}: {'all are' if len(worse) > 1 else 'it is'} worse than random"
-    return "; ".join(filter(None, [f"Do not trust {_or(level)}: {none}", tail[1]]))
+        return [f"Do not trust {_or(worse)}: {'all are' if len(worse) > 1 else 'it is'} worse than random"]
+    return list(filter(None, [f"Do not trust {_or(level)}: {none}", tail[1]]))
 
 
 def _names(entrants: Sequence[Entrant], which: Callable[[Entrant], bool]) -> list[str]:
