@@ -11,13 +11,14 @@ from markupsafe import Markup
 
 from faithbench.records.manifest import Manifest, ModelEntry
 from faithbench.records.results import FAITHFULNESS, Panel, kind_order
+from faithbench.records.texts import numbered
 from faithbench.reporting import plots
 from faithbench.reporting import verdict as rule
 from faithbench.reporting.badges import Badge, badges
 from faithbench.reporting.contest import Contest, Entrant, best_found, contest, leading_metric
 from faithbench.reporting.curves import MeanCurves, curves_of, mean_curves
 from faithbench.reporting.differences import paired
-from faithbench.reporting.texts import Kept, ShownTexts, numbered, shown_texts
+from faithbench.reporting.texts import Kept, ShownTexts, shown_texts
 from faithbench.reporting.wording import figure, interval, p_value
 from faithbench.shown import visible
 from faithbench.tables.cautions import cautions

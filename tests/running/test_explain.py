@@ -96,6 +96,8 @@ def test_a_trust_line_doubts_words_that_do_no_more_than_random_ones():
         "Masking the first word (“oil”) takes Business from 0.95 to 0.27; random words: 0.8"
     )
     assert "Not shown to do more than random words" in said(1.5, many)
+    short = np.array([*[1.0] * 35, *[0.0] * 2])  # 94.6 percent: not to be read as the 95 that would show it
+    assert "(percentile 94). Not shown to do more" in said(0.5, short)
     assert "takes nothing away" in said(3.5, many)
     assert "next to nothing" in said(2.99, np.linspace(3.0, 4.0, 100))
     assert "only 4 other choices" in said(-1.0, many[:4])
