@@ -17,9 +17,7 @@ from faithbench.types import Attribution, Target, Text
 Line = tuple[str, Marked]
 
 
-def coloured(
-    folders: Sequence[Path | str], choice: Choice, wanted: str
-) -> tuple[pd.DataFrame, tuple[Line, ...], str]:
+def coloured(folders: Sequence[Path | str], choice: Choice, wanted: str) -> tuple[pd.DataFrame, tuple[Line, ...], str]:
     """The scores of one text's pieces by explainer, the lines to draw, and what to call the text.
 
     Args:

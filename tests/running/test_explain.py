@@ -223,6 +223,16 @@ def test_files_are_written_whole_and_checked_before_anything_is_computed(tmp_pat
     assert not (tmp_path / "y.png").exists()
 
 
+def test_a_page_says_what_it_was_made_of_and_numbers_several_texts():
+    model = LinearModel()
+    one, several = (faithbench.explain(model, texts, "saliency", draws=0).html() for texts in (["2 3 8"], ["2", "3"]))
+    assert f"weights {model.fingerprint()}; explainers {spec.build('explainer', 'saliency').identity}." in one
+    assert "texts explained" not in one
+    assert "<h2>1. " in several
+    assert "<h2>2. " in several
+    assert several.count("Made by faithbench") == 1
+
+
 def test_an_explainer_that_fails_is_named():
     with pytest.raises(UserError, match=r"explainer 'decompx' failed \(QuestionError: DecompX reads"):
         faithbench.explain(LinearModel(), "2 3 4", ["decompx", "occlusion"])
