@@ -98,5 +98,6 @@ def _agree(pairs: pd.DataFrame) -> Badge:
     if chosen.empty:
         return Badge(name, "not known: it takes two metrics of faithfulness", UNKNOWN)
     above = int((chosen["low"] > 0).sum())
-    told = f"median τ {float(np.median(chosen['tau'])):.2f}; {above} of {len(chosen)} pairs shown to agree"
-    return Badge(name, told, HOLDS if 2 * above > len(chosen) else DOUBT)
+    holds = 2 * above > len(chosen)
+    told = f"{above} of {len(chosen)} pairs shown to; median τ {float(np.median(chosen['tau'])):.2f}"
+    return Badge(name, f"{'most' if holds else 'not shown'}: {told}", HOLDS if holds else DOUBT)
