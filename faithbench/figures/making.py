@@ -17,7 +17,7 @@ from faithbench.paths import as_names, as_paths
 from faithbench.tables.figure import write_figure
 
 MEANS = "means over texts, with 95 % bootstrap intervals over texts"
-FILLED = "Filled: the best, and those not shown to differ from it; hollow: others"
+FILLED = "Filled: the best{of}, and those not shown to differ from it; hollow: others"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ NAMES = ("datasets", "models", "metrics", "explainers")
 def _scores(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
     data, notes = scores(folders, choice)
     best = " Dashed line: the best orders that a search found (normalised)." if data["best"].notna().any() else ""
-    return RunFigure("scores", data, f"{_texts(data)}. Dots: {MEANS}. {FILLED}.{_random(data)}{best}", notes)
+    return RunFigure("scores", data, f"{_texts(data)}. Dots: {MEANS}. {_filled(choice)}.{_random(data)}{best}", notes)
 
 
 def _curves(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
@@ -116,7 +116,7 @@ def _cost(folders: Sequence[Path], choice: Choice, by: str | None) -> RunFigure:
     data, notes = costs(folders, choice, by or "rows")
     data = data.assign(by=by or "rows")
     told = f"Marks: {MEANS}; across: mean {by} of an explanation, logarithmic"
-    return RunFigure("cost", data, f"{_texts(data)}. {told}. {FILLED}.{_random(data)}", notes)
+    return RunFigure("cost", data, f"{_texts(data)}. {told}. {_filled(choice)}.{_random(data)}", notes)
 
 
 def _agreement(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
@@ -135,6 +135,11 @@ def _text(folders: Sequence[Path], choice: Choice, wanted: str | None) -> RunFig
 def _texts(data: pd.DataFrame) -> str:
     least, most = int(data["n"].min()), int(data["n"].max())
     return f"n = {most:,} texts" if least == most else f"n = {least:,} to {most:,} texts"
+
+
+def _filled(choice: Choice) -> str:
+    """What marks mean: tests are the table's, so the best may be an explainer that is not drawn."""
+    return FILLED.format(of=" of all that were measured" if choice.explainers else "")
 
 
 def _random(data: pd.DataFrame) -> str:

@@ -25,7 +25,7 @@ def reading_fingerprint(classifier: Classifier, model_fingerprint: str) -> str:
     Of a classifier that reads texts in its own way, the model itself.
     """
     own = tokenizer_fingerprint(classifier)
-    if own is None or type(classifier).encode is not HuggingFaceClassifier.encode:
+    if own is None or getattr(type(classifier), "encode", None) is not HuggingFaceClassifier.encode:
         return f"model {model_fingerprint}"
     found: Any = classifier
     return f"{own}-{found.max_length}{'-typed' * bool(found.typed)}"

@@ -55,7 +55,8 @@ def _accuracy(entry: ModelEntry) -> Badge:
     test: Mapping[str, Any] = entry.get("training", {}).get("test", {})
     if test.get("accuracy") is not None:
         count = entry.get("training", {}).get("texts", {}).get("test")
-        return Badge("model's accuracy", f"{test['accuracy']:.1f} %{f' (n = {count:,})' if count else ''}", HOLDS)
+        told = f"{test['accuracy']:.1f} % on its test split ({f'n = {count:,}, ' if count else ''}chance is not noted)"
+        return Badge("model's accuracy", told, UNKNOWN)
     return Badge("model's accuracy", "not known: the texts have no labels, or none was noted", UNKNOWN)
 
 
@@ -99,5 +100,6 @@ def _agree(pairs: pd.DataFrame) -> Badge:
         return Badge(name, "not known: it takes two metrics of faithfulness", UNKNOWN)
     above = int((chosen["low"] > 0).sum())
     holds = 2 * above > len(chosen)
-    told = f"{above} of {len(chosen)} pairs shown to; median τ {float(np.median(chosen['tau'])):.2f}"
+    median = float(np.median(chosen["tau"]))
+    told = f"median τ {median:.2f}; {above} of {len(chosen)} pairs shown to agree, over the whole report"
     return Badge(name, f"{'most' if holds else 'not shown'}: {told}", HOLDS if holds else DOUBT)

@@ -13,10 +13,10 @@ from faithbench.statistics.intervals import weighted_mean
 from faithbench.tables.wording import MINUS
 
 STEPPED = {  # metrics whose parts are values at the ratios 0.1 … 0.9, and what these are
-    "comprehensiveness": "fall of the probability as 10 to 90 % of the words go, the highest scores first",
-    "sufficiency": "fall of the probability as only 10 to 90 % of the words are kept, the highest scores",
-    "log_odds": "change of the log probability as 10 to 90 % of the words go, the highest scores first",
-    "f_fidelity": "fall of the probability as a few random words of the first 10 to 90 % go, or of the others",
+    "comprehensiveness": "fall of the probability as 10 to 90 % of the tokens go, the highest scores first",
+    "sufficiency": "fall of the probability as only 10 to 90 % of the tokens are kept, the highest scores",
+    "log_odds": "change of the log probability as 10 to 90 % of the tokens go, the highest scores first",
+    "f_fidelity": "fall of the probability as a few random tokens of the first 10 to 90 % go, or of the others",
 }
 STEPS = 9
 USUAL = "comprehensiveness"

@@ -94,6 +94,7 @@ class Section:
     axis: Markup
     best: str
     has_random: bool
+    is_against_random: bool
     apart: Apart | None
     texts: ShownTexts | None
     curves: tuple[MeanCurves, ...]
@@ -152,6 +153,7 @@ def section(
         axis=plots.axis(scale),
         best=figure(found.best, 3) if found and math.isfinite(found.best) else "",
         has_random=bool(found and found.random),
+        is_against_random=bool(found and found.random and found.random.group),
         apart=_apart(found, f"s{number}") if found else None,
         texts=shown_texts(found, kept, curves[0] if curves else None, share) if found else None,
         curves=tuple(_means(found, curves)) if found else (),
@@ -227,21 +229,22 @@ def _dot(
         seconds_value=each.seconds,
         is_trusted=good,
         is_random=each.is_random,
-        stands=_stands(each, trusted),
+        stands=_stands(found, each, trusted),
     )
 
 
-def _stands(each: Entrant, trusted: Collection[str]) -> str:
+def _stands(found: Contest, each: Entrant, trusted: Collection[str]) -> str:
     """A word for how an explainer stands, which says what the dot says."""
-    versus = each.from_random
+    versus, best = each.from_random, [one for one in found.judged if one.group == 1]
     words = {
         "drawn by chance": each.is_random,
         "degraded copy": each.is_copy,
         "not ranked": not each.group,
         "worse than random": versus is not None and versus.is_worse,
         "not shown to beat random": versus is not None and not versus.is_better and not versus.is_worse,
-        "behind the best": each.name not in trusted,
-        "the best": len(trusted) == 1,
+        "behind the best": each.name not in trusted and rule.is_behind(found, each, best),
+        "behind some of the best": each.name not in trusted,
+        "the best": len(best) == 1,
     }
     return next((word for word, holds in words.items() if holds), "among the best")
 

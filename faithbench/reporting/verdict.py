@@ -5,10 +5,11 @@ table. What is not shown is said to be not shown.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from faithbench.reporting.contest import Contest, Entrant
 from faithbench.reporting.wording import figure, listed
+from faithbench.statistics.verdicts import ALPHA
 
 NOTHING = "No metric here says which explainer is better, so there is no verdict."
 NOT_MEASURED = "random scores were not measured (--explainer random)"
@@ -45,7 +46,7 @@ def remarks(found: Contest | None) -> Iterator[str]:
     if math.isfinite(found.detects):
         yield (
             f"Detects {figure(found.detects)}: {found.texts:,} texts would have shown a true difference of that size "
-            "between two explainers 8 times in 10 (the median over their pairs)."
+            f"between two explainers 8 times in 10, at {100 * ALPHA:.0f} % over all pairs (the median over these)."
         )
 
 
@@ -70,8 +71,8 @@ def _parts(found: Contest | None) -> list[str]:
         return [_too_few(found)]
     random = found.random
     if random is None or not random.group:
-        return [_without_random(ranked, NOT_MEASURED if random is None else TOO_FEW)]
-    return _with_random(ranked)
+        return [_without_random(found, ranked, NOT_MEASURED if random is None else TOO_FEW)]
+    return _with_random(found, ranked)
 
 
 def _evidence(found: Contest) -> str:
@@ -89,41 +90,65 @@ def _too_few(found: Contest) -> str:
     return f"No verdict: {names} have too few values by {found.label} on the same texts (n = {found.texts:,})."
 
 
-def _without_random(ranked: Sequence[Entrant], why: str) -> str:
-    best, behind = _names(ranked, lambda each: each.group == 1), _names(ranked, lambda each: each.group > 1)
+def is_behind(found: Contest, each: Entrant, others: Sequence[Entrant]) -> bool:
+    """Whether all of the others are shown to be better; groups do not say that, for ties are not passed on."""
+    gaps = [found.found.of(other.place, each.place) for other in others]
+    return all(gap is not None and gap.is_better for gap in gaps)
+
+
+def _without_random(found: Contest, ranked: Sequence[Entrant], why: str) -> str:
+    first, rest = [each for each in ranked if each.group == 1], [each for each in ranked if each.group > 1]
+    best, (behind, partly) = _names(first), _parted(found, rest, first)
     if len(ranked) == 1:
         return f"Only {best[0]} was measured, and there is nothing to compare it with: {why}"
     several = len(best) > 1
     known = f"it is not known whether {'they beat' if several else 'it beats'} chance, for {why}"
-    if not behind:
+    if not rest:
         return f"{listed(best)} cannot be told apart; {known}"
     led = f"{listed(best)} {'are the best and cannot be told apart' if several else 'is the best'}"
-    return f"{led}, ahead of {listed(behind)}; {known}"
+    ahead = f", ahead of {listed(behind)}" if behind else ""
+    some = f"; {listed(partly)} {_is(partly)} behind some of the best" if partly else ""
+    return f"{led}{ahead}{some}; {known}"
 
 
-def _with_random(ranked: Sequence[Entrant]) -> list[str]:
-    best = _names(ranked, lambda each: each.group == 1 and each.beats_random)
-    behind = _names(ranked, lambda each: each.group > 1 and each.beats_random)
-    worse = _names(ranked, lambda each: each.from_random is not None and each.from_random.is_worse)
-    level = [each.label for each in ranked if each.label not in {*best, *behind, *worse}]
+def _with_random(found: Contest, ranked: Sequence[Entrant]) -> list[str]:
+    first = [each for each in ranked if each.group == 1]
+    good = [each for each in first if each.beats_random]
+    second = [each for each in ranked if each.group > 1 and each.beats_random]
+    best, (behind, partly) = _names(good), _parted(found, second, first)
+    worse = _names([each for each in ranked if each.from_random is not None and each.from_random.is_worse])
+    level = [each.label for each in ranked if not each.beats_random and each.label not in worse]
     tail = [
         f"not {_or(level)}, which {_is(level)} not shown to beat random" if level else "",
         f"not {_or(worse)}, which {_is(worse)} worse than random" if worse else "",
     ]
     if best:
-        apart = ", which cannot be told apart" if len(best) > 1 else ", the best" if len(ranked) > 1 else ""
-        second = f"{listed(behind)} {'beat' if len(behind) > 1 else 'beats'} random too, but {_is(behind)} behind"
-        return list(filter(None, [f"Trust {listed(best)}{apart}", second if behind else "", *tail]))
-    if behind:
-        return [f"Trust none yet: of the best none is shown to beat random, though {listed(behind)} {_does(behind)}"]
+        alone = ", the best" if len(ranked) > 1 and len(first) == 1 else ""
+        apart = ", which cannot be told apart" if len(best) > 1 else alone
+        more = [_beaten(behind, "behind"), _beaten(partly, "behind some of the best")]
+        return list(filter(None, [f"Trust {listed(best)}{apart}", *more, *tail]))
+    if second:
+        names = _names(second)
+        return [f"Trust none yet: of the best none is shown to beat random, though {listed(names)} {_does(names)}"]
     none = "none is shown to beat random" if len(level) > 1 else "it is not shown to beat random"
     if not level:
         return [f"Do not trust {_or(worse)}: {'all are' if len(worse) > 1 else 'it is'} worse than random"]
     return list(filter(None, [f"Do not trust {_or(level)}: {none}", tail[1]]))
 
 
-def _names(entrants: Sequence[Entrant], which: Callable[[Entrant], bool]) -> list[str]:
-    return [each.label for each in entrants if which(each)]
+def _beaten(names: Sequence[str], how: str) -> str:
+    beat = "beats" if len(names) == 1 else "beat"
+    return f"{listed(names)} {beat} random too, but {_is(names)} {how}" if names else ""
+
+
+def _parted(found: Contest, entrants: Sequence[Entrant], best: Sequence[Entrant]) -> tuple[list[str], list[str]]:
+    """The names of those that all of the best are shown to beat, and of the others."""
+    behind = [each.label for each in entrants if is_behind(found, each, best)]
+    return behind, [each.label for each in entrants if each.label not in behind]
+
+
+def _names(entrants: Sequence[Entrant]) -> list[str]:
+    return [each.label for each in entrants]
 
 
 def _or(names: Sequence[str]) -> str:

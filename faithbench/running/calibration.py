@@ -73,7 +73,8 @@ class Calibration:
 
     def told(self, seconds: float) -> Iterator[str]:
         """What so many seconds are made of, in lines for people."""
-        yield f"about {duration(seconds)}, tried on {self.texts} of the texts; the dearest explainers are"
+        about = "about" if all(cost.whole for cost in self.explainers.values()) else "more than"
+        yield f"{about} {duration(seconds)}, tried on {self.texts} of the texts; the dearest explainers are"
         for name, share in list(self.shares(seconds).items())[:LINES]:
             cost = self.explainers[name]
             over = "" if cost.whole else "more than "

@@ -52,6 +52,18 @@ class BlockCost:
     seconds: float | None = None
     why: str = ""
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether its texts are known, and so its results."""
+        return self.texts > 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether what it takes is known, of all explainers."""
+        if self.calibration is None:
+            return self.is_counted and not self.todo
+        return all(each.whole for each in self.calibration.explainers.values())
+
 
 @dataclass(frozen=True)
 class PlanCost:
@@ -88,8 +100,15 @@ class PlanCost:
         for block in self.blocks:
             found += cost_parts(block)
         todo, before = (sum(getattr(block, name) for block in self.blocks) for name in ("todo", "before"))
-        known = f"about {duration(self.seconds)} in one process" if self.seconds else "nothing is known of the time"
-        return [*found, Note(f"{todo:,} results to do, {before:,} are there already; {known}.")]
+        more = "" if all(block.is_counted for block in self.blocks) else " and more that cannot be counted yet"
+        return [*found, Note(f"{todo:,} results to do{more}, {before:,} are there already; {self._known()}.")]
+
+    def _known(self) -> str:
+        """How long it takes; where that is not known of a part, so much and more."""
+        is_whole = all(block.is_known for block in self.blocks)
+        if not self.seconds:
+            return "nothing is left" if is_whole else "nothing is known of the time"
+        return f"{'about' if is_whole else 'more than'} {duration(self.seconds)} in one process"
 
 
 def cost(
@@ -164,13 +183,13 @@ def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: St
 def cost_parts(block: BlockCost) -> Iterator[Part]:
     """One model on one data set as a table for people: what each explainer costs."""
     yield Heading(f"{block.model} on {block.dataset}")
-    yield Note(
-        f"{block.texts:,} texts × {len(block.explainers)} explainers × {len(block.metrics)} metrics "
-        f"({', '.join(block.metrics)}): {block.todo:,} results to do, {block.before:,} are there."
-    )
+    texts = f"{block.texts:,} texts" if block.is_counted else "Texts not known yet"
+    results = f": {block.todo:,} results to do, {block.before:,} are there" if block.is_counted else ""
+    metrics = f"{len(block.metrics)} metrics ({', '.join(block.metrics)})"
+    yield Note(f"{texts} × {len(block.explainers)} explainers × {metrics}{results}.")
     if block.calibration is None:
         yield Note(f"Explainers: {', '.join(block.explainers)}.")
-        yield Note(f"What it takes is not known: {block.why}." if block.todo else "All is done.")
+        yield Note(f"What it takes is not known: {block.why}." if not block.is_known else "All is done.")
         return
     yield cost_grid(block)
     yield Note(

@@ -18,13 +18,13 @@ from faithbench.probability import probabilities
 from faithbench.questions import Logits
 from faithbench.running.prediction import number
 from faithbench.showing.marked import spans_of, spelled, units
+from faithbench.statistics.verdicts import ALPHA
 from faithbench.types import Attribution, Link, Target, Text
 
 DRAWS = 100
 FEWEST, MOST, SHARE = 3, 10, 10  # words that are masked: a tenth of them, between these
-CONVINCING = 95.0  # percentile from which on words are shown to do more than random ones
 NEGLIGIBLE = 0.005  # of probability
-ENOUGH = 20  # sets of words below which no percentile can show that
+ENOUGH = 20  # other sets of words below which nothing can be shown: p is at least 1 / (1 + sets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,16 @@ class Trust:
         return float(100 * (less + equal / 2))
 
     @property
+    def as_much(self) -> int:
+        """How many of the other sets take away as much or more."""
+        return int((self.others <= self.after).sum())
+
+    @property
+    def p(self) -> float:
+        """How likely words drawn at random do as much, by the rank of these among all sets: exact, one-sided."""
+        return (1 + self.as_much) / (1 + len(self.others))
+
+    @property
     def values(self) -> tuple[float, float, float]:
         """Before, after, and the mean over the other sets, as people read them: probabilities, or as they are."""
         others = float(self._shown(self.others).mean()) if len(self.others) else math.nan
@@ -65,7 +75,7 @@ class Trust:
     @property
     def convinces(self) -> bool:
         """Whether these words are shown to do more than random ones, however little that may be."""
-        return len(self.others) >= ENOUGH and self.percentile >= CONVINCING and self.after < self.before
+        return self.p < ALPHA and self.after < self.before
 
     def sentences(self) -> Iterator[str]:
         """The trust line, and what is to be doubted."""
@@ -84,10 +94,18 @@ class Trust:
         elif len(self.others) < ENOUGH:
             yield f"The text has only {len(self.others)} other choices of as many words: too few to show anything."
         elif not self.convinces:
-            yield f"Not shown to do more than random words, which a percentile of {CONVINCING:.0f} or more would be."
+            yield (
+                f"Not shown to do more than random words: {self.as_much} of {len(self.others)} other choices take away "
+                f"as much or more (it takes {most_as_much(len(self.others))} or fewer)."
+            )
 
     def _shown(self, values: Float[np.ndarray, "*draws"]) -> Float[np.ndarray, "*draws"]:
         return probabilities(np.asarray(values), "sigmoid") if self.odds else np.asarray(values)
+
+
+def most_as_much(sets: int) -> int:
+    """Of so many other sets, how many may take away as much where words are shown to do more than random ones."""
+    return math.ceil(ALPHA * (1 + sets)) - 2
 
 
 def words_masked(words: int) -> int:

@@ -54,7 +54,8 @@ class Compared:
     """Method a less method b by a paired t-test over units.
 
     `low` and `high` are its 95 % interval, not corrected; `p` is corrected by Bonferroni's method, `p_alone` is not;
-    `effect` is Cohen's d_z, the mean in standard deviations of the differences (infinite if these are all alike).
+    `effect` is Cohen's d_z, the mean in standard deviations of the differences (infinite if these are all alike, and
+    then `p_alone` is that of a sign test).
     """
 
     question: str
@@ -203,9 +204,9 @@ def _compared(question: str, a: int, b: int, gaps: Float[np.ndarray, "units"]) -
     if n < 2:
         return Compared(question, a, b, mean, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, n)
     spread = float(gaps.std(ddof=1))
-    if spread <= ROUNDING:  # all alike: sure, as far as these go, or no difference at all
+    if spread <= ROUNDING:  # t would be infinite and p 0, however few: p is that of equally likely signs
         sign = 0.0 if abs(mean) <= ROUNDING else math.copysign(math.inf, mean)
-        p = 0.0 if sign else 1.0
+        p = 2.0 ** (1 - n) if sign else 1.0
         return Compared(question, a, b, mean, mean, mean, sign, p, p, sign, n)
     test = stats.ttest_1samp(gaps, 0.0)
     low, high = _t_interval(gaps)

@@ -25,6 +25,7 @@ from faithbench.boards.overview import MARK
 from faithbench.boards.publishing import LOCKS
 from faithbench.errors import UserError
 from faithbench.files import STAGING, locked
+from faithbench.plan import write_plan
 from faithbench.plugins.spec import build
 from faithbench.records import results
 from faithbench.tables.table import render, table
@@ -182,12 +183,14 @@ def test_a_record_of_another_spec_is_found(kind: str, name: str, board: Path, ca
     assert any("has 5 of the 6 texts of plan.toml" in line for line in found)
 
 
+def write_plan_of(path: Path, **options: object) -> None:
+    """The board's plan with other options, as a person's own."""
+    path.write_text(write_plan(replace(PLAN, **options)), encoding="utf-8")
+
+
 def test_a_cell_of_known_parts_that_no_plan_crosses_is_found(board: Path, capsys):
-    plan = (board / "plan.toml").read_text()
-    for name, explainer, metrics in (("a", "random", METRICS[1:]), ("b", "occlusion", METRICS)):
-        words = plan.replace('"random", "occlusion"', f'"{explainer}"').replace(f'"{METRICS[0]}", ', "")
-        text = words if metrics == METRICS[1:] else words.replace("metrics = [", f'metrics = ["{METRICS[0]}", ')
-        (board / f"plan-{name}.toml").write_text(text)
+    write_plan_of(board / "plan-a.toml", explainers=("random",), metrics=METRICS[1:])
+    write_plan_of(board / "plan-b.toml", explainers=("occlusion",))
     (board / "plan.toml").unlink()
     assert problems(capsys, board) == [
         f"{board}: random on conv-tiny on {DATA} by comprehensiveness is in no plan (plan-a.toml, plan-b.toml)"
@@ -195,9 +198,8 @@ def test_a_cell_of_known_parts_that_no_plan_crosses_is_found(board: Path, capsys
 
 
 def test_all_plans_of_a_board_count(board: Path, capsys):
-    text = (board / "plan.toml").read_text()
-    (board / "plan-random.toml").write_text(text.replace('"random", "occlusion"', '"random"'))
-    change_text(board / "plan.toml", '"random", "occlusion"', '"occlusion"')
+    write_plan_of(board / "plan-random.toml", explainers=("random",))
+    write_plan_of(board / "plan.toml", explainers=("occlusion",))
     assert call(capsys, "board", "check", board).status == 0
     change_text(board / "plan-random.toml", "limit = 6", "limit = 7")
     names = "comprehensiveness, sufficiency, evidence, entropy"

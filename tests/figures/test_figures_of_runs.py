@@ -77,6 +77,8 @@ def test_curves_average_to_the_scores(run: Path):
 
 def test_names_choose_what_is_drawn(run: Path):
     found = faithbench.figure([run], metrics=["comp"], explainers=["bcos", "random"])
+    assert "Filled: the best of all that were measured, and" in found.caption
+    assert "Filled: the best, and" in faithbench.figure([run]).caption
     assert set(found.data["metric"]) == {FULL_COMP}
     assert set(found.data["explainer"]) == {"bcos(contrastive=False)", "random(seed=0)"}
     with pytest.raises(UserError, match="'sig' is not a known explainer of the runs"):

@@ -1,5 +1,6 @@
 """What a plan would run and cost, before it is run: honest, and nothing is written."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import faithbench
 from faithbench.interfaces import Traits
 from faithbench.plugins.spec import build
 from faithbench.running.calibration import Calibration, Cost, calibrate
+from faithbench.running.cost import BlockCost, PlanCost
 from faithbench.running.grid import select_components
 from faithbench.running.measuring import score_piece
 from faithbench.running.pieces import Job, Piece, Work
@@ -84,6 +86,31 @@ def test_a_share_of_the_time_is_each_explainers_and_all_texts_take_what_they_are
     assert "100 min" not in first
     assert "about 1 h 40 min, tried on 2 of the texts" in first
     assert lines[0].startswith("  a: 80 min, 100 rows and 3 s a text")
+
+
+def test_a_time_of_which_a_part_is_not_known_is_more_than_what_is_known():
+    tried = Calibration(2, 1000.0, 4.0, {"a": Cost(100, 3.0, 10, 1.0)})
+    known = BlockCost("d", "m", 10, ("a",), ("entropy",), 10, 0, tried, 40.0)
+    slow = replace(known, calibration=replace(tried, explainers={"a": Cost(100, 3.0, 10, 1.0, whole=False)}))
+    untrained = replace(known, calibration=None, seconds=None, why="m would be trained first")
+    documents = replace(untrained, texts=0, todo=0, why="its documents are looked for when it is run")
+    done = replace(untrained, todo=0, before=10, why="")
+    for blocks, end in (
+        ((known, done), "10 results to do, 10 are there already; about 40 s in one process."),
+        ((known, slow), "more than 80 s in one process."),
+        ((known, untrained), "more than 40 s in one process."),
+        (
+            (known, documents),
+            "10 results to do and more that cannot be counted yet, 0 are there already; more than",
+        ),
+        ((done,), "; nothing is left."),
+        ((untrained,), "; nothing is known of the time."),
+    ):
+        assert end in PlanCost(blocks, Path("run"), "cpu").render(), end
+    told = PlanCost((documents,), Path("run"), "cpu").render()
+    assert "What it takes is not known: its documents are looked for" in told
+    assert "All is done" not in told
+    assert next(slow.calibration.told(6000.0)).startswith("more than 1 h 40 min")
 
 
 def everything(folder: Path) -> dict[str, tuple[float, bytes]]:

@@ -18,7 +18,7 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.running.explanation import doubts
 from faithbench.running.prediction import Prediction, at_chance, number
-from faithbench.running.trust import Trust, margins, sets_of_words, words_masked
+from faithbench.running.trust import ENOUGH, Trust, margins, most_as_much, sets_of_words, words_masked
 from faithbench.types import Example, Target
 
 SENTENCE = "a dull tale told in toil, and a lost boat"
@@ -61,6 +61,23 @@ def test_equal_ones_count_half():
     assert Trust(("oil",), 3.0, 1.0, np.array([1.0, 1.0, 2.0, 0.5])).percentile == 100 * (1 + 2 / 2) / 4
 
 
+@pytest.mark.parametrize("draws", [1, 19, 20, 21, 39, 40, 99, 100, 101, 1000])
+def test_words_drawn_at_random_pass_for_better_in_less_than_5_percent(draws: int):
+    found = [Trust(("oil",), 1e6, float(after), np.delete(np.arange(draws + 1.0), after)) for after in range(draws + 1)]
+    passed = [trust for trust in found if trust.convinces]
+    assert len(passed) / len(found) < 0.05
+    assert (len(passed) + 1) / len(found) >= 0.05  # and no rule with this level shows more
+    assert bool(passed) is (draws >= ENOUGH)
+    assert max((trust.as_much for trust in passed), default=-1) == most_as_much(draws)
+
+
+def test_sets_that_take_away_as_much_count_against_a_convincing_explanation():
+    level = Trust(("oil",), 3.0, 1.0, np.r_[np.full(10, 1.0), np.full(90, 2.0)])
+    assert level.percentile == 95
+    assert level.as_much == 10
+    assert not level.convinces
+
+
 def test_margins_are_log_odds_values_or_differences():
     logits = np.array([[1.0, 3.0, -2.0], [800.0, -800.0, 0.0]])
     p = np.exp(logits[0]) / np.exp(logits[0]).sum()
@@ -95,9 +112,12 @@ def test_a_trust_line_doubts_words_that_do_no_more_than_random_ones():
     assert said(-1.0, many).startswith(
         "Masking the first word (“oil”) takes Business from 0.95 to 0.27; random words: 0.8"
     )
-    assert "Not shown to do more than random words" in said(1.5, many)
-    short = np.array([*[1.0] * 35, *[0.0] * 2])  # 94.6 percent: not to be read as the 95 that would show it
-    assert "(percentile 94). Not shown to do more" in said(0.5, short)
+    assert said(1.5, many).endswith(
+        "Not shown to do more than random words: 50 of 100 other choices take away as much or more (it takes 4 or "
+        "fewer)."
+    )
+    short = np.array([*[1.0] * 35, *[0.0] * 2])  # 94.6 percent: not to be read as 95
+    assert "(percentile 94)" in said(0.5, short)
     assert "takes nothing away" in said(3.5, many)
     assert "next to nothing" in said(2.99, np.linspace(3.0, 4.0, 100))
     assert "only 4 other choices" in said(-1.0, many[:4])

@@ -114,14 +114,26 @@ def test_raters_who_said_nothing_and_those_who_always_say_the_same_are_named(mad
     assert "Rater 1 has given 1 for interpretability every time." in told
 
 
-def test_equal_ratings_are_no_difference_and_ratings_always_apart_are_a_sure_one(made):
+def test_equal_ratings_are_no_difference_and_ratings_always_apart_have_the_p_of_a_sign_test(made):
     write_answers(made, rate=lambda rater, text, method, question: 3 - (method == 2))
     results = faithbench.read_study(made.page.parent)
     first, second, _ = results.comparisons[:3]
     assert (first.p, first.difference, first.effect) == (1, 0, 0)
-    assert (second.p, second.difference, second.effect) == (0, 1, math.inf)
+    assert (second.p_alone, second.difference, second.effect) == (2.0 ** (1 - second.n), 1, math.inf)
+    assert second.p == min(1.0, second.p_alone * len(results.comparisons))
     for writer in FORMATS:
         assert "nan" not in results.render(writer).casefold().replace("financ", "")
+
+
+@pytest.mark.parametrize(("unit", "raters", "texts"), [("text", 1, 2), ("text", 1, 3), ("rater", 2, 2), ("text", 3, 6)])
+def test_where_no_method_is_better_few_ratings_seldom_show_one(unit: str, raters: int, texts: int):
+    draws, shown = np.random.default_rng(0), 0
+    for _ in range(60):
+        ratings = {
+            question: np.clip(np.round(3 + draws.normal(0, 1, (raters, texts, 4))), 1, 5) for question in QUESTIONS
+        }
+        shown += any(one.p < 0.05 for one in comparisons(Ratings(tuple(range(raters)), ratings), unit))
+    assert shown <= 6  # of 60 studies: 5 % and chance
 
 
 def test_the_table_says_by_rule_who_is_rated_highest(made):
