@@ -1,6 +1,6 @@
 """Errors that a user can cause. Each is one sentence; the command line prints it and ends with status 2."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import accumulate
 
@@ -34,12 +34,13 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not known, with near misses or, failing those, what is, as far as there is room."""
     names = sorted(map(str, known))
     near = get_close_matches(name[:BRIEF], names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {_listed(names) or 'none'}."
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {enumerated(names) or 'none'}."
     return UserError(f"{brief(repr(name))} is not a known {kind}; {hint}")
 
 
-def _listed(names: Sequence[str]) -> str:
-    """The names as far as there is room for them."""
+def enumerated(given: Iterable[str]) -> str:
+    """Names in a row, as far as there is room for them."""
+    names = tuple(given)
     ends = accumulate(len(name) + 2 for name in names)
     shown = [name for name, end in zip(names, ends, strict=True) if end <= NAMES]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(shown) < len(names) else "")

@@ -27,7 +27,7 @@ def figure(
     model: Annotated[Names, typer.Option(help="Likewise.")] = None,
     metric: Annotated[Names, typer.Option(help="Likewise [default: as many as fit].")] = None,
     explainer: Annotated[Names, typer.Option(help="Likewise [default: all but degraded copies].")] = None,
-    text: Annotated[str | None, typer.Option(help="Of text: its id, or its number from 1.")] = None,
+    text: Annotated[str | None, typer.Option(help="Of text: its number, as in reports, or its id.")] = None,
     by: Annotated[str, typer.Option(help="Of cost: rows or seconds.")] = "rows",
     backbone: Annotated[
         str | None, typer.Option(help="With --like: whose models [default: the only one's; figure2: all].")

@@ -174,3 +174,5 @@ def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     say(out_console, f"{done:,} results done, {before:,} were there before. Written to {folder}:", whole=True)
     for path in files_below(folder):
         say(out_console, f"  {path}", whole=True)
+    read = ["faithbench", "report", path_word(folder), "--out", "report.html"]
+    say(out_console, f"To see it in a browser, text by text: {shell_words(read)}", whole=True)

@@ -24,6 +24,7 @@ from faithbench.tables.drawing import put_caption, save, short, style
 
 INCHES, SMALL = 0.5, 0.27  # a cell with its value, and one without
 MARGIN = 2.6  # what the names need
+WIDE = 6  # metrics below which words do not fit side by side below the map
 MOST_VALUES = 14  # metrics whose values fit into cells
 HOLLOW: Mapping[str, Any] = {"fill": False, "edgecolor": "#a02020", "linewidth": 1.1}
 COLOURS = colormaps["RdBu"]
@@ -93,6 +94,7 @@ def _name(axes: Axes, names: Sequence[str], truth: Sequence[bool]) -> None:
     axes.set_xticks(range(len(names)), list(map(str, range(1, len(names) + 1))))
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
+    axes.spines[:].set_color("0.8")  # black is the frame of a group
     for label, is_truth in zip(axes.get_yticklabels(), truth, strict=True):
         label.set_fontweight("bold" if is_truth else "normal")
 
@@ -100,5 +102,9 @@ def _name(axes: Axes, names: Sequence[str], truth: Sequence[bool]) -> None:
 def _scale(figure: Figure, axes: Axes) -> None:
     shades = ScalarMappable(Normalize(-1, 1), COLOURS)
     bar = figure.colorbar(shades, ax=axes, location="bottom", fraction=0.04, shrink=0.6, pad=0.02)
+    if axes.get_xlim()[1] - axes.get_xlim()[0] < WIDE:  # words below the bar would stand in each other
+        bar.set_ticks([-1, 0, 1], labels=["−1", "0", "1"])
+        bar.set_label("rank agreement, Kendall's τ_b\n−1 reverse, 0 unrelated, 1 same ranking")
+        return
     bar.set_ticks([-1, -0.5, 0, 0.5, 1], labels=["−1\nreverse", "−0.5", "0\nunrelated", "0.5", "1\nsame ranking"])
     bar.set_label("rank agreement, Kendall's τ_b")

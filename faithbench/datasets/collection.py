@@ -89,7 +89,8 @@ class Collection:
             pair = f", and of its pair {columns.pair!r}" if columns.pair else ""
             yield f"{table.source}: the column of the text is taken to be {columns.text!r}{pair}"
         if not columns.label and self.wanted.label:
-            yield f"{table.source} has no labels (or no column {self.wanted.label!r}), and its texts are read without"
+            told = f"{table.source} has no labels (or no column {self.wanted.label!r}), and its texts are read without"
+            yield f"{told}; if another column holds them, name it with --label"
         elif columns.label != self.wanted.label:
             yield f"{table.source}: the column of the label is taken to be {columns.label!r}"
 

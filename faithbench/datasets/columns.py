@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import NoReturn
 
-from faithbench.errors import UserError, short, unknown
+from faithbench.errors import BRIEF, UserError, brief, enumerated, short
 
 TEXTS = (
     *("text", "sentence", "content", "review", "tweet", "comment", "document", "headline", "utterance", "message"),
@@ -70,11 +71,12 @@ def find_columns(source: str, present: Sequence[str], wanted: Columns) -> Column
 
 def _find_texts(source: str, present: Sequence[str], wanted: Columns) -> tuple[str, str]:
     if wanted.text != TEXT:
-        return _there(source, present, wanted.text), wanted.pair and _there(source, present, wanted.pair)
+        pair = wanted.pair and _there(source, present, wanted.pair, "pair")
+        return _there(source, present, wanted.text, "text"), pair
     own = {name.lower(): name for name in present}
     pairs = [(own[a], own[b]) for a, b in PAIRS if a in own and b in own]
     if wanted.pair:
-        second = _there(source, present, wanted.pair)
+        second = _there(source, present, wanted.pair, "pair")
         first = [a for a, b in pairs if b == second]
         return (first[0] if len(first) == 1 else _find_text(source, present, (second,))), second
     if TEXT in present or not pairs:
@@ -89,7 +91,7 @@ def _find_text(source: str, present: Sequence[str], taken: Sequence[str]) -> str
     found = [name for name in present if name.lower() in TEXTS and name not in taken]
     if len(found) > 1:
         _ambiguous(source, present, "text", found)
-    return found[0] if found else _there(source, present, TEXT)
+    return found[0] if found else _there(source, present, TEXT, "text")
 
 
 def _find_label(source: str, present: Sequence[str], wanted: str, taken: Sequence[str]) -> str:
@@ -98,17 +100,24 @@ def _find_label(source: str, present: Sequence[str], wanted: str, taken: Sequenc
         if len(found) > 1:
             _ambiguous(source, present, "label", found)
         return found[0] if found else ""
-    return wanted and _there(source, present, wanted)
+    return wanted and _there(source, present, wanted, "label")
 
 
-def _there(source: str, present: Sequence[str], name: str) -> str:
-    if name not in present:
-        raise unknown(f"column of {source}", name, [column for column in present if column])
-    return name
+def _there(source: str, present: Sequence[str], name: str, parameter: str) -> str:
+    if name in present:
+        return name
+    known = {column.lower(): column for column in present if column}
+    near = get_close_matches(name.lower()[:BRIEF], known, n=1, cutoff=0.5)
+    columns = enumerated(known.values())
+    meant = f"did you mean {brief(known[near[0]])}? (its columns: {columns})" if near else f"its columns are {columns}."
+    raise UserError(
+        f"{source} has no column {brief(repr(name))}; name it with {parameter}=… (on the command line --{parameter}): "
+        f"{meant}"
+    )
 
 
 def _ambiguous(source: str, present: Sequence[str], parameter: str, found: Sequence[str]) -> NoReturn:
     raise UserError(
         f"{source} has no column {parameter!r}, and {' or '.join(found)} might be meant; say which with {parameter}=… "
-        f"(on the command line --{parameter}); its columns: {', '.join(filter(None, present))}."
+        f"(on the command line --{parameter}); its columns: {enumerated(filter(None, present))}."
     )

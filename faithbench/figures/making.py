@@ -78,7 +78,7 @@ def figure(
         models: likewise.
         metrics: likewise; as many as a figure can hold.
         explainers: likewise; all but degraded copies.
-        text: for `text`, its id, or its number from 1.
+        text: for `text`, its number, as in reports, or its id.
         by: for `cost`, `rows` or `seconds`.
         backbone: with `like`, whose models.
 
@@ -126,9 +126,9 @@ def _agreement(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFig
 
 def _text(folders: Sequence[Path], choice: Choice, wanted: str | None) -> RunFigure:
     if wanted is None:
-        raise UserError("which text? Say its id, or its number from 1, with text (--text).")
-    data, lines = coloured(folders, choice, wanted)
-    caption = f"Text {data['unit'].iloc[0]}: what speaks for what is explained (+), and what against it (−)"
+        raise UserError("which text? Name it with text (--text): its number, as in reports, or its id.")
+    data, lines, called = coloured(folders, choice, wanted)
+    caption = f"{called}: what speaks for what is explained (+), and what against it (−)"
     return RunFigure("text", data, caption, (), (lines,))
 
 

@@ -5,6 +5,7 @@ classes that labels mean, stands with the predictions. Parts are written whole a
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -390,3 +391,25 @@ def _array(name: str, values: Any) -> np.ndarray | None:
         return None
     kind = bool if name in ("special", *MARKS) else np.float64 if name in WEIGHTS else np.int64
     return np.array(values, dtype=kind)
+
+
+def numbered(units: Sequence[str]) -> list[int]:
+    """A number for each text, to speak of it: that of its id where ids differ in nothing else and leave none out.
+
+    Otherwise its place, from 1.
+    """
+    parts = [re.fullmatch(r"(.*?)(\d{1,9})", unit) for unit in units]
+    if all(parts) and len({part[1] for part in parts if part}) == 1:
+        found = [int(part[2]) for part in parts if part]
+        if len(set(found)) == len(found) and min(found) in (0, 1) and max(found) - min(found) == len(found) - 1:
+            return found
+    order = sorted(range(len(units)), key=lambda i: _natural(units[i]))
+    places = {place: number for number, place in enumerate(order, 1)}
+    return [places[i] for i in range(len(units))]
+
+
+def _natural(unit: str) -> tuple[tuple[int, int, str], ...]:
+    """For sorting: digits count as numbers."""
+    return tuple(
+        (1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d{1,18})", unit) if part
+    )

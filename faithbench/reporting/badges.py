@@ -99,6 +99,7 @@ def _agree(pairs: pd.DataFrame) -> Badge:
     if chosen.empty:
         return Badge(name, "not known: it takes two metrics of faithfulness", UNKNOWN)
     above = int((chosen["low"] > 0).sum())
+    holds = 2 * above > len(chosen)
     median = float(np.median(chosen["tau"]))
     told = f"median τ {median:.2f}; {above} of {len(chosen)} pairs shown to agree, over the whole report"
-    return Badge(name, told, HOLDS if 2 * above > len(chosen) else DOUBT)
+    return Badge(name, f"{'most' if holds else 'not shown'}: {told}", HOLDS if holds else DOUBT)

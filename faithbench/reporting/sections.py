@@ -11,13 +11,14 @@ from markupsafe import Markup
 
 from faithbench.records.manifest import Manifest, ModelEntry
 from faithbench.records.results import FAITHFULNESS, Panel, kind_order
+from faithbench.records.texts import numbered
 from faithbench.reporting import plots
 from faithbench.reporting import verdict as rule
 from faithbench.reporting.badges import Badge, badges
 from faithbench.reporting.contest import Contest, Entrant, best_found, contest, leading_metric
 from faithbench.reporting.curves import MeanCurves, curves_of, mean_curves
 from faithbench.reporting.differences import paired
-from faithbench.reporting.texts import Kept, ShownTexts, numbered, shown_texts
+from faithbench.reporting.texts import Kept, ShownTexts, shown_texts
 from faithbench.reporting.wording import figure, interval, p_value
 from faithbench.shown import visible
 from faithbench.tables.cautions import cautions
@@ -81,6 +82,8 @@ class Section:
     fingerprints: str
     texts_count: int
     verdict: str
+    headline: str  # the verdict's first part, if all of it is too long
+    rest: str  # the others
     remarks: tuple[str, ...]
     doubts: tuple[str, ...]
     badges: tuple[Badge, ...]
@@ -130,6 +133,7 @@ def section(
     entry = _entry(panel, manifests)
     curves = curves_of(panel, records)
     scale = _scale(found)
+    headline, rest = rule.headline(found)
     return Section(
         id=f"s{number}",
         dataset=names[panel.key["dataset"]],
@@ -137,6 +141,8 @@ def section(
         fingerprints=f"data {panel.key['dataset_fingerprint']}, weights {panel.key['model_fingerprint']}",
         texts_count=len(panel.texts),
         verdict=rule.verdict(found),
+        headline=headline,
+        rest=rest,
         remarks=tuple(rule.remarks(found)),
         doubts=tuple(_doubts(panel, entry, manifests)),
         badges=tuple(badges(panel, entry, agreements)),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from scipy.stats import rankdata
 
 from faithbench.records.results import FAITHFULNESS, TRUTH, Panel, kind, kind_order, labels
-from faithbench.records.texts import Said
+from faithbench.records.texts import Said, numbered
 from faithbench.reporting.contest import Contest, Entrant
 from faithbench.reporting.curves import Curves, of_text
 from faithbench.reporting.lines import codes, marked_line, named, written
@@ -128,28 +128,6 @@ def shown_texts(found: Contest, kept: Kept, curves: Curves | None, share: float 
         bool(kept.texts),
         bool(kept.attributions),
         tuple(dict.fromkeys(sorted(text.predicted for text in texts if text.predicted))),
-    )
-
-
-def numbered(units: Sequence[str]) -> list[int]:
-    """A number for each text, to speak of it: that of its id where ids differ in nothing else and leave none out.
-
-    Otherwise its place, from 1.
-    """
-    parts = [re.fullmatch(r"(.*?)(\d{1,9})", unit) for unit in units]
-    if all(parts) and len({part[1] for part in parts if part}) == 1:
-        found = [int(part[2]) for part in parts if part]
-        if len(set(found)) == len(found) and min(found) in (0, 1) and max(found) - min(found) == len(found) - 1:
-            return found
-    order = sorted(range(len(units)), key=lambda i: _natural(units[i]))
-    places = {place: number for number, place in enumerate(order, 1)}
-    return [places[i] for i in range(len(units))]
-
-
-def _natural(unit: str) -> tuple[tuple[int, int, str], ...]:
-    """For sorting: digits count as numbers."""
-    return tuple(
-        (1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d{1,18})", unit) if part
     )
 
 

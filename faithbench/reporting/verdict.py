@@ -14,24 +14,23 @@ from faithbench.statistics.verdicts import ALPHA
 NOTHING = "No metric here says which explainer is better, so there is no verdict."
 NOT_MEASURED = "random scores were not measured (--explainer random)"
 TOO_FEW = "random scores were measured on too few texts"
+HEADLINE = 150  # characters that can be read at a glance
 
 
 def verdict(found: Contest | None) -> str:
     """The verdict in one sentence, with the number of texts and the difference that they detect."""
-    if found is None:
-        return NOTHING
-    ranked = [each for each in found.judged if each.group]
-    if not found.judged:
-        return f"Only random scores were measured, so there is nothing to judge ({_evidence(found)})."
-    if not ranked:
-        return _too_few(found)
-    random = found.random
-    said = (
-        _without_random(found, ranked, NOT_MEASURED if random is None else TOO_FEW)
-        if random is None or not random.group
-        else _with_random(found, ranked)
-    )
-    return f"{said} ({_evidence(found)})."
+    parts = _parts(found)
+    return parts[0] if found is None or not _ranked(found) else f"{'; '.join(parts)} ({_evidence(found)})."
+
+
+def headline(found: Contest | None) -> tuple[str, str]:
+    """The verdict as a headline and what stands smaller below it: nothing, unless it is too long for a headline."""
+    whole, parts = verdict(found), _parts(found)
+    if found is None or len(whole) <= HEADLINE or len(parts) == 1:
+        return whole, ""
+    than = "better than random by " if any(each.beats_random for each in trusted(found)) else ""
+    rest = " ".join(f"{'N' if each.startswith('not ') else each[0]}{each[1:]}." for each in parts[1:])
+    return f"{parts[0]} ({than}{_evidence(found)}).", rest
 
 
 def remarks(found: Contest | None) -> Iterator[str]:
@@ -56,6 +55,24 @@ def trusted(found: Contest) -> list[Entrant]:
     best = [each for each in found.judged if each.group == 1]
     random = found.random
     return best if random is None or not random.group else [each for each in best if each.beats_random]
+
+
+def _ranked(found: Contest) -> list[Entrant]:
+    return [each for each in found.judged if each.group]
+
+
+def _parts(found: Contest | None) -> list[str]:
+    """What the verdict says, the most important first."""
+    if found is None:
+        return [NOTHING]
+    if not found.judged:
+        return [f"Only random scores were measured, so there is nothing to judge ({_evidence(found)})."]
+    if not (ranked := _ranked(found)):
+        return [_too_few(found)]
+    random = found.random
+    if random is None or not random.group:
+        return [_without_random(found, ranked, NOT_MEASURED if random is None else TOO_FEW)]
+    return _with_random(found, ranked)
 
 
 def _evidence(found: Contest) -> str:
@@ -94,7 +111,7 @@ def _without_random(found: Contest, ranked: Sequence[Entrant], why: str) -> str:
     return f"{led}{ahead}{some}; {known}"
 
 
-def _with_random(found: Contest, ranked: Sequence[Entrant]) -> str:
+def _with_random(found: Contest, ranked: Sequence[Entrant]) -> list[str]:
     first = [each for each in ranked if each.group == 1]
     good = [each for each in first if each.beats_random]
     second = [each for each in ranked if each.group > 1 and each.beats_random]
@@ -109,14 +126,14 @@ def _with_random(found: Contest, ranked: Sequence[Entrant]) -> str:
         alone = ", the best" if len(ranked) > 1 and len(first) == 1 else ""
         apart = ", which cannot be told apart" if len(best) > 1 else alone
         more = [_beaten(behind, "behind"), _beaten(partly, "behind some of the best")]
-        return "; ".join(filter(None, [f"Trust {listed(best)}{apart}", *more, *tail]))
+        return list(filter(None, [f"Trust {listed(best)}{apart}", *more, *tail]))
     if second:
         names = _names(second)
-        return f"Trust none yet: of the best none is shown to beat random, though {listed(names)} {_does(names)}"
+        return [f"Trust none yet: of the best none is shown to beat random, though {listed(names)} {_does(names)}"]
     none = "none is shown to beat random" if len(level) > 1 else "it is not shown to beat random"
     if not level:
-        return f"Do not trust {_or(worse)}: {'all are' if len(worse) > 1 else 'it is'} worse than random"
-    return "; ".join(filter(None, [f"Do not trust {_or(level)}: {none}", tail[1]]))
+        return [f"Do not trust {_or(worse)}: {'all are' if len(worse) > 1 else 'it is'} worse than random"]
+    return list(filter(None, [f"Do not trust {_or(level)}: {none}", tail[1]]))
 
 
 def _beaten(names: Sequence[str], how: str) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -234,7 +236,13 @@ class _Asker:
                 parts.append(Explained(shown, next(trusted, None), tuple(doubts(component, shown, said.logits))))
         chance = at_chance(self.model.report, len(self.aim.names))
         notes += [chance] if chance else []
-        return Explanation(text, self.model.label, said, target, tuple(parts), self.by, tuple(notes))
+        return Explanation(text, self.model.label, said, target, tuple(parts), self.by, tuple(notes), self._made)
+
+    @cached_property
+    def _made(self) -> str:
+        names = ", ".join(each.identity for each in self.components)
+        model = f"{self.model.label}, weights {self.model.classifier.fingerprint()}"
+        return f"Made by faithbench {version('faithbench')}; model {model}; explainers {names}."
 
 
 def _examples(texts: object, pair: str | None, column: str | None, console: Console | None) -> list[Example]:

@@ -61,6 +61,7 @@ class Explanation:
         explained: what each explainer says.
         by: `word` or `token`: what is scored in lines and frames.
         notes: sentences on the model.
+        made: what made it, in a sentence: versions, the model's weights, explainers in full.
     """
 
     text: Text
@@ -70,6 +71,7 @@ class Explanation:
     explained: tuple[Explained, ...]
     by: str = "word"
     notes: tuple[str, ...] = ()
+    made: str = ""
 
     @property
     def sheet(self) -> Sheet:
@@ -87,7 +89,7 @@ class Explanation:
 
     def html(self) -> str:
         """A page of its own, which fetches nothing and runs nothing."""
-        return page_html(f"{self.model}: {self.prediction.title}", [self.sheet])
+        return page_html(f"{self.model}: {self.prediction.title}", [self.sheet], self.made)
 
     def save(self, path: Path | str) -> Path:
         """Writes it as `.html`, `.svg`, `.png` or `.pdf`, by the path's ending; a file that is there is replaced.
@@ -117,8 +119,11 @@ class Explanations(list[Explanation]):
 
     def html(self) -> str:
         """A page with all of them."""
+        if len(self) == 1:
+            return self[0].html()
         models = ", ".join(dict.fromkeys(each.model for each in self))
-        return page_html(f"{models}: {len(self):,} texts explained", _sheets(self))
+        made = " ".join(dict.fromkeys(each.made for each in self))
+        return page_html(f"{models}: {len(self):,} texts explained", _sheets(self), made)
 
     def save(self, path: Path | str) -> Path:
         """Writes all as `.html`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.
@@ -159,8 +164,10 @@ def _legend(explanations: Sequence[Explanation]) -> str:
 
 
 def _sheets(explanations: Sequence[Explanation]) -> list[Sheet]:
-    """What is shown of several texts, with one legend at the end."""
+    """What is shown of several texts, numbered and with one legend at the end."""
     sheets = [replace(each.sheet, legend="") for each in explanations]
+    if len(sheets) > 1:
+        sheets = [replace(each, title=f"{number}. {each.title}") for number, each in enumerate(sheets, 1)]
     return [*sheets[:-1], *(replace(each, legend=_legend(explanations)) for each in sheets[-1:])]
 
 

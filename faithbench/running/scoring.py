@@ -123,8 +123,8 @@ class Scoring:
         if found is None:
             return None
         expected = found.expected(works)
-        for line in found.told(expected) if expected > SAID_SECONDS else ():
-            self.setup.say(f"{title}: {line}")
+        for number, line in enumerate(found.told(expected) if expected > SAID_SECONDS else ()):
+            self.setup.say(line if number else f"{title}: {line}")
         return expected
 
     def _job(self, works: Sequence[Work]) -> Job:

@@ -86,7 +86,7 @@ class Trust:
         if not len(self.others):
             yield f"{line}; the text has no other words to compare with."
             return
-        yield f"{line}; random words: {others} (percentile {self.percentile:.0f})."
+        yield f"{line}; random words: {others} (percentile {math.floor(self.percentile)})."
         if self.after >= self.before:
             yield "That takes nothing away: do not rely on this explanation."
         elif self.odds and self.values[0] - self.values[1] < NEGLIGIBLE:

@@ -27,6 +27,8 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #111; background: #fff; max-
 h1 { font-size: 1.5em; }
 .fb-sheet { border-top: 1px solid #767676; padding: 1.2em 0; }
 a { color: #0b57a4; }
+nav ol { list-style: none; padding-left: 0; }
+footer { border-top: 1px solid #767676; font-size: .9em; color: #565656; }
 @media print { .fb-sheet { break-inside: avoid-page; } body { max-width: none; } }
 """
 
@@ -50,8 +52,14 @@ def notebook_html(sheets: Sequence[Sheet]) -> str:
     return f"<style>{SHEET_CSS}</style>{''.join(map(sheet_html, sheets))}"
 
 
-def page_html(title: str, sheets: Sequence[Sheet]) -> str:
-    """A page; where there are several texts it begins with a list of them."""
+def page_html(title: str, sheets: Sequence[Sheet], made: str = "") -> str:
+    """A page; where there are several texts it begins with a list of them.
+
+    Args:
+        title: of the page.
+        sheets: the texts.
+        made: what made it, which stands at the end.
+    """
     names = [f"text-{number}" for number, _ in enumerate(sheets, 1)]
     body = "".join(sheet_html(sheet, name) for sheet, name in zip(sheets, names, strict=True))
     links = "".join(
@@ -59,12 +67,13 @@ def page_html(title: str, sheets: Sequence[Sheet]) -> str:
         for sheet, name in zip(sheets, names, strict=True)
     )
     contents = f'<nav aria-label="texts"><ol>{links}</ol></nav>' if len(sheets) > 1 else ""
+    footer = f"<footer><p>{escape(made)}</p></footer>" if made else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{PAGE_CSS}{SHEET_CSS}</style></head>\n"
-        f"<body><main><h1>{escape(title)}</h1>{contents}{body}</main></body></html>\n"
+        f"<body><main><h1>{escape(title)}</h1>{contents}{body}</main>{footer}</body></html>\n"
     )
 
 

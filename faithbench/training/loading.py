@@ -1,6 +1,7 @@
 """From a checkpoint folder or a hub id to a classifier, with one sentence for each way in which that goes wrong."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from faithbench.training.declared import check_folder
 from faithbench.training.quiet import quiet
 
 ADAPTER, PICKLE = "adapter_config.json", "pytorch_model.bin"
+PATHS = ("./", "../", "/", "~")  # how a path begins, and no hub id
 OWN = "own"  # for a precision: that of the weights
 
 
@@ -91,6 +93,8 @@ def _check_files(folder: Path) -> None:
 
 
 def _hub(source: str) -> tuple[Any, Any, str]:
+    if source.startswith(PATHS):
+        raise UserError(f"model {source!r}: {_missing(Path(source).expanduser())}")
     repo, _, revision = source.partition("@")
     pinned = {"revision": revision or None, "trust_remote_code": False}
     try:
@@ -106,6 +110,15 @@ def _hub(source: str) -> tuple[Any, Any, str]:
         ) from error
     commit = getattr(network.config, "_commit_hash", None) or revision
     return network, tokenizer, f"{repo}@{commit}" if commit else repo
+
+
+def _missing(folder: Path) -> str:
+    """Why a path is no folder: it is a file, or is not there, and perhaps one beside it was meant."""
+    if folder.is_file():
+        return "that is a file; name the folder that it is in"
+    beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    near = get_close_matches(folder.name, beside, n=1)
+    return "there is no such folder" + (f"; did you mean {folder.with_name(near[0])}?" if near else "")
 
 
 def reason(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import pytest
 from fixtures_run import call
 from hostile_words import WORDS
 from records import ENTROPY, SUFF, column, record, run_of
+from reports import keep_texts, records_of, text_of, values_of
 
 import faithbench
 from faithbench.errors import UserError
@@ -184,6 +185,16 @@ def test_the_command_draws_and_refuses(run: Path, tmp_path: Path, capsys):
     assert "which text?" in ended.err
     ended = call(capsys, "figure", run, "--like", "figure5", "--metric", "comp", "--out", out)
     assert (ended.status, len(ended.complaints)) == (2, 1)
+
+
+@pytest.mark.parametrize(("wanted", "number", "name"), [("2", 2, "25"), ("25", 2, "25"), ("0", 1, "0")])
+def test_a_text_has_the_number_that_reports_give_it(tmp_path: Path, wanted: str, number: int, name: str):
+    ids = ("0", "25", "113")
+    run = run_of(tmp_path / "run", records_of(values_of(3, **{"occlusion": 1.0}), ids=ids))
+    keep_texts(run, [text_of(each, "a superb film") for each in ids], ["occlusion"], lambda *_: np.zeros(5), "ab")
+    found = faithbench.figure([run], "text", text=wanted)
+    assert found.caption.startswith(f"Text {number} (id {name}): ")
+    assert set(found.data["unit"]) == {name}
 
 
 def test_a_published_table_is_a_figure(tmp_path: Path):

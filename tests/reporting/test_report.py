@@ -18,8 +18,8 @@ import faithbench
 from faithbench.errors import UserError
 from faithbench.records.results import labels
 from faithbench.records.store import Store
+from faithbench.records.texts import numbered
 from faithbench.reporting.lines import codes, marked_line, named, written
-from faithbench.reporting.texts import numbered
 from faithbench.tables.wording import places_of
 from faithbench.types import Attribution, Target
 

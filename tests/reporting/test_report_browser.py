@@ -74,7 +74,8 @@ def press(shown, *keys: str) -> None:
 def test_the_first_screen_holds_the_verdict_and_the_plot(shown):
     place = shown.execute_script("return document.querySelector('#s1 .dots').getBoundingClientRect().bottom")
     assert place <= 900
-    assert texts_of(shown, "h1")[0].startswith("Trust occlusion, the best; saliency and ")
+    assert texts_of(shown, "h1")[0].startswith("Trust occlusion, the best (better than random by ")
+    assert texts_of(shown, "#s1 .rest")[0].startswith("saliency and ")
     assert len(texts_of(shown, "#s1 .badges li")) == 5
 
 

@@ -11,7 +11,7 @@ from reports import COMP, RANDOM, SRG, SUFF, records_of, values_of
 import faithbench
 from faithbench.records.results import panels, predicted_classes, read
 from faithbench.reporting.contest import Contest, contest, leading_metric
-from faithbench.reporting.verdict import remarks, trusted, verdict
+from faithbench.reporting.verdict import headline, remarks, trusted, verdict
 
 A, B, C = (
     "occlusion(window=1, baseline=mask, contrastive=False)",
@@ -64,6 +64,20 @@ def test_every_end_of_a_contest_has_its_sentence(tmp_path: Path, means: dict[str
     found = said(tmp_path, means)
     assert found.startswith(sentence.format(**names)), found
     assert found.endswith(").")
+
+
+def test_a_short_verdict_is_the_headline(tmp_path: Path):
+    found = contest_of(tmp_path, records_of(values_of(40, **{A: 9, RANDOM: 0}), SRG))
+    assert headline(found) == (verdict(found), "")
+
+
+def test_of_a_long_verdict_the_headline_says_who_is_trusted_and_why(tmp_path: Path):
+    others = {B: 10, "integrated_gradients": 9, "input_x_gradient": 8, "decompx": 7}
+    found = contest_of(tmp_path, records_of(values_of(40, **{A: 20, C: 0, RANDOM: 0, **others}), SRG))
+    lead, rest = headline(found)
+    assert lead.startswith("Trust occlusion, the best (better than random by srg, n = 40, detects ")
+    assert lead.endswith(").")
+    assert rest.endswith("beat random too, but are behind. Not attention, which is not shown to beat random.")
 
 
 def noisy(n: int, base: dict[str, float], loud: str) -> dict[str, np.ndarray]:

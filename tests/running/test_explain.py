@@ -116,6 +116,8 @@ def test_a_trust_line_doubts_words_that_do_no_more_than_random_ones():
         "Not shown to do more than random words: 50 of 100 other choices take away as much or more (it takes 4 or "
         "fewer)."
     )
+    short = np.array([*[1.0] * 35, *[0.0] * 2])  # 94.6 percent: not to be read as 95
+    assert "(percentile 94)" in said(0.5, short)
     assert "takes nothing away" in said(3.5, many)
     assert "next to nothing" in said(2.99, np.linspace(3.0, 4.0, 100))
     assert "only 4 other choices" in said(-1.0, many[:4])
@@ -239,6 +241,16 @@ def test_files_are_written_whole_and_checked_before_anything_is_computed(tmp_pat
     with pytest.raises(UserError, match="too many for the picture"):
         faithbench.explain("no-such-model", ["noon"] * 21, save=[tmp_path / "y.png"])
     assert not (tmp_path / "y.png").exists()
+
+
+def test_a_page_says_what_it_was_made_of_and_numbers_several_texts():
+    model = LinearModel()
+    one, several = (faithbench.explain(model, texts, "saliency", draws=0).html() for texts in (["2 3 8"], ["2", "3"]))
+    assert f"weights {model.fingerprint()}; explainers {spec.build('explainer', 'saliency').identity}." in one
+    assert "texts explained" not in one
+    assert "<h2>1. " in several
+    assert "<h2>2. " in several
+    assert several.count("Made by faithbench") == 1
 
 
 def test_an_explainer_that_fails_is_named():

@@ -146,3 +146,15 @@ def test_a_backbone_whose_folder_is_spoilt_is_one_sentence(folder: Path, monkeyp
     setting(auto_map={"AutoConfig": "own.Own"}, model_type="own")(folder.parent / backbone.name)
     with pytest.raises(UserError, match=r"minilm/config\.json: model_type 'own' needs code of its own"):
         load_backbone(backbone, 2, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("my-clasifier", "there is no such folder; did you mean "), ("x/y", "there is no such folder"), ("a.bin", "file")],
+)
+def test_a_path_that_is_no_folder_is_not_looked_for_on_the_hub(tmp_path: Path, name: str, words: str):
+    (tmp_path / "my-classifier").mkdir()
+    (tmp_path / "a.bin").write_bytes(b"")
+    with pytest.raises(UserError, match=words) as error:
+        load_classifier(str(tmp_path / name), "cpu", "float32")
+    assert "hub" not in str(error.value)
