@@ -105,6 +105,11 @@ def path_word(path: object) -> str:
     return f"./{text}" if text.startswith("-") else text
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number with what is counted: `1 text`, `1,200 texts`; `several` where an s is not enough."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
 def _shortened(text: str, longest: int) -> str:
     if len(text) <= longest:
         return text

@@ -41,7 +41,7 @@ from faithbench.console import say, write
 from faithbench.errors import UserError
 from faithbench.files import files_below
 from faithbench.plan import TABLES_OF_PAPER, Plan, changed, plan_files, read_plan, run_folder
-from faithbench.shown import path_word, shell_words
+from faithbench.shown import counted, path_word, shell_words
 
 if TYPE_CHECKING:
     from faithbench.running.runner import Run
@@ -157,8 +157,8 @@ def _say(results: Sequence["Run"], likes: Iterable[str]) -> None:
 
 
 def _say_failures(folder: Path) -> None:
-    for failure in faithbench.failures([folder]).itertuples():
-        say(err_console, f"FAILED {failure.explainer}, {failure.metric}: {failure.error} ({failure.texts} texts)")
+    for explainer, metric, error, texts in faithbench.failures([folder]).itertuples(index=False, name=None):
+        say(err_console, f"FAILED {explainer}, {metric}: {error} ({counted(texts, 'text')})")
 
 
 def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
@@ -171,7 +171,7 @@ def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     for name in figures:
         words = ["faithbench", "figure", path_word(folder), "--like", name, "--out", f"{name}.svg"]
         say(out_console, f"To draw it: {shell_words(words)}", whole=True)
-    say(out_console, f"{done:,} results done, {before:,} were there before. Written to {folder}:", whole=True)
+    say(out_console, f"{counted(done, 'result')} done, {before:,} were there before. Written to {folder}:", whole=True)
     for path in files_below(folder):
         say(out_console, f"  {path}", whole=True)
     read = ["faithbench", "report", path_word(folder), "--out", "report.html"]

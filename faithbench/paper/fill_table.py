@@ -17,6 +17,7 @@ from faithbench.paper.trainings import TrainedModel, differing
 from faithbench.plan import TABLES_OF_PAPER, Plan
 from faithbench.plugins.naming import refer
 from faithbench.records.results import label
+from faithbench.shown import counted
 from faithbench.tables.cautions import of_earlier_versions, older_conversion
 from faithbench.tables.signature import signature_of
 
@@ -95,12 +96,12 @@ def _notes(
     strict = sum(cell.lack == ONLY_STRICT for cell in every)
     if strict:
         yield (
-            f"{_counted(strict, 'empty cell has', 'empty cells have')} records of the strict protocol only, which has "
+            f"{counted(strict, 'empty cell has', 'empty cells have')} records of the strict protocol only, which has "
             "another maximum; a run with --protocol paper fills them."
         )
     for lack in dict.fromkeys(cell.lack for cell in every if cell.lack not in ("", ONLY_STRICT)):
         count = sum(cell.lack == lack for cell in every)
-        yield f"{_counted(count, 'cell is', 'cells are')} empty: {lack}."
+        yield f"{counted(count, 'cell is', 'cells are')} empty: {lack}."
     if any(isinstance(source, Seconds) for source in layout.columns.values()):
         yield from _on_times(run_data)
     else:
@@ -142,7 +143,3 @@ def _on_data(run_data: RunData, datasets: Sequence[str]) -> Iterator[str]:
     missing = [name for name in dict.fromkeys(datasets) if not any(is_dataset(source_of(full), name) for full in there)]
     if missing:
         yield f"Not in these runs: {', '.join(missing)}."
-
-
-def _counted(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"

@@ -19,6 +19,7 @@ from faithbench.running.progress import duration
 from faithbench.running.remaining import Entries, stored_entries
 from faithbench.running.runner import default_folder, encode, fitting
 from faithbench.running.scoring import Scoring
+from faithbench.shown import counted
 from faithbench.tables.parts import Column, Grid, Heading, Note, Number, Part, Title, Words
 from faithbench.tables.writers import WRITERS, check_format
 from faithbench.training.prepare import Setup, Workshop, best_device, check_model
@@ -183,10 +184,10 @@ def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: St
 def cost_parts(block: BlockCost) -> Iterator[Part]:
     """One model on one data set as a table for people: what each explainer costs."""
     yield Heading(f"{block.model} on {block.dataset}")
-    texts = f"{block.texts:,} texts" if block.is_counted else "Texts not known yet"
-    results = f": {block.todo:,} results to do, {block.before:,} are there" if block.is_counted else ""
-    metrics = f"{len(block.metrics)} metrics ({', '.join(block.metrics)})"
-    yield Note(f"{texts} × {len(block.explainers)} explainers × {metrics}{results}.")
+    texts = counted(block.texts, "text") if block.is_counted else "Texts not known yet"
+    results = f": {counted(block.todo, 'result')} to do, {block.before:,} are there" if block.is_counted else ""
+    metrics = f"{counted(len(block.metrics), 'metric')} ({', '.join(block.metrics)})"
+    yield Note(f"{texts} × {counted(len(block.explainers), 'explainer')} × {metrics}{results}.")
     if block.calibration is None:
         yield Note(f"Explainers: {', '.join(block.explainers)}.")
         yield Note(f"What it takes is not known: {block.why}." if not block.is_known else "All is done.")

@@ -21,6 +21,7 @@ from faithbench.showing.marked import unread
 from faithbench.showing.page import notebook_html, page_html
 from faithbench.showing.sheet import Sheet, legend
 from faithbench.showing.terminal import sheet_lines, sheet_text
+from faithbench.shown import counted
 from faithbench.tables.figure import write_figure
 from faithbench.types import Target, Text
 
@@ -123,7 +124,7 @@ class Explanations(list[Explanation]):
             return self[0].html()
         models = ", ".join(dict.fromkeys(each.model for each in self))
         made = " ".join(dict.fromkeys(each.made for each in self))
-        return page_html(f"{models}: {len(self):,} texts explained", _sheets(self), made)
+        return page_html(f"{models}: {counted(len(self), 'text')} explained", _sheets(self), made)
 
     def save(self, path: Path | str) -> Path:
         """Writes all as `.html`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.

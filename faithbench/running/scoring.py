@@ -12,6 +12,7 @@ from faithbench.running.grid import DatasetPlan
 from faithbench.running.pieces import Deal, Job, Stored, Work
 from faithbench.running.progress import Tracker
 from faithbench.running.remaining import Cell, Entries, Remaining
+from faithbench.shown import counted
 from faithbench.stopping import written_first
 from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Text
@@ -76,8 +77,9 @@ class Scoring:
         before = count * cells - left
         title = f"{self.model.label} on {self.texts.dataset.label}"
         self.setup.say(
-            f"{title}: {count:,} texts × {len(self.explainers)} explainers × {len(self.metrics)} metrics = "
-            f"{count * cells:,} results, {before:,} of them done already."
+            f"{title}: {counted(count, 'text')} × {counted(len(self.explainers), 'explainer')} × "
+            f"{counted(len(self.metrics), 'metric')} = {counted(count * cells, 'result')}, "
+            f"{before:,} of them done already."
         )
         if not works:
             return Done(0, before, 0)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from faithbench.shown import counted
 from faithbench.statistics.verdicts import ALPHA
 from faithbench.studies.answers import Ratings
 from faithbench.studies.key import LEAST, MOST, Key
@@ -32,8 +33,8 @@ def document(
     """Parts for the writers of tables."""
     labels = [method["label"] for method in key["methods"]]
     about = (
-        f": {_counted(len(labels), 'method')} on {_counted(len(key['items']), 'text')}, rated by "
-        f"{_counted(len(ratings.raters), 'person', 'people')} (numbers {', '.join(map(str, ratings.raters))})"
+        f": {counted(len(labels), 'method')} on {counted(len(key['items']), 'text')}, rated by "
+        f"{counted(len(ratings.raters), 'person', 'people')} (numbers {', '.join(map(str, ratings.raters))})"
     )
     return [
         Title(f"Study {key['study']}", about),
@@ -144,7 +145,7 @@ def _agreement(one: Reliability) -> str:
     within = "" if math.isnan(one.low) else f", 95 % interval {one.low:.2f} to {one.high:.2f}"
     return (
         f"Do raters agree? Krippendorff's α is {one.ordinal:.2f} (ordinal{within}; as an interval scale "
-        f"{one.interval:.2f}), on {_counted(one.n, 'explanation')} with several ratings.".replace("-", "−")
+        f"{one.interval:.2f}), on {counted(one.n, 'explanation')} with several ratings.".replace("-", "−")
     )
 
 
@@ -154,7 +155,7 @@ def _notes(
     tests = sum(not math.isnan(one.p_alone) for one in compared)
     yield (
         f"Paired, two-sided t-tests; a pair is {UNIT_WORDS[unit]}. p is corrected by Bonferroni's method for all "
-        f"{_counted(tests, 'test')} of the table, intervals are not; d_z is the mean difference in standard deviations "
+        f"{counted(tests, 'test')} of the table, intervals are not; d_z is the mean difference in standard deviations "
         "of the differences."
     )
     yield from map(_powered, power)
@@ -227,10 +228,6 @@ def _p(value: float) -> Cell:
 
 def _span(low: float, high: float) -> Cell:
     return EMPTY if math.isnan(low) else Words(f"{low:.2f} to {high:.2f}".replace("-", "−"))
-
-
-def _counted(number: int, one: str, several: str = "") -> str:
-    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from faithbench.records.results import FAITHFULNESS, TRUTH, degrades, higher_is_better, kind_order, labels
+from faithbench.shown import counted
 from faithbench.statistics.verdicts import NEGLIGIBLE
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
 from faithbench.tables.wording import places_of, shown
@@ -41,7 +42,7 @@ def numbers(frame: pd.DataFrame) -> list[Part]:
             ofd = f" (content {data})" if states["dataset_fingerprint"].nunique() > 1 else ""
             rest = f"{ofm} on {data_names[str(dataset)]}{ofd}"
             if "seeds" in frame:
-                rest += f", {_counted(group['seeds'].max(), 'training')}"
+                rest += f", {counted(group['seeds'].max(), 'training')}"
             for target, share in group.groupby("target") if "target" in frame else [("", group)]:
                 where = f", class explained: {target}" if "target" in frame else ""
                 parts += [Title(names[str(model)], f"{rest}{where}"), *grids(share)]
@@ -77,9 +78,9 @@ def grids(group: pd.DataFrame) -> list[Part]:
     kinds = sorted(set(group["kind"]), key=kind_order)
     texts = int((group["n"] + group["undefined"] + group["failed"]).max())
     pairs = [(Heading(HEADINGS.get(name, name)), _grid(group[group["kind"] == name], texts)) for name in kinds]
-    told, units = _counted(texts, "text"), int(group["texts"].max()) if "texts" in group else texts
+    told, units = counted(texts, "text"), int(group["texts"].max()) if "texts" in group else texts
     if units < texts:
-        told = f"{_counted(texts, 'explained output')} of {_counted(units, 'text')}, each counted alone"
+        told = f"{counted(texts, 'explained output')} of {counted(units, 'text')}, each counted alone"
     return [*(part for pair in pairs for part in pair), Note(f"{told}.{_unranked(group)}")]
 
 
@@ -205,12 +206,8 @@ def _ranked_how(frame: pd.DataFrame) -> Iterator[str]:
     names = {what: labels(what, frame[what]) for what in ("explainer", "model", "dataset")}
     told = [
         f"{names['explainer'][row['explainer']]} = {names['explainer'][row['equal_to']]} (equal on all "
-        f"{_counted(row['equal_on'], 'text')}) for {names['model'][row['model']]} on {names['dataset'][row['dataset']]}"
+        f"{counted(row['equal_on'], 'text')}) for {names['model'][row['model']]} on {names['dataset'][row['dataset']]}"
         for _, row in equal.iterrows()
     ]
     if told:
         yield f"Explainers with equal scores count once in ranks and tests: {'; '.join(told)}."
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")

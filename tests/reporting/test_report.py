@@ -255,7 +255,7 @@ def test_failures_are_counted_and_listed(tmp_path: Path):
     records.append(record(np.nan, 99, explainer=A, metric=SRG, error="ValueError: <b>no</b>"))
     page = Page(report_of(run_of(tmp_path / "run", records))).text
     assert "failures 1 of 37 results" in page
-    assert "ValueError: <b>no</b> (1 texts)" in page
+    assert "ValueError: <b>no</b> (1 text)" in page
 
 
 def test_where_lower_is_better_the_page_says_so(tmp_path: Path):

@@ -159,7 +159,7 @@ def test_a_dry_run_says_what_would_be_run_and_writes_nothing(capsys, tmp_path: P
     ended = call(capsys, "run", *models, *words, "--limit", 3, "--out", "run", "--dry-run", "--device", "cpu")
     assert ended.status == 0, ended.err
     assert (everything(tmp_path), everything(cache)) == (before, cached)
-    assert "3 texts × 2 explainers × 1 metrics (entropy): 6 results to do, 0 are there." in ended.out
+    assert "3 texts × 2 explainers × 1 metric (entropy): 6 results to do, 0 are there." in ended.out
     assert "conv-tiny(seed=77) would be trained first" in ended.out
     assert "12 results to do, 0 are there already" in ended.out
     assert "| occlusion" in ended.out
