@@ -215,9 +215,12 @@ def spans_of(text: Text, places: Int[np.ndarray, "content"]) -> list[Span]:
     if text.offsets is None:
         raise ValueError("the text does not say which characters its tokens are")
     offsets = text.offsets[text.content]
-    edges = np.flatnonzero(np.diff(places, prepend=-1))
-    starts = np.minimum.reduceat(offsets[:, 0], edges) if len(edges) else edges
-    ends = np.maximum.reduceat(offsets[:, 1], edges) if len(edges) else edges
+    empty = offsets[:, 1] <= offsets[:, 0]  # where these are says nothing of a unit that has others
+    alone = ~np.isin(places, places[~empty])
+    shown = np.flatnonzero(~empty | alone)
+    edges = np.flatnonzero(np.diff(places[shown], prepend=-1))
+    starts = np.minimum.reduceat(offsets[shown, 0], edges) if len(edges) else edges
+    ends = np.maximum.reduceat(offsets[shown, 1], edges) if len(edges) else edges
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 

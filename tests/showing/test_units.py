@@ -47,6 +47,12 @@ def test_tokens_without_characters_join_a_neighbour():
     assert (spans, list(scores)) == ([(0, 1), (1, 2)], [6.0, 4.0])
 
 
+def test_where_a_token_without_characters_stands_says_nothing_of_its_unit():
+    found = text("石油", [(0, 1), (0, 0), (1, 2)], [0, 0, 0])
+    spans, scores = by_word(found, attribution(3).scores)
+    assert (spans, list(scores)) == ([(0, 1), (1, 2)], [1.0, 5.0])
+
+
 def test_a_word_of_a_script_without_spaces_falls_into_tokens():
     found = text("油价下跌 now", [(0, 2), (2, 4), (5, 8)], [0, 0, 1])
     assert list(units(found)) == [0, 1, 2]
