@@ -38,14 +38,15 @@ def finding(frame: pd.DataFrame) -> str:
 def _counted(told: Sequence[tuple[str, int]], total: int) -> str:
     """As many explainers as the sentence has room for."""
     for shown in range(min(SOME, len(told)), 0, -1):
-        words = [
-            f"{name} ({count}{f' of {total}' if not place else ''})" for place, (name, count) in enumerate(told[:shown])
-        ]
-        more = f", and {len(told) - shown} more" * (len(told) > shown)
-        sentence = f"First, alone or tied, on pairs of model and data set: {', '.join(words)}{more}."
+        (name, count), *others = told[:shown]
+        words = [f"{name} is first or tied on {count} of {total} pairs of model and data set"]
+        words += [f"{name} on {count}" for name, count in others]
+        more = f", and {len(told) - shown} more on some" * (len(told) > shown)
+        sentence = f"{', '.join(words)}{more}."
         if len(escape(visible(sentence))) <= LONGEST:
             return sentence
-    return f"First, alone or tied, on {told[0][1]} of {total} pairs: {visible(told[0][0])[: LONGEST // 4]}…"
+    name, count = told[0]
+    return f"{visible(name)[: LONGEST // 4]}… is first or tied on {count} of {total} pairs of model and data set."
 
 
 def leaders(frame: pd.DataFrame) -> Iterator[str]:

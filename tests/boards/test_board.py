@@ -557,7 +557,7 @@ def test_the_overview_has_a_row_for_each_board(tmp_path: Path, monkeypatch):
     faithbench.build_boards()
     text = Path("leaderboards/README.md").read_text()
     a, b = (line for line in text.splitlines() if line.startswith("| ["))
-    first = "First, alone or tied, on pairs of model and data set: occlusion (1 of 1)."  # words: on fewer texts
+    first = "occlusion is first or tied on 1 of 1 pairs of model and data set."  # words: on fewer texts
     assert a == f"| [a](a/table.md) | {first} | 1 | 1 | 3 | 20 | 1 |"
     assert b == "| [b](b/README.md) | One explainer alone: there is nothing to compare. | 1 | 1 | 1 | 1 | 2 |"
     pages = [(Path("leaderboards") / name / "table.md").read_text() for name in "ab"]
@@ -582,7 +582,7 @@ def test_who_leads_is_who_is_shown_to(tmp_path: Path, monkeypatch):
     faithbench.build_boards()
     told = [line.split(" | ")[1] for line in Path("leaderboards/README.md").read_text().splitlines() if "| [" in line]
     assert told == [
-        "First, alone or tied, on pairs of model and data set: copy (1 of 1), occlusion (1).",
+        "copy is first or tied on 1 of 1 pairs of model and data set, occlusion on 1.",
         "Too few texts to rank explainers.",
         "No difference between explainers is shown on the one pair of model and data set.",
     ]

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/walk.sh"
 given classifier
 begin
-step pip install faithbench
+step pip install "faithbench[plot]"
 step faithbench explain "the plot is dreary but the acting feels superb" --model ./my-model
 step faithbench run --model ./my-model --dataset reviews.csv --limit 12 --out runs/reviews
 step faithbench report runs/reviews --out report.html

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/walk.sh"
 given classifier
 begin
-step pip install faithbench
+step pip install "faithbench[plot]"
 step faithbench explain "the plot is superb but the ending seemed lifeless" --model ./my-model \
   --explainer shap_sampl --explainer occlusion --html decision.html
 step faithbench explain "the plot is superb but the ending seemed lifeless" --model ./my-model \

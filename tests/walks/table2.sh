@@ -12,4 +12,3 @@ step faithbench run --plan "$repository/leaderboards/paper/table2.toml" --backbo
 step faithbench table runs/table2 --like table2 --beside-paper
 step faithbench table runs/table2 --like table2 --format latex
 end
-end
