@@ -121,7 +121,9 @@ def mean_curves(found: Curves, panel: Panel, order: Mapping[int, str], random: i
         if np.isfinite(means[place]).any()
     }
     shown = tuple(
-        MeanCurve(label, paths[place], paths.get(random, "") if random is not None else "", _told(means[place], found.at))
+        MeanCurve(
+            label, paths[place], paths.get(random, "") if random is not None else "", _told(means[place], found.at)
+        )
         for place, label in order.items()
         if place in paths and place != random
     )
