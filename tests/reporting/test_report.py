@@ -397,6 +397,23 @@ def test_the_palette_has_contrast_enough():
     assert contrast("#767676", colours["paper"]) >= 3  # the edge of fields
 
 
+def test_a_page_without_the_best_order_says_how_to_get_it(shown: str, tmp_path: Path):
+    told = 'measure it with --metric "normalised(srg)"'
+    assert told in Page(shown).text
+    assert "best order found by search" not in Page(shown).text
+    values = values_of(12, **MEANS)
+    best = [
+        record(50.0, i, explainer=name, metric=f"normalised(metric='{SRG}', randoms=16, beam=1, width=5)", parts=parts)
+        for name, each in values.items()
+        for i, parts in enumerate((float(v), 0.0, 40.0) for v in each)
+    ]
+    text = Page(report_of(run_of(tmp_path / "run", [*records_of(values), *best]))).text
+    assert "best order found by search (40.0)" in text
+    assert told not in text
+    unordered = "evidence(by=token)"
+    assert "measure it with" not in Page(report_of(run_of(tmp_path / "x", records_of(values, metric=unordered)))).text
+
+
 def test_the_band_of_random_scores_has_edges(shown: str):
     assert shown.count('class="edge"') == 2 * shown.count('class="band"') == 2 * len(MEANS)
 
