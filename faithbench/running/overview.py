@@ -16,7 +16,8 @@ TITLE = Markup("<p><code>{}</code></p>\n{}")
 def overview_html(folder: Path) -> str:
     """The table as pages show it, below the name of the folder."""
     found = contents([folder])
-    return TITLE.format(visible(str(folder)), sheet(document(found.frame, found.models, found.notes, found.signature)))
+    parts = document(found.frame, found.models, found.notes, found.signature)
+    return str(TITLE.format(visible(str(folder)), sheet(parts)))
 
 
 def overview_text(folder: Path) -> Text:

@@ -14,6 +14,7 @@ STYLE = Markup(
     "{0}table {{ border-collapse: collapse }}\n"
     "{0}th, {0}td {{ padding: .3em .7em; text-align: left; border-bottom: 1px solid #d9d9d9; vertical-align: top }}\n"
     "{0}.right {{ text-align: right }}\n"
+    "{0}code {{ overflow-wrap: anywhere }}\n"
 )
 HEAD = Markup(
     '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>faithbench</title>\n<style>\n'

@@ -267,6 +267,7 @@ def test_a_run_shows_its_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     page, notebook = faithbench.render([tmp_path / "run"], "html"), found._repr_html_()
     tables = page[page.index("</style>") + len("</style>") : page.index("</html>")].strip()
     assert f'<div class="fb-table">{tables}</div>' in notebook
+    assert type(notebook) is str  # what is put before it is not escaped
     rules = notebook[notebook.index("<style>") + len("<style>") : notebook.index("</style>")].strip().splitlines()
     assert all(one.startswith(".fb-table ") for rule in rules for one in rule.partition(" {")[0].split(", "))
 
