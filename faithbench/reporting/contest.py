@@ -10,7 +10,7 @@ import pandas as pd
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.records.results import FAITHFULNESS, Panel, degrades, kind, kind_order, labels
+from faithbench.records.results import FAITHFULNESS, Panel, degrades, installed, kind, kind_order, label, labels
 from faithbench.reporting.differences import Difference, Differences, differences, typical
 from faithbench.tables.ranking import direction, ranking
 
@@ -217,6 +217,19 @@ def best_found(panel: Panel, metric: str, records: pd.DataFrame) -> float:
     weights = panel.adjusted[chosen, :, panel.metrics.index(metric)].max(axis=1)
     values = np.array([best[panel.texts[i]] for i in chosen])
     return float((weights * values).sum() / weights.sum()) if weights.sum() > 0 else math.nan
+
+
+def wanted(metric: str, panel: Panel) -> str:
+    """The metric that would find the best orders for one; "" where they are known, or there is no such metric.
+
+    Args:
+        metric: whose best orders.
+        panel: with all that was measured.
+    """
+    component = installed("metric", metric)
+    if component is None or not component.traits.by_order or metric in map(_inner, panel.metrics):
+        return ""
+    return f"normalised({label('metric', metric)})"
 
 
 def _inner(metric: str) -> str | None:

@@ -80,7 +80,8 @@ def strip(
     marks = list[Markup]()
     if band is not None and all(map(math.isfinite, band)):
         left, right = scale(band[0]), scale(band[1])
-        marks.append(BAND.format(left, max(right - left, 0.4)))
+        right = max(right, left + 0.4)
+        marks += [BAND.format(left, right - left), *(UPRIGHT.format("edge", end) for end in (left, right))]
     if scale.low < 0 < scale.high:
         marks.append(UPRIGHT.format("zero", scale(0)))
     if math.isfinite(best):
@@ -119,20 +120,20 @@ def bars(gaps: Float[np.ndarray, "texts"]) -> tuple[str, float]:
     return "".join(pieces), limit
 
 
-def curve(values: Sequence[float], low: float, high: float) -> str:
-    """The path of a small curve through values at even steps, from the left edge to the right one.
+def curve(values: Sequence[float], at: Sequence[float], low: float, high: float) -> str:
+    """The path of a small curve through values, from the left edge to the right one.
 
     Args:
         values: NaN is left out.
+        at: where each stands, rising.
         low: the value of the lower edge.
         high: that of the upper edge.
     """
     width, height = CURVE
-    span = high - low or 1.0
-    step = width / max(1, len(values) - 1)
+    span, reach = high - low or 1.0, at[-1] - at[0] or 1.0
     points = [
-        f"{i * step:.0f} {height - (value - low) / span * height:.0f}"
-        for i, value in enumerate(values)
+        f"{(place - at[0]) / reach * width:.0f} {height - (value - low) / span * height:.0f}"
+        for place, value in zip(at, values, strict=True)
         if math.isfinite(value)
     ]
     return f"M{'L'.join(points)}" if points else ""

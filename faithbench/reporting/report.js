@@ -115,6 +115,14 @@
     form.addEventListener("submit", (event) => { event.preventDefault(); if (jump.value.trim()) go(); });
   }
 
+  const undo = [];
+  window.addEventListener("beforeprint", () => {
+    for (const part of all(document, "[hidden]")) { part.hidden = false; undo.push(() => { part.hidden = true; }); }
+    for (const part of all(document, "details:not([open])")) { part.open = true; undo.push(() => { part.open = false; }); }
+    all(document, ".later").forEach(colour);
+  });
+  window.addEventListener("afterprint", () => { for (const back of undo.splice(0)) back(); });
+
   const figure = (value) => {
     if (value === 0) return "0.0";
     const places = Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(Math.abs(value)))));

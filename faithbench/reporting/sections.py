@@ -15,7 +15,7 @@ from faithbench.records.texts import numbered
 from faithbench.reporting import plots
 from faithbench.reporting import verdict as rule
 from faithbench.reporting.badges import Badge, badges
-from faithbench.reporting.contest import Contest, Entrant, best_found, contest, leading_metric
+from faithbench.reporting.contest import Contest, Entrant, best_found, contest, leading_metric, wanted
 from faithbench.reporting.curves import MeanCurves, curves_of, mean_curves
 from faithbench.reporting.differences import paired
 from faithbench.reporting.texts import Kept, ShownTexts, shown_texts
@@ -93,6 +93,7 @@ class Section:
     dots: tuple[DotRow, ...]
     axis: Markup
     best: str
+    best_by: str  # the metric that would have found it, if that was not measured
     has_random: bool
     is_against_random: bool
     apart: Apart | None
@@ -152,6 +153,7 @@ def section(
         dots=tuple(_dots(found, scale)) if found else (),
         axis=plots.axis(scale),
         best=figure(found.best, 3) if found and math.isfinite(found.best) else "",
+        best_by=wanted(found.metric, panel) if found else "",
         has_random=bool(found and found.random),
         is_against_random=bool(found and found.random and found.random.group),
         apart=_apart(found, f"s{number}") if found else None,

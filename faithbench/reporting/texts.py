@@ -35,6 +35,7 @@ class ShownLine:
     line: Markup | None
     codes: str
     curve: str
+    curve_told: str
     values: tuple[str, ...]
     is_random: bool = False
 
@@ -214,7 +215,7 @@ def _text(
         is_framed=bool(text is not None and (text.evidence is not None or text.rationale is not None)),
         value=f"{value:.6g}" if math.isfinite(value) else "",
         lines=lines,
-        random_curve=of_text(curves, place, random.place) if random is not None else "",
+        random_curve=of_text(curves, place, random.place)[0] if random is not None else "",
     )
 
 
@@ -242,7 +243,7 @@ def _line(
         top,
         written(marked) if marked is not None and is_written else None,
         codes(marked) if marked is not None and not is_written else "",
-        of_text(curves, place, entrant.place),
+        *of_text(curves, place, entrant.place),
         tuple(values),
         entrant.is_random,
     )

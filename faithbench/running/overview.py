@@ -1,36 +1,23 @@
 """What a run came to, as notebooks and terminals show it: its table."""
 
-from html import escape
 from pathlib import Path
 
+from markupsafe import Markup
 from rich.text import Text
 
-from faithbench.records.results import labels
 from faithbench.shown import visible
-from faithbench.tables.table import render, table
+from faithbench.tables.document import document
+from faithbench.tables.html import sheet
+from faithbench.tables.table import contents, render
 
-SHOWN = {
-    "dataset": "data set",
-    "model": "model",
-    "explainer": "explainer",
-    "metric": "metric",
-    "mean": "mean",
-    "low": "low",
-    "high": "high",
-    "n": "n",
-    "failed": "failed",
-}
+TITLE = Markup("<p><code>{}</code></p>\n{}")
 
 
 def overview_html(folder: Path) -> str:
-    """Means with 95 % intervals and numbers of texts, a row for each data set, model, explainer and metric."""
-    frame = table([folder])
-    shown = frame[list(SHOWN)].rename(columns=SHOWN)
-    for kind, column in (("dataset", "data set"), ("model", "model"), ("explainer", "explainer"), ("metric", "metric")):
-        names = labels(kind, shown[column])
-        shown[column] = [visible(names[str(identity)]) for identity in shown[column]]
-    title = f"<p>{escape(visible(str(folder)))}: means over n texts, with 95 % intervals from low to high.</p>"
-    return title + str(shown.to_html(index=False, escape=True, float_format="{:.2f}".format, border=0))
+    """The table as pages show it, below the name of the folder."""
+    found = contents([folder])
+    parts = document(found.frame, found.models, found.notes, found.signature)
+    return str(TITLE.format(visible(str(folder)), sheet(parts)))
 
 
 def overview_text(folder: Path) -> Text:

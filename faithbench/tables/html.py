@@ -10,19 +10,28 @@ from faithbench.shown import visible
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Lines, Note, Number, Part, Several, Signature, Title
 from faithbench.tables.wording import Span, lines
 
+STYLE = Markup(
+    "{0}table {{ border-collapse: collapse }}\n"
+    "{0}th, {0}td {{ padding: .3em .7em; text-align: left; border-bottom: 1px solid #d9d9d9; vertical-align: top }}\n"
+    "{0}.right {{ text-align: right }}\n"
+    "{0}code {{ overflow-wrap: anywhere }}\n"
+)
 HEAD = Markup(
     '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>faithbench</title>\n<style>\n'
-    "body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a }\n"
-    "table { border-collapse: collapse }\n"
-    "th, td { padding: .3em .7em; text-align: left; border-bottom: 1px solid #d9d9d9; vertical-align: top }\n"
-    ".right { text-align: right }\n</style>\n"
-)
+    "body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a }}\n{}</style>\n"
+).format(STYLE.format(""))
+SHEET = Markup('<style>\n{}</style>\n<div class="fb-table">{}</div>')
 CELL, KEY = Markup("<td{}{}>{}</td>"), Markup('<th scope="row"{}{}>{}</th>')
 
 
 def html(parts: Iterable[Part]) -> str:
     """A page that a browser opens by itself: paragraphs, and grids as tables."""
     return f"{HEAD}{fragment(parts)}\n</html>\n"
+
+
+def sheet(parts: Iterable[Part]) -> Markup:
+    """The same for a notebook, with a style for these tables alone."""
+    return SHEET.format(STYLE.format(".fb-table "), fragment(parts))
 
 
 def fragment(parts: Iterable[Part]) -> Markup:

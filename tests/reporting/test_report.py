@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures_run import call
+from fixtures_run import add_distribution, call
 from hostile_words import OBEYED, WORDS
 from records import record, run_of
 from reports import COMP, RANDOM, SRG, SUFF, keep_texts, records_of, text_of, values_of
@@ -161,6 +161,37 @@ def test_curves_are_drawn_where_records_have_parts(shown: str):
     assert "<h2>Mean curves</h2>" in shown
     assert "0.00 at 10 %, 0.40 at 50 %, 0.80 at 90 %" in shown
     assert shown.count('<svg class="curve"') == 12 * 3 + 2  # random has none of its own among the means
+
+
+def test_curves_are_said_to_those_who_do_not_see_them(shown: str):
+    curves = re.findall(r'<svg class="curve"[^>]*>', shown)
+    assert len(curves) > 12
+    assert {re.search(r'role="img" aria-label="([^"]*)"', each)[1] for each in curves} == {
+        "0.00 at 10 %, 0.40 at 50 %, 0.80 at 90 %"
+    }
+
+
+PLUGIN = """
+class Mine:
+    higher_is_better = True
+    parts_at = (0.1, 0.2, 0.6)
+    def measure(self, model, text, target, attribution): ...
+"""
+
+
+def test_a_plugins_metric_has_a_curve_at_its_own_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    entries = {"metrics": {"mine": "mine_curve:Mine"}}
+    monkeypatch.syspath_prepend(add_distribution(tmp_path / "plugin", "mine", entries, {"mine_curve": PLUGIN}))
+    values = values_of(12, **MEANS)
+    records = [
+        record(float(v), i, explainer=name, metric="mine", parts=(0.0, 1.0, 0.5))
+        for name, each in values.items()
+        for i, v in enumerate(each)
+    ]
+    page = report_of(run_of(tmp_path / "run", records))
+    assert "The parts of its value at 10 to 60 % of the tokens; from 0.00" in page
+    assert 'aria-label="0.00 at 10 %, 1.00 at 20 %, 0.50 at 60 %"' in page
+    assert '<path d="M0 56L24 0L120 28"/>' in page
 
 
 def test_nothing_is_fetched_and_one_script_may_run(shown: str):
@@ -360,9 +391,31 @@ def test_the_palette_has_contrast_enough():
         for paper in (colours["paper"], colours["shade"]):
             assert contrast(colours[ink], paper) >= 4.5, ink
     assert contrast(colours["doubt"], "#fdf3ea") >= 4.5
+    assert min(contrast(colours["edge"], colours[beside]) for beside in ("paper", "band")) >= 3
     for mark in ("accent", "ink", "soft"):  # what is drawn on the band of random scores
         assert contrast(colours[mark], colours["band"]) >= 3
     assert contrast("#767676", colours["paper"]) >= 3  # the edge of fields
+
+
+def test_a_page_without_the_best_order_says_how_to_get_it(shown: str, tmp_path: Path):
+    told = 'measure it with --metric "normalised(srg)"'
+    assert told in Page(shown).text
+    assert "best order found by search" not in Page(shown).text
+    values = values_of(12, **MEANS)
+    best = [
+        record(50.0, i, explainer=name, metric=f"normalised(metric='{SRG}', randoms=16, beam=1, width=5)", parts=parts)
+        for name, each in values.items()
+        for i, parts in enumerate((float(v), 0.0, 40.0) for v in each)
+    ]
+    text = Page(report_of(run_of(tmp_path / "run", [*records_of(values), *best]))).text
+    assert "best order found by search (40.0)" in text
+    assert told not in text
+    unordered = "evidence(by=token)"
+    assert "measure it with" not in Page(report_of(run_of(tmp_path / "x", records_of(values, metric=unordered)))).text
+
+
+def test_the_band_of_random_scores_has_edges(shown: str):
+    assert shown.count('class="edge"') == 2 * shown.count('class="band"') == 2 * len(MEANS)
 
 
 def test_outputs_of_a_text_are_shown_one_by_one(tmp_path: Path):

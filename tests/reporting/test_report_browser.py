@@ -216,6 +216,38 @@ def test_it_can_be_printed(shown):
     shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
+def test_paper_holds_every_section_and_text_whatever_is_chosen_on_the_screen(shown):
+    def state() -> tuple[list[bool], int, int]:
+        panels = [each.is_displayed() for each in shown.find_elements("css selector", "section.panel")]
+        texts = [each.is_displayed() for each in shown.find_elements("css selector", "details.text .facts")]
+        return panels, sum(texts), len(shown.find_elements("css selector", "details[open]"))
+
+    shown.find_element("css selector", "#s1 .search").send_keys("number7")
+    shown.execute_script("document.querySelector('#s1-t7').open = true")
+    settle(shown)
+    before = state()
+    assert before == ([True, False], 1, 1)
+    shown.execute_script("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('beforeprint'))")
+    settle(shown)
+    every = len(shown.find_elements("css selector", "details"))
+    assert state() == ([True, True], 2 * N, every)
+    shown.execute_script("dispatchEvent(new Event('afterprint'))")
+    settle(shown)
+    assert state() == before
+    assert numbers(shown) == [7]
+
+
+def test_closed_texts_are_printed_without_a_script(file: Path):
+    with browser() as driver:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        driver.get(page(file))
+        facts = driver.find_element("css selector", "#s2-t17 .facts")
+        assert not driver.execute_script("return arguments[0].checkVisibility()", facts)
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        assert driver.execute_script("return arguments[0].checkVisibility()", facts)
+        assert facts.rect["height"] > 0
+
+
 @pytest.mark.parametrize("anchor", ["%E0%A4%A", "%", "<script>", "s1-t17%00", "__proto__", ""])
 def test_a_link_that_leads_nowhere_breaks_nothing(anchor: str, shown, file: Path):
     shown.get("about:blank")

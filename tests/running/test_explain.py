@@ -264,7 +264,12 @@ def test_a_run_shows_its_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     found = faithbench.run(plan, tmp_path / "run", device="cpu")
     assert found.frame().equals(faithbench.table([tmp_path / "run"]))
     assert "occlusion" in shown(found)
-    assert found._repr_html_().count("<td>conv-tiny</td>") == 2
+    page, notebook = faithbench.render([tmp_path / "run"], "html"), found._repr_html_()
+    tables = page[page.index("</style>") + len("</style>") : page.index("</html>")].strip()
+    assert f'<div class="fb-table">{tables}</div>' in notebook
+    assert type(notebook) is str  # what is put before it is not escaped
+    rules = notebook[notebook.index("<style>") + len("<style>") : notebook.index("</style>")].strip().splitlines()
+    assert all(one.startswith(".fb-table ") for rule in rules for one in rule.partition(" {")[0].split(", "))
 
 
 def test_defaults_fit_the_model_and_what_fails_is_left_out():
