@@ -156,15 +156,16 @@ def _legend(explanations: Sequence[Explanation]) -> str:
     names = {each.prediction.name(each.target) for each in explanations}
     framed = any(is_framed(each.text) for each in explanations)
     lines = legend(names.pop() if len(names) == 1 else "what is explained", framed, values == {True})
-    lines += f" {UNPROVEN}" * any(each.unproven for each in explanations)
+    unproven = f" {UNPROVEN}" if any(each.unproven for each in explanations) else ""
     trusts = [part.trust for each in explanations for part in each.explained if part.trust is not None]
     draws = max((len(each.others) for each in trusts), default=0)
     if not draws:
-        return lines
+        return lines + unproven
     most = f"up to {draws}" if len(explanations) > 1 else str(draws)
     return (
         f"{lines} First words have the largest scores; random words: the mean over {most} other sets of as many words; "
         "percentile: in how many percent of these sets masking takes away less."
+        f"{unproven}"
     )
 
 
