@@ -9,7 +9,7 @@ from faithbench.types import Attribution, Target, Text
 class Imported:
     """Stands for what was imported, and never explains: a run finds the attributions in its folder and measures them.
 
-    Asked for a text for which there are none, it fails, and so does that cell.
+    Asked for a text for which there are none, it fails, and so do the results that need them.
 
     Args:
         name: of the method that made them.

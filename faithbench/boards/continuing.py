@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from faithbench.boards.folder import Board, read_board
 from faithbench.errors import UserError
 from faithbench.file_names import slug
@@ -12,11 +14,15 @@ from faithbench.files import staging, swap, write_whole, writing
 from faithbench.paths import as_names, as_path
 from faithbench.plan import PLANS, SPEED, Plan, Training, write_plan
 from faithbench.plugins import spec
+from faithbench.records.commands import Noted
 from faithbench.records.manifest import ModelEntry
 from faithbench.records.results import label
+from faithbench.records.store import Store
 from faithbench.running.contents import WRITTEN
+from faithbench.running.readme import write_readme
 from faithbench.schemas import read_text
 from faithbench.shown import path_word, shell_words
+from faithbench.training.hardware import machine
 from faithbench.training.settings import training_dataset
 
 
@@ -80,6 +86,7 @@ def continue_board(board: Path | str, run: Path | str, explainers: Sequence[str]
     for path, text in made:
         write_whole(path, text)
     _copy(board, run)
+    _say_what_it_is(run, len(found.records))
     words = ["faithbench", "run", "--plan", path_word(board)]
     words += [word for name in names for word in ("--explainer", name)]
     command = shell_words([*words, "--out", path_word(run)])
@@ -138,3 +145,11 @@ def _copy(board: Path, run: Path) -> None:
             for path in (board / "manifest.json", *sorted(board.glob(PLANS))):
                 shutil.copy2(path, made / path.name)
             swap(made, run.resolve())
+
+
+def _say_what_it_is(run: Path, records: int) -> None:
+    """The page for whoever finds the folder, and the line of the command that made it."""
+    store, noted = Store(run).open(), Noted(machine(torch.device("cpu")))
+    write_readme(store)
+    noted.begin(store)
+    noted.end(done=records, before=0, failed=0)

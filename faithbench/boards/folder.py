@@ -85,7 +85,7 @@ def _check_records(folder: Path, records: pd.DataFrame) -> None:
     if not twice.empty:
         cell = twice.iloc[0]
         raise UserError(
-            f"{folder} has two records for one cell: {cell['metric']} of {cell['explainer']} on text "
+            f"{folder} has two records for one result: {cell['metric']} of {cell['explainer']} on text "
             f"{cell['unit']!r} ({cell['model']} on {cell['dataset']})."
         )
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import faithbench
+from faithbench.commands.completion import names
 from faithbench.commands.options import Device
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import paragraphs, say
@@ -26,10 +27,15 @@ def explain(
             metavar="TEXT...", help="Texts; or a file of texts (csv, jsonl, txt, …); or -, a text a line of the input."
         ),
     ],
-    model: Annotated[str, typer.Option(help="Folder, hub id, or a named model (then with --dataset).")],
+    model: Annotated[
+        str, typer.Option(help="Folder, hub id, or a named model (then with --dataset).", autocompletion=names("model"))
+    ],
     explainer: Annotated[
         list[str] | None,
-        typer.Option(help="Repeat for more [default: bcos for B-cos models, attn_lrp for others; and occlusion]."),
+        typer.Option(
+            help="Repeat for more [default: bcos for B-cos models, attn_lrp for others; and occlusion].",
+            autocompletion=names("explainer"),
+        ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="Class to explain [default: the one that is predicted].")] = None,
     against: Annotated[str | None, typer.Option(help="Class that it is compared with [default: none].")] = None,
@@ -37,7 +43,9 @@ def explain(
         str | None, typer.Option(help="The second text, for models that read two; with a file, its column.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="With a file: the text's column [default: a usual name].")] = None,
-    dataset: Annotated[str | None, typer.Option(help="What a named model was trained on.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="What a named model was trained on.", autocompletion=names("dataset"))
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Explain the first so many texts [default: all].")] = None,
     by: Annotated[str, typer.Option(help="What is coloured: word or token.")] = "word",
     draws: Annotated[int, typer.Option(help="Random sets of words that explanations are compared with.")] = 100,

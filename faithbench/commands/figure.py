@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import faithbench
+from faithbench.commands.completion import names
 from faithbench.commands.output import err_console
 from faithbench.console import say
 
@@ -23,10 +24,16 @@ def figure(
             "the published numbers."
         ),
     ] = None,
-    dataset: Annotated[Names, typer.Option(help="As tables show it, or a beginning; repeat for more.")] = None,
-    model: Annotated[Names, typer.Option(help="Likewise.")] = None,
-    metric: Annotated[Names, typer.Option(help="Likewise [default: as many as fit].")] = None,
-    explainer: Annotated[Names, typer.Option(help="Likewise [default: all but degraded copies].")] = None,
+    dataset: Annotated[
+        Names, typer.Option(help="As tables show it, or a beginning; repeat for more.", autocompletion=names("dataset"))
+    ] = None,
+    model: Annotated[Names, typer.Option(help="Likewise.", autocompletion=names("model"))] = None,
+    metric: Annotated[
+        Names, typer.Option(help="Likewise [default: as many as fit].", autocompletion=names("metric"))
+    ] = None,
+    explainer: Annotated[
+        Names, typer.Option(help="Likewise [default: all but degraded copies].", autocompletion=names("explainer"))
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Of text: its number, as in reports, or its id.")] = None,
     by: Annotated[str, typer.Option(help="Of cost: rows or seconds.")] = "rows",
     backbone: Annotated[

@@ -20,21 +20,24 @@ KINDS = {
     "package": "cannot be read",
 }
 OF_ANOTHER = "of another metric"
-HINTS = (
-    "faithbench list explainer   those of a kind, a line each",
-    "faithbench list occlusion   one in full: parameters, paper, cost",
-)
+FEW = 2  # names of a group that has no line of its own on the screen
+EXCEPTIONS = "  exceptions: "
+HINT = "faithbench list explainer: a line each; faithbench list occlusion: one in full"
 Names = list[tuple[str, list[str]]]  # a heading, and what is under it
 
 
 def screen(console: Console, found: Sequence[Listed]) -> RenderableType:
-    """All names, grouped; none is cut or folded."""
+    """All names, grouped; none is cut or folded. What faithbench brings fits on 24 lines of 80 characters."""
     shown: list[RenderableType] = []
     for kind, several in _by_kind(found):
-        shown.append(_head(console, kind))
-        shown.append(_names(console, _grouped(kind, several)))
+        groups = _grouped(kind, several)
+        if kind == "architecture" and [about for about, _ in groups] == [""]:
+            exceptions = Text(", ").join(_kept(console, groups[0][1]))
+            shown.append(Text.assemble(words(console, f"{kind}s", "bold"), (EXCEPTIONS, "dim"), exceptions))
+        else:
+            shown += [_head(console, kind), _names(console, _with_few_together(groups))]
         shown += [_broken(console, each) for each in several if each.problem]
-    return Group(*shown, *(words(console, hint, "dim") for hint in HINTS))
+    return Group(*shown, words(console, HINT, "dim"))
 
 
 def lines(console: Console, found: Sequence[Listed]) -> RenderableType:
@@ -92,6 +95,15 @@ def _grouped(kind: str, found: Sequence[Listed]) -> Names:
             about = (each.about or OF_ANOTHER) if kind == "metric" else ""
             groups.setdefault(", ".join(filter(None, (about, package))), []).append(each.name)
     return sorted(groups.items(), key=lambda group: (group[0] == OF_ANOTHER, -len(group[1])))
+
+
+def _with_few_together(groups: Names) -> Names:
+    """The groups of our own that have few names as one, which says behind its names what they are about."""
+    few = [(about, names) for about, names in groups if about and "from " not in about and len(names) <= FEW]
+    if len(few) < 2:
+        return groups
+    rest = [group for group in groups if group not in few]
+    return [*rest, ("others", [f"{name} ({about})" for about, names in few for name in names])]
 
 
 def _names(console: Console, groups: Names) -> RenderableType:

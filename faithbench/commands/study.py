@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import faithbench
+from faithbench.commands.completion import names
 from faithbench.commands.options import TableFormat
 from faithbench.commands.output import format_of, out_console, write_table
 from faithbench.console import say
@@ -21,9 +22,15 @@ def make(
     items: Annotated[int, typer.Option(help="Texts that everybody rates.")] = 50,
     raters: Annotated[int, typer.Option(help="People; each has a number and an order of their own.")] = 5,
     seed: Annotated[int, typer.Option(help="Of texts, orders and names.")] = 0,
-    dataset: Annotated[str | None, typer.Option(help="Which, if there are several.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all].")] = None,
-    explainer: Annotated[list[str] | None, typer.Option(help="Repeat for more [default: all].")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Which, if there are several.", autocompletion=names("dataset"))
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Repeat for more [default: all].", autocompletion=names("model"))
+    ] = None,
+    explainer: Annotated[
+        list[str] | None, typer.Option(help="Repeat for more [default: all].", autocompletion=names("explainer"))
+    ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help="EXPLAINER of MODEL; repeat for more [default: as the paper has them].")
     ] = None,

@@ -99,8 +99,8 @@ def most_texts(claims: Sequence[Claim]) -> list[Claim]:
 
 
 def twice(one: str, other: str) -> UserError:
-    """The error for two records that belong into one cell."""
-    return UserError(f"two records for one cell: {one} and {other}; give runs that hold only one of them.")
+    """The error for two records that are of one result."""
+    return UserError(f"two records for one result: {one} and {other}; give runs that hold only one of them.")
 
 
 def _told_apart(one: Claim, other: Claim) -> tuple[str, str]:

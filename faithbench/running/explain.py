@@ -29,7 +29,7 @@ from faithbench.running.attribute import texts_of
 from faithbench.running.classifiers import AnyModel, Named, named_classifier
 from faithbench.running.explained import ExplainedText
 from faithbench.running.explanation import Explained, Explanation, Explanations, check_file, doubts
-from faithbench.running.prediction import Prediction, at_chance, names_of
+from faithbench.running.prediction import Prediction, at_chance, is_unproven, names_of
 from faithbench.running.trust import DRAWS, Trust, trust
 from faithbench.tasks import logits_of
 from faithbench.types import Attribution, Example, Target, Text
@@ -236,7 +236,10 @@ class _Asker:
                 parts.append(Explained(shown, next(trusted, None), tuple(doubts(component, shown, said.logits))))
         chance = at_chance(self.model.report, len(self.aim.names))
         notes += [chance] if chance else []
-        return Explanation(text, self.model.label, said, target, tuple(parts), self.by, tuple(notes), self._made)
+        unproven = is_unproven(self.model.report, said.link, len(self.aim.names))
+        return Explanation(
+            text, self.model.label, said, target, tuple(parts), self.by, tuple(notes), self._made, unproven
+        )
 
     @cached_property
     def _made(self) -> str:

@@ -22,11 +22,12 @@ from faithbench.showing.page import notebook_html, page_html
 from faithbench.showing.sheet import Sheet, legend
 from faithbench.showing.terminal import sheet_lines, sheet_text
 from faithbench.shown import counted
-from faithbench.tables.figure import write_figure
+from faithbench.tables.figure import check_drawing, write_figure
 from faithbench.types import Target, Text
 
 PAGES, DRAWINGS = (".html", ".htm"), (".svg", ".png", ".pdf")
 MOST_DRAWN = 20  # texts in one picture
+UNPROVEN = "Whether this model is better than chance is not known."
 INCOMPLETE = 0.05  # of the logit, from which on a gap is said
 
 
@@ -63,6 +64,7 @@ class Explanation:
         by: `word` or `token`: what is scored in lines and frames.
         notes: sentences on the model.
         made: what made it, in a sentence: versions, the model's weights, explainers in full.
+        unproven: whether it is not known that the model is better than chance.
     """
 
     text: Text
@@ -73,6 +75,7 @@ class Explanation:
     by: str = "word"
     notes: tuple[str, ...] = ()
     made: str = ""
+    unproven: bool = False
 
     @property
     def sheet(self) -> Sheet:
@@ -153,14 +156,16 @@ def _legend(explanations: Sequence[Explanation]) -> str:
     names = {each.prediction.name(each.target) for each in explanations}
     framed = any(is_framed(each.text) for each in explanations)
     lines = legend(names.pop() if len(names) == 1 else "what is explained", framed, values == {True})
+    unproven = f" {UNPROVEN}" if any(each.unproven for each in explanations) else ""
     trusts = [part.trust for each in explanations for part in each.explained if part.trust is not None]
     draws = max((len(each.others) for each in trusts), default=0)
     if not draws:
-        return lines
+        return lines + unproven
     most = f"up to {draws}" if len(explanations) > 1 else str(draws)
     return (
         f"{lines} First words have the largest scores; random words: the mean over {most} other sets of as many words; "
         "percentile: in how many percent of these sets masking takes away less."
+        f"{unproven}"
     )
 
 
@@ -195,8 +200,8 @@ def check_file(path: object, name: str, texts: int | None = None) -> Path:
         texts: how many; None if that is not known yet.
 
     Raises:
-        UserError: its ending is not known, its folder is not there, it is a folder, or there are too many texts for a
-            picture.
+        UserError: its ending is not known, its folder is not there, it is a folder, or of a picture: matplotlib is not
+            there, or there are too many texts.
     """
     path = as_path(name, path)
     ending = path.suffix.lower()
@@ -208,6 +213,8 @@ def check_file(path: object, name: str, texts: int | None = None) -> Path:
         raise UserError(f"{name} {str(path)!r} is a folder; name a file.")
     if not path.parent.is_dir():
         raise UserError(f"{name} {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}.")
+    if ending in DRAWINGS:
+        check_drawing()
     if texts is not None and ending in DRAWINGS and texts > MOST_DRAWN:
         raise UserError(f"{texts:,} texts are too many for the picture {path}; a page (.html) holds them all.")
     return path

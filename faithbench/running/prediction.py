@@ -119,14 +119,24 @@ def number(value: float, probability: bool = False) -> str:
 
 def at_chance(report: Mapping[str, Any], classes: int) -> str:
     """A sentence where a training's report says that the model is hardly better than chance; else nothing."""
-    reached = report.get("test", {}).get("balanced_accuracy")
-    chance = 100 / classes
-    if not isinstance(reached, (int, float)) or math.isnan(reached) or classes < 2 or reached > chance + AT_CHANCE:
+    reached, chance = _reached(report), 100 / max(classes, 1)
+    if reached is None or classes < 2 or reached > chance + AT_CHANCE:
         return ""
     return (
         f"The model is at chance: its balanced accuracy on its test split is {reached:.1f} % (chance {chance:.1f} %), "
         "so there is little to be explained."
     )
+
+
+def is_unproven(report: Mapping[str, Any], link: Link, classes: int) -> bool:
+    """Whether a model says classes, and no report of a training says how often they are right."""
+    return link != "identity" and classes > 1 and _reached(report) is None
+
+
+def _reached(report: Mapping[str, Any]) -> float | None:
+    """The balanced accuracy on the test split, in percent, where it is known."""
+    reached = report.get("test", {}).get("balanced_accuracy")
+    return None if not isinstance(reached, (int, float)) or math.isnan(reached) else float(reached)
 
 
 def _more(count: int) -> str:

@@ -45,7 +45,7 @@ from faithbench.types import LINKS, read_only
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to: its folder, and how many cells were done now, were there before, and failed.
+    """What a run came to: its folder, and how many results were made now, were there before, and failed.
 
     A notebook, and rich, show its table.
     """

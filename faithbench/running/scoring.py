@@ -18,6 +18,7 @@ from faithbench.training.prepare import Prepared, Setup
 from faithbench.types import Text
 
 SIZE = 200_000  # units of texts and explainers, from which on it is tried first what a run will take
+UNTRIED = "with --workers or --timeout no text is tried first; --dry-run says what one process takes without them."
 SAID_SECONDS = 60.0  # from which on it is said
 
 
@@ -83,7 +84,7 @@ class Scoring:
         )
         if not works:
             return Done(0, before, 0)
-        expected = self._expected(title, works) if isinstance(executor, Here) else None
+        expected = self._expected(title, works, isinstance(executor, Here))
         deal, job = Deal(works, executor.workers), self._job(works)
         failed = asked = run = 0
         with (
@@ -116,10 +117,13 @@ class Scoring:
         """What explainers cost, tried on a few of the texts; None where there is none."""
         return calibrate(self._job(works), self.model.classifier, works) if works else None
 
-    def _expected(self, title: str, works: Sequence[Work]) -> float | None:
+    def _expected(self, title: str, works: Sequence[Work], here: bool) -> float | None:
         """Seconds that a run of some size will take, in this process; said where they are many, if anybody listens."""
         size = sum(work.units * len(work.explainers) for work in works)
-        if self.setup.console is None or self.most_seconds is not None or size < SIZE:
+        if self.setup.console is None or size < SIZE:
+            return None
+        if not here or self.most_seconds is not None:
+            self.setup.say(f"{title}: {UNTRIED}")
             return None
         found = self.calibrate(works)
         if found is None:

@@ -54,8 +54,8 @@ def run(
         console: where progress goes; None for silence.
         agenda: what `check_plans` made of this plan, perhaps with others; None to resolve it now.
         strict: whether a row that cannot be used stops the run; otherwise it is left out, and said to be.
-        timeout: seconds that an explainer or metric may take for one text and target, or its cell fails; None for any
-            time.
+        timeout: seconds that an explainer or metric may take for one text and target, or those results fail; None for
+            any time.
         workers: processes that share the work, each with a model of its own; None or 1 for this one alone; `ray` for a
             Ray cluster, the one that is there or else one of this machine (docs/scale.md).
         gpus_per_worker: with `ray`: None for one if `device` is a GPU; two workers share one with 0.5.

@@ -2,6 +2,7 @@
 
 import hashlib
 import pkgutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,16 @@ def description(data: pd.DataFrame) -> str:
     """A hash of a figure's data, which drawings note: it tells drawings of two versions of matplotlib apart."""
     text = data.to_csv(float_format="%.6g")
     return f"data {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def check_drawing() -> None:
+    """To be called before anything long is computed for a figure.
+
+    Raises:
+        UserError: matplotlib is not there.
+    """
+    if find_spec("matplotlib") is None:
+        raise _missing("No module named 'matplotlib'")
 
 
 def write_figure(drawer: str, path: Path | str, *data: object) -> Path:
@@ -36,7 +47,11 @@ def write_figure(drawer: str, path: Path | str, *data: object) -> Path:
     try:
         draw = pkgutil.resolve_name(drawer)
     except ImportError as error:
-        raise UserError(f"a figure needs matplotlib ({error}): pip install 'faithbench[plot]'.") from error
+        raise _missing(str(error)) from error
     with writing(path), replacing(path) as temporary:
         draw(*data, temporary)
     return path
+
+
+def _missing(why: str) -> UserError:
+    return UserError(f"a figure needs matplotlib ({why}): pip install 'faithbench[plot]'.")

@@ -12,6 +12,7 @@ from faithbench.boards.folder import read_board
 from faithbench.errors import UserError
 from faithbench.plan import read_plan, write_plan
 from faithbench.plugins.spec import build
+from faithbench.records.commands import read_commands
 
 PLAN = faithbench.Plan(
     (DATA,), ("conv-tiny",), ("random", "integrated_gradients"), ("entropy", "evidence"), limit=7, training=TRAINING
@@ -73,6 +74,14 @@ def test_recipe_and_fingerprint_are_said(board: Path, capsys):
     trained = call(capsys, *["train", "--model", "conv-tiny", "--dataset", DATA, *recipe.split()[-4:]])
     assert trained.status == 0  # the settings are those of the checkpoint there is
     assert not list(board.glob("plan-*"))
+
+
+def test_the_runs_folder_says_what_it_is_and_what_made_it(board: Path):
+    made = faithbench.continue_board(board, "runs/more")
+    assert "faithbench table runs/more" in (made.run / "README.txt").read_text()
+    (command,) = read_commands(made.run)
+    assert command["came_to"] == {"done": len(read_board(board).records), "before": 0, "failed": 0}
+    assert command["ended"]
 
 
 def test_a_plan_is_added_only_for_what_no_plan_names(board: Path):

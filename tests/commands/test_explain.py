@@ -94,3 +94,12 @@ def test_only_line_feeds_end_a_text_of_the_input(monkeypatch):
     texts = ["one\u2028two\x85three\x0bfour\x1cfive", "six"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\r\n".join([*texts, "", " "]).encode())))
     assert _given(["-"]) == texts
+
+
+def test_without_matplotlib_a_picture_is_refused_before_the_model_is_looked_for(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    ended = call(capsys, "explain", TEXTS[0], "--model", tmp_path / "none", "--svg", tmp_path / "x.svg")
+    assert ended.status == 2
+    assert ended.complaints == [
+        "faithbench: a figure needs matplotlib (No module named 'matplotlib'): pip install 'faithbench[plot]'."
+    ]

@@ -188,14 +188,14 @@ def test_layers_that_differ_or_are_missing_are_an_error(tmp_path: Path):
 
 def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
     first = run_of(tmp_path / "first", cell())
-    with pytest.raises(UserError, match="two records for one cell"):
+    with pytest.raises(UserError, match="two records for one result"):
         faithbench.paper_figure(
             [first, run_of(tmp_path / "other", cell(VALUES + 1, model_fingerprint="other"))], "figure5"
         )
     layers = run_of(tmp_path / "layers", alignment([1.0]))
     for changes in ({"model_fingerprint": "other"}, {"dataset_fingerprint": "other"}):
         twice = run_of(tmp_path / next(iter(changes)), alignment([2.0], **changes))
-        with pytest.raises(UserError, match=r"two records for one cell: .*other"):
+        with pytest.raises(UserError, match=r"two records for one result: .*other"):
             faithbench.paper_figure([layers, twice], "figure13")
 
 

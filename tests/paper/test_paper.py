@@ -272,16 +272,16 @@ def test_models_that_were_converted_before_fill_the_papers_cells_and_are_told(tm
 def test_two_records_for_one_cell_are_an_error_that_names_both(tmp_path: Path):
     two = run_of(tmp_path / "two", cell(explainer=LIME.format(300)) + cell(explainer=LIME.format(3000)))
     with pytest.raises(
-        UserError, match=r"two records for one cell: .* of lime\(n_samples=300\) on .* and .* of lime on "
+        UserError, match=r"two records for one result: .* of lime\(n_samples=300\) on .* and .* of lime on "
     ):
         faithbench.paper_table([two], "table2")
     faithbench.paper_table([two], "table8")  # which has no LIME
     first = run_of(tmp_path / "first", cell())
     anew = run_of(tmp_path / "anew", cell(VALUES + 1, model_fingerprint="other"))
-    with pytest.raises(UserError, match=r"two records for one cell: .*\(weights m\) and .*\(weights other\)"):
+    with pytest.raises(UserError, match=r"two records for one result: .*\(weights m\) and .*\(weights other\)"):
         faithbench.paper_table([first, anew], "table8")
     content = run_of(tmp_path / "content", cell(VALUES + 1, dataset_fingerprint="other"))
-    with pytest.raises(UserError, match=r"two records for one cell: .*\(content d\) and .*\(content other\)"):
+    with pytest.raises(UserError, match=r"two records for one result: .*\(content d\) and .*\(content other\)"):
         faithbench.paper_table([first, content], "table8")
 
 
@@ -301,7 +301,7 @@ def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
     other = told(run_of(tmp_path / "other", cell()), {BCOS: accuracy(70)})
     text = (other / "manifest.json").read_text()
     (other / "manifest.json").write_text(text.replace('"fingerprint": "m"', '"fingerprint": "else"'))
-    with pytest.raises(UserError, match=r"two records for one cell: bcos-minilm\(.*weights else\)"):
+    with pytest.raises(UserError, match=r"two records for one result: bcos-minilm\(.*weights else\)"):
         faithbench.paper_table([one, other], "table8")
 
 
@@ -555,7 +555,7 @@ def test_models_that_were_all_masked_alike_are_the_table_s(tmp_path: Path):
 def test_trainings_of_two_conversions_are_no_seeds_of_one(tmp_path: Path):
     older = "bcos-minilm(b=1.5, qkv=False, seed=7)"
     run = told(run_of(tmp_path / "run", cell()), {BCOS: accuracy(80), older: accuracy(60)})
-    with pytest.raises(UserError, match=r"two records for one cell: .*bcos-minilm"):
+    with pytest.raises(UserError, match=r"two records for one result: .*bcos-minilm"):
         faithbench.paper_table([run], "table2")
 
 

@@ -18,6 +18,7 @@ from faithbench.running.cost import BlockCost, PlanCost
 from faithbench.running.grid import select_components
 from faithbench.running.measuring import score_piece
 from faithbench.running.pieces import Job, Piece, Work
+from faithbench.running.scoring import UNTRIED
 from faithbench.running.usual import usual_explainers
 from faithbench.types import Text
 
@@ -163,6 +164,15 @@ def test_a_dry_run_says_what_would_be_run_and_writes_nothing(capsys, tmp_path: P
     assert "conv-tiny(seed=77) would be trained first" in ended.out
     assert "12 results to do, 0 are there already" in ended.out
     assert "| occlusion" in ended.out
+
+
+@pytest.mark.parametrize(("size", "timeout", "said"), [(1, 60, 1), (1, None, 0), (10**9, 60, 0)])
+def test_a_large_run_that_tries_nothing_first_names_the_dry_run(size, timeout, said, capsys, monkeypatch):
+    monkeypatch.setattr("faithbench.running.scoring.SIZE", size)
+    words = ["--dataset", DATA, "--model", "conv-tiny", "--explainer", "random", "--metric", "entropy", "--limit", "2"]
+    ended = call(capsys, "run", *words, *([] if timeout is None else ["--timeout", timeout]))
+    assert ended.status == 0
+    assert ended.err.count(UNTRIED) == said
 
 
 def test_what_is_there_is_counted(tmp_path: Path):

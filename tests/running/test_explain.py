@@ -16,8 +16,8 @@ from faithbench.conformance.linear import SIGNS, WEIGHTS, LinearModel, document
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
-from faithbench.running.explanation import doubts
-from faithbench.running.prediction import Prediction, at_chance, number
+from faithbench.running.explanation import UNPROVEN, doubts
+from faithbench.running.prediction import Prediction, at_chance, is_unproven, number
 from faithbench.running.trust import ENOUGH, Trust, margins, most_as_much, sets_of_words, words_masked
 from faithbench.types import Example, Target
 
@@ -180,6 +180,15 @@ def test_a_model_that_barely_prefers_a_class_or_is_at_chance_is_said_to():
     assert "at chance" in at_chance({"test": {"balanced_accuracy": 27.0}}, 4)
     assert not at_chance({"test": {"balanced_accuracy": 86.0}}, 4)
     assert not at_chance({}, 4)
+
+
+def test_where_nothing_is_known_of_a_models_accuracy_that_is_said_once():
+    several = faithbench.explain(tiny_classifier("bert"), [SENTENCE, SENTENCE], "occlusion")
+    assert shown(several, 2000).count(UNPROVEN) == several.html().count(UNPROVEN) == 1
+    assert shown(several[0], 2000).count(UNPROVEN) == 1
+    assert is_unproven({"test": {"balanced_accuracy": math.nan}}, "softmax", 4)
+    assert not is_unproven({"test": {"balanced_accuracy": 27}}, "softmax", 4)
+    assert not is_unproven({}, "identity", 1)
 
 
 def test_an_explainer_that_is_not_complete_is_said_not_to_be():

@@ -63,7 +63,7 @@ def main(run: Path, out: Path) -> None:
         asked = ("explain", SENTENCE, "--model", "./my-model", "--explainer", "occlusion", "--explainer", "attn_lrp")
         printed = faithbench(*asked, "--html", "page.html", folder=folder)
         terminal(printed, f'faithbench explain "{SENTENCE}" --model ./my-model …', out / "explain.svg")
-        photograph(folder / "page.html", out / "explain-page.png", 1000, 620)
+        photograph(folder / "page.html", out / "explain-page.png", 1000, 650)
         terminal(faithbench("list", folder=folder), "faithbench list", out / "list.svg")
         for kind in FIGURES:
             faithbench("figure", str(run), "--of", kind, "--out", str(out / f"{kind}.svg"), folder=folder)
