@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faithbench.comparing.pairs import Pair, against_others, check_test, one, only
+from faithbench.comparing.pairs import CALLED, Pair, against_others, check_test, one, only
 from faithbench.errors import UserError
 from faithbench.records.results import Panel, higher_is_better, kind, label, labels, panels, predicted_classes, read
 from faithbench.records.store import Store
@@ -127,12 +127,11 @@ class AgainstAll:
         return Words(name), shown, p, Number(found.effect, 2), Number(found.n), Words(self.verdict(row))
 
     def _how(self, name: str) -> str:
-        tests = {"permutation": "sign-flip permutation tests", "wilcoxon": "Wilcoxon's signed-rank tests"}[self.test]
         most, fewest = max(row.tests for row in self.rows), min(row.found.n for row in self.rows)
         least = least_texts(most, self.alpha)
         few = f" Fewer than {least} texts could not show any difference." if fewest < least else ""
         return (
-            f"Differences are {name} less the other, with 95 % intervals; p of paired {tests} over texts, "
+            f"Differences are {name} less the other, with 95 % intervals; p of paired {CALLED[self.test]} over texts, "
             f"Holm-corrected over the others of a metric; n texts; not shown: p is {self.alpha:g} or more.{few}"
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faithbench.comparing.pairs import Pair, both, check_test, of_explainers, of_models, one, only
+from faithbench.comparing.pairs import CALLED, Pair, both, check_test, of_explainers, of_models, one, only
 from faithbench.errors import UserError
 from faithbench.records.results import higher_is_better, kind, label, panels, predicted_classes, read
 from faithbench.records.store import Store
@@ -160,8 +160,7 @@ class Comparison:
             return csv(self.table(), "%.6g")
         if format != "text":
             raise UserError(f"format {format!r} is not known; use text or csv.")
-        names = {"permutation": "sign-flip permutation tests", "wilcoxon": "Wilcoxon's signed-rank tests"}
-        how = f"p of paired {names[self.test]} over texts; 95 % intervals."
+        how = f"p of paired {CALLED[self.test]} over texts; 95 % intervals."
         return "\n\n".join([*self.sentences(), how, *self.notes]) + "\n"
 
 

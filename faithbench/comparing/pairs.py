@@ -13,6 +13,8 @@ from faithbench.statistics.paired_tests import TESTS
 from faithbench.statistics.verdicts import width_of
 from faithbench.tables.ranking import range_of, ranking, widths
 
+CALLED = {"permutation": "sign-flip permutation tests", "wilcoxon": "Wilcoxon's signed-rank tests"}  # of `TESTS`
+
 
 @dataclass(frozen=True)
 class Pair:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from faithbench.records.results import Panel
 from faithbench.statistics.intervals import intervals, standard_errors, weighted_mean
-from faithbench.statistics.paired_tests import ROUNDING, detectable
+from faithbench.statistics.paired_tests import ROUNDING, detectable, pair_weights
 from faithbench.statistics.verdicts import ALPHA
 from faithbench.tables.ranking import Ranking, direction
 
@@ -106,10 +106,9 @@ def paired(
 ) -> tuple[Float[np.ndarray, "texts pairs"], Float[np.ndarray, "texts pairs"]]:
     """The differences of each text and their weights, which are 0 where one of the two has no value."""
     left, right = pairs.T
-    both = (weights[:, left] > 0) & (weights[:, right] > 0)
-    a, b = np.where(both, values[:, left], 0.0), np.where(both, values[:, right], 0.0)
-    gaps = np.where(np.abs(a - b) <= ROUNDING * (np.abs(a) + np.abs(b)), 0.0, a - b)
-    return gaps, np.where(both, (weights[:, left] + weights[:, right]) / 2, 0.0)
+    shares = pair_weights(weights, pairs)
+    a, b = np.where(shares > 0, values[:, left], 0.0), np.where(shares > 0, values[:, right], 0.0)
+    return np.where(np.abs(a - b) <= ROUNDING * (np.abs(a) + np.abs(b)), 0.0, a - b), shares
 
 
 def typical(found: Differences, ranked: frozenset[int]) -> float:

@@ -61,8 +61,8 @@ def flip_test(
     """
     values, weights = clean(values, weights)
     left, right = pairs.T
-    both = (weights[:, left] > 0) & (weights[:, right] > 0)
-    shares = np.where(both, (weights[:, left] + weights[:, right]) / 2, 0.0)
+    shares = pair_weights(weights, pairs)
+    both = shares > 0
     terms = shares * (values[:, left] - values[:, right])
     sizes = (shares * (np.abs(values[:, left]) + np.abs(values[:, right]))).sum(axis=0)
     needed = np.abs(terms.sum(axis=0)) - 1e-12 * sizes  # sums of other order may differ in the last digits
@@ -94,9 +94,15 @@ def paired_means(
     """The first column of each pair less the second: the mean over the texts where both have a value, else NaN."""
     values, weights = clean(values, weights)
     left, right = pairs.T
-    both = (weights[:, left] > 0) & (weights[:, right] > 0)
-    shares = np.where(both, (weights[:, left] + weights[:, right]) / 2, 0.0)
-    return weighted_mean(values[:, left] - values[:, right], shares)
+    return weighted_mean(values[:, left] - values[:, right], pair_weights(weights, pairs))
+
+
+def pair_weights(
+    weights: Float[np.ndarray, "texts columns"], pairs: Int[np.ndarray, "pairs 2"]
+) -> Float[np.ndarray, "texts pairs"]:
+    """What a text counts in the difference of two columns: the mean of its weights there; 0 where one has no value."""
+    left, right = weights[:, pairs[:, 0]], weights[:, pairs[:, 1]]
+    return np.where((left > 0) & (right > 0), (left + right) / 2, 0.0)
 
 
 @cache

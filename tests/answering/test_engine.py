@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 from builders import LinearModel, answers, random_texts, text, tiny_classifier
+from masked_questions import asks, masks
 
 from faithbench.answering import engine as engine_module
 from faithbench.answering import queue as queue_module
@@ -52,20 +53,6 @@ class Watched:
         if len(ids) * max(map(len, ids)) > self.memory:
             raise MemoryError
         self.batches.append(ids)
-
-
-def masks(text: Text, count: int) -> np.ndarray:
-    """The full text, then the text without its first, second, … token."""
-    keep = np.ones((count + 1, len(text)), dtype=bool)
-    keep[np.arange(1, count + 1), np.arange(1, count + 1)] = False
-    return keep
-
-
-def asks(text: Text, times: int = 1, count: int = 3) -> Iterator[object]:
-    """A component that asks the same masks several times."""
-    for _ in range(times):
-        logits = yield Logits(text, masks(text, count))
-    return logits
 
 
 def texts_of(lengths: Sequence[int]) -> list[Text]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from builders import LinearModel, text
+from masked_questions import asks, masks
 
 from faithbench.answering.engine import Engine
 from faithbench.conversations import Conversation, Forked, attempt, together
@@ -32,20 +33,6 @@ class Watched:
     def gradients(self, points: Sequence[Point], rules: str) -> list:
         self.batches.append([point.row.ids for point in points])
         return self.model.gradients(points, rules)
-
-
-def masks(text: Text, count: int) -> np.ndarray:
-    """The full text, then the text without its first, second, … token."""
-    keep = np.ones((count + 1, len(text)), dtype=bool)
-    keep[np.arange(1, count + 1), np.arange(1, count + 1)] = False
-    return keep
-
-
-def asks(text: Text, times: int = 1, count: int = 3) -> Iterator[object]:
-    """A component that asks the same masks several times."""
-    for _ in range(times):
-        logits = yield Logits(text, masks(text, count))
-    return logits
 
 
 def forks(asked: Text, **parts: Iterator[object]) -> Conversation[object]:
