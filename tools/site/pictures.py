@@ -1,8 +1,8 @@
 """The pictures of README and docs, from one run of the demo: `python tools/site/pictures.py RUN docs/pictures`.
 
-RUN is the folder of the run that docs/gallery.md names. Needs Debian's chromium with chromedriver, and selenium: reports
-and pages are photographed, all else is drawn by faithbench itself. Say below each picture what it shows, and of how many
-texts.
+RUN is the folder of the run that docs/gallery.md names. Needs Debian's chromium with chromedriver, and
+selenium: reports and pages are photographed, all else is drawn by faithbench itself. Say below each picture
+what it shows, and of how many texts.
 """
 
 import os
