@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
@@ -119,7 +120,16 @@ def test_names_that_a_shell_would_run_are_not_completed(shell, tmp_path, capsys,
     assert "a b" not in told
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """What a shell runs in the background ignores Ctrl-C, and so does whatever that starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_while_it_is_loaded_is_a_sentence():
     words = [sys.executable, "-X", "importtime", "-m", "faithbench", "list"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
