@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 
+from faithbench.showing.html import classes_of
 from faithbench.showing.marked import Mark, Marked, line, marked
 from faithbench.shown import visible
 from faithbench.types import Attribution, Span, Text
@@ -71,6 +72,5 @@ def _piece(mark: Mark) -> str:
     text = visible(mark.text, keep="\n")
     if np.isnan(mark.score):
         return UNREAD.format(text) if mark.unread else text
-    level = {1: "p", -1: "n", 0: ""}[mark.sign]
-    classes = " ".join(filter(None, (f"{level}{mark.strength}" if level else "", "framed" if mark.framed else "")))
+    classes = classes_of(mark)
     return Markup('<mark class="{}">{}</mark>').format(classes, text) if classes else PLAIN.format(text)

@@ -44,14 +44,18 @@ def line_html(marked: Marked) -> str:
     return f'<div class="fb-line" dir="auto">{"".join(map(_mark, marked.marks))}</div>'
 
 
+def classes_of(mark: Mark) -> str:
+    """How a piece that has a score looks, by `LINE_CSS`: its side and strength, and whether it is framed."""
+    side = {1: f"p{mark.strength}", -1: f"n{mark.strength}", 0: ""}[mark.sign]
+    return " ".join(filter(None, (side, "framed" if mark.framed else "")))
+
+
 def _mark(mark: Mark) -> str:
     text = escape(mark.text)
     if mark.unread:
         return f' <span class="unread">[not read: {text.strip()}]</span>'
     if math.isnan(mark.score):
         return text
-    level = {1: "p", -1: "n", 0: ""}[mark.sign]
-    classes = " ".join(filter(None, (f"{level}{mark.strength}" if level else "", "framed" if mark.framed else "")))
-    told = f' class="{classes}"' if classes else ""
+    told = f' class="{classes}"' if (classes := classes_of(mark)) else ""
     sign = f"<sup>{mark.suffix}</sup>" if mark.suffix else ""
     return f'<mark{told} title="{mark.score:+.4g}">{text}{sign}</mark>'
