@@ -7,7 +7,7 @@ written out here, so that no version of Unicode changes what is shown.
 import codecs
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 LONGEST = 390  # characters of a sentence, with the name of the program in front
 WORD = 100  # of a word or quotation in a sentence that is longer
@@ -108,6 +108,11 @@ def path_word(path: object) -> str:
 def counted(number: int, one: str, several: str = "") -> str:
     """A number with what is counted: `1 text`, `1,200 texts`; `several` where an s is not enough."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _shortened(text: str, longest: int) -> str:

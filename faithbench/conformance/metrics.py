@@ -26,6 +26,7 @@ from faithbench.conformance.told import traits_of
 from faithbench.conversations import Asking, Outcome, answering, ask, on_variant
 from faithbench.interfaces import Classifier, Metric, Traits
 from faithbench.questions import Explain, Gradient, Gradients
+from faithbench.shown import listed
 from faithbench.types import Attribution, Measurement, Target, Text
 
 Case = tuple[str, str]  # a text's id, and which scores
@@ -190,9 +191,11 @@ def trait_needs_holds(trial: MetricTrial) -> None:
     others = [name for name in OPTIONAL if name not in needs]
     for name, found in outcomes(trial.classifier, trial.measuring(_without(trial.texts, others))).items():
         told = f"{component!r} says needs = {needs!r}, but"
-        assert found.value is not None, f"{told} fails on text {name!r} without {_listed(others)}: {found.error}"
+        assert found.value is not None, (
+            f"{told} fails on text {name!r} without {listed(others) or 'anything'}: {found.error}"
+        )
         assert alike(values(found.value), values(trial.again[name, RANDOM]), trial.scale), (
-            f"{told} gives text {name!r} another value without {_listed(others)}."
+            f"{told} gives text {name!r} another value without {listed(others) or 'anything'}."
         )
     for need in needs:
         for name, found in outcomes(trial.classifier, trial.measuring(_without(trial.texts, [need]))).items():
@@ -286,7 +289,3 @@ def _without(texts: Sequence[Text], names: Sequence[str]) -> list[Text]:
     """The texts without these fields."""
     lost = dict.fromkeys(names) | ({"segment_classes": ()} if "segments" in names else {})
     return [replace(text, **lost) for text in texts]  # type: ignore[arg-type]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "anything"

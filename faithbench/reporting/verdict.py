@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from faithbench.reporting.contest import Contest, Entrant
-from faithbench.reporting.wording import figure, listed
+from faithbench.reporting.wording import figure
+from faithbench.shown import listed
 from faithbench.statistics.verdicts import ALPHA
 
 NOTHING = "No metric here says which explainer is better, so there is no verdict."

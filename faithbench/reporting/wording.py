@@ -1,15 +1,9 @@
-"""Numbers and lists in words, the same on the whole page."""
+"""Numbers in words, the same on the whole page."""
 
 import math
-from collections.abc import Sequence
 
 from faithbench.tables.parts import Number
 from faithbench.tables.wording import MINUS, with_interval
-
-
-def listed(names: Sequence[str], word: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return f" {word} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def figure(value: float, digits: int = 2, most: int = 6) -> str:

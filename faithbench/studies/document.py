@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from faithbench.shown import counted
+from faithbench.shown import counted, listed
 from faithbench.statistics.verdicts import ALPHA
 from faithbench.studies.answers import Ratings
 from faithbench.studies.key import LEAST, MOST, Key
@@ -85,8 +85,8 @@ def verdicts(labels: Sequence[str], compared: Sequence[Compared], means: Sequenc
             labels[_other(one, best.method)] for one in _of(compared, question, best.method) if not _is_above(one, best)
         ]
         told = f"{question.capitalize()}: {labels[best.method]} is rated highest ({best.value:.2f})"
-        told += f"; above {_listed(below)}, which is shown" if below else ""
-        told += f"; not shown to be above {_listed(level)}" if level else ""
+        told += f"; above {listed(below)}, which is shown" if below else ""
+        told += f"; not shown to be above {listed(level)}" if level else ""
         yield f"{told}."
 
 
@@ -228,7 +228,3 @@ def _p(value: float) -> Cell:
 
 def _span(low: float, high: float) -> Cell:
     return EMPTY if math.isnan(low) else Words(f"{low:.2f} to {high:.2f}".replace("-", "−"))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from faithbench.showing.html import LINE_CSS, escape, line_html
 from faithbench.showing.marked import Marked, line, marked
+from faithbench.shown import listed
 from faithbench.studies.items import Item
 from faithbench.studies.key import ASKED, LEAST, MOST, Key
 
@@ -43,7 +44,7 @@ def questionnaire(key: Key, items: Sequence[Item]) -> str:
             study=key["study"],
             raters=key["raters"],
             items=shown,
-            answers=Markup(_listed(sorted({escape(item.predicted) for item in items}))),  # noqa: S704  # escaped there
+            answers=Markup(listed(sorted({escape(item.predicted) for item in items}))),  # noqa: S704  # escaped there
             per_text=len(key["methods"]),
             asked=ASKED,
             scale=range(LEAST, MOST + 1),
@@ -78,10 +79,6 @@ def _item(name: str, item: Item, names: Sequence[str]) -> dict[str, object]:
         for own, (text, attribution) in zip(names, item.explained, strict=True)
     }
     return {"name": name, "predicted": Markup(escape(item.predicted)), "lines": sorted(lines.items())}  # noqa: S704
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _relative(marked: Marked) -> Marked:
