@@ -5,11 +5,10 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from faithbench.errors import UserError
@@ -58,20 +57,6 @@ def write(console: Console, text: str, codes: bool = False) -> None:
     except OSError as error:
         _leave(console)
         raise UserError(f"the output cannot be written: {error.strerror or error}.") from error
-
-
-def show(console: Console, heads: Sequence[str], rows: Iterable[Iterable[tuple[str, str]]]) -> None:
-    """A table of texts, each with a style, as wide as the console.
-
-    Args:
-        console: where to.
-        heads: the headings.
-        rows: texts and their styles.
-    """
-    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*(words(console, text, style) for text, style in row))
-    display(console, table)
 
 
 def words(console: Console, text: str, style: str = "") -> Text:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from faithbench.errors import UserError
-from faithbench.figures.choosing import Choice, few_panels, is_random, leading
+from faithbench.figures.choosing import Choice, few_panels, leading
 from faithbench.plugins import spec
 from faithbench.records.results import CELL, PLACE, Panel, installed, label, named, panels, predicted_classes, read
 from faithbench.records.store import Store
@@ -139,8 +139,3 @@ def _spent(folders: Sequence[Path | str], by: str) -> pd.DataFrame:
     frame = frame[frame["error"].isna() & named(frame, folders)]
     frame = frame.assign(cost=pd.to_numeric(frame[by]))
     return frame.dropna(subset=["cost"]).groupby([*PLACE, "explainer"])["cost"].mean().reset_index()
-
-
-def bands(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the random explainer."""
-    return frame[[is_random(str(name)) for name in frame["explainer"]]]

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from faithbench.records.manifest import Manifest, ModelEntry
-from faithbench.records.results import FAITHFULNESS, Panel, kind_order
+from faithbench.records.results import Panel
 from faithbench.records.texts import numbered
 from faithbench.reporting import plots
 from faithbench.reporting import verdict as rule
@@ -330,8 +330,3 @@ def script_json(data: object) -> Markup:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704  # escaped above
-
-
-def order_of(panel: Panel) -> tuple[object, ...]:
-    """For sorting sections: as data sets and models are called."""
-    return panel.key["dataset"], panel.key["model"], kind_order(FAITHFULNESS)

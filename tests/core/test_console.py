@@ -16,11 +16,12 @@ from hostile_words import OBEYED, TEXTS, WORDS
 from hypothesis import given
 from records import COMP, column, run_of
 from rich.console import Console
+from rich.table import Table
 
 import faithbench
 from faithbench import console as printing
 from faithbench.commands.output import out_console
-from faithbench.console import BROKEN_PIPE, prepare_streams, say, show, write
+from faithbench.console import BROKEN_PIPE, display, prepare_streams, say, words, write
 from faithbench.running.forecast import Forecast
 from faithbench.running.pieces import Summary
 from faithbench.running.progress import Tracker
@@ -82,7 +83,9 @@ def test_a_line_is_text_on_every_terminal(text: str):
 def test_no_markup_is_read(name: str):
     console, screen = colourless()
     say(console, f"see {WORDS[name]}.", whole=True)
-    show(console, ["head"], [[(WORDS[name], "red")]])
+    table = Table("head", box=None, pad_edge=False)
+    table.add_row(words(console, WORDS[name], "red"))
+    display(console, table)
     assert "\x1b" not in screen.sent()
     if not OBEYED.search(WORDS[name]) and name not in ("lines", "unseen"):
         assert f"see {WORDS[name]}.\nhead" in screen.sent()
