@@ -238,7 +238,7 @@ def panels(
 
 def _panel(key: dict[str, str], group: pd.DataFrame, shares: Predicted | None) -> Panel:
     place, shape, names = np.zeros(1, dtype=np.int64), list[int](), list[tuple[str, ...]]()
-    for column in (_units(group), group["explainer"], group["metric"]):
+    for column in (unit_names(group), group["explainer"], group["metric"]):
         codes, known = _distinct(column)
         names.append(tuple(map(str, known)))
         shape.append(len(known))
@@ -283,7 +283,7 @@ def _strata(group: pd.DataFrame, texts: Sequence[str], shares: Predicted) -> Str
     return Strata(of_texts, counts / counts.sum(), int(counts.sum()))
 
 
-def _units(group: pd.DataFrame) -> "pd.Series[str]":
+def unit_names(group: pd.DataFrame) -> "pd.Series[str]":
     """What stands on the axis of units: their names, with the target where a unit has several of them."""
     if not any_twice(group, ["explainer", "metric", "unit"]):
         return group["unit"]

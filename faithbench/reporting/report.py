@@ -17,7 +17,7 @@ from faithbench.files import replacing, writing
 from faithbench.paths import as_path, as_paths
 from faithbench.records.commands import read_commands
 from faithbench.records.manifest import Manifest
-from faithbench.records.results import CELL, Panel, labels, panels, predicted_classes, read
+from faithbench.records.results import Panel, labels, panels, predicted_classes, read, unit_names
 from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, read_texts
 from faithbench.reporting.cards import Card, cards
@@ -31,7 +31,7 @@ from faithbench.tables.cautions import of_earlier_versions
 from faithbench.tables.document import legend
 from faithbench.tables.html import fragment
 from faithbench.tables.signature import signature_of
-from faithbench.tables.table import failures, frame_of, notes
+from faithbench.tables.table import failures_of, frame_of, notes
 
 ENDINGS = (".html", ".htm")
 PLACE = ("dataset", "dataset_fingerprint", "model", "model_fingerprint")
@@ -89,7 +89,7 @@ def contents(folders: Sequence[Path]) -> Report:
     records = read(folders)
     frame, manifests = frame_of(folders, records), [Store(folder).manifest() for folder in folders]
     meta, why = _agreement(folders)
-    failed = failures(folders)
+    failed = failures_of(records)
     return Report(
         sections=tuple(_sections(folders, records, frame, manifests, meta)),
         cards=tuple(cards(frame["metric"])),
@@ -143,11 +143,12 @@ def _sections(
     names = {**labels("dataset", frame["dataset"]), **labels("model", frame["model"])}
     agreements = pd.DataFrame() if meta is None else meta.pairs
     for number, panel in enumerate(found, 1):
+        own = _own(records, panel.key)
         yield section(
             number,
             panel,
             _own(frame, panel.key),
-            _named_by_unit(_own(records, panel.key)),
+            own.assign(unit=unit_names(own)),
             _kept(kept, panel, said),
             manifests,
             dict(costs_of([_own(said, panel.key)] if len(said) else [])),
@@ -163,13 +164,6 @@ def _own(frame: pd.DataFrame, key: Mapping[str, str]) -> pd.DataFrame:
     for name in PLACE:
         where &= frame[name].astype(str) == key[name]
     return frame[where]
-
-
-def _named_by_unit(records: pd.DataFrame) -> pd.DataFrame:
-    """The records with the names that the panel's units have, which are those of outputs where texts have several."""
-    if not records.duplicated([*CELL, "unit"]).any():
-        return records
-    return records.assign(unit=records["unit"].astype(str) + " [" + records["target"].astype(str) + "]")
 
 
 def _kept(kept: KeptTexts, panel: Panel, said: pd.DataFrame) -> Kept:

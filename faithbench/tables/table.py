@@ -231,6 +231,10 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
 
 def failures(folders: Iterable[Path | str]) -> pd.DataFrame:
     """The failed cells and why: `explainer`, `metric`, `error`, `texts`."""
-    frame = read(list(folders))
-    failed = frame[frame["error"].notna()]
+    return failures_of(read(list(folders)))
+
+
+def failures_of(records: pd.DataFrame) -> pd.DataFrame:
+    """Likewise of records that have been read."""
+    failed = records[records["error"].notna()]
     return failed.groupby(["explainer", "metric", "error"], sort=False).size().rename("texts").reset_index()
