@@ -13,7 +13,7 @@ from faithbench.errors import UserError, short
 from faithbench.models.tokenizers import reading_fingerprint
 from faithbench.probability import probabilities
 from faithbench.records.store import Store
-from faithbench.records.texts import (
+from faithbench.records.text_parts import (
     Gold,
     add_kept,
     kept_classes,

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from faithbench.errors import UserError
-from faithbench.records import texts
+from faithbench.records import text_parts
 from faithbench.records.columns import KEPT
 from faithbench.records.store import Store
-from faithbench.records.texts import Gold, add_kept, kept_ids, prediction_row, read_texts, text_row
+from faithbench.records.text_parts import Gold, add_kept, kept_ids, prediction_row, text_row
+from faithbench.records.texts import read_texts
 from faithbench.types import Text
 
 DATA = {"dataset": "d", "dataset_fingerprint": "df"}
@@ -196,7 +197,7 @@ def test_a_token_to_read_that_is_not_there_is_refused(tmp_path: Path):
 
 
 def test_many_texts_are_read_in_several_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(texts, "AT_ONCE", 3)
+    monkeypatch.setattr(text_parts, "AT_ONCE", 3)
     store = Store(tmp_path).open()
     many = [a_text(str(i), tokens=tuple(f"{i}{k}" for k in "abcd")) for i in range(20)]
     add_kept(store, "texts", (text_row(DATA | READING, each, None) for each in many))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from faithbench.records.store import Store
-from faithbench.records.texts import Gold, add_kept, prediction_row, text_row
+from faithbench.records.text_parts import Gold, add_kept, prediction_row, text_row
 from faithbench.types import Text
 
 CLASSES = ("World", "Sports")
