@@ -191,12 +191,14 @@ class Row(NamedTuple):
         types: token types; None where the model is left its default.
         embeddings: what the embedding module is to have given, in place of what it gives for the ids.
         outputs: numbers of the outputs that are wanted; None for all.
+        candidates: ids of the next tokens that a language model chooses between; None for other models.
     """
 
     ids: Int[np.ndarray, "tokens"]
     types: Int[np.ndarray, "tokens"] | None = None
     embeddings: Float[np.ndarray, "tokens d"] | None = None
     outputs: tuple[int, ...] | None = None
+    candidates: tuple[int, ...] | None = None
 
 
 class Point(NamedTuple):

@@ -109,6 +109,9 @@ class Example:
     class. `pair` is the second text of models that read two, such as a hypothesis; spans count its characters from
     `len(text) + 1` on, as if a line break stood between.
 
+    Of a next-token question `text` is the prefix, `good` and `bad` are the continuations that a language model chooses
+    between, and `label` is 0, that of the good one.
+
     `evidence` marks the characters that are *known* to decide the label (planted data); `rationale` those that any, and
     `rationale_majority` those that most of the annotators marked as their reason. They are different things: an
     explanation can be faithful and disagree with people. `responsibility` and `shapley` say what characters do for the
@@ -128,6 +131,8 @@ class Example:
     value: float | None = None
     responsibility: Weighed | None = None
     shapley: Weighed | None = None
+    good: str | None = None
+    bad: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,8 @@ class Text:
 
     `types` are the token types of models that tell the parts of a pair apart by them. The head reads the position
     `read`, and `link` leads from its logits to what the model says. Where the model has more outputs than are of
-    interest, `outputs` are those that it is asked for, and they are counted from 0 in their order.
+    interest, `outputs` are those that it is asked for, and they are counted from 0 in their order. Of a next-token
+    question, `candidates` are the ids of the tokens that a language model chooses between, the good one first.
     """
 
     id: str
@@ -177,6 +183,7 @@ class Text:
     responsibility: Float[np.ndarray, "tokens"] | None = None
     shapley: Float[np.ndarray, "tokens"] | None = None
     offsets: Int[np.ndarray, "tokens 2"] | None = None  # characters of `source` [start, end); of special tokens nothing
+    candidates: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         _lock(self)
