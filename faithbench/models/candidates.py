@@ -78,18 +78,19 @@ def _opened(encoding: Any) -> list[int]:
 def _boundary(
     tokenizer: PreTrainedTokenizerBase, example: Example, stem: str, whole: Sequence[Any], shared: int
 ) -> int:
-    """How many of the shared tokens are of the prefix: as many as it has alone, or, where it is read in another way
-    with something behind it, those that begin in it.
+    """How many of the shared tokens are of the prefix.
+
+    As many as it has alone; or, where it is read in another way with something behind it, those that begin in it.
     """
     alone = _opened(_encoded(tokenizer, stem))
-    if all(_opened(each)[: len(alone)] == alone for each in whole):
+    both = [_opened(each) for each in whole]
+    strange = [word for word, ids in zip(_continuations(example), both, strict=True) if ids[: len(alone)] != alone]
+    if not strange:
         return len(alone)
-    ends = [each.offsets[shared] for each in whole if shared < len(_opened(each))]
-    if len(ends) == 2 and min(ends)[0] < len(stem):
-        longest = max((0, 1), key=lambda i: ends[i][1])
+    if any(shared < len(ids) and each.offsets[shared][0] < len(stem) for ids, each in zip(both, whole, strict=True)):
         raise _refusal(
             example,
-            f"has a continuation {short(_continuations(example)[longest])} that does not follow its prefix: the "
+            f"has a continuation {short(strange[0])} that does not follow its prefix: the "
             "tokenizer makes one token of the end of the one and the beginning of the other",
         )
     return sum(1 for start, _ in whole[0].offsets[:shared] if start < len(stem))

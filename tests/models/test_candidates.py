@@ -54,7 +54,8 @@ def test_the_prefix_with_a_candidate_is_how_the_whole_begins(name, prefix, both)
     assert scored == plain(tokenizer, text)
     assert read.source == text
     assert all(text[start:end].strip() for start, end in read.offsets[~read.special])
-    assert (read.words[read.special] == -1).all() and (read.words[~read.special] >= 0).all()
+    assert (read.words[read.special] == -1).all()
+    assert (read.words[~read.special] >= 0).all()
 
 
 @THREE
@@ -66,19 +67,23 @@ def test_what_both_begin_with_is_read_and_not_scored(name):
     assert read.ids[scored].tolist() == plain(tokenizer, "the dog")
     behind = read.ids[scored[-1] + 1 :].tolist()
     mary, john = (plain(tokenizer, f"the dog sees {word}") for word in ("Mary", "John"))
-    assert behind and behind == mary[len(scored) :][: len(behind)] == john[len(scored) :][: len(behind)]
+    assert behind
+    assert behind == mary[len(scored) :][: len(behind)] == john[len(scored) :][: len(behind)]
     assert candidates == (mary[len(scored) + len(behind)], john[len(scored) + len(behind)])
     marked = read.marked(example.evidence)
-    assert marked.any() and not marked[read.special].any()
+    assert marked.any()
+    assert not marked[read.special].any()
     assert "".join(example.text[slice(*read.offsets[i])] for i in np.flatnonzero(marked)).strip() == "dog"
 
 
 def test_only_what_is_put_before_texts_is_there():
     read, _ = read_question(TOKENIZERS["pieces"], question("the dog", "walks", "sees"), 100)
-    assert read.ids[0] == TOKENIZERS["pieces"].bos_token_id and read.special[0]
+    assert read.ids[0] == TOKENIZERS["pieces"].bos_token_id
+    assert read.special[0]
     assert TOKENIZERS["pieces"].eos_token_id not in read.ids
     read, _ = read_question(TOKENIZERS["bert"], question("old lion", "said", "tale"), 100)
-    assert read.tokens[0] == "[CLS]" and "[SEP]" not in read.tokens
+    assert read.tokens[0] == "[CLS]"
+    assert "[SEP]" not in read.tokens
     read, _ = read_question(TOKENIZERS["bytes"], question("the dog", "walks", "sees"), 100)
     assert not read.special[0]
 
@@ -88,7 +93,8 @@ def test_spaces_at_the_seam_change_nothing(name):
     words = ("the dog", "walks", "sees") if name != "bert" else ("old lion", "said", "tale")
     ids, candidates = read_question(TOKENIZERS[name], question(*words), 100)
     again, same = read_question(TOKENIZERS[name], question(f"{words[0]} ", f" {words[1]}", f" {words[2]}"), 100)
-    assert again.ids.tolist() == ids.ids.tolist() and candidates == same
+    assert again.ids.tolist() == ids.ids.tolist()
+    assert candidates == same
 
 
 def test_behind_the_end_of_a_line_there_is_no_space():
@@ -114,7 +120,8 @@ def test_what_is_no_question_is_refused_in_a_sentence(case, name):
     *words, reason = REFUSED[case]
     with pytest.raises(UserError) as caught:
         read_question(TOKENIZERS[name], question(*words), 100)
-    assert str(caught.value).startswith("text 'q' has ") and reason in str(caught.value)
+    assert str(caught.value).startswith("text 'q' has ")
+    assert reason in str(caught.value)
     assert len(str(caught.value)) < 400
 
 
@@ -152,4 +159,5 @@ def test_a_token_over_the_seam_that_both_share_is_of_the_prefix():
     whole = tokenizer("the order to be")["input_ids"]
     assert [*read.ids, candidates[0]] == whole[: len(read.ids) + 1]
     over = next(i for i, token in enumerate(read.tokens) if "order▁to" in token)
-    assert not read.special[over] and read.marked(example.evidence)[over]
+    assert not read.special[over]
+    assert read.marked(example.evidence)[over]
