@@ -13,7 +13,7 @@ PIECES = ("bpe", "words")
 CONVENTIONAL, SCRATCH = "conventional", "scratch"
 AT_LEAST_ONE = ("layers", "width", "heads", "kv_heads", "context")
 NOT_NEGATIVE = ("feed_forward", "tokens", "epochs", "seed")
-SMALLEST_VOCABULARY = {"bpe": 257, "words": 2}  # every byte and BOS; one word and BOS
+SMALLEST_VOCABULARY = {"bpe": 257, "words": 3}  # every byte, or a word and what is unknown, and BOS
 SIZES = ("layers", "width", "heads", "kv_heads", "feed_forward", "pieces", "vocabulary")
 
 
