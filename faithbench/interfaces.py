@@ -176,8 +176,8 @@ class WhiteBox(Classifier, Protocol):
     ) -> "Tensor":
         """Logits [rows, outputs] of token ids [rows, tokens], their token types, and which of them are visible.
 
-        `whole` says that the last layer is to be computed at all positions; `candidates` [rows, candidates] are those of
-        the next token, of texts that have some.
+        `whole` says that the last layer is to be computed at all positions; `candidates` [rows, candidates] are
+        those of the next token, of texts that have some.
         """
 
     def embedded(self, ids: "Tensor", types: "Tensor | None" = None) -> "Tensor":

@@ -127,7 +127,7 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
     def _chances(self, texts: Sequence[Text]) -> Float[Tensor, "texts candidates"]:
         ids, types, visible = self._batch([Row(text.ids, text.types) for text in texts])
         logits = self.forward(ids, types, visible).double()
-        candidates = torch.cat([self.candidates_of(text) for text in texts])
+        candidates = torch.tensor([text.candidates for text in texts], device=self.device)
         return logits.log_softmax(-1).gather(1, candidates).exp()
 
     def _parts(self, texts: Sequence[Text]) -> Iterator[Sequence[Text]]:

@@ -1,4 +1,4 @@
-"""Loading classifiers and language models, B-cos or not, from a folder with `config.json` and safetensors, or from the hub."""
+"""Loading models, B-cos or not, from a folder with `config.json` and safetensors, or from the hub."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,7 +67,7 @@ def _renamed(folder: Path, config: PretrainedConfig, kind: Any) -> PreTrainedMod
 def load_conventional(
     source: str, kind: Any = AutoModelForSequenceClassification, **options: object
 ) -> PreTrainedModel:
-    """A classifier, or another kind of model, from a folder or hub id: safetensors only, no remote code, and all of its weights there.
+    """A model from a folder or hub id: safetensors only, no remote code, and all of its weights there.
 
     Raises:
         UserError: weights are missing, those of the head for instance.
