@@ -160,8 +160,7 @@ def test_the_mean_above_chance_over_texts_is_that_of_the_means():
 def test_where_all_or_nothing_is_evidence_nothing_is_defined(metric):
     model = LinearModel.binary([1.0] * 8)
     for one in (marked(1, [1]), marked(3, [1, 2, 3]), marked(3, []), text([1, 4, 5, 2])):
-        one = replace(one, label=1)
-        found = answers(model, metric(one, attribution(one, [9.0] * len(one))))
+        found = answers(model, metric(replace(one, label=1), attribution(one, [9.0] * len(one))))
         assert math.isnan(found.value)
 
 
