@@ -14,7 +14,7 @@ from jaxtyping import Int, UInt8
 
 from faithbench.questions import HIDDEN, Row
 
-Outputs = tuple[int, ...] | None
+Outputs = tuple[int, ...] | None  # and candidates
 ALL = 0xFF  # eight places that are kept
 
 
@@ -29,6 +29,7 @@ class Masked:
         fill: what stands in the place of a token that is not kept, an id or `HIDDEN`.
         bits: a mask a row, eight places a byte, the first place in the highest bit; 1 where the token is kept, and
             behind the last.
+        candidates: of a language model's next token; None for other models.
     """
 
     ids: Int[np.ndarray, "tokens"]
@@ -36,6 +37,7 @@ class Masked:
     outputs: Outputs
     fill: int
     bits: UInt8[np.ndarray, "rows bytes"]
+    candidates: Outputs = None
 
     @property
     def length(self) -> int:
@@ -61,6 +63,7 @@ class Given:
     ids: Int[np.ndarray, "rows tokens"]
     types: Int[np.ndarray, "rows tokens"] | None
     outputs: Outputs
+    candidates: Outputs = None
 
     @property
     def length(self) -> int:
@@ -120,7 +123,7 @@ class Packed(NamedTuple):
 class Rows(Sequence[Row]):
     """Rows of blocks, each made when somebody looks at it.
 
-    All name as many outputs, or none does.
+    All name as many outputs, or none does; and as many candidates.
     """
 
     def __init__(self, slices: Sequence[Slice]) -> None:
@@ -187,6 +190,12 @@ class Rows(Sequence[Row]):
             return None
         return np.repeat([block.outputs for block, _ in self.slices], self.counts, axis=0)
 
+    def candidates(self) -> Int[np.ndarray, "rows candidates"] | None:
+        """The candidates of each row; None where they have none."""
+        if self.slices[0][0].candidates is None:
+            return None
+        return np.repeat([block.candidates for block, _ in self.slices], self.counts, axis=0)
+
     def _below(self, parts: Sequence[Int[np.ndarray, "_ _"]], missing: int) -> Int[np.ndarray, "rows longest"]:
         whole, start = np.full((len(self), self.longest), missing), 0
         for part, count in zip(parts, self.counts, strict=True):
@@ -206,7 +215,7 @@ def packed_bits(keep: np.ndarray) -> UInt8[np.ndarray, "rows bytes"]:
 def _rows_of(block: Block, places: Int[np.ndarray, "some"]) -> Iterator[Row]:
     types = block.types_of(places)
     for number, ids in enumerate(block.ids_of(places)):
-        yield Row(ids, None if types is None else types[number], None, block.outputs)
+        yield Row(ids, None if types is None else types[number], None, block.outputs, block.candidates)
 
 
 def _below(rows: Sequence[np.ndarray], missing: int) -> np.ndarray:

@@ -163,12 +163,21 @@ class WhiteBox(Classifier, Protocol):
     def inputs_of(self, text: Text) -> "tuple[Tensor, Tensor | None]":
         """Token ids and, where there are some, token types of a text, each [1, tokens]."""
 
+    def candidates_of(self, text: Text, rows: int = 1) -> "Tensor | None":
+        """The candidates of a text [rows, candidates], for each of so many rows; None where it has none."""
+
     def forward(
-        self, ids: "Tensor", types: "Tensor | None" = None, visible: "Tensor | None" = None, whole: bool = False
+        self,
+        ids: "Tensor",
+        types: "Tensor | None" = None,
+        visible: "Tensor | None" = None,
+        whole: bool = False,
+        candidates: "Tensor | None" = None,
     ) -> "Tensor":
         """Logits [rows, outputs] of token ids [rows, tokens], their token types, and which of them are visible.
 
-        `whole` says that the last layer is to be computed at all positions.
+        `whole` says that the last layer is to be computed at all positions; `candidates` [rows, candidates] are
+        those of the next token, of texts that have some.
         """
 
     def embedded(self, ids: "Tensor", types: "Tensor | None" = None) -> "Tensor":

@@ -75,6 +75,19 @@ class Regression:
         yield
 
 
+@dataclass(frozen=True)
+class NextToken:
+    """Which of two tokens comes next: that the good one does is explained, whatever the model prefers."""
+
+    read: Read = "last"
+    link: ClassVar[Link] = "softmax"
+
+    def targets(self, text: Text) -> Asking[tuple[Target, ...]]:
+        """The good candidate; the model need not be asked."""
+        return (Target(0),)
+        yield
+
+
 def logits_of(text: Text) -> Asking[Float[np.ndarray, "outputs"]]:
     """The logits of a text as it is."""
     found: Float[np.ndarray, "1 outputs"] = yield Logits(text, np.ones((1, len(text)), dtype=bool))

@@ -33,12 +33,14 @@ class Lane(NamedTuple):
         rules: of the backward pass, or which function looks inside; "" for none.
         variant: of the model.
         outputs: how many outputs are named; None where all are wanted.
+        candidates: how many there are of a language model's next token; None for other models.
     """
 
     kind: type[Question]
     rules: str = ""
     variant: Variant | None = None
     outputs: int | None = None
+    candidates: int | None = None
 
 
 Key = Hashable  # what tells the rows of a family apart
@@ -81,18 +83,19 @@ def rows_of(question: Question) -> tuple[Lane, list[Rowset]]:
     kind, text = type(question), question.text
     if isinstance(question, (Logits, Embeddings)):
         outputs = outputs_of(question)
-        return _lane(kind, outputs), list(_masked(question, outputs))
+        return _lane(kind, text, outputs), list(_masked(question, outputs))
     if isinstance(question, LogitsAt):
-        marks, row = _marks(text.types, text.outputs), Row(text.ids, text.types, None, text.outputs)
-        at = [row._replace(embeddings=each) for each in question.embeddings]
-        return _lane(kind, text.outputs), _singles(at, [(each.tobytes(), *marks) for each in question.embeddings])
+        row = _row(text)
+        marks, at = _marks(row), [row._replace(embeddings=each) for each in question.embeddings]
+        return _lane(kind, text, text.outputs), _singles(at, [(each.tobytes(), *marks) for each in question.embeddings])
     if isinstance(question, Gradients):
         points = _points(question)
-        return _lane(kind, text.outputs, question.rules), _singles(points, list(map(_point_key, points)))
+        return _lane(kind, text, text.outputs, question.rules), _singles(points, list(map(_point_key, points)))
     if isinstance(question, Inside):
-        key = (repr(sorted(question.arguments.items())), text.ids.tobytes())
+        key = (repr(sorted(question.arguments.items())), text.ids.tobytes(), text.candidates)
         return Lane(kind, question.function), _singles([question], [key])
-    return Lane(kind), _singles([Row(text.ids, text.types)], [(text.ids.tobytes(), *_marks(text.types))])
+    bare = Row(text.ids, text.types)
+    return Lane(kind), _singles([bare], [(text.ids.tobytes(), *_marks(bare))])
 
 
 def _singles(rows: Sequence[Asked], keys: Sequence[Key]) -> list[Rowset]:
@@ -101,8 +104,14 @@ def _singles(rows: Sequence[Asked], keys: Sequence[Key]) -> list[Rowset]:
     return [Rowset(Singles(rows, len(ids)), keys)]
 
 
-def _lane(kind: type[Question], outputs: tuple[int, ...] | None, rules: str = "") -> Lane:
-    return Lane(kind, rules, outputs=None if outputs is None else len(outputs))
+def _lane(kind: type[Question], text: Text, outputs: tuple[int, ...] | None, rules: str = "") -> Lane:
+    count, candidates = (None if numbers is None else len(numbers) for numbers in (outputs, text.candidates))
+    return Lane(kind, rules, outputs=count, candidates=candidates)
+
+
+def _row(text: Text, outputs: tuple[int, ...] | None = None) -> Row:
+    """The text as it is; outputs as the text names them, or as they are said."""
+    return Row(text.ids, text.types, None, text.outputs if outputs is None else outputs, text.candidates)
 
 
 def outputs_of(question: Question) -> tuple[int, ...] | None:
@@ -113,9 +122,10 @@ def outputs_of(question: Question) -> tuple[int, ...] | None:
     return every if wanted is None else wanted if every is None else tuple(every[output] for output in wanted)
 
 
-def _marks(types: Int[np.ndarray, "tokens"] | None, outputs: tuple[int, ...] | None = None) -> tuple[object, ...]:
-    """What tells rows of the same ids apart: named outputs and token types, where there are some."""
-    return (*(() if outputs is None else (outputs,)), *(() if types is None else (types.tobytes(),)))
+def _marks(row: Row) -> tuple[object, ...]:
+    """What tells rows of the same ids apart: named outputs, candidates and token types, where there are some."""
+    numbers = tuple((name, which) for name, which in zip("oc", (row.outputs, row.candidates), strict=True) if which)
+    return (*numbers, *(() if row.types is None else (row.types.tobytes(),)))
 
 
 def _masked(question: Logits | Embeddings, outputs: tuple[int, ...] | None) -> Iterator[Rowset]:
@@ -140,8 +150,8 @@ def _masks(
 ) -> Rowset:
     """Rows of a text under masks in which nothing is left out that is the fill itself: equal rows have equal masks."""
     ids = _whole_numbers(text.ids)
-    mark = (ids.tobytes(), *_marks(text.types, outputs))
-    block = Masked(ids, _whole_numbers(text.types), outputs, fill, bits)
+    mark = (ids.tobytes(), *_marks(_row(text, outputs)))
+    block = Masked(ids, _whole_numbers(text.types), outputs, fill, bits, text.candidates)
     return Rowset(block, _as_bytes(bits), (mark, fill), mark, b"\xff" * bits.shape[1], places)
 
 
@@ -155,7 +165,7 @@ def _filled(text: Text, ids: Int[np.ndarray, "rows tokens"], outputs: tuple[int,
         yield _masks(text, packed_bits(kept[places]), int(fill), outputs, places)
     if len(places := np.flatnonzero(least != most)):
         types = None if text.types is None else np.broadcast_to(text.types, ids.shape)[places]
-        yield _written_out(ids[places], types, outputs, places)
+        yield _written_out(ids[places], types, outputs, text.candidates, places)
 
 
 EXTREMES = ((np.minimum, np.iinfo(np.int64).max), (np.maximum, np.iinfo(np.int64).min))
@@ -172,18 +182,20 @@ def _shortened(text: Text, keep: Bool[np.ndarray, "rows tokens"], outputs: tuple
             yield _masks(text, packed_bits(keep[places]), text.mask_id, outputs, places)
         else:
             left = np.nonzero(keep[places])[1].reshape(-1, length)  # positions
-            yield _written_out(text.ids[left], None if text.types is None else text.types[left], outputs, places)
+            types = None if text.types is None else text.types[left]
+            yield _written_out(text.ids[left], types, outputs, text.candidates, places)
 
 
 def _written_out(
     ids: Int[np.ndarray, "rows _"],
     types: Int[np.ndarray, "rows _"] | None,
     outputs: tuple[int, ...] | None,
+    candidates: tuple[int, ...] | None,
     places: Int[np.ndarray, "rows"],
 ) -> Rowset:
     told = ids if types is None else np.concatenate([ids, types], axis=1)
-    family = (ids.shape[1], types is None, outputs)
-    return Rowset(Given(ids, types, outputs), _as_bytes(told), family, places=places)
+    family = (ids.shape[1], types is None, outputs, candidates)
+    return Rowset(Given(ids, types, outputs, candidates), _as_bytes(told), family, places=places)
 
 
 @overload
@@ -206,10 +218,9 @@ def _points(question: Gradients) -> list[Point]:
     text = question.text
     fill = text.mask_id if question.fill is None else question.fill
     interpolations = [None] if question.interpolation is None else list(question.interpolation)
-    row = Row(text.ids, text.types, None, text.outputs)
-    return [Point(row, question.target, interpolation, fill) for interpolation in interpolations]
+    return [Point(_row(text), question.target, interpolation, fill) for interpolation in interpolations]
 
 
 def _point_key(point: Point) -> Key:
     where = () if point.interpolation is None else (point.interpolation.tobytes(), point.fill)
-    return (point.target, point.row.ids.tobytes(), *_marks(point.row.types, point.row.outputs), *where)
+    return (point.target, point.row.ids.tobytes(), *_marks(point.row), *where)

@@ -17,7 +17,10 @@ class Crowded:
     """A classifier that answers no row alone: some texts are in every batch, so that all others are padded."""
 
     def __init__(self, classifier: Classifier, company: Sequence[Text]) -> None:
-        self.inner, self.company = classifier, [Row(text.ids, text.types) for text in company]
+        self.inner, self.company = (
+            classifier,
+            [Row(text.ids, text.types, candidates=text.candidates) for text in company],
+        )
         self.classes, self.batch_tokens, self.gradient_cost = classifier.classes, PLENTY, 1
         self.task, self.reads_embeddings = classifier.task, classifier.reads_embeddings
         self.in_flight = 1  # `submit` would be the classifier's own

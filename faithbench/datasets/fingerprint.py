@@ -12,6 +12,8 @@ LATER = (
     "value",
     "responsibility",
     "shapley",
+    "good",
+    "bad",
 )  # fields that came later: left out where they are not set, so that hashes stay
 FIRST = tuple(field.name for field in fields(Example) if field.name not in LATER)
 

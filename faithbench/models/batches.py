@@ -124,6 +124,13 @@ def outputs_below(rows: Sequence[Row]) -> Int[np.ndarray, "rows outputs"] | None
     return None if rows[0].outputs is None else np.array([row.outputs for row in rows])
 
 
+def candidates_below(rows: Sequence[Row]) -> Int[np.ndarray, "rows candidates"] | None:
+    """The candidates of rows below each other; None where they have none."""
+    if isinstance(rows, Rows):
+        return rows.candidates()
+    return None if rows[0].candidates is None else np.array([row.candidates for row in rows])
+
+
 def chosen_outputs(logits: Float[Tensor, "rows classes"], rows: Sequence[Row]) -> Float[Tensor, "rows outputs"]:
     """Of each row the outputs that it names, if the rows name any: what leaves the device is no more."""
     outputs = outputs_below(rows)

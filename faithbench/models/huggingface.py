@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.architectures.finding import architecture_of
@@ -23,6 +23,7 @@ from faithbench.errors import QuestionError, UserError
 from faithbench.models.batches import (
     alike,
     by_length,
+    candidates_below,
     chosen_outputs,
     fetched,
     ids_below,
@@ -46,7 +47,7 @@ from faithbench.models.memory import gradient_cost
 from faithbench.models.points import read_at
 from faithbench.models.precision import forward_rows, marked, name_of, weights_in
 from faithbench.models.probes import Abilities, is_frozen, probed, two_rows
-from faithbench.models.reading import read_text
+from faithbench.models.reading import Reading, read_text
 from faithbench.models.steady import Steady
 from faithbench.models.vocabulary import (
     USUAL_LENGTH,
@@ -84,6 +85,8 @@ class HuggingFaceClassifier:
             have no such precision.
     """
 
+    next_token: ClassVar[bool] = False  # whether it answers next-token questions
+
     def __init__(
         self,
         model: PreTrainedModel,
@@ -106,15 +109,14 @@ class HuggingFaceClassifier:
             if not hasattr(model.config, name):
                 setattr(model.config, name, None)
         self.architecture = architecture_of(model)
-        self.classes = int(model.config.num_labels)
-        self.class_names = _class_names(model)
+        self.classes, self.class_names = self._outputs()
         self.blank = blank_token(model, tokenizer, fill)
         self.pad_id = padding_id(model, tokenizer, self.blank)
         self.body = model.base_model
-        self.head = token_head(model)
+        self.head: Callable[..., Tensor] | None = self._head()
         self.takes_types = takes(self.body, "token_type_ids")
         self.typed = self.takes_types and "token_type_ids" in tokenizer.model_input_names
-        self.uncached = {"use_cache": False} if self.head is not None and takes(self.body, "use_cache") else {}
+        self.uncached = {"use_cache": False} if self._decodes() and takes(self.body, "use_cache") else {}
         self.quantised = any("quantized" in type(module).__module__ for module in model.modules())
         self.end_id = model.config.eos_token_id if getattr(model.config, "is_encoder_decoder", False) else None
         self.first_position: int | None = None
@@ -132,9 +134,7 @@ class HuggingFaceClassifier:
             self.notes = (*self.notes, self.blank.note)
         if rounded:
             self.notes = (*self.notes, "its weights are float64 and rounded to float32; dtype float64 keeps them")
-        reads_last = self.head is not None or self.architecture.reads_last
-        says = problem_type or getattr(model.config, "problem_type", None)
-        self.task = task or task_of(self.classes, says, "last" if reads_last else "first")
+        self.task = task or self._task(problem_type)
         usual = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.gradient_cost = gradient_cost(self, usual) if self.device.type == "cuda" else usual
 
@@ -149,7 +149,9 @@ class HuggingFaceClassifier:
         Raises:
             UserError: nothing but special tokens is left.
         """
-        read = read_text(self.tokenizer, example, self.max_length)
+        return self._text(example, read_text(self.tokenizer, example, self.max_length))
+
+    def _text(self, example: Example, read: Reading, candidates: tuple[int, ...] | None = None) -> Text:
         if read.special.all():
             raise UserError(f"text {example.id!r} is empty: it has no token to explain.")
         return Text(
@@ -174,6 +176,7 @@ class HuggingFaceClassifier:
             responsibility=read.weighed(example.responsibility),
             offsets=read.offsets,
             shapley=read.weighed(example.shapley),
+            candidates=candidates,
         )
 
     def logits(self, rows: Sequence[Row]) -> Float[np.ndarray, "rows outputs"]:
@@ -257,12 +260,16 @@ class HuggingFaceClassifier:
             add_weight(digest, name, tensor)
         if not self.blank.is_mask:
             digest.update(f"fill {self.blank.id}".encode())
-        told = task_of(self.classes, getattr(self.model.config, "problem_type", None), self.task.read)
-        if told.link != self.task.link:
-            digest.update(f"link {self.task.link}".encode())
+        if mark := self._way_of_reading():
+            digest.update(mark.encode())
         if self.max_length != (positions_of(self.model, self.first_position or 0) or USUAL_LENGTH):
             digest.update(f"length {self.max_length}".encode())
         return marked(digest.hexdigest()[:16], self.precision)
+
+    def _way_of_reading(self) -> str:
+        """What its logits mean, where that is not what its configuration says; else ""."""
+        told = task_of(self.classes, getattr(self.model.config, "problem_type", None), self.task.read)
+        return "" if told.link == self.task.link else f"link {self.task.link}"
 
     def inputs_of(self, text: Text) -> tuple[Int[Tensor, "1 tokens"], Int[Tensor, "1 tokens"] | None]:
         """Token ids and, where there are some, token types of a text."""
@@ -275,6 +282,7 @@ class HuggingFaceClassifier:
         types: Int[Tensor, "rows tokens"] | None = None,
         visible: Bool[Tensor, "rows tokens"] | None = None,
         whole: bool = False,
+        candidates: Int[Tensor, "rows candidates"] | None = None,
     ) -> Float[Tensor, "rows outputs"]:
         """Logits of ids below each other; of what is not visible nothing is read.
 
@@ -283,18 +291,53 @@ class HuggingFaceClassifier:
             types: token types.
             visible: which of them; None for all.
             whole: compute the last layer at all positions, not only at the one that the head reads.
+            candidates: of the next token of each row; None of other models than language models.
         """
         inputs, cut = self._inputs(ids, types, visible), None if whole else self.can.cut
         if self.head is None:
             with only_read(cut, None):
                 logits: Tensor = self.model(**inputs).logits
             return logits
-        rows = torch.arange(len(ids), device=ids.device)
-        read = torch.full_like(rows, ids.shape[1] - 1) if visible is None else last_visible(visible)
+        return self.head(self._state_read(inputs, visible, cut))
+
+    def said(self, ids: Int[Tensor, "1 tokens"]) -> object:
+        """What the model itself says of a row: its logits, if all is well."""
+        return getattr(self.model(input_ids=ids), "logits", None)
+
+    def candidates_of(self, text: Text, rows: int = 1) -> Int[Tensor, "rows candidates"] | None:
+        """The candidates of a text, once for each of so many rows; None where it has none."""
+        if text.candidates is None:
+            return None
+        return torch.tensor([text.candidates], device=self.device).expand(rows, -1)
+
+    def _decodes(self) -> bool:
+        """Whether it is a decoder, which would keep what it has computed for the next token."""
+        return self.next_token or self.head is not None
+
+    def _task(self, problem_type: str | None) -> Task:
+        """What the head says."""
+        reads_last = self.head is not None or self.architecture.reads_last
+        says = problem_type or getattr(self.model.config, "problem_type", None)
+        return task_of(self.classes, says, "last" if reads_last else "first")
+
+    def _outputs(self) -> tuple[int, tuple[str, ...]]:
+        """How many outputs there are, and their names."""
+        return int(self.model.config.num_labels), _class_names(self.model)
+
+    def _head(self) -> Callable[..., Tensor] | None:
+        """A head that can be applied at one position; None where the model has to do it."""
+        return token_head(self.model)
+
+    def _state_read(
+        self, inputs: dict[str, Any], visible: Bool[Tensor, "rows tokens"] | None, cut: nn.Module | None
+    ) -> Float[Tensor, "rows d"]:
+        """What a head at the last visible position of each row reads."""
+        rows = torch.arange(len(inputs["input_ids"]), device=self.device)
+        last = inputs["input_ids"].shape[1] - 1
+        read = torch.full_like(rows, last) if visible is None else last_visible(visible)
         with only_read(cut, read):
             states: Tensor = self.body(**inputs).last_hidden_state
-        out: Tensor = self.head(states[:, 0] if states.shape[1] == 1 else states[rows, read])
-        return out
+        return states[:, 0] if states.shape[1] == 1 else states[rows, read]
 
     def states(self, ids: Int[Tensor, "rows tokens"]) -> Float[Tensor, "rows tokens d"]:
         """What the head reads, before any pooling."""
@@ -445,8 +488,10 @@ class HuggingFaceClassifier:
         self, rows: Sequence[Row], embeddings: Float[Tensor, "rows tokens d"] | None
     ) -> Float[Tensor, "rows outputs"]:
         ids, types, visible = self._batch(rows)
+        numbers = candidates_below(rows)
+        candidates = None if numbers is None else onto_device(numbers, self.device)
         with nullcontext() if embeddings is None else self.reading(embeddings):
-            return chosen_outputs(self.forward(ids, types, visible), rows)
+            return chosen_outputs(self.forward(ids, types, visible, candidates=candidates), rows)
 
 
 def _class_names(model: PreTrainedModel) -> tuple[str, ...]:

@@ -109,16 +109,16 @@ class Probe:
 
     def _usual(self, ids: Tensor) -> Tensor:
         """What the model itself says."""
-        model, classes = self.classifier.model, self.classifier.classes
+        model, classes, kind = self.classifier.model, self.classifier.classes, "sequence classifier"
+        if self.classifier.next_token:
+            classes, kind = int(model.get_output_embeddings().weight.shape[0]), "causal language model"
         try:
-            logits = getattr(model(input_ids=ids), "logits", None)
+            logits = self.classifier.said(ids)
         except REFUSALS as error:
             raise UserError(f"{type(model).__name__} cannot be run: {describe(error)}") from error
         if not isinstance(logits, Tensor) or logits.shape != (1, classes):
             shape = "none" if logits is None else list(getattr(logits, "shape", []))
-            raise UserError(
-                f"{type(model).__name__} is no sequence classifier: its logits are {shape}, not [1, {classes}]."
-            )
+            raise UserError(f"{type(model).__name__} is no {kind}: its logits are {shape}, not [1, {classes}].")
         return logits
 
     def _check_head(self) -> None:

@@ -64,7 +64,7 @@ def read_text(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: 
         part = _read(tokenizer, example.text[start:end], max_length)
         pieces += [between] * (index > 0) + [_segment(part, index, start, int(words))]
     whole, room = _concatenated(pieces), max_length - len(after.ids)
-    cut = _taken(whole, np.arange(len(whole.ids)) < room)
+    cut = taken(whole, np.arange(len(whole.ids)) < room)
     joined = _concatenated([replace(cut, truncated=whole.truncated or len(whole.ids) > room), after])
     return replace(joined, types=np.zeros_like(joined.types), source=example.text)
 
@@ -79,7 +79,13 @@ def _read(tokenizer: PreTrainedTokenizerBase, text: str, max_length: int, pair: 
         return_special_tokens_mask=True,
         return_overflowing_tokens=True,
     )
-    first = encoding.encodings[0]
+    read = read_encoding(encoding.encodings[0], text, pair)
+    cut = len(encoding.encodings) > 1 or (pair is not None and _cut(tokenizer, text, pair, max_length))
+    return replace(read, truncated=cut)
+
+
+def read_encoding(first: Any, text: str, pair: str | None = None) -> Reading:
+    """What a tokenizer, of the library `tokenizers`, gave for a text or pair."""
     special = np.array(first.special_tokens_mask, dtype=bool)
     parts = np.array([-1 if part is None else part for part in first.sequence_ids])
     offsets = np.array(first.offsets).reshape(-1, 2)
@@ -93,7 +99,6 @@ def _read(tokenizer: PreTrainedTokenizerBase, text: str, max_length: int, pair: 
         offsets=offsets,
         segments=np.where(special, -1, 0),
         types=np.array(first.type_ids, dtype=np.int64),
-        truncated=len(encoding.encodings) > 1 or (pair is not None and _cut(tokenizer, text, pair, max_length)),
         source=source,
     )
 
@@ -147,19 +152,20 @@ def _frame(tokenizer: PreTrainedTokenizerBase) -> tuple[Reading, Reading, Readin
     first, last = np.flatnonzero(~special)[[0, -1]]
     places = np.arange(count)
     return tuple(
-        _taken(whole, special & where) for where in (places < first, (first < places) & (places < last), places > last)
+        taken(whole, special & where) for where in (places < first, (first < places) & (places < last), places > last)
     )  # type: ignore[return-value]
 
 
 def _segment(part: Reading, index: int, start: int, words: int) -> Reading:
     """The content of a text as a segment that begins at a character, and whose words are counted on."""
-    content = _taken(part, ~part.special)
+    content = taken(part, ~part.special)
     return replace(
         content, words=content.words + words, offsets=content.offsets + start, segments=np.full(len(content.ids), index)
     )
 
 
-def _taken(reading: Reading, where: Bool[np.ndarray, "tokens"]) -> Reading:
+def taken(reading: Reading, where: Bool[np.ndarray, "tokens"]) -> Reading:
+    """Some of the tokens."""
     tokens = tuple(token for token, taken in zip(reading.tokens, where, strict=True) if taken)
     return replace(reading, tokens=tokens, **{name: getattr(reading, name)[where] for name in ARRAYS})
 

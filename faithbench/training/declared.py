@@ -62,8 +62,12 @@ class WeightIndex(TypedDict):
     weight_map: dict[str, str]
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, kind: Any = AutoModelForSequenceClassification) -> None:
     """Refuses a folder whose files are not what they must be.
+
+    Args:
+        folder: of a checkpoint.
+        kind: transformers' class for the model.
 
     Raises:
         UserError: names the file, and what in it is wrong.
@@ -79,7 +83,7 @@ def check_folder(folder: Path) -> None:
         for name in read_json(folder / INDEX, WeightIndex, nan=True, large=True)["weight_map"].values():
             if Path(name).name != name or not name.endswith(".safetensors"):
                 raise UserError(f"{folder / INDEX}: {short(name)} is not the name of a file of weights in the folder.")
-    _check_size(folder, configuration)
+    _check_size(folder, configuration, kind)
 
 
 def _check_configuration(path: Path, configuration: Configuration) -> None:
@@ -102,7 +106,7 @@ def _check_configuration(path: Path, configuration: Configuration) -> None:
         raise UserError(f"{path}: bcos.b is {settings['b']}, which is not finite.")
 
 
-def _check_size(folder: Path, configuration: Mapping[str, Any]) -> None:
+def _check_size(folder: Path, configuration: Mapping[str, Any], kind: Any) -> None:
     """A model is not much larger than its weights: else it would fill the memory before the difference is seen."""
     there, tensors = _numbers(folder)
     if not tensors:
@@ -113,7 +117,7 @@ def _check_size(folder: Path, configuration: Mapping[str, Any]) -> None:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with torch.device("meta"):  # shapes without numbers
-            model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+            model = kind.from_config(config, trust_remote_code=False)
     except Exception:  # said when it is loaded
         return
     declared = sum(math.prod(parameter.shape) for parameter in model.parameters())

@@ -123,6 +123,12 @@ def _with_values(dataset: Component, examples: Sequence[Example]) -> tuple[list[
     return found, "the model says values, and the labels are no numbers: they are left out" if lost else ""
 
 
+def _written(example: Example) -> str:
+    """All that a row has of texts."""
+    parts = (example.id, example.text, example.pair, example.good, example.bad)
+    return "".join(part for part in parts if part)
+
+
 def _reason(example: Example, error: BaseException) -> str:
     """Why a text cannot be read, as a sentence's end that can be printed."""
     text = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -131,7 +137,7 @@ def _reason(example: Example, error: BaseException) -> str:
         words = f"its text {text.removeprefix(begin)}"
     elif isinstance(error, UserError):
         words = text
-    elif any("\ud800" <= letter <= "\udfff" for letter in f"{example.id}{example.text}{example.pair or ''}"):
+    elif any("\ud800" <= letter <= "\udfff" for letter in _written(example)):
         words = "it has half of a character (a surrogate without its other half)"
     else:
         words = f"it cannot be read: {text}"

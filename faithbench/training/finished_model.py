@@ -8,7 +8,9 @@ from faithbench.errors import UserError
 from faithbench.interfaces import Classifier, Dataset
 from faithbench.models.heads import PROBLEMS
 
-LOADER = "faithbench.training.loading:load_classifier"  # imports torch, which a description need not
+# they import torch, which a description need not
+LOADER = "faithbench.training.loading:load_classifier"
+LANGUAGE_LOADER = "faithbench.training.loading:load_language_model"
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,29 @@ class FinishedModel:
         options: dict[str, Any] = {"problem_type": self.problem_type or None, "fill": self.fill or None}
         classifier: Classifier = resolve_name(LOADER)(self.path, device, dtype, **options).classifier
         return classifier
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model from a folder or the hub, asked which of two tokens comes next.
+
+    Args:
+        path: folder or hub id, `owner/name` or with `@revision`.
+        contrast: explain by how much the good token's logit exceeds the bad one's, z_t − z_f; False: explain z_t alone.
+        fill: what stands in the place of tokens that are taken away: `mask`, `unk`, `pad`, `eos`, `bos` or a token;
+            empty: the mask token or, where there is none, the first of the others.
+    """
+
+    path: str
+    contrast: bool = True
+    fill: str = ""
+    on_request: ClassVar[bool] = True
+
+    def prepare(self, dataset: Dataset | None, device: str, dtype: str) -> Classifier:
+        """The language model; the data set does not matter."""
+        options: dict[str, Any] = {"contrast": self.contrast, "fill": self.fill or None}
+        model: Classifier = resolve_name(LANGUAGE_LOADER)(self.path, device, dtype, **options).classifier
+        return model
+
+
+FINISHED = (FinishedModel, LanguageModel)

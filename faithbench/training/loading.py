@@ -1,21 +1,30 @@
 """From a checkpoint folder or a hub id to a classifier, with one sentence for each way in which that goes wrong."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.plugins.naming import is_folder
-from faithbench.schemas import MissingFileError
+from faithbench.schemas import MissingFileError, read_json
 from faithbench.training.checkpoint import WEIGHTS, load, load_conventional
-from faithbench.training.declared import check_folder
+from faithbench.training.declared import CONFIG, Configuration, check_folder
 from faithbench.training.quiet import quiet
 
+CAUSAL = ("ForCausalLM", "LMHeadModel")  # ends of the names of transformers' classes
 ADAPTER, PICKLE = "adapter_config.json", "pytorch_model.bin"
 PATHS = ("./", "../", "/", "~")  # how a path begins, and no hub id
 OWN = "own"  # for a precision: that of the weights
@@ -31,7 +40,7 @@ class Loaded:
 
 
 def load_classifier(source: str, device: str, dtype: str, **options: Any) -> Loaded:
-    """The classifier in a checkpoint folder or on the hub.
+    """The classifier in a checkpoint folder or on the hub; what is saved as a causal language model is read as one.
 
     Args:
         source: folder or hub id, `owner/name` or with `@revision`.
@@ -42,9 +51,32 @@ def load_classifier(source: str, device: str, dtype: str, **options: Any) -> Loa
     Raises:
         UserError: there is none, or model and tokenizer do not belong together.
     """
+    if not options and _is_language_model(source):
+        return load_language_model(source, device, dtype)
+    return _loaded(source, AutoModelForSequenceClassification, HuggingFaceClassifier, device, dtype, options)
+
+
+def load_language_model(source: str, device: str, dtype: str, **options: Any) -> Loaded:
+    """The causal language model in a checkpoint folder or on the hub; as `load_classifier`.
+
+    Args:
+        source: likewise.
+        device: likewise.
+        dtype: likewise.
+        options: of `HuggingFaceLanguageModel`.
+
+    Raises:
+        UserError: there is none, or model and tokenizer do not belong together.
+    """
+    return _loaded(source, AutoModelForCausalLM, HuggingFaceLanguageModel, device, dtype, options)
+
+
+def _loaded(
+    source: str, kind: Any, adapter: type[HuggingFaceClassifier], device: str, dtype: str, options: Mapping[str, Any]
+) -> Loaded:
     try:
-        network, tokenizer, identity = _folder(source) if is_folder(source) else _hub(source)
-        classifier = HuggingFaceClassifier(network, tokenizer, device, _precision(network, dtype), **options)
+        network, tokenizer, identity = _folder(source, kind) if is_folder(source) else _hub(source, kind)
+        classifier = adapter(network, tokenizer, device, _precision(network, dtype), **options)
     except UserError as error:
         raise UserError(str(error) if source in str(error) else f"model {source!r}: {error}") from error
     except Exception as error:  # of a configuration that nobody has thought of
@@ -52,18 +84,35 @@ def load_classifier(source: str, device: str, dtype: str, **options: Any) -> Loa
     return Loaded(classifier, identity, identity.rpartition("@")[0] or identity)
 
 
+def _is_language_model(source: str) -> bool:
+    """Whether a folder or the hub says that a model was saved with the head of a causal language model."""
+    repo, _, revision = source.partition("@")
+    try:
+        if is_folder(source):
+            declared = read_json(Path(source) / CONFIG, Configuration, nan=True, large=True).get("architectures")
+        elif source.startswith(PATHS):
+            return False
+        else:
+            with quiet():
+                config = AutoConfig.from_pretrained(repo, revision=revision or None, trust_remote_code=False)
+            declared = config.architectures
+    except Exception:  # said when it is loaded
+        return False
+    return any(name.endswith(CAUSAL) for name in declared or ())
+
+
 def _precision(network: PreTrainedModel, dtype: str) -> torch.dtype | str:
     """The precision that is meant; weights kept in half precision are never meant to be computed with in it."""
     return torch.promote_types(network.dtype, torch.float32) if dtype == OWN else dtype
 
 
-def _folder(source: str) -> tuple[Any, Any, str]:
+def _folder(source: str, kind: Any) -> tuple[Any, Any, str]:
     folder = Path(source)
     _check_files(folder)
     try:
-        check_folder(folder)
+        check_folder(folder, kind)
         with quiet():
-            return load(folder), AutoTokenizer.from_pretrained(folder, trust_remote_code=False), source
+            return load(folder, kind), AutoTokenizer.from_pretrained(folder, trust_remote_code=False), source
     except MissingFileError as error:
         raise UserError(f"model {source!r}: {folder} is not a readable checkpoint: {error}") from error
     except (UserError, KeyboardInterrupt):
@@ -92,7 +141,7 @@ def _check_files(folder: Path) -> None:
         )
 
 
-def _hub(source: str) -> tuple[Any, Any, str]:
+def _hub(source: str, kind: Any) -> tuple[Any, Any, str]:
     if source.startswith(PATHS):
         raise UserError(f"model {source!r}: {_missing(Path(source).expanduser())}")
     repo, _, revision = source.partition("@")
@@ -100,7 +149,7 @@ def _hub(source: str) -> tuple[Any, Any, str]:
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(repo, **pinned)
-            network = load_conventional(repo, revision=revision or None)
+            network = load_conventional(repo, kind, revision=revision or None)
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # the libraries fail in many ways, those in Rust by panics
@@ -125,7 +174,8 @@ def reason(error: BaseException) -> str:
     """The first line of an error, short."""
     if "Unrecognized configuration class" in str(error):
         kind = str(error).partition("<class '")[2].partition("'")[0].rpartition(".")[2].removesuffix("Config")
-        return f"transformers has no sequence classifier of the type {kind}"
+        what = "causal language model" if "AutoModelForCausalLM" in str(error) else "sequence classifier"
+        return f"transformers has no {what} of the type {kind}"
     if isinstance(error, KeyError):
         return f"nothing is known by the name {error}"
     if "ignore_mismatched_sizes" in str(error):

@@ -7,7 +7,7 @@ from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.plugins.naming import is_folder
 from faithbench.plugins.spec import Component
-from faithbench.training.finished_model import FinishedModel
+from faithbench.training.finished_model import FinishedModel, LanguageModel
 from faithbench.training.loading import load_classifier
 from faithbench.training.plugin_model import plugin_classifier
 
@@ -44,7 +44,7 @@ def origin_of(source: str | Component) -> Origin:
     """That of a finished model: a folder, a hub id at a revision, or the spec of one."""
     if isinstance(source, str):
         return Origin(_absolute(source))
-    finished: FinishedModel = source.object
+    finished: FinishedModel | LanguageModel = source.object
     return Origin(component=replace(source, object=replace(finished, path=_absolute(finished.path))))
 
 

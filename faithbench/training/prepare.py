@@ -22,7 +22,7 @@ from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_named, refer
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
-from faithbench.training.finished_model import FinishedModel
+from faithbench.training.finished_model import FINISHED
 from faithbench.training.keeping import REPORT, ClassifierReport, fault, forget_work, in_turn, report_of, work_place
 from faithbench.training.loading import OWN, load_classifier
 from faithbench.training.origins import Origin, origin_of
@@ -142,7 +142,7 @@ class Workshop:
 
 def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
     """The classifier, whether or not it fits the data set."""
-    if model.component is None or isinstance(model.component.object, FinishedModel):
+    if model.component is None or isinstance(model.component.object, FINISHED):
         return load_model(model, setup)
     if zoo := zoo_model(model):
         checkpoint = trained(zoo, base, setup)
@@ -178,7 +178,7 @@ def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
 
 def _finished_model(model: ModelRef, component: Component, setup: Setup) -> Prepared:
     """The classifier of a spec that names one."""
-    if not isinstance(component.object, FinishedModel):
+    if not isinstance(component.object, FINISHED):
         raise UserError(f"model {model.text!r} is fine-tuned for a data set; say for which.")
     classifier = component.object.prepare(None, setup.device, setup.dtype)
     return _said(Prepared(classifier, model.identity, model.label, {}, origin=origin_of(component)), setup)
@@ -203,7 +203,7 @@ def check_model(model: ModelRef, dataset: Component, setup: Setup) -> None:
 
 def is_plugins(model: ModelRef) -> bool:
     """Whether a package of its own prepares the model, in its own way."""
-    of_ours = model.component is None or isinstance(model.component.object, FinishedModel)
+    of_ours = model.component is None or isinstance(model.component.object, FINISHED)
     return not of_ours and zoo_model(model) is None
 
 
