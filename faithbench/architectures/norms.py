@@ -43,16 +43,16 @@ def norm_forms(module: nn.Module) -> Iterator[tuple[nn.Module, tuple[int, ...]]]
 
     None for torch's own.
     """
-    own = dict(module.named_parameters(recurse=False))
+    own, told = dict(module.named_parameters(recurse=False)), _epsilon(module)
     known = isinstance(module, (nn.LayerNorm, nn.RMSNorm, Norm))
     if known or any(True for _ in (*module.children(), *module.buffers())):
         return
     if not own:
-        shape = getattr(module, "normalized_shape", (WIDTH,))
-        for epsilon in USUAL if (told := _epsilon(module)) is None else (told,):
-            yield from ((Norm(None, epsilon, centred), tuple(shape)) for centred in (False, True))
-    elif "weight" in own and (epsilon := _epsilon(module)) is not None:
-        yield from ((norm, tuple(own["weight"].shape)) for norm in _gained(own, epsilon))
+        shape = tuple(getattr(module, "normalized_shape", (WIDTH,)))
+        for epsilon in USUAL if told is None else (told,):
+            yield from ((Norm(None, epsilon, centred), shape) for centred in (False, True))
+    elif "weight" in own and told is not None:
+        yield from ((norm, tuple(own["weight"].shape)) for norm in _gained(own, told))
 
 
 def _gained(own: dict[str, nn.Parameter], epsilon: float) -> Iterator[nn.Module]:
