@@ -39,7 +39,20 @@ def encode_examples(
     """
     read, said = with_classes(model, dataset, examples)
     texts, skipped = readable(model.classifier, (each for each in read if only is None or each.id in only))
-    return Encoded(tuple(texts), {example.id: example for example in read}, tuple(skipped), said)
+    named = {example.id: example for example in read}
+    texts, unfit = fitting(dataset, named, texts)
+    return Encoded(tuple(texts), named, (*skipped, *unfit), said)
+
+
+def fitting(
+    dataset: Component, examples: Mapping[str, Example], texts: Sequence[Text]
+) -> tuple[list[Text], list[Skipped]]:
+    """The texts that the data set can use as the model reads them, and the others."""
+    if not dataset.traits.unfit:
+        return list(texts), []
+    reasons = {text.id: dataset.object.unfit(examples[text.id], text) for text in texts}
+    skipped = [Skipped(name, reason) for name, reason in reasons.items() if reason]
+    return [text for text in texts if not reasons[text.id]], skipped
 
 
 def readable(classifier: Classifier, examples: Iterable[Example]) -> tuple[list[Text], list[Skipped]]:
