@@ -10,6 +10,7 @@ from faithbench.interfaces import Classifier
 from faithbench.labels import Matching, labels_of, match_labels, relabelled, valued
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
+from faithbench.training.belonging import check_kind
 from faithbench.training.prepare import Prepared
 from faithbench.training.settings import learnt_from, training_dataset
 from faithbench.types import Example, Skipped, Text
@@ -35,8 +36,10 @@ def encode_examples(
     """The examples of a data set as this model reads them; with `only`, those of these ids.
 
     Raises:
-        UserError: a label means no class of the model.
+        UserError: a label means no class of the model, or one of the two is about next-token questions and the other not.
     """
+    asks = any(example.good is not None for example in examples)
+    check_kind(model.label, getattr(model.classifier, "next_token", False), dataset.label, asks)
     read, said = with_classes(model, dataset, examples)
     texts, skipped = readable(model.classifier, (each for each in read if only is None or each.id in only))
     named = {example.id: example for example in read}
