@@ -36,7 +36,7 @@ def encode_examples(
     """The examples of a data set as this model reads them; with `only`, those of these ids.
 
     Raises:
-        UserError: a label means no class of the model, or one of the two is about next-token questions and the other not.
+        UserError: a label means no class of the model, or only one of the two is about next tokens.
     """
     asks = any(example.good is not None for example in examples)
     check_kind(model.label, getattr(model.classifier, "next_token", False), dataset.label, asks)

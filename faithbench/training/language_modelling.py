@@ -21,14 +21,7 @@ from faithbench.errors import UserError
 from faithbench.models.language_zoo import LanguageModel
 from faithbench.plan import Training
 from faithbench.training.blocks import Blocks
-from faithbench.training.fine_tuning import (
-    accumulation,
-    arguments,
-    as_done,
-    in_full_precision,
-    run_trainer,
-    work_folder,
-)
+from faithbench.training.fine_tuning import accumulation, arguments, as_done, in_full_precision, run_trainer, work_folder
 from faithbench.training.hardware import hardware
 from faithbench.training.keeping import finishing, forget_work
 from faithbench.training.quiet import quiet

@@ -325,9 +325,7 @@ def _check_task(text: str, model: Component, task: str | None, masking: str | No
         check_choice("task", task, TASKS)
     if task not in (None, own):
         others = "conv-gpt2 or bcos-llama" if task == "lm" else "conv-minilm or bcos-bert"
-        raise UserError(
-            f"task={task} is not allowed for model {text!r}, whose task is {own}; use {others}, for instance."
-        )
+        raise UserError(f"task={task} is not allowed for model {text!r}, whose task is {own}; use {others}, for instance.")
     if own == "lm" and masking is not None:
         raise UserError(f"masking={masking!r} is not allowed for model {text!r}: language models are not masked.")
 
