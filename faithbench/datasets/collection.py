@@ -161,7 +161,7 @@ def _labelled(table: Table, column: str) -> Iterator[Cell]:
 
 def _of_questions(table: Table) -> Iterator[str]:
     """What is missing of evidence, where some questions have it."""
-    lacking = [value in (None, "", "[]") or listed(value) == [] for value in table.values("evidence")]
+    lacking = [value is None or value == "" or listed(value) == [] for value in table.values("evidence")]
     if "evidence" in table.columns and any(lacking):
         yield (
             f"{table.source}: {sum(lacking):,} of {len(lacking):,} questions mark no evidence, and metrics of known "

@@ -57,8 +57,8 @@ def find_columns(source: str, present: Sequence[str], wanted: Columns) -> Column
     """The columns to read.
 
     What is left to its default is looked for under the usual names, whatever their case, where the column of the
-    default's own name is not there. A label need not be there. Prefixes with a good and a bad continuation are next-token
-    questions, which have no label and no second text.
+    default's own name is not there. A label need not be there. Prefixes with a good and a bad continuation are
+    next-token questions, which have no label and no second text.
 
     Args:
         source: what to call the table in messages.
@@ -82,7 +82,7 @@ def _find_question(present: Sequence[str], wanted: Columns) -> Columns | None:
     """The columns of next-token questions; None where there are none, or something else is wanted."""
     own = {name.lower(): name for name in present}
     prefix = own.get("prefix", "") if wanted.text == TEXT else wanted.text
-    if "good" not in own or "bad" not in own or prefix not in present or wanted.pair:
+    if "good" not in own or "bad" not in own or prefix not in present or wanted.pair or wanted.label not in ("", LABEL):
         return None
     if wanted.text == TEXT and TEXT in present:
         return None

@@ -83,8 +83,9 @@ def _question(name: str, row: Fields, columns: Columns) -> Example:
     good, bad = (_text(row.get(column), f"{column} continuation") for column in (columns.good, columns.bad))
     if good.strip() == bad.strip():
         raise RowError(f"its two continuations are the same: {short(good)}")
-    spans = {mark: _inner(mark, row.get(mark), prefix) for mark in ("evidence", "rationale", "rationale_majority")}
-    return Example(name, prefix, 0, good=good, bad=bad, **spans)
+    marks = ("evidence", "rationale", "rationale_majority")
+    evidence, rationale, majority = (_inner(mark, row.get(mark), prefix) for mark in marks)
+    return Example(name, prefix, 0, evidence, rationale, majority, good=good, bad=bad)
 
 
 def _inner(name: str, value: Any, prefix: str) -> tuple[Span, ...] | None:
