@@ -189,7 +189,7 @@ def _performance(found: Mapping[str, float]) -> dict[str, float]:
     """How well a model did on the texts that were measured, as columns."""
     if not found:
         return {}
-    shown = ("accuracy", "subset accuracy", "R²", "macro F1", "chance")
+    shown = ("accuracy", "subset accuracy", "R²", "macro F1", "probability gap", "chance")
     columns = {f"{name} here": found[name] for name in shown if name in found}
     return {**columns, "labelled texts": int(found["labelled"])}
 
