@@ -54,8 +54,8 @@ def of_values(predicted: Float[np.ndarray, "texts"], values: Float[np.ndarray, "
 def is_above_chance(performance: Mapping[str, float]) -> bool:
     """Whether a model is shown to know something: R² above 0, or an accuracy that chance has in 5 % of cases at most.
 
-    Chance is to name the most frequent class always, and one half of choices between two; the test is the exact binomial one. Where only one class occurs,
-    nothing can be shown, and nothing is doubted.
+    Chance is to name the most frequent class always, and one half of choices between two; the test is the exact
+    binomial one. Where only one class occurs, nothing can be shown, and nothing is doubted.
     """
     if "R²" in performance:
         return performance["R²"] > 0
