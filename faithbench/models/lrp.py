@@ -92,11 +92,11 @@ def _baddbmm(inputs: Tensor, batch1: Tensor, batch2: Tensor, **kwargs: Any) -> T
 
 
 def _einsum(equation: str, *operands: Any) -> Tensor:
-    if len(operands) == 2:
-        return _product(lambda one, other: torch.einsum(equation, one, other))(*operands)
-    if sum(1 for _ in _signals(operands)) > 1:
-        raise QuestionError(f"AttnLRP has no rule for einsum of {len(operands)} operands")
-    return torch.einsum(equation, *operands)
+    parts = operands[0] if len(operands) == 1 and not isinstance(operands[0], Tensor) else operands
+    if sum(1 for _ in _signals(parts)) > 2:
+        raise QuestionError("AttnLRP has no rule for einsum of three signals")
+    own = [_halved(part) for part in parts] if all(map(_is_signal, parts)) and len(parts) == 2 else parts
+    return torch.einsum(equation, *own)
 
 
 def _is_signal(value: object) -> bool:

@@ -27,7 +27,7 @@ def must_open(classifier: HuggingFaceClassifier, mode: Any) -> bool:
     hidden = [opening for opening in openings(model) if opening.parent.startswith(classifier.architecture.layers)]
     activations = [opening for opening in hidden if isinstance(opening.form, Activation)]
     norms = [opening for opening in hidden if not isinstance(opening.form, (Activation, Gate))]
-    inside = norms if getattr(mode, "follows_attention", False) else []
+    inside = norms if follows_attention(classifier, mode) else []
     if is_frozen(classifier, mode.freezes) and not activations and not inside:
         return False
     for activation in activations:
@@ -43,3 +43,18 @@ def must_open(classifier: HuggingFaceClassifier, mode: Any) -> bool:
         f"{name} has a part that {mode.__name__} cannot hold constant, such as a product of two layers or a norm of a "
         "kind of its own"
     )
+
+
+def follows_attention(classifier: HuggingFaceClassifier, mode: Any) -> bool:
+    """Whether rules follow the signal into attention probabilities.
+
+    Raises:
+        QuestionError: they would, and the model has none that can be seen, but something of another kind.
+    """
+    follows = bool(getattr(mode, "follows_attention", False))
+    if follows and classifier.model.config._attn_implementation != "sdpa" and not classifier.can.attention:
+        raise QuestionError(
+            f"{type(classifier.model).__name__} shows no attention probabilities, so that {mode.__name__} may have no "
+            "rule for how it mixes tokens"
+        )
+    return follows
