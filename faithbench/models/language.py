@@ -6,6 +6,7 @@ to the candidates alone, at the last token alone, so that a large vocabulary cos
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,8 +18,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from faithbench.models.batches import last_visible, lengths_of, memory_errors, onto_device, to_numpy
 from faithbench.models.candidates import read_question
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.models.places import place_part
 from faithbench.models.probes import REFUSALS, two_rows
-from faithbench.questions import Row
+from faithbench.questions import FROZEN, Gradient, Point, Row
 from faithbench.tasks import NextToken, Task
 from faithbench.types import Example, Text
 
@@ -85,6 +87,7 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         contrast: bool = True,
     ) -> None:
         self.contrast = contrast
+        self._places: tuple[int, Float[np.ndarray, "most d"] | None] | None = None
         super().__init__(model, tokenizer, device, dtype, fill=fill)
 
     def encode(self, example: Example) -> Text:
@@ -117,6 +120,21 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         """What the model itself says comes next, for every token of its vocabulary."""
         logits = super().said(ids)
         return logits[:, -1] if isinstance(logits, Tensor) and logits.ndim == 3 else logits
+
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
+        """As of classifiers; under frozen weights with the part of the embeddings that places add."""
+        found = super().gradients(points, rules)
+        longest = max(len(each.embeddings) for each in found)
+        if rules != FROZEN or (places := self._places_of(longest)) is None:
+            return found
+        return [replace(each, places=places[: len(each.embeddings)]) for each in found]
+
+    def _places_of(self, tokens: int) -> Float[np.ndarray, "most d"] | None:
+        """Computed for the longest row so far."""
+        if self._places is None or self._places[0] < tokens:
+            part = place_part(self, tokens)
+            self._places = tokens, None if part is None else to_numpy(part.to(self.dtype))
+        return self._places[1]
 
     def chances(self, texts: Sequence[Text]) -> Float[np.ndarray, "texts candidates"]:
         """The probabilities of each text's candidates among all tokens of the vocabulary."""
