@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.models.batches import last_visible, lengths_of, memory_errors, onto_device, to_numpy
-from faithbench.models.candidates import read_question
+from faithbench.models.candidates import read_beginning, read_question
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.places import place_part
 from faithbench.models.probes import REFUSALS, two_rows
@@ -98,6 +98,14 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         """
         read, candidates = read_question(self.tokenizer, example, self.max_length)
         return self._text(example, read, candidates)
+
+    def begin(self, example: Example) -> Text:
+        """The beginning of a text that the model is to go on with, as tokens; it has no candidates.
+
+        Raises:
+            UserError: it is empty or too long.
+        """
+        return self._text(example, read_beginning(self.tokenizer, example, self.max_length))
 
     def forward(
         self,
