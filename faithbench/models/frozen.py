@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
-from faithbench.architectures.factors import dynamic_scale, gate
+from faithbench.architectures.factors import activated, dynamic_scale, gate
 from faithbench.architectures.finding import GATED, activation_of
 from faithbench.errors import QuestionError
 
@@ -36,7 +36,7 @@ class Intercept(TorchFunctionMode):
             QuestionError: its activation has no gate that they know.
         """
         activation = activation_of(model)
-        proved = activation == "None" and getattr(model.config, "bcos", None) is not None
+        proved = getattr(model.config, "bcos", None) is not None  # conversion opens what has no rule
         if activation not in GATED and not proved:
             known = ", ".join(GATED)
             raise QuestionError(f"activation {activation!r} has no gate that can be frozen; known: {known}")
@@ -144,6 +144,11 @@ def _silu(inputs: Tensor, inplace: bool = False) -> Tensor:
     return inputs.sigmoid().detach() * inputs
 
 
+def _activated(inputs: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+    out, zero = activation(inputs).detach(), inputs == 0
+    return torch.where(zero, out, (out / torch.where(zero, 1, inputs)).detach() * inputs)
+
+
 def _detached(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda *args, **kwargs: function(*args, **kwargs).detach()
 
@@ -158,6 +163,7 @@ FROZEN: Rules = {
     F.gelu: _gelu,
     F.relu: _relu,
     F.silu: _silu,
+    activated: _activated,
     dynamic_scale: _detached(dynamic_scale),
     gate: _detached(gate),
 }
