@@ -89,7 +89,6 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         contrast: bool = True,
     ) -> None:
         self.contrast = contrast
-        self._places: tuple[int, Float[np.ndarray, "most d"] | None] | None = None
         super().__init__(model, tokenizer, device, dtype, fill=fill)
 
     def encode(self, example: Example) -> Text:
@@ -134,17 +133,11 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
     def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """As of classifiers; under frozen weights with the part of the embeddings that places add."""
         found = super().gradients(points, rules)
-        longest = max(len(each.embeddings) for each in found)
-        if rules != FROZEN or (places := self._places_of(longest)) is None:
+        if rules != FROZEN or not found:
             return found
-        return [replace(each, places=places[: len(each.embeddings)]) for each in found]
-
-    def _places_of(self, tokens: int) -> Float[np.ndarray, "most d"] | None:
-        """Computed for the longest row so far."""
-        if self._places is None or self._places[0] < tokens:
-            part = place_part(self, tokens)
-            self._places = tokens, None if part is None else to_numpy(part.to(self.dtype))
-        return self._places[1]
+        places = place_part(self, max(len(each.embeddings) for each in found))
+        own = None if places is None else to_numpy(places.to(self.dtype))
+        return [each if own is None else replace(each, places=own[: len(each.embeddings)]) for each in found]
 
     def chances(self, texts: Sequence[Text]) -> Float[np.ndarray, "texts candidates"]:
         """The probabilities of each text's candidates among all tokens of the vocabulary."""
