@@ -176,10 +176,11 @@ class ConvGPT2Tiny(ConvGPT2):
     layers: int = 2
     width: int = 64
     heads: int = 4
-    context: int = 64
+    context: int = 32
     pieces: str = "words"
     vocabulary: int = 5000
     is_tiny = True
+    usual_epochs = 2
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ class BcosGPT2Tiny(BcosGPT2):
     layers: int = 2
     width: int = 64
     heads: int = 4
-    context: int = 64
+    context: int = 32
     pieces: str = "words"
     vocabulary: int = 5000
     is_tiny = True
@@ -204,10 +205,11 @@ class ConvLlamaTiny(ConvLlama):
     width: int = 64
     heads: int = 4
     kv_heads: int = 2
-    context: int = 64
+    context: int = 32
     pieces: str = "words"
     vocabulary: int = 5000
     is_tiny = True
+    usual_epochs = 2
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,7 @@ class BcosLlamaTiny(BcosLlama):
     width: int = 64
     heads: int = 4
     kv_heads: int = 2
-    context: int = 64
+    context: int = 32
     pieces: str = "words"
     vocabulary: int = 5000
     is_tiny = True
