@@ -33,7 +33,7 @@ class LanguageModel:
         tokens: of the texts, in random order, at most so many are read; 0: all.
         epochs: passes over them; 0 leaves it to the plan (one, if that says nothing; of tiny ones more).
         optimizer: `adamw` or `adafactor`.
-        schedule: of the learning rate after 1 % of warm-up, `linear` or `cosine`.
+        schedule: of the learning rate after its warm-up, `linear` or `cosine`.
         seed: of weights, texts and batches.
     """
 
