@@ -126,7 +126,9 @@ class SlowDecoder:
         self.weights = {name: weight.detach() for name, weight in classifier.model.state_dict().items()}
         self.eps = getattr(self.config, "rms_norm_eps", None) or getattr(self.config, "layer_norm_epsilon", None)
         self.two = self.config.model_type == "gpt2"
-        names = (getattr(self.config, name, None) for name in ("activation_function", "hidden_activation", "hidden_act"))
+        names = (
+            getattr(self.config, name, None) for name in ("activation_function", "hidden_activation", "hidden_act")
+        )
         self.act = ACTIVATIONS.get(next(filter(None, names)), lambda x: gelu(x, approximate="tanh"))
 
     def scores(self, text: Text, embeddings: Tensor) -> tuple[np.ndarray, float]:
@@ -142,7 +144,9 @@ class SlowDecoder:
         if cap is None:
             value = self.way.linear(states[-1:], (head[[good]] - head[[bad]]) / 2)
         else:
-            both = self.way.element(lambda z: cap * torch.tanh(z / cap), self.way.linear(states[-1:], head[[good, bad]]))
+            both = self.way.element(
+                lambda z: cap * torch.tanh(z / cap), self.way.linear(states[-1:], head[[good, bad]])
+            )
             value = self.way.linear(both, torch.tensor([[0.5, -0.5]]).double())
         value = value[0, 0]
         return self.way.down(value, leaf).sum(-1).detach().numpy(), float(value.detach())
