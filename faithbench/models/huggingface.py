@@ -130,7 +130,9 @@ class HuggingFaceClassifier:
         self._forward_rows = forward_rows(self.precision, model, self.device, self._probe_row)
         self._steady = Steady(model)
         self.tokens = int(model.get_input_embeddings().weight.shape[0])
-        self._openings: dict[object, bool | str] = {}  # of rules: whether the model must be opened for them, or why that is no use
+        self._openings: dict[
+            object, bool | str
+        ] = {}  # of rules: whether the model must be opened for them, or why that is no use
         self.max_length, self.notes = longest(model, tokenizer, self.first_position or 0)
         if self.blank.note:
             self.notes = (*self.notes, self.blank.note)
