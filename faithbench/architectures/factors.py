@@ -1,5 +1,7 @@
 """Factors that depend on the input, each a function that a mode of torch can make a constant of the backward pass."""
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
@@ -28,3 +30,11 @@ def gate(factor: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         same: Tensor = handle_torch_function(gate, (factor,), factor)
         return same
     return factor
+
+
+def activated(inputs: Float[Tensor, "..."], activation: Callable[[Tensor], Tensor]) -> Float[Tensor, "..."]:
+    """f(x) of an activation, element by element: x times f(x)/x, the factor that a mode can hold constant."""
+    if has_torch_function((inputs,)):
+        out: Tensor = handle_torch_function(activated, (inputs,), inputs, activation)
+        return out
+    return activation(inputs)

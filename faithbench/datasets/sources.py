@@ -31,11 +31,29 @@ def parquet_rows(name: str, split: str, hub: HubFiles) -> list[dict[str, Any]]:
     Raises:
         UserError: the local file is missing or unreadable, or the hub cannot be reached.
     """
+    if os.environ.get(DATA_VARIABLE):
+        return local_rows(name, split)
+    return read_parquet(_existing(name, _download(name, split, hub)))
+
+
+def local_rows(name: str, split: str) -> list[dict[str, Any]]:
+    """The rows of one split, from `$FAITHBENCH_DATA/<name>/<split>.parquet`, of a data set that the hub does not have.
+
+    Raises:
+        UserError: the variable is not set, or the file is missing or unreadable.
+    """
     folder = os.environ.get(DATA_VARIABLE)
-    path = Path(folder) / name / f"{split}.parquet" if folder else _download(name, split, hub)
+    if not folder:
+        raise UserError(
+            f"data set {name!r} is not on the hub; set {DATA_VARIABLE} to a folder that holds {name}/{split}.parquet."
+        )
+    return read_parquet(_existing(name, Path(folder) / name / f"{split}.parquet"))
+
+
+def _existing(name: str, path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"data set {name!r}: {path} does not exist (looked there because {DATA_VARIABLE} is set).")
-    return read_parquet(path)
+    return path
 
 
 def read_parquet(path: Path) -> list[dict[str, Any]]:

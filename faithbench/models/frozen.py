@@ -14,11 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from transformers import PreTrainedModel
 
-from faithbench.architectures.factors import dynamic_scale, gate
-from faithbench.architectures.finding import GATED, activation_of
-from faithbench.errors import QuestionError
+from faithbench.architectures.factors import activated, dynamic_scale, gate
 
 Rules = Mapping[Callable[..., object], Callable[..., object]]
 
@@ -27,19 +24,6 @@ class Intercept(TorchFunctionMode):
     """Inside the `with`, the functions that `rules` name are replaced."""
 
     rules: Rules
-
-    @classmethod
-    def check(cls, model: PreTrainedModel) -> None:
-        """Whether the rules know all that the model does.
-
-        Raises:
-            QuestionError: its activation has no gate that they know.
-        """
-        activation = activation_of(model)
-        proved = activation == "None" and getattr(model.config, "bcos", None) is not None
-        if activation not in GATED and not proved:
-            known = ", ".join(GATED)
-            raise QuestionError(f"activation {activation!r} has no gate that can be frozen; known: {known}")
 
     def __torch_function__(
         self,
@@ -144,6 +128,11 @@ def _silu(inputs: Tensor, inplace: bool = False) -> Tensor:
     return inputs.sigmoid().detach() * inputs
 
 
+def _activated(inputs: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+    out, zero = activation(inputs).detach(), inputs == 0
+    return torch.where(zero, out, (out / torch.where(zero, 1, inputs)).detach() * inputs)
+
+
 def _detached(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda *args, **kwargs: function(*args, **kwargs).detach()
 
@@ -158,6 +147,7 @@ FROZEN: Rules = {
     F.gelu: _gelu,
     F.relu: _relu,
     F.silu: _silu,
+    activated: _activated,
     dynamic_scale: _detached(dynamic_scale),
     gate: _detached(gate),
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from faithbench.errors import UserError
+from faithbench.models.language_zoo import LanguageModel
 from faithbench.parameters import check_choice
 from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, refer
@@ -181,13 +182,23 @@ class BcosTiny(Bcos):
 def zoo_model(model: ModelRef) -> spec.Component | None:
     """The model of the zoo that is named; None for a plugin's own, a folder or a hub id."""
     named = model.component
-    return named if named and isinstance(named.object, (Conventional, Bcos)) else None
+    return named if named and isinstance(named.object, (Conventional, Bcos, LanguageModel)) else None
+
+
+def is_tiny(model: ModelRef) -> bool:
+    """Whether it is a tiny one of the zoo."""
+    named = zoo_model(model)
+    if named is None:
+        return False
+    if isinstance(named.object, LanguageModel):
+        return named.object.is_tiny
+    return bool(named.object.backbone == TINY)
 
 
 def conventional(model: ModelRef) -> ModelRef:
-    """The conventional model of the same backbone, masked alike, of the usual seed; what is not of the zoo as it is."""
+    """The conventional model of the same backbone, masked alike, of the usual seed; what is no classifier of the zoo as it is."""
     named = zoo_model(model)
-    if named is None:
+    if named is None or isinstance(named.object, LanguageModel):
         return model
     name, masking = f"conv-{named.object.backbone.name}", named.object.masking
     usual = refer(name)

@@ -11,7 +11,7 @@ from faithbench.plugins.naming import ModelRef, build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
 from faithbench.running.grid import Selection, select_components, why_not
 from faithbench.training.prepare import Setup, best_device, check_model
-from faithbench.training.settings import complete_training, training_dataset
+from faithbench.training.settings import complete_training, training_data, training_dataset
 from faithbench.types import Link
 
 Cell = tuple[str, str, str, str]  # identities of data set, model, explainer, metric
@@ -90,7 +90,7 @@ def resolve_plan(plan: Plan) -> tuple[BlockPlan, ...]:
     bases = {dataset.identity: training_dataset(dataset) for dataset in named}
     settings = (plan.training, plan.split, plan.limit, plan.dtype)
     blocks = (
-        BlockPlan(resolve(dataset, model), bases[dataset.identity], model, selection, *settings)
+        BlockPlan(resolve(dataset, model), training_data(model, bases[dataset.identity]), model, selection, *settings)
         for dataset in named
         for model in models
     )

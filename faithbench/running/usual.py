@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from faithbench.models.zoo import TINY, zoo_model
+from faithbench.models.zoo import is_tiny
 from faithbench.plan import Plan
 from faithbench.plugins.naming import refer
 from faithbench.running.grid import select_components
@@ -32,13 +32,8 @@ def usual_explainers(plan: Plan) -> Usual:
     Raises:
         UserError: a model cannot be one.
     """
-    if plan.explainers or all(_is_tiny(model) for model in plan.models):
+    if plan.explainers or all(is_tiny(refer(model)) for model in plan.models):
         return Usual()
     chosen = select_components(plan).explainers
     left_out = tuple(each.label for each in chosen if each.traits.dear)
     return Usual(tuple(each.label for each in chosen if not each.traits.dear), left_out) if left_out else Usual()
-
-
-def _is_tiny(model: str) -> bool:
-    named = zoo_model(refer(model))
-    return named is not None and named.object.backbone == TINY

@@ -1,9 +1,11 @@
 """Checkpoints in the cache: made beside their place, put there by one rename, and not believed where not whole."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -62,6 +64,22 @@ class ClassifierReport(FinishedReport):
     test: Accuracies
 
 
+class Perplexity(TypedDict):
+    """Of one split: mean cross-entropy of a token, its exponential, and of how many tokens."""
+
+    loss: float
+    perplexity: float
+    tokens: int
+
+
+class LanguageReport(FinishedReport):
+    """The same of a language model."""
+
+    model: str
+    dataset: str
+    validation: Perplexity
+
+
 def report_of(folder: Path) -> dict[str, Any] | None:
     """The training report of a checkpoint, None if there is none.
 
@@ -87,9 +105,32 @@ def fault(folder: Path, kind: type[FinishedReport]) -> str | None:
             return f"{name} is missing or torn"
     if not _weights_are_whole(folder):
         return "its weights are missing or torn"
-    if kind is ClassifierReport and not any((folder / name).is_file() for name in VOCABULARIES):
+    if kind is not FinishedReport and not any((folder / name).is_file() for name in VOCABULARIES):
         return "it has no vocabulary"
     return None
+
+
+def weights_hash(folder: Path) -> str:
+    """A hash of the weights in a folder.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    try:
+        there = sorted(folder.glob("*.safetensors"))
+        return _hash_of(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in there))
+    except OSError as error:
+        raise UserError(f"the weights in {folder} cannot be read: {error.strerror or error}.") from error
+
+
+@cache
+def _hash_of(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Of files that have not changed since."""
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        with path.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()[:16]
 
 
 @contextmanager

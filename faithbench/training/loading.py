@@ -75,13 +75,22 @@ def _loaded(
     source: str, kind: Any, adapter: type[HuggingFaceClassifier], device: str, dtype: str, options: Mapping[str, Any]
 ) -> Loaded:
     try:
-        network, tokenizer, identity = _folder(source, kind) if is_folder(source) else _hub(source, kind)
+        network, tokenizer, identity = load_network(source, kind)
         classifier = adapter(network, tokenizer, device, _precision(network, dtype), **options)
     except UserError as error:
         raise UserError(str(error) if source in str(error) else f"model {source!r}: {error}") from error
     except Exception as error:  # of a configuration that nobody has thought of
         raise UserError(f"model {source!r} cannot be used: {reason(error)}.") from error
     return Loaded(classifier, identity, identity.rpartition("@")[0] or identity)
+
+
+def load_network(source: str, kind: Any) -> tuple[Any, Any, str]:
+    """A model of transformers, its tokenizer, and the identity of its source, a folder or hub id.
+
+    Raises:
+        UserError: there is none.
+    """
+    return _folder(source, kind) if is_folder(source) else _hub(source, kind)
 
 
 def _is_language_model(source: str) -> bool:

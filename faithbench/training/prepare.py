@@ -16,24 +16,36 @@ from faithbench.errors import UserError
 from faithbench.files import cache_folder, remove_leftovers, set_aside
 from faithbench.interfaces import Classifier
 from faithbench.models.precision import FORWARD_ONLY
+from faithbench.models.language_zoo import LanguageModel
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
+from faithbench.parameters import check_choice
 from faithbench.plan import Training
 from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_named, refer
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.finished_model import FINISHED
-from faithbench.training.keeping import REPORT, ClassifierReport, fault, forget_work, in_turn, report_of, work_place
+from faithbench.training.keeping import REPORT, fault, forget_work, in_turn, report_of, weights_hash, work_place
 from faithbench.training.loading import OWN, load_classifier
 from faithbench.training.origins import Origin, origin_of
 from faithbench.training.plugin_model import plugin_classifier
-from faithbench.training.settings import complete_training, learnt_from, training_dataset
+from faithbench.training.settings import (
+    complete_training,
+    learnt_from,
+    report_kind,
+    start_of,
+    start_training,
+    training_data,
+    training_dataset,
+)
 from faithbench.types import SPLITS
 
-INITIAL, FINE_TUNING = (  # imported where a model is trained: transformers' Trainer is much to load
+INITIAL, FINE_TUNING, LANGUAGE = (  # imported where a model is trained: transformers' Trainer is much to load
     "faithbench.training.initial_models",
     "faithbench.training.fine_tuning",
+    "faithbench.training.language_models",
 )
+TASKS = ("lm", "classification")
 READY = 2  # models that are remembered within a run: one that is measured, and one that judges
 
 
@@ -130,14 +142,21 @@ class Workshop:
     def prepare(self, model: ModelRef, dataset: Component, dtype: str | None = None) -> Prepared:
         """As `prepare`, in the set-up's precision or another; the last `READY` models are remembered."""
         setup = self.setup if dtype is None else replace(self.setup, dtype=dtype)
-        base = training_dataset(dataset)
+        base = training_data(model, dataset)
         key = (model.identity, base.identity if model.component else "", setup.dtype)
         if key not in self._ready:
             if len(self._ready) == READY:
                 del self._ready[next(iter(self._ready))]
             self._ready[key] = _made(model, base, setup)
-        _check_data(model.text, self._ready[key], base)
+        if not _reads_any(model):
+            _check_data(model.text, self._ready[key], base)
         return self._ready[key]
+
+
+def _reads_any(model: ModelRef) -> bool:
+    """Whether a model need not have been trained on the data set at hand, as language models."""
+    named = zoo_model(model)
+    return named is not None and isinstance(named.object, LanguageModel)
 
 
 def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
@@ -198,7 +217,7 @@ def check_model(model: ModelRef, dataset: Component, setup: Setup) -> None:
         UserError: the model would have to be trained although `setup.train` is False, or was trained otherwise.
     """
     if zoo := zoo_model(model):
-        _finished(zoo, training_dataset(dataset), setup)
+        _finished(zoo, training_data(model, dataset), setup)
 
 
 def is_plugins(model: ModelRef) -> bool:
@@ -214,7 +233,7 @@ def _referred(model: ModelRef | str) -> ModelRef:
 def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint | None:
     """The finished checkpoint, None if there is none yet and it may be trained."""
     folder = checkpoint_folder(model, dataset)
-    wrong = fault(folder, ClassifierReport) if folder.exists() else None
+    wrong = fault(folder, report_kind(model)) if folder.exists() else None
     report = None if wrong else report_of(folder)
     if report is not None:
         _check_settings(model, dataset, folder, report["training"], setup.training)
@@ -246,7 +265,7 @@ def _trained_alike(model: Component, dataset: Component, setup: Setup) -> Checkp
             if report.get("model") != model.identity or learnt_from(trained_on, dataset) != learnt:
                 continue
             same_content = checkpoint_folder(model, build_dataset(trained_on)) == path.parent
-            if not same_content or fault(path.parent, ClassifierReport):
+            if not same_content or fault(path.parent, report_kind(model)):
                 continue
             if not asked.differences({**report["training"], "eval_limit": None}):
                 return Checkpoint(path.parent, report)
@@ -260,22 +279,24 @@ def train(
     *,
     seed: int | None = None,
     masking: str | None = None,
+    task: str | None = None,
     device: str | None = None,
     console: Console | None = None,
 ) -> tuple[Path, Mapping[str, Any]]:
-    """Fine-tunes a named model on a data set, unless that has been done; a killed training continues.
+    """Trains a named model on a data set, unless that has been done; a killed training continues.
 
     Args:
         model: a spec, such as `bcos-minilm` or `bcos-bert(b=2.0)`.
         dataset: a spec, or a folder with `train`, `validation` and `test` files.
         training: the settings.
         seed: of the model, where its spec does not say.
-        masking: likewise: `half` masks half of each batch, `none` nothing.
+        masking: likewise, of classifiers: `half` masks half of each batch, `none` nothing.
+        task: `classification` or, of language models, `lm`; None for that of the model.
         device: `cpu`, `cuda` or `mps`; None for the best there is.
         console: where progress goes; None for silence.
 
     Returns:
-        The checkpoint's folder, and the report: accuracies in percent, settings, hardware.
+        The checkpoint's folder, and the report: accuracies in percent or the perplexity, settings, hardware.
 
     Raises:
         UserError: a name is not known, or there is a checkpoint that was trained with other settings.
@@ -286,9 +307,27 @@ def train(
     zoo = zoo_model(ModelRef(model, spec.build("model", model, told)))
     if zoo is None:
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
+    _check_task(model, zoo, task, masking)
     setup = Setup(best_device(device), training=training, console=console)
-    checkpoint = trained(zoo, training_dataset(build_dataset(str(dataset))), setup)
+    data = training_data(ModelRef(zoo.spec, zoo), build_dataset(str(dataset)))
+    checkpoint = trained(zoo, data, setup)
     return checkpoint.folder, checkpoint.report
+
+
+def _check_task(text: str, model: Component, task: str | None, masking: str | None) -> None:
+    """The model is for the task, if one is named, and can be masked if it is to be.
+
+    Raises:
+        UserError: not so.
+    """
+    own = "lm" if isinstance(model.object, LanguageModel) else "classification"
+    if task is not None:
+        check_choice("task", task, TASKS)
+    if task not in (None, own):
+        others = "conv-gpt2 or bcos-llama" if task == "lm" else "conv-minilm or bcos-bert"
+        raise UserError(f"task={task} is not allowed for model {text!r}, whose task is {own}; use {others}, for instance.")
+    if own == "lm" and masking is not None:
+        raise UserError(f"masking={masking!r} is not allowed for model {text!r}: language models are not masked.")
 
 
 def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
@@ -314,9 +353,11 @@ def trained(model: Component, dataset: Component, setup: Setup) -> Checkpoint:
 def _train_now(model: Component, dataset: Component, folder: Path, setup: Setup) -> Checkpoint:
     """Trains into a folder; what is there is no checkpoint and is set aside."""
     if folder.exists():
-        wrong, aside = fault(folder, ClassifierReport), set_aside(folder)
+        wrong, aside = fault(folder, report_kind(model)), set_aside(folder)
         setup.say(f"{folder} is broken: {wrong}. It is now {aside.name}, and {model.label} is trained anew.")
     keep_freed_memory()
+    if isinstance(model.object, LanguageModel):
+        return _train_language_model(model, dataset, folder, setup)
     zoo: Conventional | Bcos = model.object
     training = complete_training(model, dataset, setup.training)
     splits = {split: dataset.object.load(split) for split in SPLITS}
@@ -331,6 +372,21 @@ def _train_now(model: Component, dataset: Component, folder: Path, setup: Setup)
     network, tokenizer = begun.network, begun.tokenizer
     device = setup.device
     fine_tune(network, tokenizer, splits, folder, training, zoo.seed, device, about, begun.loss, verbose, zoo.masking)
+    return Checkpoint(folder, report_of(folder) or {})
+
+
+def _train_language_model(model: Component, dataset: Component, folder: Path, setup: Setup) -> Checkpoint:
+    """The same of a language model; what it is converted from is trained before, unless it is there."""
+    start = start_of(model)
+    if start is None:
+        source = ""
+    elif isinstance(start, str):
+        source = start
+    else:
+        begun = replace(setup, training=start_training(setup.training))
+        source = str(trained(start, training_data(ModelRef(start.spec, start), dataset), begun).folder)
+    training = complete_training(model, dataset, setup.training)
+    resolve_name(f"{LANGUAGE}:train_named")(model, dataset, folder, source, training, setup.device, setup.console)
     return Checkpoint(folder, report_of(folder) or {})
 
 
@@ -369,8 +425,19 @@ def checkpoint_folder(model: Component, dataset: Component) -> Path:
     """Where the checkpoint of a named model for a data set is kept."""
     mlm_data = getattr(model.object, "mlm_data", "")
     read = [dataset, *([build_dataset(mlm_data)] if mlm_data else [])]
-    identity = " ".join([model.identity, *(f"{each.identity}{each.content}" for each in read)])
+    identity = " ".join([model.identity, *(f"{each.identity}{each.content}" for each in read), *_begun(model, dataset)])
     return cache_folder("checkpoints", identity, dataset.label, model.label)
+
+
+def _begun(model: Component, dataset: Component) -> list[str]:
+    """What pins the weights that a language model is converted from, as far as its own name and data do not."""
+    start = start_of(model)
+    if start is None:
+        return []
+    if isinstance(start, str):
+        return [weights_hash(Path(start))] if is_folder(start) else []
+    data = training_data(ModelRef(start.spec, start), dataset)
+    return [] if data.identity == dataset.identity else [f"{data.identity}{data.content}"]
 
 
 def _check_data(text: str, prepared: Prepared, dataset: Component) -> None:

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
-from faithbench.models.zoo import Bcos, Conventional
+from faithbench.errors import UserError
+from faithbench.models.language_zoo import CONVENTIONAL, SCRATCH, BcosLanguageModel, LanguageModel
+from faithbench.models.zoo import Bcos, Conventional, zoo_model
 from faithbench.plan import Training
-from faithbench.plugins import spec
-from faithbench.plugins.naming import build_dataset
+from faithbench.plugins import finding, spec
+from faithbench.plugins.naming import ModelRef, build_dataset
 from faithbench.plugins.spec import Component
+from faithbench.training.keeping import ClassifierReport, FinishedReport, LanguageReport
 
 LR = 2e-5  # peak learning rate of backbones and data sets that have none of their own
 MLM_LR = 1e-4  # of masked language modelling
@@ -20,7 +23,9 @@ def complete_training(model: Component, dataset: Component, asked: Training) -> 
         dataset: what it is trained on.
         asked: by a plan or command.
     """
-    zoo: Conventional | Bcos = model.object
+    zoo: Conventional | Bcos | LanguageModel = model.object
+    if isinstance(zoo, LanguageModel):
+        return replace(asked, epochs=zoo.epochs or asked.epochs or zoo.usual_epochs, lr=asked.lr or zoo.usual_lr)
     return replace(
         asked,
         epochs=getattr(zoo, "epochs", 0) or asked.epochs or zoo.backbone.epochs,
@@ -32,6 +37,19 @@ def training_dataset(dataset: Component) -> Component:
     """The data set that models for a data set are trained on: itself, but for one that is made of another's texts."""
     base = dataset.traits.base
     return dataset if base is None else build_dataset(base)
+
+
+def training_data(model: ModelRef, dataset: Component) -> Component:
+    """The data set that a model is trained on that is asked about another: of a language model, what its name says.
+
+    Where that says nothing it is the `training_dataset`; of language models, one for all that share its texts.
+    """
+    named = zoo_model(model)
+    if named is None or not isinstance(named.object, LanguageModel):
+        return training_dataset(dataset)
+    base = training_dataset(build_dataset(named.object.data) if named.object.data else dataset)
+    learnt = learnt_from(base.identity, base)
+    return base if learnt == base.identity else build_dataset(learnt)
 
 
 def learnt_from(identity: str, dataset: Component) -> str:
@@ -46,3 +64,32 @@ def learnt_from(identity: str, dataset: Component) -> str:
         return identity
     name, _, parameters = spec.parse(identity)
     return spec.write(name, {key: value for key, value in parameters.items() if key not in only})
+
+
+def report_kind(model: Component) -> type[FinishedReport]:
+    """What the report of a named model's training holds."""
+    return LanguageReport if isinstance(model.object, LanguageModel) else ClassifierReport
+
+
+def start_of(model: Component) -> Component | str | None:
+    """What a language model is converted from: a named one, a folder or hub id; None if nothing trained.
+
+    Raises:
+        UserError: a named one is no conventional language model.
+    """
+    zoo = model.object
+    if not isinstance(zoo, BcosLanguageModel) or zoo.start == SCRATCH:
+        return None
+    text = zoo.conventional_spec if zoo.start == CONVENTIONAL else zoo.start
+    shape = spec.SHAPE.fullmatch(text)
+    if shape is None or shape[1] not in finding.find("model"):
+        return text
+    named = spec.build("model", text)
+    if not isinstance(named.object, LanguageModel) or isinstance(named.object, BcosLanguageModel):
+        raise UserError(f"start={text!r} is not allowed; it must be a conventional language model, such as conv-gpt2.")
+    return named
+
+
+def start_training(asked: Training) -> Training:
+    """The settings for what is converted, which has epochs and a rate of its own."""
+    return replace(asked, epochs=None, lr=None)

@@ -8,8 +8,8 @@ import numpy as np
 
 from faithbench.conversations import Asking
 from faithbench.types import Attribution, Link, Measurement, Text
-from faithbench_metrics.perturbation.curves import check_curve, removal_curve
-from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
+from faithbench_metrics.perturbation.curves import check_steps, removal_curve
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, settle
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class DecisionFlip:
     needs = needs_of_operator
 
     def __post_init__(self) -> None:
-        check_curve(self.operator, self.steps)
+        settle(self)
+        check_steps(self.steps)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         sizes, chances = yield from removal_curve(text, attribution, Operator(self.operator), self.steps)

@@ -13,7 +13,7 @@ from faithbench.draws import generator
 from faithbench.parameters import check_choice, check_seed, check_whole
 from faithbench.questions import Variant
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, unit
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, settle, unit
 from faithbench_metrics.perturbation.ordering import ranked
 from faithbench_metrics.perturbation.ratios import RATIOS, sizes
 
@@ -69,7 +69,7 @@ class FFidelity:
         if not 0 < self.share <= 1:
             raise ValueError(f"share={self.share!r} is not allowed; it must be above 0, and at most 1.")
         check_whole("draws", self.draws, 1, 10_000)
-        Operator(self.operator)
+        settle(self)
         check_seed(self.seed)
 
     @property

@@ -11,7 +11,7 @@ from faithbench.conversations import Asking
 from faithbench.draws import generator
 from faithbench.parameters import check_seed, check_whole
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, settle
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Infidelity:
 
     def __post_init__(self) -> None:
         check_whole("n_samples", self.n_samples, 1, 1_000_000)
-        Operator(self.operator)
+        settle(self)
         check_seed(self.seed)
 
     @property

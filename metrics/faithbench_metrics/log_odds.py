@@ -8,7 +8,7 @@ import numpy as np
 
 from faithbench.conversations import Asking
 from faithbench.types import Attribution, Link, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, settle
 from faithbench_metrics.perturbation.ordering import first_of, ranked
 from faithbench_metrics.perturbation.ratios import RATIOS, sizes
 
@@ -34,7 +34,7 @@ class LogOdds:
     needs = needs_of_operator
 
     def __post_init__(self) -> None:
-        Operator(self.operator)
+        settle(self)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         order = ranked(text, attribution.scores)

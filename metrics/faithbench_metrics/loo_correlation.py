@@ -9,7 +9,7 @@ from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.ranks import kendall_tau_b
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, settle
 from faithbench_metrics.perturbation.ordering import all_and_without_each
 
 EFFECTS = ("probability", "logit")
@@ -39,7 +39,7 @@ class LooCorrelation:
 
     def __post_init__(self) -> None:
         check_choice("effect", self.effect, EFFECTS)
-        Operator(self.operator)
+        settle(self)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         keep, operator = all_and_without_each(text), Operator(self.operator)

@@ -10,7 +10,7 @@ from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.types import Attribution, Measurement, Text
 from faithbench_metrics.perturbation.curves import removal_curve
-from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
+from faithbench_metrics.perturbation.operators import needs_of_operator, operator_of, settle
 from faithbench_metrics.perturbation.ordering import all_and_without_each
 from faithbench_metrics.ranking import spearman
 
@@ -37,17 +37,21 @@ class Monotonicity:
     Args:
         form: `correlation` or `steps`.
         operator: how tokens are taken away, `mask`, `pad`, `attention`, `delete` or `sample`.
+        value: what is measured: the `probability`, or its `logit`, log p/(1 − p), without limits and not in percent; of
+            a next-token question that is d, the logit of the good continuation less that of the bad one.
     """
 
     form: str = "correlation"
     operator: str = "mask"
+    value: str = "probability"
+    added: ClassVar[tuple[str, ...]] = ("value",)
     higher_is_better: ClassVar[bool] = True
     on_request: ClassVar[bool] = True
     needs = needs_of_operator
 
     def __post_init__(self) -> None:
         check_choice("form", self.form, FORMS)
-        Operator(self.operator)
+        settle(self)
 
     @property
     def by_order(self) -> bool:
@@ -68,13 +72,13 @@ class Monotonicity:
         return self._steps(text, attribution) if self.form == "steps" else self._correlation(text, attribution)
 
     def _correlation(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
-        chances = yield from Operator(self.operator).draws_of_chances(text, all_and_without_each(text))
+        chances = yield from operator_of(self).draws_of_chances(text, all_and_without_each(text))
         changes = chances[0, :, attribution.target] - chances[1:, :, attribution.target]
         effects = (changes**2).mean(axis=1)
         return Measurement(100 * spearman(np.abs(attribution.scores[text.content]), effects))
 
     def _steps(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
-        operator, tokens = Operator(self.operator), len(text.content)
+        operator, tokens = operator_of(self), len(text.content)
         _, chances = yield from removal_curve(text, attribution, operator, steps=tokens)
         rises = np.diff(chances[::-1, attribution.target])
         if not len(rises) or not np.isfinite(rises).all():

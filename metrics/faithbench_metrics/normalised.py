@@ -16,7 +16,7 @@ from faithbench.parameters import check_choice, check_whole
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
 from faithbench.types import Attribution, Link, Measurement, Target, Text
-from faithbench_metrics.perturbation.operators import Operator
+from faithbench_metrics.perturbation.operators import operator_of
 from faithbench_metrics.perturbation.search import Order, Search
 
 NOISE = 1e-6  # of the largest value: differences that are rounding
@@ -128,7 +128,7 @@ class Normalised:
             return list(map(np.array, itertools.permutations(content))), ()
         draws = generator(text, "orders")
         chance = [draws.permutation(content) for _ in range(self.randoms)]
-        operator = Operator(getattr(self.inner.object, "operator", "mask"))
+        operator = operator_of(self.inner.object)
         searches = [
             Search(operator, self.beam, self.width, worst).candidates(text, target)
             for worst in ((False, True) if self.lower == "worst" else (False,))

@@ -11,7 +11,7 @@ from faithbench.conversations import Asking
 from faithbench.draws import generator
 from faithbench.parameters import check_whole
 from faithbench.types import Attribution, Link, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator, needs_of_operator
+from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, settle
 from faithbench_metrics.perturbation.ordering import first_of, ranked
 from faithbench_metrics.perturbation.ratios import sizes
 
@@ -53,7 +53,7 @@ class RACU:
 
     def __post_init__(self) -> None:
         check_whole("randoms", self.randoms, 1, 10_000)
-        Operator(self.operator)
+        settle(self)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         content, draws = text.content, generator(text, "orders")

@@ -41,7 +41,15 @@ def expected_reciprocal_rank(scores: Float[np.ndarray, "n"], relevant: Bool[np.n
         return math.nan
     best = scores[relevant].max()
     before, tied = int((scores > best).sum()), scores == best
-    many, few = int(tied.sum()), int(relevant[tied].sum())
+    return _mean_over_places(before, int(tied.sum()), int(relevant[tied].sum()))
+
+
+def chance_reciprocal_rank(many: int, few: int) -> float:
+    """The mean of 1 / rank of the first relevant one over all orders of so many, of which a few are relevant, 1 up."""
+    return _mean_over_places(0, many, few)
+
+
+def _mean_over_places(before: int, many: int, few: int) -> float:
     places = range(1, many - few + 2)
     mean = sum(Fraction(math.comb(many - place, few - 1), before + place) for place in places)
     return float(mean / math.comb(many, few))

@@ -7,8 +7,8 @@ import numpy as np
 
 from faithbench.conversations import Asking
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.curves import area, check_curve
-from faithbench_metrics.perturbation.operators import Operator, needs_of_operator, unit
+from faithbench_metrics.perturbation.curves import area, check_steps
+from faithbench_metrics.perturbation.operators import needs_of_operator, operator_of, range_of_value, settle
 from faithbench_metrics.perturbation.ordering import even_sizes, first_of, ranked
 
 
@@ -29,22 +29,31 @@ class SRG:
     Args:
         operator: how tokens are taken away, `mask`, `pad`, `attention`, `delete` or `sample`.
         steps: texts of more content tokens are not taken apart one by one but in so many even steps.
+        value: what is measured: the `probability`, or its `logit`, log p/(1 − p), without limits and not in percent; of
+            a next-token question that is d, the logit of the good continuation less that of the bad one.
     """
 
     operator: str = "mask"
     steps: int = 64
+    value: str = "probability"
     higher_is_better: ClassVar[bool] = True
-    range: ClassVar[tuple[float, float]] = (-100.0, 100.0)
     on_request: ClassVar[bool] = True
     by_order: ClassVar[bool] = True
+    added: ClassVar[tuple[str, ...]] = ("value",)
     needs = needs_of_operator
 
     def __post_init__(self) -> None:
-        check_curve(self.operator, self.steps)
+        settle(self)
+        check_steps(self.steps)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """In percent of a probability; a logit has no limits."""
+        return range_of_value(self, -100.0, 100.0)
 
     def __call__(self, text: Text, attribution: Attribution) -> Asking[Measurement]:
         sizes, order = even_sizes(len(text.content), self.steps), ranked(text, attribution.scores)
         gone = np.concatenate([first_of(text, one, sizes) for one in (order[::-1], order)])
-        chances = (yield from Operator(self.operator).chances(text, ~gone))[:, attribution.target]
+        chances = (yield from operator_of(self).chances(text, ~gone))[:, attribution.target]
         least, most = (area(sizes, half, 1.0) for half in np.split(chances, 2))
-        return Measurement(unit(text) * (least - most), (least, most))
+        return Measurement(operator_of(self).unit(text) * (least - most), (least, most))

@@ -3,11 +3,12 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from builders import attribution, random_texts, shared_classifier, text
+from builders import LinearModel, answers, attribution, random_texts, shared_classifier, text
 from faithbench_metrics.evidence import Evidence
 from faithbench_metrics.evidence_mrr import EvidenceMRR
 from faithbench_metrics.evidence_precision import EvidencePrecision
@@ -19,10 +20,12 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, f1_score, label_ranking_average_precision_score
 
 from faithbench.conformance import check_metric
+from faithbench.plugins import spec
 from faithbench.types import Text
 
 EVIDENCE = (Evidence(), EvidencePrecision(), EvidencePrecision(k=1), EvidenceMRR())
 RATIONALE = (RationaleAUPRC(), RationaleF1(), RationaleF1(ratio=0.3), RationaleIOU(), RationaleIOU(ratio=0.3))
+MRR = [EvidenceMRR(adjusted, right) for adjusted in (False, True) for right in (False, True)]
 ALL = pytest.mark.parametrize("metric", [*EVIDENCE, *RATIONALE], ids=repr)
 
 
@@ -73,6 +76,8 @@ def test_constant_scores_have_the_chance_level_of_random_ones(n, e):
         RationaleF1(): e / n,
         RationaleF1(ratio=0.5): 2 * max(1, n // 2) * e / n / (max(1, n // 2) + e),
     }
+    if n == e:
+        del chance[EvidenceMRR()]  # every order is perfect, and says nothing
     for metric, level in chance.items():
         values = [measured(metric, one, scores) for scores in places]
         assert measured(metric, one, [0.5] * n) == pytest.approx(100 * level, rel=1e-12)
@@ -120,6 +125,62 @@ def test_mrr_agrees_with_sklearn_where_one_token_is_evidence():
         scores, mark = draws.normal(size=12), int(draws.integers(12))
         expected = label_ranking_average_precision_score(np.eye(12)[[mark]], scores[None])
         assert measured(EvidenceMRR(), marked(12, [mark + 1]), scores) == pytest.approx(100 * expected)
+
+
+def slow_chance(n: int, e: int) -> float:
+    """The mean reciprocal rank of the first of e marked tokens over all orders of n."""
+    return float(np.mean([1 / (1 + min(order[:e])) for order in itertools.permutations(range(n))]))
+
+
+@pytest.mark.parametrize(("n", "e"), [(2, 1), (3, 1), (3, 2), (5, 1), (5, 3), (6, 2), (6, 5)])
+def test_above_chance_is_a_ratio_of_means_with_the_chance_of_all_orders(n, e):
+    one, draws, chance = marked(n, range(1, e + 1)), np.random.default_rng(n), slow_chance(n, e)
+    for scores in (draws.permutation(n), draws.integers(0, 3, n), np.zeros(n)):
+        first = [next(r for r, place in enumerate(order, 1) if place < e) for order in orders(scores.tolist())]
+        rank = np.mean([1 / r for r in first])
+        plain = EvidenceMRR()(one, attribution(one, [99, *scores, 99]))
+        found = EvidenceMRR(adjusted=True)(one, attribution(one, [99, *scores, 99]))
+        assert plain.parts == found.parts == pytest.approx((rank, chance), rel=1e-12)
+        assert (plain.value, plain.weight) == (pytest.approx(100 * rank, rel=1e-12), 1)
+        assert found.value == pytest.approx(100 * (rank - chance) / (1 - chance), abs=1e-9)
+        assert found.weight == pytest.approx(1 - chance, rel=1e-12)
+    assert measured(EvidenceMRR(adjusted=True), one, range(n, 0, -1)) == pytest.approx(100)
+
+
+def test_the_mean_above_chance_over_texts_is_that_of_the_means():
+    texts, draws = [marked(3, [1]), marked(9, [2, 5]), marked(15, [7])], np.random.default_rng(0)
+    pairs = [(one, attribution(one, draws.normal(size=len(one)))) for one in texts]
+    found = [EvidenceMRR(adjusted=True)(*pair) for pair in pairs]
+    ranks, chances = np.array([EvidenceMRR()(*pair).parts for pair in pairs]).mean(axis=0)
+    mean = sum(each.value * each.weight for each in found) / sum(each.weight for each in found)
+    assert mean == pytest.approx(100 * (ranks - chances) / (1 - chances))
+
+
+@pytest.mark.parametrize("metric", MRR, ids=repr)
+def test_where_all_or_nothing_is_evidence_nothing_is_defined(metric):
+    model = LinearModel.binary([1.0] * 8)
+    for one in (marked(1, [1]), marked(3, [1, 2, 3]), marked(3, []), text([1, 4, 5, 2])):
+        found = answers(model, metric(replace(one, label=1), attribution(one, [9.0] * len(one))))
+        assert math.isnan(found.value)
+
+
+def test_only_texts_that_the_model_gets_right_count_where_that_is_asked():
+    model, scores = LinearModel.binary([0.0, 0.0, 0.0, 2.0, -2.0]), [0, 3, 2, 1, 0]
+    for middle, predicted in ((3, 1), (4, 0), (2, None)):  # in favour, against, level
+        one = text([1, 2, middle, 2, 1], evidence=[2])
+        for label in (0, 1, None):
+            asked = [EvidenceMRR(right=True)(replace(one, label=label), attribution(one, scores))]
+            found = answers(model, *asked).value
+            assert found == pytest.approx(50) if label == predicted and label is not None else math.isnan(found)
+
+
+def test_what_mrr_needs_and_what_older_results_are_called():
+    built = {each: spec.build("metric", each) for each in ("evidence_mrr", "evidence_mrr(adjusted=True, right=True)")}
+    plain, other = built.values()
+    assert (plain.identity, plain.traits.needs, plain.traits.range) == ("evidence_mrr", ("evidence",), (0, 100))
+    assert (other.label, other.traits.needs) == ("evidence_mrr(adjusted=True, right=True)", ("evidence", "label"))
+    assert (other.traits.links, other.traits.range) == (("softmax",), (-math.inf, 100))
+    assert plain.version == other.version == 2
 
 
 # Rationales
@@ -228,11 +289,12 @@ def test_where_nothing_is_marked_nothing_is_defined(metric):
 
 @ALL
 def test_one_token_and_scores_that_are_no_numbers(metric):
-    assert measured(metric, marked(1, [1]), [-3]) == 100
+    alone = measured(metric, marked(1, [1]), [-3])
+    assert math.isnan(alone) if isinstance(metric, EvidenceMRR) else alone == 100
     assert math.isnan(measured(metric, marked(3, [1]), [1, math.nan, 0]))
 
 
-@ALL
+@pytest.mark.parametrize("metric", [*EVIDENCE, *MRR[1:], *RATIONALE], ids=repr)
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_all_keep_the_contract(metric, kind):
     classifier = shared_classifier(kind, dtype=torch.float64)

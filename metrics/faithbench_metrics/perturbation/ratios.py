@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from faithbench.conversations import Asking
 from faithbench.parameters import check_choice
 from faithbench.types import Attribution, Measurement, Text
-from faithbench_metrics.perturbation.operators import Operator, unit
+from faithbench_metrics.perturbation.operators import Operator
 from faithbench_metrics.perturbation.ordering import first_of, ranked
 
 PROTOCOLS = ("strict", "paper")
@@ -34,15 +34,16 @@ class Protocol:
         """In which a summary lies: an area over the ratios 0.1 to 0.9 is 80 at the most."""
         return (-100.0, 100.0) if self.name == "strict" else (-80.0, 80.0)
 
-    def check_operator(self, operator: str) -> None:
-        """The research code knows the mask token only.
+    def check_operator(self, operator: Operator) -> None:
+        """The research code knows the mask token and probabilities only.
 
         Raises:
-            ValueError: the operator does not exist, or not in this protocol.
+            ValueError: the operator does not exist in this protocol.
         """
-        Operator(operator)
-        if self.name == "paper" and operator != "mask":
-            raise ValueError(f"operator={operator!r} is not allowed; protocol=paper allows only mask.")
+        if self.name == "paper" and operator.name != "mask":
+            raise ValueError(f"operator={operator.name!r} is not allowed; protocol=paper allows only mask.")
+        if self.name == "paper" and operator.value != "probability":
+            raise ValueError(f"value={operator.value!r} is not allowed; protocol=paper allows only probability.")
 
     def ranking(self, text: Text, scores: Float[np.ndarray, "tokens"]) -> Int[np.ndarray, "content"]:
         """Content positions, highest signed score first. Ties: first position first (`strict`) or last (`paper`)."""
@@ -70,4 +71,4 @@ def measure(
     everything = np.ones((1, len(text)), dtype=bool)
     chances = yield from operator.chances(text, np.concatenate([everything, keep]))
     drops = chances[0, attribution.target] - chances[1:, attribution.target]
-    return Measurement(protocol.summary(drops, unit(text)), tuple(map(float, drops)))
+    return Measurement(protocol.summary(drops, operator.unit(text)), tuple(map(float, drops)))

@@ -1,0 +1,174 @@
+"""Training of causal language models with transformers' Trainer: cross-entropy of every token, given those before."""
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import transformers
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler, Sampler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers.utils import ModelOutput
+
+from faithbench.errors import UserError
+from faithbench.models.language_zoo import LanguageModel
+from faithbench.plan import Training
+from faithbench.training.blocks import Blocks
+from faithbench.training.fine_tuning import accumulation, arguments, as_done, in_full_precision, run_trainer, work_folder
+from faithbench.training.hardware import hardware
+from faithbench.training.keeping import finishing, forget_work
+from faithbench.training.quiet import quiet
+from faithbench.training.trainer import IGNORED, LengthGroupedTrainer
+
+WARM_UP = 0.01  # of all steps
+STATES = 10  # that are saved in a training
+LARGEST_NORM = 1.0  # of the gradient
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}
+EVALUATED = 16  # blocks at a time
+
+
+class BlockTrainer(LengthGroupedTrainer):
+    """A trainer on blocks of one length, in random order."""
+
+    def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
+        return RandomSampler(self.train_dataset if train_dataset is None else train_dataset)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a language model is trained; `training` has its epochs and rate."""
+
+    training: Training
+    optimizer: str
+    schedule: str
+    seed: int
+    device: str
+    verbose: bool = True
+
+    @classmethod
+    def of(cls, zoo: LanguageModel, training: Training, device: str, verbose: bool) -> "Recipe":
+        """That of a named model."""
+        return cls(training, zoo.optimizer, zoo.schedule, zoo.seed, device, verbose)
+
+
+def next_token_loss(
+    outputs: ModelOutput, labels: Int[Tensor, "rows tokens"], num_items_in_batch: object = None
+) -> Float[Tensor, ""]:
+    """Cross-entropy of the token behind each, mean over those that are to be predicted."""
+    return F.cross_entropy(outputs.logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED)
+
+
+def train_language_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: Mapping[str, Blocks],
+    folder: Path,
+    recipe: Recipe,
+    about: Mapping[str, object],
+) -> Path:
+    """Trains a causal language model and saves its last state; a killed training continues.
+
+    Args:
+        model: trained in place.
+        tokenizer: saved beside it.
+        blocks: of `train` and `validation`.
+        folder: becomes a checkpoint, by one rename; `training.json` in it holds perplexity, settings and hardware.
+        recipe: how.
+        about: what model and data are, copied into the report.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: the folder cannot be written, or the loss is no number at the end.
+    """
+    training = recipe.training
+    work = work_folder(folder, training, recipe.seed)
+    torch.manual_seed(recipe.seed)
+    trainer = BlockTrainer(
+        accumulation(training, recipe.verbose),
+        model=model,
+        args=_arguments(work, recipe, len(blocks["train"])),
+        train_dataset=blocks["train"],
+        compute_loss_func=next_token_loss,
+    )
+    start = time.perf_counter()
+    with _without_cache(model):
+        run_trainer(trainer, work, recipe.verbose)
+        in_full_precision(trainer)
+        measured = perplexity(model, blocks["validation"])
+    if not math.isfinite(measured["loss"]):
+        forget_work(folder)
+        raise UserError(
+            f"the training of {about.get('model', 'a language model')} has diverged: its loss is no number at the "
+            f"end; use a learning rate below {training.lr:g}."
+        )
+    report = {
+        **about,
+        "training": as_done(training, trainer),
+        "seed": recipe.seed,
+        "optimizer": recipe.optimizer,
+        "schedule": recipe.schedule,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "block": blocks["train"].length,
+        "tokens": {split: len(of.ids) for split, of in blocks.items()},
+        "steps": trainer.state.max_steps,
+        "best_step": trainer.state.max_steps,  # the last state is used
+        "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+        "seconds_of_last_start": round(time.perf_counter() - start, 1),
+        "validation": measured,
+        "hardware": hardware(trainer.args.device),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+    with quiet(), finishing(folder, report) as made:
+        model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+    forget_work(folder)
+    return folder
+
+
+def _arguments(work: Path, recipe: Recipe, blocks: int) -> TrainingArguments:
+    """Those of fine-tuning, with another schedule, another optimizer, clipped gradients, and states now and then."""
+    told = arguments(work, recipe.training, recipe.seed, blocks, recipe.device)
+    assert recipe.training.epochs is not None
+    steps = math.ceil(blocks / recipe.training.batch_size) * recipe.training.epochs
+    told.warmup_steps = math.ceil(WARM_UP * steps)
+    told.lr_scheduler_type = transformers.SchedulerType(recipe.schedule)
+    told.optim = transformers.training_args.OptimizerNames(OPTIMIZERS[recipe.optimizer])
+    told.max_grad_norm = LARGEST_NORM
+    told.save_steps = told.logging_steps = math.ceil(steps / STATES)
+    return told
+
+
+@contextmanager
+def _without_cache(model: PreTrainedModel) -> Iterator[None]:
+    """Keys and values, which only generation reads again, are not kept."""
+    before = model.config.use_cache
+    model.config.use_cache = False
+    try:
+        yield
+    finally:
+        model.config.use_cache = before
+
+
+def perplexity(model: PreTrainedModel, blocks: Blocks) -> dict[str, float]:
+    """Of a model as it is: mean cross-entropy of a token in nats (`loss`), its exponential, and of how many tokens."""
+    training = model.training
+    model.eval()
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for batch in DataLoader(blocks, batch_size=EVALUATED):
+            labels = batch["labels"].to(model.device)
+            logits = model(input_ids=batch["input_ids"].to(model.device), use_cache=False).logits
+            losses = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="none")
+            total, count = total + float(losses.double().sum()), count + int((labels != IGNORED).sum())
+    model.train(training)
+    loss = total / count
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "tokens": count}
