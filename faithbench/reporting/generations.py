@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 from markupsafe import Markup
+from typing_extensions import TypedDict
 
 from faithbench.errors import UserError, brief, short
 from faithbench.running.generation import FORMAT
