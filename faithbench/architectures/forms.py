@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from faithbench.architectures.activations import REFUSALS, Activation, is_activation, is_seen
 from faithbench.architectures.factors import gate
+from faithbench.architectures.finding import architecture_of
 from faithbench.architectures.norms import norm_forms
 from faithbench.architectures.products import factors
 
@@ -63,8 +64,8 @@ def exact_form(module: nn.Module) -> nn.Module | None:
 
 def open_activation(module: nn.Module) -> Activation | None:
     """The form of an activation that modes have no rule for; None for what needs none."""
-    hidden = not isinstance(module, Activation) and is_activation(module) and not is_seen(module)
-    return Activation(module).train(module.training) if hidden else None
+    unseen = not isinstance(module, Activation) and is_activation(module) and not is_seen(module)
+    return Activation(module).train(module.training) if unseen else None
 
 
 def in_double(module: nn.Module) -> nn.Module:
@@ -141,15 +142,20 @@ def opened(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _openings(model: PreTrainedModel) -> Iterator[Opening]:
-    gated, forms = factors(model), dict[int, nn.Module | None]()
+    gated, layers, forms = factors(model), architecture_of(model).layers, dict[int, nn.Module | None]()
     inside = {id(one.activation) for one in model.modules() if isinstance(one, (Gate, Activation))}
     for name, module in model.named_modules(remove_duplicate=False):
-        if name and id(module) not in inside:
+        if not name or id(module) in inside or isinstance(module, Gate):
+            continue
+        if id(module) not in forms:
+            forms[id(module)] = _form(module, name in gated, name.startswith(layers))
+        if (form := forms[id(module)]) is not None:
             parent, _, child = name.rpartition(".")
-            if name in gated and not isinstance(module, Gate):
-                yield Opening(parent, child, module, Gate(module).train(module.training))
-                continue
-            if id(module) not in forms:
-                forms[id(module)] = exact_form(module) or open_activation(module)
-            if (form := forms[id(module)]) is not None:
-                yield Opening(parent, child, module, form)
+            yield Opening(parent, child, module, form)
+
+
+def _form(module: nn.Module, gated: bool, layered: bool) -> nn.Module | None:
+    """Activations of a head, which is no product, stay what they are: of them explanations were never complete."""
+    if gated:
+        return Gate(module).train(module.training)
+    return exact_form(module) or (open_activation(module) if layered else None)

@@ -4,13 +4,16 @@ import copy
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from faithbench.architectures.activations import REFUSALS
 from faithbench.architectures.inspection import takes
+from faithbench.errors import UserError, describe
 
 TOKENS = 6
+SAME = 1e-6  # of the largest logit
 
 
 def probe_row(model: PreTrainedModel) -> Int[Tensor, "1 tokens"]:
@@ -39,3 +42,34 @@ def copy_with(model: PreTrainedModel, tensor: Callable[[Tensor], Tensor]) -> Pre
 def constant(tensor: Tensor) -> Tensor:
     """The same numbers in the same memory, which nothing is derived by."""
     return nn.Parameter(tensor.detach(), requires_grad=False) if isinstance(tensor, nn.Parameter) else tensor
+
+
+def is_causal(model: PreTrainedModel) -> bool:
+    """Whether a language model's logits do not depend on the tokens that follow; tried in eval mode.
+
+    Raises:
+        UserError: the model cannot be run, or gives no logits.
+    """
+    twin, ids = copy_with(model, constant).eval(), probe_row(model)
+    with torch.no_grad():
+        logits = logits_of(twin, ids)
+        if logits.shape[:-1] != ids.shape:
+            return False
+        ids[0, -1] = ids[0, 0]
+        difference = (logits_of(twin, ids) - logits)[:, :-1].abs().max()
+    return bool(difference <= SAME * logits.abs().max())
+
+
+def logits_of(model: PreTrainedModel, ids: Int[Tensor, "1 tokens"]) -> Float[Tensor, "1 *outputs"]:
+    """The logits of a row.
+
+    Raises:
+        UserError: the model cannot be run, or gives no logits.
+    """
+    try:
+        logits = getattr(run(model, ids), "logits", None)
+    except REFUSALS as error:
+        raise UserError(f"{type(model).__name__} cannot be run: {describe(error)}") from error
+    if not isinstance(logits, Tensor):
+        raise UserError(f"{type(model).__name__} is no sequence classifier or language model: it has no logits.")
+    return logits

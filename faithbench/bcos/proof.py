@@ -1,50 +1,53 @@
-"""The proof that a converted classifier is complete: Σ e·gradient = logit, in float64, on one row of tokens.
+"""The proof that a converted model is complete: Σ e·gradient = logit, in float64, on one row of tokens.
 
 It runs on a copy with noise on all vectors of weights, so that what holds for it holds for the structure, not for the
 weights of the moment: a bias that happens to be 0 does not hide.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.activations import ACT2FN
 
-from faithbench.architectures.finding import GATED
-from faithbench.architectures.forms import REFUSALS, Gate
-from faithbench.architectures.inspection import takes
-from faithbench.errors import UserError, describe
+from faithbench.architectures.activations import REFUSALS, Activation, is_activation
+from faithbench.architectures.forms import Gate
+from faithbench.architectures.trying import constant, copy_with, logits_of, probe_row
+from faithbench.errors import UserError
 from faithbench.interfaces import Architecture
 from faithbench.models.frozen import FrozenWeights
 from faithbench.models.points import LayerInput
 
-TOKENS = 6
+ROWS = 3  # of the vocabulary
 TOLERANCE = 1e-9  # of what is summed up
-ACTIVATIONS = tuple({type(ACT2FN[name]) for name in GATED} | {nn.GELU, nn.SiLU, nn.ReLU})
 
 Call = tuple[nn.Module, tuple[Any, ...], dict[str, Any]]
 
 
-def prove(model: PreTrainedModel, architecture: Architecture) -> None:
-    """Shows that a converted classifier is complete; gates of products are set where that makes it so, in place.
+def prove(model: PreTrainedModel, architecture: Architecture, language: bool = False) -> list[str]:
+    """Shows that a converted model is complete; gates of products are set where that makes it so, in place.
+
+    Args:
+        model: a classifier, all of whose logits are explained, or a language model.
+        architecture: where its layers are.
+        language: whether it is a causal language model: then those of the next token are explained, and contrasts.
+
+    Returns:
+        The names of the activations that are gates now.
 
     Raises:
         UserError: it is not complete; the first module whose output is no linear map of its input is named.
     """
     twin = _twin(model)
     point = layer_input(twin, architecture)
-    if _is_complete(twin, point):
-        return
+    if _is_complete(twin, point, language):
+        return []
     gates = [gate for name, call in _wrong(twin, point) for gate in _gates(name, call)]
-    for name in gates:
-        model.set_submodule(name, Gate(model.get_submodule(name)))
-    if gates and _is_complete(twin, point):
-        return
+    set_gates(model, gates)
+    if gates and _is_complete(twin, point, language):
+        return gates
     for name, (module, *_) in _wrong(twin, point):
         raise UserError(
             f"module {name!r} ({type(module).__name__}) has no B-cos form: its output is no linear map of its input, "
@@ -54,6 +57,24 @@ def prove(model: PreTrainedModel, architecture: Architecture) -> None:
         f"{type(model).__name__} has no B-cos form: its logits are no linear map of the input of the first layer "
         f"({type(point.layer).__name__}) alone, even with gates, norms and attention held constant."
     )
+
+
+def set_gates(model: PreTrainedModel, names: list[str]) -> None:
+    """Makes gates of the activations of these names.
+
+    Raises:
+        UserError: there is no activation of that name.
+    """
+    modules = dict(model.named_modules())
+    for name in names:
+        if not (name in modules and is_activation(modules[name])):
+            raise UserError(f"the settings of {type(model).__name__} name {name!r} as a gate, which is no activation.")
+        model.set_submodule(name, _gate(modules[name]))
+
+
+def _gate(activation: nn.Module) -> Gate:
+    inner = activation.activation if isinstance(activation, Activation) else activation
+    return Gate(inner).train(activation.training)
 
 
 def layer_input(model: PreTrainedModel, architecture: Architecture) -> LayerInput:
@@ -77,7 +98,7 @@ def computed_before(model: PreTrainedModel, architecture: Architecture) -> set[s
     Raises:
         UserError: the model cannot be run, or gives no logits.
     """
-    twin = _copy_with(model, lambda own: own).eval()  # its weights are the model's
+    twin = copy_with(model, constant).eval()
     finished: list[str] = []
     before: list[str] = []
 
@@ -87,19 +108,8 @@ def computed_before(model: PreTrainedModel, architecture: Architecture) -> set[s
 
     point = layer_input(twin, architecture)
     with point.changing(begin), _finishing(twin, lambda name, _: finished.append(name)), torch.no_grad():
-        _logits(twin)
+        logits_of(twin, probe_row(twin))
     return set(before)
-
-
-def probe_row(model: PreTrainedModel) -> Int[Tensor, "1 tokens"]:
-    """Tokens from all over the vocabulary, none of them special; at the end that which ends a text if there is one."""
-    settings = model.config.get_text_config().to_dict()
-    special = {value for name, value in settings.items() if name.endswith("_token_id") and isinstance(value, int)}
-    rows = model.get_input_embeddings().weight.shape[0]
-    spread = torch.linspace(0, rows - 1, TOKENS + len(special)).long().tolist()
-    ids = [number for number in spread if number not in special][:TOKENS]
-    end = settings.get("eos_token_id")
-    return torch.tensor([[*ids, end] if isinstance(end, int) and 0 <= end < rows else ids], device=model.device)
 
 
 def _twin(model: PreTrainedModel) -> PreTrainedModel:
@@ -112,34 +122,36 @@ def _twin(model: PreTrainedModel) -> PreTrainedModel:
             exact = exact + 0.1 * torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
         return nn.Parameter(exact, requires_grad=False) if isinstance(tensor, nn.Parameter) else exact
 
-    return _copy_with(model, double).eval()
+    return copy_with(model, double).eval()
 
 
-def _copy_with(model: PreTrainedModel, tensor: Callable[[Tensor], Tensor]) -> PreTrainedModel:
-    """A copy of the modules with what a function makes of each parameter and buffer."""
-    replaced = {id(own): tensor(own) for own in (*model.parameters(), *model.buffers())}
-    return copy.deepcopy(model, replaced)
-
-
-def _logits(model: PreTrainedModel) -> Tensor:
-    uncached = {"use_cache": False} if takes(model.base_model, "use_cache") else {}
-    try:
-        logits = getattr(model(input_ids=probe_row(model), **uncached), "logits", None)
-    except REFUSALS as error:
-        raise UserError(f"{type(model).__name__} cannot be run: {describe(error)}") from error
-    if not isinstance(logits, Tensor):
-        raise UserError(f"{type(model).__name__} is no sequence classifier or masked language model: it has no logits.")
-    return logits
-
-
-def _is_complete(model: PreTrainedModel, point: LayerInput) -> bool:
-    """For all outputs at once, of which a random combination is explained."""
+def _is_complete(model: PreTrainedModel, point: LayerInput, language: bool) -> bool:
+    """For each of a few combinations of the outputs."""
     logits, leaf = _frozen_pass(model, point)
-    weights = _directions(logits)
     if not logits.requires_grad:
         return False
-    (gradient,) = torch.autograd.grad((weights * logits).sum(), leaf)
-    return _agree(weights * logits, [leaf * gradient])
+    for weights in _combinations(logits, language):
+        (gradient,) = torch.autograd.grad((weights * logits).sum(), leaf, retain_graph=True)
+        if not _agree(weights * logits, [leaf * gradient]):
+            return False
+    return True
+
+
+def _combinations(logits: Tensor, language: bool) -> Iterator[Tensor]:
+    """A random one of all outputs; of a language model's last position, single outputs and contrasts too."""
+    if not language:
+        yield _directions(logits)
+        return
+    last = torch.zeros_like(logits)
+    last[:, -1] = _directions(logits[:, -1])
+    yield last
+    for number in torch.linspace(0, logits.shape[-1] - 1, ROWS).long().tolist():
+        single = torch.zeros_like(logits)
+        single[:, -1, number] = 1
+        yield single
+        single = single.clone()
+        single[:, -1, number - 1] = -1
+        yield single
 
 
 def _frozen_pass(model: PreTrainedModel, point: LayerInput) -> tuple[Tensor, Tensor]:
@@ -151,7 +163,7 @@ def _frozen_pass(model: PreTrainedModel, point: LayerInput) -> tuple[Tensor, Ten
         return leaves[-1]
 
     with torch.enable_grad(), point.changing(cut), FrozenWeights():
-        logits = _logits(model)
+        logits = logits_of(model, probe_row(model))
     return logits, leaves[-1]
 
 
@@ -203,8 +215,8 @@ def _gates(name: str, call: Call) -> Iterator[str]:
     """The activation in a module that multiplies it with something: where a gate makes the module linear, it is set."""
     module = call[0]
     for child, activation in list(module.named_children()):
-        if isinstance(activation, ACTIVATIONS):
-            module.set_submodule(child, Gate(activation))
+        if is_activation(activation):
+            module.set_submodule(child, _gate(activation))
             if _is_linear(call):
                 yield f"{name}.{child}"
             else:

@@ -6,6 +6,7 @@ to the candidates alone, at the last token alone, so that a large vocabulary cos
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.models.batches import last_visible, lengths_of, memory_errors, onto_device, to_numpy
-from faithbench.models.candidates import read_question
+from faithbench.models.candidates import read_beginning, read_question
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.models.places import place_part
 from faithbench.models.probes import REFUSALS, two_rows
-from faithbench.questions import Row
+from faithbench.questions import FROZEN, Gradient, Point, Row
 from faithbench.tasks import NextToken, Task
 from faithbench.types import Example, Text
 
@@ -98,6 +100,14 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         read, candidates = read_question(self.tokenizer, example, self.max_length)
         return self._text(example, read, candidates)
 
+    def begin(self, example: Example) -> Text:
+        """The beginning of a text that the model is to go on with, as tokens; it has no candidates.
+
+        Raises:
+            UserError: it is empty or too long.
+        """
+        return self._text(example, read_beginning(self.tokenizer, example, self.max_length))
+
     def forward(
         self,
         ids: Int[Tensor, "rows tokens"],
@@ -119,6 +129,15 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         """What the model itself says comes next, for every token of its vocabulary."""
         logits = super().said(ids)
         return logits[:, -1] if isinstance(logits, Tensor) and logits.ndim == 3 else logits
+
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
+        """As of classifiers; under frozen weights with the part of the embeddings that places add."""
+        found = super().gradients(points, rules)
+        if rules != FROZEN or not found:
+            return found
+        places = place_part(self, max(len(each.embeddings) for each in found))
+        own = None if places is None else to_numpy(places.to(self.dtype))
+        return [each if own is None else replace(each, places=own[: len(each.embeddings)]) for each in found]
 
     def chances(self, texts: Sequence[Text]) -> Float[np.ndarray, "texts candidates"]:
         """The probabilities of each text's candidates among all tokens of the vocabulary."""
