@@ -57,6 +57,11 @@ class Prediction:
         return int(self.logits.argmax())
 
     @property
+    def usual(self) -> int:
+        """The output that is explained where no other is named: the likeliest."""
+        return self.predicted
+
+    @property
     def title(self) -> str:
         """What it says, with the number: `Business 0.97`."""
         given = self._order if self.link == "identity" else self._given
