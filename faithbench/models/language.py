@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from faithbench.architectures.factors import activated
 from faithbench.models.batches import last_visible, lengths_of, memory_errors, onto_device, to_numpy
 from faithbench.models.candidates import read_beginning, read_question
 from faithbench.models.huggingface import HuggingFaceClassifier
@@ -56,7 +57,7 @@ class CandidateHead(nn.Module):
     def after(self, logits: Tensor) -> Tensor:
         """What the model makes of each logit."""
         scaled = logits if self.scale == 1 else self.scale * logits
-        return self.softcap * torch.tanh(scaled / self.softcap) if self.softcap else scaled
+        return self.softcap * activated(scaled / self.softcap, torch.tanh) if self.softcap else scaled
 
 
 class HuggingFaceLanguageModel(HuggingFaceClassifier):
@@ -89,7 +90,6 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         contrast: bool = True,
     ) -> None:
         self.contrast = contrast
-        self._places: tuple[int, Float[np.ndarray, "most d"] | None] | None = None
         super().__init__(model, tokenizer, device, dtype, fill=fill)
 
     def encode(self, example: Example) -> Text:
@@ -134,17 +134,11 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
     def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
         """As of classifiers; under frozen weights with the part of the embeddings that places add."""
         found = super().gradients(points, rules)
-        longest = max(len(each.embeddings) for each in found)
-        if rules != FROZEN or (places := self._places_of(longest)) is None:
+        if rules != FROZEN or not found:
             return found
-        return [replace(each, places=places[: len(each.embeddings)]) for each in found]
-
-    def _places_of(self, tokens: int) -> Float[np.ndarray, "most d"] | None:
-        """Computed for the longest row so far."""
-        if self._places is None or self._places[0] < tokens:
-            part = place_part(self, tokens)
-            self._places = tokens, None if part is None else to_numpy(part.to(self.dtype))
-        return self._places[1]
+        places = place_part(self, max(len(each.embeddings) for each in found))
+        own = None if places is None else to_numpy(places.to(self.dtype))
+        return [each if own is None else replace(each, places=own[: len(each.embeddings)]) for each in found]
 
     def chances(self, texts: Sequence[Text]) -> Float[np.ndarray, "texts candidates"]:
         """The probabilities of each text's candidates among all tokens of the vocabulary."""
