@@ -25,7 +25,6 @@ from faithbench.paper.paradigms import (
     known_evidence,
 )
 from faithbench.paper.published import PAPER
-from faithbench.plan import DECODERS
 from faithbench.records.results import label, labels
 from faithbench.shown import counted
 from faithbench.statistics.paired_tests import paired_means
@@ -245,8 +244,8 @@ def _named(paradigm: Paradigm) -> str:
 def _legend(blocks: Sequence[Block]) -> Iterator[str]:
     yield (
         "MRR: 100 / rank of the best evidence token, ties in expectation; C: the same of orders at random. 95 % "
-        "bootstrap intervals over items; of accuracies exact ones. Scored: the items in which some tokens, and not all, "
-        "are evidence."
+        "bootstrap intervals over items; of accuracies exact ones. Scored: the items in which some tokens, but not "
+        "all, are evidence."
     )
     yield (
         "Bold: the best of a row, and those that are tied with it: paired tests over items, Holm-corrected over all "
