@@ -45,9 +45,9 @@ from faithbench.models.frozen import CapturedAttention
 from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
 from faithbench.models.memory import gradient_cost
+from faithbench.models.openings import must_open
 from faithbench.models.points import read_at
 from faithbench.models.precision import forward_rows, marked, name_of, weights_in
-from faithbench.models.openings import must_open
 from faithbench.models.probes import Abilities, probed, two_rows
 from faithbench.models.reading import Reading, read_text
 from faithbench.models.steady import Steady
@@ -130,7 +130,9 @@ class HuggingFaceClassifier:
         self._forward_rows = forward_rows(self.precision, model, self.device, self._probe_row)
         self._steady = Steady(model)
         self.tokens = int(model.get_input_embeddings().weight.shape[0])
-        self._openings: dict[object, bool | str] = {}  # of rules: whether the model must be opened for them, or why that is no use
+        self._openings: dict[
+            object, bool | str
+        ] = {}  # of rules: whether the model must be opened for them, or why that is no use
         self.max_length, self.notes = longest(model, tokenizer, self.first_position or 0)
         if self.blank.note:
             self.notes = (*self.notes, self.blank.note)
