@@ -45,9 +45,9 @@ from faithbench.models.frozen import CapturedAttention
 from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
 from faithbench.models.memory import gradient_cost
+from faithbench.models.openings import must_open
 from faithbench.models.points import read_at
 from faithbench.models.precision import forward_rows, marked, name_of, weights_in
-from faithbench.models.openings import must_open
 from faithbench.models.probes import Abilities, probed, two_rows
 from faithbench.models.reading import Reading, read_text
 from faithbench.models.steady import Steady

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def place_part(classifier: HuggingFaceClassifier, tokens: int) -> Float[Tensor, "tokens d"] | None:
-    """p in e = s·w + p, where w is what the word embeddings give, s a number, and p the same for every token there.
+    """P in e = s·w + p, where w is what the word embeddings give, s a number, and p the same for every token there.
 
     Of a model whose embeddings are the same at every place it is 0. None where embeddings are no such sum, as behind a
     LayerNorm; tried with two tokens.
