@@ -101,7 +101,7 @@ def explain(
         pair: the second text, where `texts` is one and the model reads two; of a file its column.
         column: of a file, that of the text; None to look for a usual name.
         limit: explain the first so many; None for all.
-        by: `word` or `token`: what coloured lines and frames score; None for words, and of what is generated for tokens.
+        by: `word` or `token`: what coloured lines and frames score; None for words, and for tokens with `generate`.
         draws: how many other sets of words are masked, or for a language model deleted; 0 to try no explanation.
         tokenizer: of a model in memory.
         dataset: of a named model.
@@ -263,9 +263,10 @@ class _Asker:
             yield self._explanation(each.text, said[number], targets[number], *found.value)
 
     def cost(self, asked: Sequence[Asked]) -> str:
-        """What explaining texts takes, in a sentence: that of the last, of which few rows are run, times their number."""
-        last = self._said(asked[-1:])[0]
-        rows, seconds = tried(self.model.classifier, self._asked(asked[-1].text, self.aim.of(last), last))
+        """What explaining texts takes, in a sentence: what a middle one takes, few rows of which are run, for each."""
+        middle = asked[len(asked) // 2]
+        said = self._said([middle])[0]
+        rows, seconds = tried(self.model.classifier, self._asked(middle.text, self.aim.of(said), said))
         taken = (
             "how long that takes is not known"
             if math.isnan(seconds)

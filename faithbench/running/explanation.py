@@ -106,7 +106,6 @@ class Explanation:
     def data(self) -> dict[str, Any]:
         """All of it as plain values, for a file of JSON."""
         return {
-            "format": FORMAT,
             "model": self.model,
             "text": self.text.source,
             "says": self.prediction.title,
@@ -118,14 +117,14 @@ class Explanation:
 
     def json(self) -> str:
         """Likewise, as text."""
-        return written(self.data())
+        return _json([self])
 
     def html(self) -> str:
         """A page of its own, which fetches nothing and runs nothing."""
         return page_html(f"{self.model}: {self.prediction.title}", [self.sheet], self.made)
 
     def save(self, path: Path | str) -> Path:
-        """Writes it as `.html`, `.svg`, `.png`, `.pdf` or `.json`, by the path's ending; a file that is there is replaced.
+        """Writes it as `.html`, `.svg`, `.png`, `.pdf` or `.json`, by the path's ending, in place of what is there.
 
         Raises:
             UserError: another ending, or it cannot be written.
@@ -151,8 +150,8 @@ class Explanations(list[Explanation]):
         return unit_frame((part.attribution for each in self for part in each.explained), by or _by(self))
 
     def json(self) -> str:
-        """One as itself, several as a list."""
-        return self[0].json() if len(self) == 1 else written([each.data() for each in self])
+        """All of them as JSON."""
+        return _json(self)
 
     def html(self) -> str:
         """A page with all of them."""
@@ -186,6 +185,10 @@ class Explanations(list[Explanation]):
 def written(data: object) -> str:
     """Plain values as JSON; what is no number is null."""
     return f"{json.dumps(_plain(data), ensure_ascii=False, indent=1, allow_nan=False)}\n"
+
+
+def _json(explanations: Sequence[Explanation]) -> str:
+    return written({"format": FORMAT, "explanations": [each.data() for each in explanations]})
 
 
 def _plain(value: Any) -> Any:

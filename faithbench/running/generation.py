@@ -91,7 +91,6 @@ class Generation:
         """All of it as plain values, for a file of JSON."""
         triangles = self.triangles()
         return {
-            "format": FORMAT,
             "model": self.model,
             "beginning": self.beginning,
             "continuation": self.continuation,
@@ -104,14 +103,14 @@ class Generation:
 
     def json(self) -> str:
         """Likewise, as text."""
-        return written(self.data())
+        return _written([self])
 
     def html(self) -> str:
         """A page of its own, which fetches nothing and runs nothing."""
         return page_html(f"{self.model}: {counted(len(self.steps), 'token')} explained", [self.sheet], self.made)
 
     def save(self, path: Path | str) -> Path:
-        """Writes it as `.html`, `.svg`, `.png`, `.pdf` or `.json`, by the path's ending; a file that is there is replaced.
+        """Writes it as `.html`, `.svg`, `.png`, `.pdf` or `.json`, by the path's ending, in place of what is there.
 
         Raises:
             UserError: another ending, or it cannot be written.
@@ -174,10 +173,8 @@ class Generations(list[Generation]):
         return page_html(f"{self[0].model}: {counted(len(self), 'text')} gone on with", self._sheets(), self[0].made)
 
     def json(self) -> str:
-        """One as itself, several as a list."""
-        if len(self) == 1:
-            return self[0].json()
-        return written([each.data() for each in self])
+        """All of them as JSON."""
+        return _written(self)
 
     def save(self, path: Path | str) -> Path:
         """Writes all as `.html` or `.json`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.
@@ -206,6 +203,10 @@ class Generations(list[Generation]):
             return sheets
         named = [replace(each, title=f"{n}. {each.title}", legend="") for n, each in enumerate(sheets, 1)]
         return [*named[:-1], replace(named[-1], legend=triangle_legend())]
+
+
+def _written(generations: Sequence[Generation]) -> str:
+    return written({"format": FORMAT, "generations": [each.data() for each in generations]})
 
 
 def _choice(step: Explanation) -> Choice:
@@ -240,8 +241,8 @@ def _trusted(trusts: Sequence[Trust]) -> Iterator[str]:
     good = sum(trust.convinces for trust in tried)
     words = "word" if all(len(trust.words) == 1 for trust in tried) else "words"
     yield (
-        f"At {good} of {counted(len(tried), 'token')} {tried[0].done} the first {words} is shown to take away more than "
-        "random ones do; each token is tested by itself."
+        f"At {good} of {counted(len(tried), 'token')} {tried[0].done} the {words} with the largest scores is shown to "
+        "take away more than random words do; each token is tested by itself."
     )
 
 

@@ -1,7 +1,8 @@
 """Do the words that an explanation names matter more to the model than others? Asked of the model, said by rule.
 
-The k words with the largest scores are masked, and so are, one after the other, other sets of k words of the text. For a
-language model, which knows no mask, they are deleted. Special tokens stay. A word is a unit of the coloured line, and its score the sum of its tokens'.
+The k words with the largest scores are masked, and so are, one after the other, other sets of k words of the text. For
+a language model, which knows no mask, they are deleted. Special tokens stay. A word is a unit of the coloured line, and
+its score the sum of its tokens'.
 """
 
 import math

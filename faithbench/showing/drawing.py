@@ -218,7 +218,14 @@ def _upright(name: str, middle: float, bottom: float, italic: bool) -> Callable[
 
     def draw(figure: Figure, height: float) -> None:
         style = "italic" if italic else "normal"
-        where = {"rotation": 90, "va": "bottom", "ha": "center", "fontsize": SMALL, "style": style, "color": "black"}
+        where: dict[str, Any] = {
+            "rotation": 90,
+            "va": "bottom",
+            "ha": "center",
+            "fontsize": SMALL,
+            "style": style,
+            "color": "black",
+        }
         figure.text(middle / WIDTH, 1 - bottom / height, name, **where)
 
     return draw

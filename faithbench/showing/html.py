@@ -13,7 +13,7 @@ from faithbench.shown import visible
 
 FOR = ("#eaf3fb", "#cfe3f5", "#a3cbec", "#74b1e0")  # by strength
 AGAINST = ("#fdf0e4", "#fbdcbf", "#f8bf8a", "#f2a154")
-CLASS_SAID = ' class="said"'
+CLASS_SAID = ' class="fb-said"'
 LINE_CSS = "\n".join(
     [
         ".fb-line { line-height: 1.9; overflow-wrap: anywhere; white-space: pre-wrap; }",
@@ -41,11 +41,11 @@ TRIANGLE_CSS = "\n".join(
         ".fb-triangle th { font-weight: normal; padding: .15em .35em; }",
         ".fb-triangle thead th { vertical-align: bottom; }",
         ".fb-triangle thead th span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap; }",
-        ".fb-triangle thead .said { font-style: italic; }",
+        ".fb-triangle thead .fb-said { font-style: italic; }",
         ".fb-triangle tbody th { text-align: left; white-space: nowrap; position: sticky; left: 0; background: #fff;"
         " color: #111; }",
-        ".fb-triangle td { min-width: 1.5em; text-align: center; padding: .15em .2em; border: 1px solid #d6d6d6;"
-        " print-color-adjust: exact; -webkit-print-color-adjust: exact; }",
+        ".fb-triangle td { min-width: 1.5em; text-align: center; white-space: nowrap; padding: .15em .2em;"
+        " border: 1px solid #d6d6d6; print-color-adjust: exact; -webkit-print-color-adjust: exact; }",
         ".fb-triangle td.none { border: none; }",
         *(
             f".fb-triangle .{side}{level} {{ color: #111; background: {tint}; }}"
@@ -54,6 +54,7 @@ TRIANGLE_CSS = "\n".join(
         ),
         ".fb-triangle .p3, .fb-triangle .p4 { box-shadow: inset 0 -2px #111; }",
         ".fb-triangle .n3, .fb-triangle .n4 { border-bottom: 2px dotted #111; }",
+        "@media (max-width: 34em) { .fb-triangle tbody th small { display: block; } }",
     ]
 )
 

@@ -56,8 +56,11 @@ def triangle_lines(triangle: Triangle, encoding: str | None = "utf-8", width: in
     sizes = [max(cell_len(name), len(FAINT) + 1) + 1 for name in names]
     for number, (columns, rows) in enumerate(triangle.blocks(sizes, width - head)):
         yield from (Text(),) * min(number, 1)
-        spelled = (f" {set_cell_size(names[c], sizes[c] - 1)}" for c in columns)
-        yield Text(f"{' ' * head}{''.join(spelled)}", "dim", no_wrap=True, overflow="crop", end="\n")
+        spelled = [
+            (f" {set_cell_size(names[c], sizes[c] - 1)}", "dim" if c < triangle.given else "dim italic")
+            for c in columns
+        ]
+        yield Text.assemble(" " * head, *spelled, no_wrap=True, overflow="crop")
         for row in rows:
             cells = [
                 part

@@ -1,4 +1,4 @@
-"""A text that a model has gone on with, as a triangle: a row for each token that it said, a column for each before it."""
+"""A text that a model has gone on with, as a triangle: a row for each token it said, and a column for each before."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -112,9 +112,9 @@ def triangle_legend() -> str:
     """How a triangle is to be read."""
     return (
         "Rows are the tokens that the model said, each with its probability among all tokens and, in parentheses, the "
-        "runner-up; columns are the tokens before. + speaks for a row's token rather than for the runner-up, − against "
-        "it; ++ and −− are scores above half of the row's largest, · is next to nothing. Each row is scaled by its own "
-        "largest score."
+        "runner-up; columns are the tokens before, its own in italics. + speaks for a row's token rather than for the "
+        "runner-up, − against it; ++ and −− are scores above half of the row's largest, · is next to nothing. Each row "
+        "is scaled by its own largest score."
     )
 
 

@@ -24,11 +24,12 @@ SPARE = 10**8  # numbers that a model may have beyond twice those in its weights
 PARTS = 2000  # layers, say, that a model may have however few its tensors are
 REPEATED = ("layer", "expert", "group", "block")  # in the names of such numbers
 READ = (".json", ".safetensors", ".txt", ".model", ".jinja")
-SETTINGS = ("b", "qkv", "biases", "embedding_bias")
+SETTINGS = ("b", "qkv", "biases", "embedding_bias", "gates")
 
 
 class Settings(TypedDict, total=False):
     """How a B-cos model was converted."""
+    gates: list[str]
 
     b: Required[float]
     qkv: bool

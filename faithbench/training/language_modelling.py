@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,20 +13,27 @@ import transformers
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler, Sampler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.utils import ModelOutput
 
 from faithbench.errors import UserError
 from faithbench.models.language_zoo import LanguageModel
 from faithbench.plan import Training
 from faithbench.training.blocks import Blocks
-from faithbench.training.fine_tuning import accumulation, arguments, as_done, in_full_precision, run_trainer, work_folder
+from faithbench.training.fine_tuning import (
+    accumulation,
+    arguments,
+    as_done,
+    in_full_precision,
+    run_trainer,
+    work_folder,
+)
 from faithbench.training.hardware import hardware
 from faithbench.training.keeping import finishing, forget_work
 from faithbench.training.quiet import quiet
 from faithbench.training.trainer import IGNORED, LengthGroupedTrainer
 
-WARM_UP = 0.01  # of all steps
+WARM_UP, FEWEST, MOST = 0.01, 50, 0.1  # of all steps; steps where that is more; of all steps, at most
 STATES = 10  # that are saved in a training
 LARGEST_NORM = 1.0  # of the gradient
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}
@@ -139,12 +145,17 @@ def _arguments(work: Path, recipe: Recipe, blocks: int) -> TrainingArguments:
     told = arguments(work, recipe.training, recipe.seed, blocks, recipe.device)
     assert recipe.training.epochs is not None
     steps = math.ceil(blocks / recipe.training.batch_size) * recipe.training.epochs
-    told.warmup_steps = math.ceil(WARM_UP * steps)
+    told.warmup_steps = warm_up(steps)
     told.lr_scheduler_type = transformers.SchedulerType(recipe.schedule)
     told.optim = transformers.training_args.OptimizerNames(OPTIMIZERS[recipe.optimizer])
     told.max_grad_norm = LARGEST_NORM
     told.save_steps = told.logging_steps = math.ceil(steps / STATES)
     return told
+
+
+def warm_up(steps: int) -> int:
+    """Steps in which the learning rate rises: 1 % of all, or 50 where that is more, at most a tenth of all."""
+    return max(math.ceil(WARM_UP * steps), min(FEWEST, math.ceil(MOST * steps)))
 
 
 @contextmanager
