@@ -61,16 +61,16 @@ def convert(
     if is_bcos(model):
         raise UserError(f"{type(model).__name__} is a B-cos model already.")
     architecture, classifies = architecture_of(model), model.get_output_embeddings() is None
-    before = computed_before(model, architecture)
+    before, towers = computed_before(model, architecture)
     causal = not classifies and is_causal(model)
     proved = (classifies or causal) and not biases
     _check_activation(model, proved)
-    _check_weights(model, before, causal)
+    _check_weights(model, before | towers, causal)
     training, model = model.training, copy.deepcopy(model)
     _use_tanh_gelu(model)
     if classifies and proved:  # the activation in a masked language model's head is g(x)·x and stays
-        _straighten(model, before, architecture)
-    _open(model, before if proved else None, architecture.layers)
+        _straighten(model, before | towers, architecture)
+    _open(model, before | towers if proved else None, architecture.layers)
     plain = "$^" if qkv else architecture.attention_inputs
     if causal:
         plain = f"{plain}|{_free_logits(model)}"
@@ -78,9 +78,11 @@ def convert(
         _untie(model)
     keeps = biases or embedding_bias
     for name, module in list(model.named_modules()):
-        if name and not _within(name, before):
+        if not name or _within(name, towers):
+            continue
+        if not _within(name, before):
             _replace(model, name, module, plain, b, biases)
-        elif name and not keeps:
+        elif not keeps:
             _unbias_norm(module)
     if not causal and (decoder := model.get_output_embeddings()) is not None:
         decoder.weight = model.get_input_embeddings().weight
