@@ -86,15 +86,22 @@ def convert(
             _unbias_norm(module)
     if not causal and (decoder := model.get_output_embeddings()) is not None:
         decoder.weight = model.get_input_embeddings().weight
-    if gates is None and causal and biases:
-        gates = sorted(factors(model))
-    if gates is not None:
-        set_gates(model, gates)
-    elif proved:
-        gates = prove(model, architecture, causal)
+    gates = _gate(model, architecture, causal, proved, gates)
     settings = {"b": b, "qkv": qkv} | ({"biases": True} if biases else {})
     model.config.bcos = settings | ({} if keeps else {"embedding_bias": False}) | ({"gates": gates} if causal else {})
     return model.train(training)
+
+
+def _gate(
+    model: PreTrainedModel, architecture: Architecture, causal: bool, proved: bool, known: list[str] | None
+) -> list[str] | None:
+    """Sets gates and gives their names: the known ones, else those by which a proof holds, else what is multiplied."""
+    if known is None and proved:
+        return prove(model, architecture, causal)
+    if known is None and causal:
+        known = sorted(factors(model))
+    set_gates(model, known or [])
+    return known
 
 
 def is_bcos(model: PreTrainedModel) -> bool:
