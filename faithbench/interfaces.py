@@ -252,6 +252,8 @@ class Traits:
             `load` leaves out because they cannot be used.
         notes: data sets: whether they have the method `notes(split) -> Sequence[str]`, what had to be assumed to read a
             split, each a line for the user.
+        unfit: data sets: whether they have the method `unfit(example, text) -> str`, why an example as a model reads it
+            cannot be used; "" where it can.
 
     One more of data sets, `content: str`, is a hash of what the spec does not pin. It may have to read files, and so is
     read only when it is asked for (`Component.content`).
@@ -283,6 +285,7 @@ class Traits:
     says: bool = False
     skipped: bool = False
     notes: bool = False
+    unfit: bool = False
 
     @property
     def direction(self) -> int:

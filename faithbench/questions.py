@@ -219,11 +219,16 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Gradient:
-    """The answer to `Gradients`: where it was taken, what it is, and the target's value there."""
+    """The answer to `Gradients`: where it was taken, what it is, and the target's value there.
+
+    Of a language model under frozen weights, `places` is the part of the embeddings that a token's place alone adds;
+    None where it cannot be told apart.
+    """
 
     embeddings: Float[np.ndarray, "tokens d"]
     gradient: Float[np.ndarray, "tokens d"]
     logit: float
+    places: Float[np.ndarray, "tokens d"] | None = None
 
 
 Question = Logits | LogitsAt | Embeddings | Gradients | Attentions | Inside | OnVariant

@@ -79,7 +79,10 @@ def _gradient(found: object, row: Row, under: str) -> Gradient | QuestionError:
         return gradient
     if isinstance(where, QuestionError):
         return where
-    return replace(found, gradient=gradient, embeddings=where)
+    places = None if found.places is None else _of_tokens(found.places, row, "places")
+    if isinstance(places, QuestionError):
+        return places
+    return replace(found, gradient=gradient, embeddings=where, places=places)
 
 
 def _each(found: object, rows: Sequence[object]) -> Sequence[object]:

@@ -94,8 +94,8 @@ def rows_of(question: Question) -> tuple[Lane, list[Rowset]]:
     if isinstance(question, Inside):
         key = (repr(sorted(question.arguments.items())), text.ids.tobytes(), text.candidates)
         return Lane(kind, question.function), _singles([question], [key])
-    bare = Row(text.ids, text.types)
-    return Lane(kind), _singles([bare], [(text.ids.tobytes(), *_marks(bare))])
+    bare = Row(text.ids, text.types, candidates=text.candidates)
+    return _lane(kind, text, None), _singles([bare], [(text.ids.tobytes(), *_marks(bare))])
 
 
 def _singles(rows: Sequence[Asked], keys: Sequence[Key]) -> list[Rowset]:

@@ -39,6 +39,13 @@ def explain(
     ] = None,
     target: Annotated[str | None, typer.Option(help="Class to explain [default: the one that is predicted].")] = None,
     against: Annotated[str | None, typer.Option(help="Class that it is compared with [default: none].")] = None,
+    good: Annotated[
+        str | None, typer.Option(help="For a language model: a word that might follow, and is explained.")
+    ] = None,
+    bad: Annotated[str | None, typer.Option(help="The word that it is compared with.")] = None,
+    generate: Annotated[
+        int | None, typer.Option(help="Let a language model go on for so many tokens, and explain each.")
+    ] = None,
     pair: Annotated[
         str | None, typer.Option(help="The second text, for models that read two; with a file, its column.")
     ] = None,
@@ -47,18 +54,21 @@ def explain(
         str | None, typer.Option(help="What a named model was trained on.", autocompletion=names("dataset"))
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Explain the first so many texts [default: all].")] = None,
-    by: Annotated[str, typer.Option(help="What is coloured: word or token.")] = "word",
+    by: Annotated[
+        str | None, typer.Option(help="What is coloured: word or token [default: word; with --generate token].")
+    ] = None,
     draws: Annotated[int, typer.Option(help="Random sets of words that explanations are compared with.")] = 100,
     html: Annotated[Path | None, typer.Option(help="Page to write.")] = None,
     png: Annotated[Path | None, typer.Option(help="Picture to write.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Picture to write.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Scores to write, as JSON.")] = None,
     device: Device = None,
 ) -> None:
     """Show on which words a model's answer rests.
 
     And how far to trust that: what becomes of the answer without them.
     """
-    files = {"--html": (html, ".html"), "--png": (png, ".png"), "--svg": (svg, ".svg")}
+    files = {"--html": (html, ".html"), "--png": (png, ".png"), "--svg": (svg, ".svg"), "--json": (json, ".json")}
     wanted = [_of_kind(option, path, ending) for option, (path, ending) in files.items() if path is not None]
     is_file = len(texts) == 1 and texts != [STDIN] and _is_file(texts[0])
     if text is not None and not is_file:
@@ -69,6 +79,9 @@ def explain(
         explainer or None,
         target,
         against=against,
+        good=good,
+        bad=bad,
+        generate=generate,
         pair=pair if is_file else None,
         column=text,
         limit=limit,
@@ -79,7 +92,7 @@ def explain(
         save=wanted,
         console=err_console,
     )
-    paragraphs(out_console, found.lines(out_console.encoding))
+    paragraphs(out_console, found.lines(out_console.encoding, out_console.width))
     for path in wanted:
         say(err_console, f"wrote {path}", whole=True)
 

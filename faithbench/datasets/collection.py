@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from faithbench.datasets.asking import CLASS_NAMES
 from faithbench.datasets.columns import Columns, find_columns
 from faithbench.datasets.labelling import Cell, Scheme, is_missing, understand
 from faithbench.datasets.rows import examples_of
@@ -47,7 +48,7 @@ class Collection:
                 "numbers with fractions are no classes: a model of one output (regression) reads them, a classifier "
                 "does not"
             )
-        return self.scheme.names
+        return CLASS_NAMES if self.has_questions else self.scheme.names
 
     def split(self, name: str) -> Split:
         """One split.
@@ -61,9 +62,18 @@ class Collection:
             self._splits[name] = Split(tuple(examples), tuple(skipped), (*table.notes, *self._assumed(table, columns)))
         return self._splits[name]
 
+    @property
+    def has_questions(self) -> bool:
+        """Whether some split is of next-token questions; then the others are texts, whose labels do not matter."""
+        return any(columns.good for columns in self._found.values())
+
     @cached_property
     def columns(self) -> Mapping[str, Columns]:
         """Of each split; a column of labels that are all empty is none."""
+        return {split: replace(c, label="" if self.has_questions else c.label) for split, c in self._found.items()}
+
+    @cached_property
+    def _found(self) -> Mapping[str, Columns]:
         found = {}
         for split, table in self.tables.items():
             if not table.rows:
@@ -85,13 +95,16 @@ class Collection:
 
     def _assumed(self, table: Table, columns: Columns) -> Iterator[str]:
         """Lines on columns that were recognised rather than named."""
+        if columns.good:
+            yield from _of_questions(table)
+            return
         if columns.text != self.wanted.text or columns.pair != self.wanted.pair:
             pair = f", and of its pair {columns.pair!r}" if columns.pair else ""
             yield f"{table.source}: the column of the text is taken to be {columns.text!r}{pair}"
-        if not columns.label and self.wanted.label:
+        if not columns.label and self.wanted.label and not self.has_questions:
             told = f"{table.source} has no labels (or no column {self.wanted.label!r}), and its texts are read without"
             yield f"{told}; if another column holds them, name it with --label"
-        elif columns.label != self.wanted.label:
+        elif columns.label != self.wanted.label and not self.has_questions:
             yield f"{table.source}: the column of the label is taken to be {columns.label!r}"
 
 
@@ -144,6 +157,16 @@ def _labelled(table: Table, column: str) -> Iterator[Cell]:
     for number, value in enumerate(table.values(column) if column else (), 1):
         if not is_missing(value, named):
             yield Cell(table.source, number, column, value)
+
+
+def _of_questions(table: Table) -> Iterator[str]:
+    """What is missing of evidence, where some questions have it."""
+    lacking = [value is None or value == "" or listed(value) == [] for value in table.values("evidence")]
+    if "evidence" in table.columns and any(lacking):
+        yield (
+            f"{table.source}: {sum(lacking):,} of {len(lacking):,} questions mark no evidence, and metrics of known "
+            "evidence do not count them"
+        )
 
 
 def _inside(segments: Any) -> Iterator[Any]:

@@ -29,17 +29,23 @@ LABELS = (
     *("label", "labels", "target", "class", "gold_label", "category", "sentiment", "emotion", "intent", "topic"),
     *("stars", "rating", "score", "is_duplicate"),
 )
-KNOWN = frozenset((*TEXTS, *LABELS, *(name for pair in PAIRS for name in pair)))
+QUESTION = ("prefix", "good", "bad")  # of next-token questions
+KNOWN = frozenset((*TEXTS, *LABELS, *QUESTION, *(name for pair in PAIRS for name in pair)))
 TEXT, PAIR, LABEL = "text", "", "label"  # what a data set's parameters are where nothing is said
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns. What a user says, or, once they have been looked for, what there is (then "" is none)."""
+    """Names of columns. What a user says, or, once they have been looked for, what there is (then "" is none).
+
+    Of next-token questions `text` is the prefix, and `good` and `bad` are its continuations.
+    """
 
     text: str = TEXT
     pair: str = PAIR
     label: str = LABEL
+    good: str = ""
+    bad: str = ""
 
     @property
     def known(self) -> frozenset[str]:
@@ -51,7 +57,8 @@ def find_columns(source: str, present: Sequence[str], wanted: Columns) -> Column
     """The columns to read.
 
     What is left to its default is looked for under the usual names, whatever their case, where the column of the
-    default's own name is not there. A label need not be there.
+    default's own name is not there. A label need not be there. Prefixes with a good and a bad continuation are
+    next-token questions, which have no label and no second text.
 
     Args:
         source: what to call the table in messages.
@@ -61,12 +68,27 @@ def find_columns(source: str, present: Sequence[str], wanted: Columns) -> Column
     Raises:
         UserError: a column is not there, occurs twice, or several might be meant.
     """
-    text, pair = _find_texts(source, present, wanted)
-    found = Columns(text, pair, _find_label(source, present, wanted.label, (text, pair)))
-    for name in filter(None, (found.text, found.pair, found.label)):
+    found = _find_question(present, wanted)
+    if found is None:
+        text, pair = _find_texts(source, present, wanted)
+        found = Columns(text, pair, _find_label(source, present, wanted.label, (text, pair)))
+    for name in filter(None, (found.text, found.pair, found.label, found.good, found.bad)):
         if list(present).count(name) > 1:
             raise UserError(f"{source} has more than one column {short(name)}; rename one of them.")
     return found
+
+
+def _find_question(present: Sequence[str], wanted: Columns) -> Columns | None:
+    """The columns of next-token questions; None where there are none, or something else is wanted."""
+    own = {name.lower(): name for name in present}
+    prefix = own.get("prefix", "") if wanted.text == TEXT else wanted.text
+    if "good" not in own or "bad" not in own or prefix not in present or wanted.pair or wanted.label not in ("", LABEL):
+        return None
+    if wanted.text == TEXT and TEXT in present:
+        return None
+    if prefix.lower() != "prefix" and any(name in own for name in LABELS):
+        return None
+    return Columns(prefix, "", "", own["good"], own["bad"])
 
 
 def _find_texts(source: str, present: Sequence[str], wanted: Columns) -> tuple[str, str]:

@@ -118,10 +118,13 @@ class Hub(Collected):
         return self._tables[split]
 
     def _has_labels(self, table: Table | None) -> bool:
-        """Whether some row of a split has a label; where none is wanted, whether there is such a split."""
+        """Whether some row of a split has a label; where none is wanted or needed, whether there is such a split."""
         if table is None or not self.label:
             return table is not None
-        column = find_columns(table.source, table.columns, self._wanted).label
+        columns = find_columns(table.source, table.columns, self._wanted)
+        if columns.good:
+            return True
+        column = columns.label
         return bool(column) and any(value not in UNLABELLED for value in table.values(column))
 
 

@@ -23,7 +23,7 @@ class PlantedGrammar:
     templates in turn: `anaphor` (herself, himself or themselves), `determiner` (these balls, this ball),
     `determiner-adjective` (with one to three adjectives between), `subject-verb` (the key near the lamps is or are) and
     `ioi` (Mary and John went to the park, Mary gave a ball to whom). Each question's id names its template. One word
-    decides, by construction: in sentences the other names, nouns and determiners are drawn without regard to it, so that
+    decides, by construction: in sentences the other names, nouns and determiners are drawn without regard to it, so
     nothing is learnt of them, and in questions none of them speaks for the good word. Of each template the answers take
     turns, and so do, of `ioi`, the two orders of the names. A score by position alone does not find the evidence, but
     of `determiner`, where it stands last.

@@ -59,6 +59,8 @@ def _example(name: str, row: Fields | str, columns: Columns, scheme: Scheme, nam
         raise RowError(row)
     if not is_unicode(name):
         raise RowError("its id has half a surrogate pair")
+    if columns.good:
+        return _question(name, row, columns)
     text = _text(row.get(columns.text), "text")
     pair = _text(row.get(columns.pair), "second text") if columns.pair else None
     label = row.get(columns.label) if columns.label else None
@@ -74,6 +76,29 @@ def _example(name: str, row: Fields | str, columns: Columns, scheme: Scheme, nam
         pair=pair,
         **({"label": None} if not columns.label else scheme.read(label)),
     )
+
+
+def _question(name: str, row: Fields, columns: Columns) -> Example:
+    prefix = _text(row.get(columns.text), "prefix")
+    good, bad = (_text(row.get(column), f"{column} continuation") for column in (columns.good, columns.bad))
+    if good.strip() == bad.strip():
+        raise RowError(f"its two continuations are the same: {short(good)}")
+    marks = ("evidence", "rationale", "rationale_majority")
+    evidence, rationale, majority = (_inner(mark, row.get(mark), prefix) for mark in marks)
+    return Example(name, prefix, 0, evidence, rationale, majority, good=good, bad=bad)
+
+
+def _inner(name: str, value: Any, prefix: str) -> tuple[Span, ...] | None:
+    """Spans of a prefix, each of characters that it has."""
+    spans = _spans(name, value)
+    for start, end in spans or ():
+        if not 0 <= start < end <= len(prefix):
+            raise RowError(
+                f"its {name} has a span [{start}, {end}] that is not within the prefix's {len(prefix)} characters"
+            )
+        if not prefix[start:end].strip():
+            raise RowError(f"its {name} has a span [{start}, {end}] of nothing but space")
+    return spans
 
 
 def _text(value: Any, called: str) -> str:

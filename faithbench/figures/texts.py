@@ -65,4 +65,6 @@ def _texts(kept: KeptTexts, frame: pd.DataFrame, wanted: str) -> tuple[Mapping[t
     if name not in numbers:
         raise unknown("text of the runs", wanted, sorted(ids, key=lambda name: int(numbers[name])))
     called = f"Text {numbers[name]}" + (f" (id {name})" if name != numbers[name] else "")
+    asked = [kept.continuations(dict(zip(PLACE, key, strict=True))).get(name) for key in every]
+    called += next((f": {good.strip()} rather than {bad.strip()}" for good, bad in filter(None, asked)), "")
     return {key: texts[name] for key, texts in every.items() if name in texts}, name, called

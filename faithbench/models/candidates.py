@@ -45,6 +45,25 @@ def read_question(
     return _prefix(read, shared, begins, example.text), (good[shared], bad[shared])
 
 
+def read_beginning(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int) -> Reading:
+    """The beginning of a text, as a language model reads it that goes on with it; as the prefix of a question.
+
+    Args:
+        tokenizer: of the library `tokenizers`.
+        example: `text` is the beginning.
+        max_length: most tokens that the model reads; nothing is cut.
+
+    Raises:
+        UserError: it is empty or too long.
+    """
+    stem, _ = _parted(example)
+    whole = _encoded(tokenizer, stem)
+    count = len(_opened(whole))
+    if count > max_length:
+        raise _refusal(example, f"has {count:,} tokens, and the model reads {max_length:,}")
+    return _prefix(read_encoding(whole, stem), count, count, stem)
+
+
 def _parted(example: Example) -> tuple[str, str]:
     """The prefix without spaces at its end, and what is between it and what follows: a space, unless a line ends."""
     stem = example.text.rstrip(" ")

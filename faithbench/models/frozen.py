@@ -14,11 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from transformers import PreTrainedModel
 
 from faithbench.architectures.factors import activated, dynamic_scale, gate
-from faithbench.architectures.finding import GATED, activation_of
-from faithbench.errors import QuestionError
 
 Rules = Mapping[Callable[..., object], Callable[..., object]]
 
@@ -27,19 +24,6 @@ class Intercept(TorchFunctionMode):
     """Inside the `with`, the functions that `rules` name are replaced."""
 
     rules: Rules
-
-    @classmethod
-    def check(cls, model: PreTrainedModel) -> None:
-        """Whether the rules know all that the model does.
-
-        Raises:
-            QuestionError: its activation has no gate that they know.
-        """
-        activation = activation_of(model)
-        proved = getattr(model.config, "bcos", None) is not None  # conversion opens what has no rule
-        if activation not in GATED and not proved:
-            known = ", ".join(GATED)
-            raise QuestionError(f"activation {activation!r} has no gate that can be frozen; known: {known}")
 
     def __torch_function__(
         self,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.architectures.finding import architecture_of
+from faithbench.architectures.forms import opened
 from faithbench.architectures.inspection import takes, token_head
 from faithbench.blocks import Rows
 from faithbench.errors import QuestionError, UserError
@@ -44,9 +45,10 @@ from faithbench.models.frozen import CapturedAttention
 from faithbench.models.hashing import add_weight
 from faithbench.models.heads import task_of
 from faithbench.models.memory import gradient_cost
+from faithbench.models.openings import must_open
 from faithbench.models.points import read_at
 from faithbench.models.precision import forward_rows, marked, name_of, weights_in
-from faithbench.models.probes import Abilities, is_frozen, probed, two_rows
+from faithbench.models.probes import Abilities, probed, two_rows
 from faithbench.models.reading import Reading, read_text
 from faithbench.models.steady import Steady
 from faithbench.models.vocabulary import (
@@ -128,7 +130,9 @@ class HuggingFaceClassifier:
         self._forward_rows = forward_rows(self.precision, model, self.device, self._probe_row)
         self._steady = Steady(model)
         self.tokens = int(model.get_input_embeddings().weight.shape[0])
-        self._frozen: dict[type[AbstractContextManager[object]], bool] = {}
+        self._openings: dict[
+            object, bool | str
+        ] = {}  # of rules: whether the model must be opened for them, or why that is no use
         self.max_length, self.notes = longest(model, tokenizer, self.first_position or 0)
         if self.blank.note:
             self.notes = (*self.notes, self.blank.note)
@@ -227,9 +231,9 @@ class HuggingFaceClassifier:
         mode: Callable[[], AbstractContextManager[object]] = resolve_name(rules) if rules else nullcontext
         if rules:
             getattr(mode, "check", lambda model: None)(self.model)
-            self._need_frozen(getattr(mode, "freezes", None))
         groups = self._groups([point.row for point in points])
-        with torch.inference_mode(False), torch.enable_grad(), memory_errors():
+        seen = self._seen(mode) if rules else nullcontext()
+        with torch.inference_mode(False), torch.enable_grad(), memory_errors(), seen:
             return in_order(groups, lambda numbers: self._gradients([points[n] for n in numbers], mode))
 
     def attentions(self, rows: Sequence[Row]) -> list[Float[np.ndarray, "layers heads _ _"]]:
@@ -377,17 +381,24 @@ class HuggingFaceClassifier:
             )
         return self.can.point
 
-    def _need_frozen(self, mode: type[AbstractContextManager[object]] | None) -> None:
-        """Refuses rules that would leave out parts of the model; tried once, where there are gradients."""
-        if mode is None:
-            return
-        if mode not in self._frozen:
-            self._frozen[mode] = is_frozen(self, mode)
-        if not self._frozen[mode]:
-            raise QuestionError(
-                f"{type(self.model).__name__} has a part that {mode.__name__} cannot hold constant, such as a norm "
-                "other than LayerNorm or a product of two layers"
-            )
+    def _seen(self, mode: Any) -> AbstractContextManager[None]:
+        """Within it, rules see all parts of the model; tried once, where there are gradients.
+
+        Raises:
+            QuestionError: the rules would leave out a part of it.
+        """
+        frozen: type[AbstractContextManager[object]] | None = getattr(mode, "freezes", None)
+        if frozen is None:
+            return nullcontext()
+        if mode not in self._openings:
+            try:
+                self._openings[mode] = must_open(self, mode)
+            except QuestionError as refusal:
+                self._openings[mode] = str(refusal)
+        found = self._openings[mode]
+        if isinstance(found, str):
+            raise QuestionError(found)
+        return opened(self.model) if found else nullcontext()
 
     def _probe_row(self) -> Float[Tensor, "1 outputs"]:
         """Logits of a row, to try a precision."""

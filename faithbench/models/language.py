@@ -6,6 +6,7 @@ to the candidates alone, at the last token alone, so that a large vocabulary cos
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -14,11 +15,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from faithbench.architectures.factors import activated
 from faithbench.models.batches import last_visible, lengths_of, memory_errors, onto_device, to_numpy
-from faithbench.models.candidates import read_question
+from faithbench.models.candidates import read_beginning, read_question
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.models.places import place_part
 from faithbench.models.probes import REFUSALS, two_rows
-from faithbench.questions import Row
+from faithbench.questions import FROZEN, Gradient, Point, Row
 from faithbench.tasks import NextToken, Task
 from faithbench.types import Example, Text
 
@@ -46,13 +49,15 @@ class CandidateHead(nn.Module):
         """Logits of the candidates of each row; of the whole vocabulary where there are none."""
         if candidates is None:
             return self.after(self.linear(states))
-        logits = (self.linear.weight[candidates] * states[:, None]).sum(-1)
-        return self.after(logits if self.linear.bias is None else logits + self.linear.bias[candidates])
+        weight, bias = self.linear.weight[candidates], self.linear.bias
+        kind = torch.promote_types(weight.dtype, torch.float32)  # or a difference of 16-bit logits would be coarse
+        logits = (weight.to(kind) * states[:, None].to(kind)).sum(-1)
+        return self.after(logits if bias is None else logits + bias[candidates])
 
     def after(self, logits: Tensor) -> Tensor:
         """What the model makes of each logit."""
         scaled = logits if self.scale == 1 else self.scale * logits
-        return self.softcap * torch.tanh(scaled / self.softcap) if self.softcap else scaled
+        return self.softcap * activated(scaled / self.softcap, torch.tanh) if self.softcap else scaled
 
 
 class HuggingFaceLanguageModel(HuggingFaceClassifier):
@@ -96,6 +101,14 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         read, candidates = read_question(self.tokenizer, example, self.max_length)
         return self._text(example, read, candidates)
 
+    def begin(self, example: Example) -> Text:
+        """The beginning of a text that the model is to go on with, as tokens; it has no candidates.
+
+        Raises:
+            UserError: it is empty or too long.
+        """
+        return self._text(example, read_beginning(self.tokenizer, example, self.max_length))
+
     def forward(
         self,
         ids: Int[Tensor, "rows tokens"],
@@ -118,11 +131,20 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         logits = super().said(ids)
         return logits[:, -1] if isinstance(logits, Tensor) and logits.ndim == 3 else logits
 
+    def gradients(self, points: Sequence[Point], rules: str) -> list[Gradient]:
+        """As of classifiers; under frozen weights with the part of the embeddings that places add."""
+        found = super().gradients(points, rules)
+        if rules != FROZEN or not found:
+            return found
+        places = place_part(self, max(len(each.embeddings) for each in found))
+        own = None if places is None else to_numpy(places.to(self.dtype))
+        return [each if own is None else replace(each, places=own[: len(each.embeddings)]) for each in found]
+
     def chances(self, texts: Sequence[Text]) -> Float[np.ndarray, "texts candidates"]:
         """The probabilities of each text's candidates among all tokens of the vocabulary."""
         with torch.inference_mode(), memory_errors():
             parts = [to_numpy(self._chances(part)) for part in self._parts(texts)]
-        return np.concatenate(parts)
+        return np.concatenate([np.zeros((0, len(NAMES))), *parts])
 
     def _chances(self, texts: Sequence[Text]) -> Float[Tensor, "texts candidates"]:
         ids, types, visible = self._batch([Row(text.ids, text.types) for text in texts])
@@ -160,13 +182,17 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         return "" if self.contrast else "contrast False"
 
     def _head(self) -> Callable[..., Tensor] | None:
-        """The output layer, with what the model does to logits behind it, tried on a row; None if it does more."""
+        """The output layer, with what the model does to logits behind it, tried on a row; None if it does more.
+
+        Its weights are taken apart, so that a subclass or hook that does more than they say is refused too.
+        """
         linear, ids = self.model.get_output_embeddings(), torch.from_numpy(two_rows(self)[0]).to(self.device)
         if not isinstance(linear, nn.Linear):
             return None
         with torch.inference_mode():
             try:
-                plain, wanted = linear(self.body(input_ids=ids).last_hidden_state[:, -1]), self.said(ids)
+                states, wanted = self.body(input_ids=ids).last_hidden_state[:, -1], self.said(ids)
+                plain = nn.functional.linear(states, linear.weight, linear.bias)
             except REFUSALS:  # said when it is probed
                 return None
         if not isinstance(wanted, Tensor) or wanted.shape != plain.shape:

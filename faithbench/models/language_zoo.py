@@ -51,6 +51,7 @@ class LanguageModel:
     schedule: str = "linear"
     seed: int = 42
     architecture: ClassVar[str]
+    next_token: ClassVar[bool] = True  # answers next-token questions
     is_tiny: ClassVar[bool] = False
     usual_epochs: ClassVar[int] = 1
 

@@ -71,7 +71,7 @@ def _kept(classifier: Any, ids: Int[Tensor, "rows tokens"]) -> int:
     with torch.inference_mode(False), torch.enable_grad():
         leaf = classifier.embedded(ids).detach().clone().requires_grad_()
         with classifier.reading(leaf), torch.autograd.graph.saved_tensors_hooks(hold, _as_it_is):
-            logits = classifier.forward(ids)
+            logits = classifier.forward(ids, candidates=ids[:, :2] if classifier.next_token else None)
         del logits
     return sum(held.values())
 

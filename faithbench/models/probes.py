@@ -96,6 +96,7 @@ class Probe:
         self.elsewhere = classifier.forward(self.other)
         share, noise = SHARE.get(classifier.dtype, COARSE), NOISE.get(classifier.dtype, COARSE_NOISE)
         self.tolerance = share * _distance(self.usual, self.elsewhere) + noise * float(self.usual.abs().max())
+        self._check_causal()
 
     def abilities(self) -> Abilities:
         """All that hold, one after the other; later probes use what earlier ones found."""
@@ -126,6 +127,18 @@ class Probe:
         classifier = self.classifier
         if classifier.head is not None and not self._same_as_usual():
             classifier.head = None
+
+    def _check_causal(self) -> None:
+        """What a language model says of a token must not change with what comes after it."""
+        classifier = self.classifier
+        if not classifier.next_token:
+            return
+        within = classifier.model(input_ids=self.one).logits[:, -2]
+        if not self._near(within, self._usual(self.one[:, :-1])):
+            raise UserError(
+                f"{type(classifier.model).__name__} is no causal language model: what it says of a token changes with "
+                "what comes after it."
+            )
 
     def _same_as_usual(self) -> bool:
         try:

@@ -22,11 +22,8 @@ class Noise:
     """
 
     def __init__(self, classifier: WhiteBox, radius: float, seed: int) -> None:
-        self.classifier = classifier
-        width, dtype = int(classifier.model.config.hidden_size), classifier.model.dtype
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.rand(int(classifier.max_length), width, generator=generator, dtype=torch.float64)
-        self.noise = ((2 * noise - 1) * radius).to(classifier.device, dtype)
+        self.classifier, self.radius, self.seed = classifier, radius, seed
+        self.noise = torch.zeros(0)
         self._within: list[AbstractContextManager[None]] = []
 
     def __enter__(self) -> None:
@@ -37,7 +34,17 @@ class Noise:
         self._within.pop().__exit__(*raised)
 
     def _add(self, states: Tensor) -> Tensor:
-        return states + self.noise[: states.shape[1]]
+        tokens, width = states.shape[1:]
+        if len(self.noise) < tokens:  # a model may read more tokens than there is memory for noise
+            with torch.inference_mode(False):
+                self.noise = self._drawn(tokens, width).to(self.classifier.device, self.classifier.model.dtype)
+        return states + self.noise[:tokens]
+
+    def _drawn(self, tokens: int, width: int) -> Tensor:
+        """Place by place, so that more places begin with the same numbers."""
+        generator = torch.Generator().manual_seed(self.seed)
+        noise = torch.rand(tokens, width, generator=generator, dtype=torch.float64)
+        return (2 * noise - 1) * self.radius
 
 
 class Replaced:
@@ -101,10 +108,41 @@ def count_parts(classifier: WhiteBox, text: object) -> int:
 
 def _parts(classifier: WhiteBox) -> Iterator[list[nn.Parameter]]:
     """The parameters of head, layers from the last to the first, embeddings; each parameter once."""
-    layers = classifier.model.get_submodule(classifier.architecture.layers)
-    embedding = list(classifier.model.get_submodule(classifier.architecture.embeddings).parameters())
+    layers = _layers(classifier)
+    embedding = _embedding(classifier)
     inside = {id(parameter) for parameter in (*layers.parameters(), *embedding)}
     yield [parameter for parameter in classifier.model.parameters() if id(parameter) not in inside]
     for layer in reversed(layers):
         yield list(layer.parameters())
     yield embedding
+
+
+def _layers(classifier: WhiteBox) -> nn.ModuleList:
+    name = classifier.architecture.layers
+    layers = classifier.model.get_submodule(name) if name else None
+    if not isinstance(layers, nn.ModuleList):
+        raise QuestionError(f"{type(classifier.model).__name__} has no list of layers that could be randomised")
+    return layers
+
+
+def _embedding(classifier: WhiteBox) -> list[nn.Parameter]:
+    """Of the embedding module; of a language model, of all that has run when its first layer begins.
+
+    There positions are a module of their own. An output layer tied to the word embeddings belongs to these.
+    """
+    model = classifier.model
+    if not getattr(classifier, "next_token", False):
+        return list(model.get_submodule(classifier.architecture.embeddings).parameters())
+    called: dict[int, nn.Parameter] = {}
+
+    def note(module: nn.Module, *_: object) -> None:
+        called.update({id(parameter): parameter for parameter in module.parameters(recurse=False)})
+
+    handles = [module.register_forward_pre_hook(note) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            classifier.embedded(torch.zeros(1, 2, dtype=torch.long, device=classifier.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(called.values())

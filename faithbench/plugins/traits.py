@@ -21,7 +21,7 @@ OF: dict[str, tuple[str, ...]] = {
     "metric": (*EVERY, *OF_METRICS),
 }
 METHODS = {  # traits that are told by having a method of that name
-    "dataset": ("for_model", "without", "says", "skipped", "notes"),
+    "dataset": ("for_model", "without", "says", "skipped", "notes", "unfit"),
     "explainer": ("repeats",),
 }
 DEFAULTS = {field.name: field.default for field in fields(Traits)}

@@ -74,6 +74,9 @@ KEPT = {  # what is kept beside entries, for people to look at
             ("rationale_majority", TRUTHS),
             ("responsibility", NUMBERS),
             ("shapley", NUMBERS),
+            ("candidates", WHOLE),  # of next-token questions, as are those below; earlier parts have none
+            ("good", pa.string()),
+            ("bad", pa.string()),
         ]
     ),
     "predictions": pa.schema(

@@ -29,6 +29,7 @@ AT_ONCE = 1024  # texts that are turned into columns at once
 MARKS = ("evidence", "rationale", "rationale_majority")
 WEIGHTS = ("responsibility", "shapley")
 PER_TOKEN = ("ids", "special", "words", "types", "segments", *MARKS, *WEIGHTS)  # one entry a token, where there is any
+CANDIDATES = 2  # of a next-token question
 LEAST = ("predicted", "label", "read")  # that are not below 0
 NEEDED = {"texts": ("tokens", "ids", "special", "words"), "predictions": ("predicted", "probabilities")}
 
@@ -110,8 +111,10 @@ def add_kept(store: Store, kind: str, rows: Iterable[Mapping[str, object]]) -> N
     store.write_part(kind, _batches(KEPT[kind], rows))
 
 
-def text_row(own: Mapping[str, str], text: Text, pair: str | None) -> dict[str, object]:
-    """A text as its columns."""
+def text_row(
+    own: Mapping[str, str], text: Text, pair: str | None, good: str | None = None, bad: str | None = None
+) -> dict[str, object]:
+    """A text as its columns; of a next-token question with its two continuations."""
     return {
         **own,
         "text_id": text.id,
@@ -121,6 +124,9 @@ def text_row(own: Mapping[str, str], text: Text, pair: str | None) -> dict[str, 
         "offsets": _flat(text),
         "truncated": bool(text.truncated),
         "segment_classes": list(text.segment_classes),
+        "candidates": None if text.candidates is None else list(text.candidates),
+        "good": None if good is None else _sound(good),
+        "bad": None if bad is None else _sound(bad),
         **{name: _array(name, getattr(text, name)) for name in PER_TOKEN},
     }
 
@@ -204,6 +210,8 @@ def _check(path: Path, kind: str, table: pa.Table) -> None:
             raise UserError(f"{path}: {name} is less than 0 in a row.")
     if "tokens" in table.column_names and "ids" in table.column_names:
         _check_lengths(path, table)
+    if "candidates" in table.column_names:
+        _check_candidates(path, table.column("candidates"))
     if "probabilities" in table.column_names:
         _check_said(path, table)
     if "link" in table.column_names:
@@ -219,6 +227,13 @@ def _check_lengths(path: Path, table: pa.Table) -> None:
         apart = pc.not_equal(pc.list_value_length(table.column(name)), wanted)
         if pc.any(apart).as_py():
             raise UserError(f"{path}: {name} has other than {'two numbers' if name == 'offsets' else 'one'} a token.")
+
+
+def _check_candidates(path: Path, column: pa.ChunkedArray) -> None:
+    if pc.any(pc.not_equal(pc.list_value_length(column), CANDIDATES)).as_py():
+        raise UserError(f"{path}: candidates has other than {CANDIDATES} tokens in a row.")
+    if pc.any(pc.less(pc.list_flatten(column), 0)).as_py():
+        raise UserError(f"{path}: candidates holds a token below 0.")
 
 
 def _check_said(path: Path, table: pa.Table) -> None:
@@ -264,6 +279,7 @@ def text_of(row: Mapping[str, Any], said: Mapping[str, Any]) -> Text:
         read=said["read"] or 0,
         link=said["link"] or "softmax",
         outputs=None if said["outputs"] is None else tuple(said["outputs"]),
+        candidates=None if row["candidates"] is None else tuple(row["candidates"]),
         offsets=None if offsets is None else np.array(offsets, dtype=np.int64).reshape(-1, 2),
         **arrays,  # type: ignore[arg-type]  # those that must be there are checked when a part is read
     )

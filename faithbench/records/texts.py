@@ -18,6 +18,7 @@ from faithbench.records.text_parts import Gold, parts_of, rows_of, text_of
 from faithbench.types import Text
 
 Key = Mapping[str, str]  # `Panel.key`: data set and model, with their fingerprints
+DATA = ("dataset", "dataset_fingerprint")
 PLACE = ("dataset", "dataset_fingerprint", "model", "model_fingerprint")
 
 
@@ -66,6 +67,16 @@ class KeptTexts:
             name: Gold(row["label"], None if row["labels"] is None else tuple(row["labels"]), row["value"])
             for name, row in self._predictions(key).items()
         }
+
+    def continuations(self, key: Key) -> dict[str, tuple[str, str]]:
+        """The two continuations, the good one first, of the texts that are next-token questions, by id."""
+        said, found = self._predictions(key), dict[str, tuple[str, str]]()
+        for row in rows_of(self._table("texts"), {name: key[name] for name in DATA}):
+            name = row["text_id"]
+            asked = name in said and said[name]["tokenizer"] == row["tokenizer"]
+            if asked and row["good"] is not None and row["bad"] is not None:
+                found[name] = (row["good"], row["bad"])
+        return found
 
     def class_names(self, key: Key) -> tuple[str, ...]:
         """The names that a model's author gave to its classes; empty where there are none, or none were noted."""

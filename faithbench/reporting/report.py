@@ -22,10 +22,11 @@ from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, read_texts
 from faithbench.reporting.cards import Card, cards
 from faithbench.reporting.contest import costs_of
+from faithbench.reporting.generations import ShownGeneration, legend_of, shown_generations
 from faithbench.reporting.lines import LINE_STYLE
 from faithbench.reporting.sections import Section, section
 from faithbench.reporting.texts import Kept, attributions_of
-from faithbench.showing.html import LINE_CSS
+from faithbench.showing.html import LINE_CSS, TRIANGLE_CSS
 from faithbench.shown import visible
 from faithbench.tables.cautions import of_earlier_versions
 from faithbench.tables.document import legend
@@ -52,9 +53,11 @@ class Report:
     more_failures: int
     provenance: tuple[tuple[str, str], ...]
     signature: str
+    generations: tuple[ShownGeneration, ...] = ()
+    generations_legend: str = ""
 
 
-def report(folders: Sequence[Path | str], out: Path | str) -> Path:
+def report(folders: Sequence[Path | str], out: Path | str, generations: Sequence[Path | str] = ()) -> Path:
     """Writes what runs or boards have found as one HTML file, which opens without a network.
 
     First a verdict by rule for each model and data set, what must hold for it, and the explainers with their intervals;
@@ -63,29 +66,32 @@ def report(folders: Sequence[Path | str], out: Path | str) -> Path:
     Args:
         folders: of the runs or boards.
         out: a file .html.
+        generations: JSON files of texts that a language model has gone on with (`faithbench.explain(…, generate=8)`).
 
     Returns:
         The file.
 
     Raises:
-        UserError: a folder is no run, the file's ending is another, or it cannot be written.
+        UserError: a folder is no run, a file none of such texts, the report's ending is another, or it cannot be
+            written.
     """
     path = as_path("out", out)
     if path.suffix.lower() not in ENDINGS:
         raise UserError(f"report {str(path)!r} does not end in .html; give a file such as report.html.")
     found = as_paths("folders", folders)
-    text = page(contents(found))
+    text = page(contents(found, as_paths("generations", generations) if generations else ()))
     with writing(path), replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 
-def contents(folders: Sequence[Path]) -> Report:
-    """Everything that the report of these runs shows.
+def contents(folders: Sequence[Path], generations: Sequence[Path] = ()) -> Report:
+    """Everything that the report of these runs shows, and of files of texts that a language model has gone on with.
 
     Raises:
-        UserError: a folder is no run, or two runs hold different records of one identity.
+        UserError: a folder is no run, a file none of such texts, or two runs hold different records of one identity.
     """
+    generated = shown_generations(generations)
     records = read(folders)
     frame, manifests = frame_of(folders, records), [Store(folder).manifest() for folder in folders]
     meta, why = _agreement(folders)
@@ -101,6 +107,8 @@ def contents(folders: Sequence[Path]) -> Report:
         more_failures=max(0, len(failed) - NAMED),
         provenance=tuple(_provenance(folders, manifests)),
         signature=signature_of(records, folders),
+        generations=tuple(generated),
+        generations_legend=legend_of(generated),
     )
 
 
@@ -110,7 +118,9 @@ def page(found: Report) -> str:
     script, style = ((files / name).read_text(encoding="utf-8") for name in ("report.js", "report.css"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     shown = _environment().get_template("report.html.j2")
-    return shown.render(report=found, script=script, style=f"{style}\n{LINE_CSS}\n{LINE_STYLE}", digest=digest)
+    return shown.render(
+        report=found, script=script, style=f"{style}\n{LINE_CSS}\n{TRIANGLE_CSS}\n{LINE_STYLE}", digest=digest
+    )
 
 
 def _environment() -> Environment:
@@ -167,7 +177,9 @@ def _own(frame: pd.DataFrame, key: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _kept(kept: KeptTexts, panel: Panel, said: pd.DataFrame) -> Kept:
-    return Kept(kept.of(panel.key), kept.said(panel.key), kept.class_names(panel.key), attributions_of(said, panel.key))
+    key = panel.key
+    told = attributions_of(said, key)
+    return Kept(kept.of(key), kept.said(key), kept.class_names(key), told, kept.continuations(key))
 
 
 def _agreement(folders: Sequence[Path]) -> tuple[MetaEvaluation | None, str]:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,8 @@ class ShownLine:
 class ShownText:
     """A text with all that is shown of it.
 
-    `value` is that of the best explainer by the leading metric, to sort by; NaN is written as nothing.
+    `predicted` is a class, and `told` what people are told of it: of a next-token question, which has `good` and `bad`,
+    the word. `value` is that of the best explainer by the leading metric, to sort by; NaN is written as nothing.
     """
 
     number: int
@@ -53,6 +54,9 @@ class ShownText:
     excerpt: str
     gold: str
     predicted: str
+    told: str
+    good: str
+    bad: str
     probability: str
     probabilities: tuple[tuple[str, str], ...]
     is_wrong: bool
@@ -95,13 +99,14 @@ class ShownTexts:
 class Kept:
     """What runs have kept of the texts of a panel: the texts, what the model said, its classes, what explainers said.
 
-    Attributions are by explainer and unit.
+    Attributions are by explainer and unit; `continuations` are those of next-token questions, the good one first.
     """
 
     texts: Mapping[str, Text]
     said: Mapping[str, Said]
     class_names: Sequence[str]
     attributions: Mapping[tuple[str, str], Attribution]
+    continuations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def shown_texts(found: Contest, kept: Kept, curves: Curves | None, share: float = 1.0) -> ShownTexts:
@@ -189,9 +194,14 @@ def _text(
         _line(found, kept, curves, place, entrant, text, metrics, percentiles, i < written_for)
         for i, entrant in enumerate(found.entrants)
     )
-    gold = _class(kept, text.label) if text is not None and text.label is not None else ""
-    chances = _chances(kept, text, said)
-    predicted = _class(kept, said.predicted) if said is not None and (text is None or text.link != "identity") else ""
+    names = _names(kept, name)
+    gold = _class(names, text.label) if text is not None and text.label is not None else ""
+    chances = _chances(names, text, said)
+    says_class = said is not None and (text is None or text.link != "identity")
+    predicted, told = (
+        _class(each, said.predicted) if said is not None and says_class else "" for each in (kept.class_names, names)
+    )
+    good, bad = (visible(each) for each in kept.continuations.get(name, ("", "")))
     random = found.random
     first = found.entrants[0] if found.entrants else None
     value = found.panel.values[place, first.place, found.place] if first else math.nan
@@ -199,9 +209,12 @@ def _text(
         number=number,
         id=unit,
         source=text.source if text is not None else "",
-        excerpt=_excerpt(text.source) if text is not None else "",
+        excerpt=_excerpt(text.source, bool(good)) if text is not None else "",
         gold=gold,
         predicted=predicted,
+        told=told,
+        good=good,
+        bad=bad,
         probability=chances[0][1] if chances else "",
         probabilities=tuple(chances),
         is_wrong=bool(
@@ -263,23 +276,33 @@ def _value(value: float, percentile: float) -> str:
     return f"{figure(float(value), 3, most=3)} ({percentile:.0f})" if math.isfinite(value) else "–"
 
 
-def _class(kept: Kept, number: int) -> str:
-    names = kept.class_names
+def _names(kept: Kept, text: str) -> Sequence[str]:
+    """What the outputs are called for a text: classes, or the two words that might follow it."""
+    words = kept.continuations.get(text)
+    if words is None:
+        return kept.class_names
+    return [word.strip() or word for word in words]
+
+
+def _class(names: Sequence[str], number: int) -> str:
     return visible(names[number]) if 0 <= number < len(names) and names[number] else f"class {number}"
 
 
-def _chances(kept: Kept, text: Text | None, said: Said | None) -> list[tuple[str, str]]:
+def _chances(names: Sequence[str], text: Text | None, said: Said | None) -> list[tuple[str, str]]:
     """The classes with their probabilities, most probable first; of a model that says a value, that."""
     if said is None or not len(said.probabilities):
         return []
     if text is not None and text.link == "identity":
         return [("value", figure(float(said.probabilities[0]), 3))]
     order = np.argsort(-said.probabilities, kind="stable")[:5]
-    return [(_class(kept, int(i)), probability(float(said.probabilities[i]))) for i in order]
+    return [(_class(names, int(i)), probability(float(said.probabilities[i]))) for i in order]
 
 
-def _excerpt(source: str) -> str:
+def _excerpt(source: str, goes_on: bool = False) -> str:
+    """The beginning of a text; of one that goes on, its end."""
     words = " ".join(source.split())
+    if goes_on and len(words) > EXCERPT:
+        return f"…{words[1 - EXCERPT :].lstrip()}"
     return words if len(words) <= EXCERPT else f"{words[: EXCERPT - 1].rstrip()}…"
 
 

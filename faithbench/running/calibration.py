@@ -5,6 +5,7 @@ of them is said of all, and the clock is set forward by what the others would ha
 compute they compute in full, but from such answers: what they find is thrown away.
 """
 
+import math
 import time
 import warnings
 from collections import defaultdict
@@ -18,6 +19,7 @@ import numpy as np
 from faithbench.answering.asking import Answers, Asker
 from faithbench.answering.engine import Engine
 from faithbench.answering.rows import Lane
+from faithbench.conversations import Asking, attempt
 from faithbench.interfaces import Classifier
 from faithbench.limits import OverTimeError, limited
 from faithbench.questions import Inside, Point
@@ -169,6 +171,19 @@ def calibrate(job: Job, classifier: Classifier, works: Sequence[Work]) -> Calibr
     costs, more = _completed(costs, missing)
     explainers = {job.explainers[name].label: cost for name, cost in costs.items()}
     return Calibration(tried, units / tried, seconds / tried + more, explainers)
+
+
+def tried(classifier: Classifier, asking: Asking[object]) -> tuple[float, float]:
+    """Rows of the model and seconds that a conversation takes, of which few rows are run; NaN where it does not end."""
+    sampler = _Sampler(classifier)
+    engine, start = Engine(classifier, asker=sampler, clock=sampler.now), sampler.now()
+    with warnings.catch_warnings(), np.errstate(all="ignore"), suppress(OverTimeError):
+        warnings.simplefilter("ignore")
+        with limited(MOST_SECONDS):
+            for _, outcome in engine.run([attempt(0, asking)]):
+                if outcome.value is not None:
+                    return float(engine.counts.run), sampler.now() - start
+    return math.nan, math.nan
 
 
 def _completed(costs: dict[str, Cost], missing: Sequence[str]) -> tuple[dict[str, Cost], float]:

@@ -14,12 +14,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from faithbench.errors import UserError, WrongTypeError
 from faithbench.interfaces import Classifier
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.plan import AUTO, DTYPES, MIXED
 from faithbench.plugins.naming import build_dataset
 from faithbench.running.arguments import path_or_name
-from faithbench.training.loading import OWN
+from faithbench.training.loading import CAUSAL, OWN
 from faithbench.training.prepare import Setup, best_device, load_model, prepare
 
+GENERATING = "text-generation"  # task of a pipeline of a language model
 AnyModel: TypeAlias = str | Path | Classifier | PreTrainedModel
 
 
@@ -42,7 +44,8 @@ def classifier_of(
     """What answers for a model.
 
     Args:
-        model: a checkpoint folder, a hub id, a named model, a classifier of transformers or one that answers already.
+        model: a checkpoint folder, a hub id, a named model, a classifier or causal language model of transformers, or
+            one that answers already.
         tokenizer: of a model in memory.
         dataset: of a named model.
         device: `cpu`, `cuda` or `mps`; None for the best there is.
@@ -65,8 +68,11 @@ def named_classifier(
 ) -> Named:
     """What answers for a model, with its name; as `classifier_of`, and `console` hears what is out of the usual."""
     device, precision = None if device is None else str(device), _precision(dtype)
+    if getattr(model, "task", None) == GENERATING and isinstance(getattr(model, "model", None), PreTrainedModel):
+        model, tokenizer = model.model, tokenizer or model.tokenizer  # type: ignore[union-attr]  # a pipeline
     if isinstance(model, PreTrainedModel):
-        adapter = HuggingFaceClassifier(copy.deepcopy(model), _tokenizer(tokenizer), best_device(device), precision)
+        kind = HuggingFaceLanguageModel if _goes_on(model) else HuggingFaceClassifier
+        adapter = kind(copy.deepcopy(model), _tokenizer(tokenizer), best_device(device), precision)
         return Named(adapter, type(model).__name__, {})
     if not isinstance(model, (str, Path)):
         return Named(_ready(model, precision), type(model).__name__, {})
@@ -77,6 +83,11 @@ def named_classifier(
         else prepare(str(model), build_dataset(path_or_name("dataset", dataset)), setup)
     )
     return Named(found.classifier, found.label, found.report)
+
+
+def _goes_on(model: PreTrainedModel) -> bool:
+    """Whether it is a causal language model, by the name of its class or of one that it is made of."""
+    return any(kind.__name__.endswith(CAUSAL) for kind in type(model).__mro__)
 
 
 def _precision(dtype: object) -> str | None:

@@ -1,9 +1,11 @@
 """What `faithbench.explain` gives: explanations of a text, with what the model says of it and how far to trust them."""
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +27,9 @@ from faithbench.shown import counted
 from faithbench.tables.figure import check_drawing, write_figure
 from faithbench.types import Target, Text
 
-PAGES, DRAWINGS = (".html", ".htm"), (".svg", ".png", ".pdf")
+PAGES, DRAWINGS, DATA = (".html", ".htm"), (".svg", ".png", ".pdf"), (".json",)
 MOST_DRAWN = 20  # texts in one picture
+FORMAT = "faithbench explanation 1"
 UNPROVEN = "Whether this model is better than chance is not known."
 INCOMPLETE = 0.05  # of the logit, from which on a gap is said
 
@@ -49,6 +52,15 @@ class Explained:
     def sentences(self) -> tuple[str, ...]:
         """The trust line and doubts."""
         return (*(self.trust.sentences() if self.trust is not None else ()), *self.doubts)
+
+    def data(self, by: str = "word") -> dict[str, Any]:
+        """Its scores, by `word` or `token`, and what is said of them."""
+        frame = self.attribution.frame(by)[["text", "start", "end", "score"]]
+        return {
+            "explainer": self.attribution.explainer,
+            "scores": frame.to_dict("records"),
+            "said": list(self.sentences),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,17 +103,33 @@ class Explanation:
         """A row for each word (or token) and explainer: its characters, its score, and its rank, 1 for the largest."""
         return unit_frame((each.attribution for each in self.explained), by or self.by)
 
+    def data(self) -> dict[str, Any]:
+        """All of it as plain values, for a file of JSON."""
+        return {
+            "model": self.model,
+            "text": self.text.source,
+            "says": self.prediction.title,
+            "probabilities": dict(zip(self.prediction.names, self.prediction.probabilities.tolist(), strict=True)),
+            "explained": self.prediction.name(self.target),
+            "explainers": [each.data(self.by) for each in self.explained],
+            "made": self.made,
+        }
+
+    def json(self) -> str:
+        """Likewise, as text."""
+        return _json([self])
+
     def html(self) -> str:
         """A page of its own, which fetches nothing and runs nothing."""
         return page_html(f"{self.model}: {self.prediction.title}", [self.sheet], self.made)
 
     def save(self, path: Path | str) -> Path:
-        """Writes it as `.html`, `.svg`, `.png` or `.pdf`, by the path's ending; a file that is there is replaced.
+        """Writes it as `.html`, `.svg`, `.png`, `.pdf` or `.json`, by the path's ending, in place of what is there.
 
         Raises:
             UserError: another ending, or it cannot be written.
         """
-        return _save(path, self.html, [self.sheet])
+        return save_sheets(path, self.html, [self.sheet], self.json)
 
     def _repr_html_(self) -> str:
         return notebook_html([self.sheet])
@@ -109,9 +137,9 @@ class Explanation:
     def __rich__(self) -> Group:
         return sheet_text(self.sheet)
 
-    def lines(self, encoding: str | None = "utf-8") -> Iterator[RichText]:
-        """The lines of a terminal, in characters that an encoding has."""
-        return sheet_lines(self.sheet, encoding)
+    def lines(self, encoding: str | None = "utf-8", width: int = 80) -> Iterator[RichText]:
+        """The lines of a terminal of such a width, in characters that an encoding has."""
+        return sheet_lines(self.sheet, encoding, width)
 
 
 class Explanations(list[Explanation]):
@@ -120,6 +148,10 @@ class Explanations(list[Explanation]):
     def frame(self, by: str | None = None) -> pd.DataFrame:
         """A row for each word (or token), text and explainer."""
         return unit_frame((part.attribution for each in self for part in each.explained), by or _by(self))
+
+    def json(self) -> str:
+        """All of them as JSON."""
+        return _json(self)
 
     def html(self) -> str:
         """A page with all of them."""
@@ -130,12 +162,12 @@ class Explanations(list[Explanation]):
         return page_html(f"{models}: {counted(len(self), 'text')} explained", _sheets(self), made)
 
     def save(self, path: Path | str) -> Path:
-        """Writes all as `.html`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.
+        """Writes all as `.html` or `.json`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.
 
         Raises:
             UserError: another ending, too many for a picture, or it cannot be written.
         """
-        return _save(path, self.html, _sheets(self))
+        return save_sheets(path, self.html, _sheets(self), self.json)
 
     def _repr_html_(self) -> str:
         return notebook_html(_sheets(self))
@@ -143,11 +175,28 @@ class Explanations(list[Explanation]):
     def __rich__(self) -> Group:
         return Group(*self.lines())
 
-    def lines(self, encoding: str | None = "utf-8") -> Iterator[RichText]:
-        """The lines of a terminal, in characters that an encoding has; an empty one between texts."""
+    def lines(self, encoding: str | None = "utf-8", width: int = 80) -> Iterator[RichText]:
+        """The lines of a terminal of such a width, in characters that an encoding has; an empty one between texts."""
         for place, sheet in enumerate(_sheets(self)):
             yield from (RichText(),) * min(place, 1)
-            yield from sheet_lines(sheet, encoding)
+            yield from sheet_lines(sheet, encoding, width)
+
+
+def written(data: object) -> str:
+    """Plain values as JSON; what is no number is null."""
+    return f"{json.dumps(_plain(data), ensure_ascii=False, indent=1, allow_nan=False)}\n"
+
+
+def _json(explanations: Sequence[Explanation]) -> str:
+    return written({"format": FORMAT, "explanations": [each.data() for each in explanations]})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _legend(explanations: Sequence[Explanation]) -> str:
@@ -164,7 +213,7 @@ def _legend(explanations: Sequence[Explanation]) -> str:
     most = f"up to {draws}" if len(explanations) > 1 else str(draws)
     return (
         f"{lines} First words have the largest scores; random words: the mean over {most} other sets of as many words; "
-        "percentile: in how many percent of these sets masking takes away less."
+        f"percentile: in how many percent of these sets {trusts[0].done} takes away less."
         f"{unproven}"
     )
 
@@ -205,10 +254,8 @@ def check_file(path: object, name: str, texts: int | None = None) -> Path:
     """
     path = as_path(name, path)
     ending = path.suffix.lower()
-    if ending not in PAGES + DRAWINGS:
-        raise UserError(
-            f"{name} {str(path)!r} does not end in {', '.join((PAGES[0], *DRAWINGS[:-1]))} or {DRAWINGS[-1]}."
-        )
+    if ending not in PAGES + DRAWINGS + DATA:
+        raise UserError(f"{name} {str(path)!r} does not end in {', '.join((PAGES[0], *DRAWINGS))} or {DATA[0]}.")
     if path.is_dir():
         raise UserError(f"{name} {str(path)!r} is a folder; name a file.")
     if not path.parent.is_dir():
@@ -220,12 +267,13 @@ def check_file(path: object, name: str, texts: int | None = None) -> Path:
     return path
 
 
-def _save(path: object, html: Callable[[], str], sheets: Sequence[Sheet]) -> Path:
+def save_sheets(path: object, html: Callable[[], str], sheets: Sequence[Sheet], data: Callable[[], str]) -> Path:
+    """Writes explained texts as a page, a picture or JSON, by the path's ending."""
     file = check_file(path, "path", len(sheets))
     if file.suffix.lower() in DRAWINGS:
         return write_figure("faithbench.showing.drawing:draw_sheets", file, sheets)
     with writing(file), replacing(file) as temporary:
-        temporary.write_text(html(), encoding="utf-8")
+        temporary.write_text(data() if file.suffix.lower() in DATA else html(), encoding="utf-8")
     return file
 
 
@@ -242,7 +290,8 @@ def doubts(component: Component, found: ExplainedText, logits: np.ndarray) -> It
     if len(scored) > 1 and np.ptp(scored) == 0:
         yield "All words have the same score: nothing is named."
     if not traits.class_sensitive:
-        yield "Its scores do not depend on the class that is explained."
+        what = "token" if found.text is not None and found.text.candidates is not None else "class"
+        yield f"Its scores do not depend on the {what} that is explained."
     if not traits.sums_to:
         yield "Not complete: its scores are not made to add up to the logit."
         return

@@ -10,7 +10,7 @@ from faithbench.conversations import attempt
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
-from faithbench.statistics.performance import of_classes, of_labels, of_values
+from faithbench.statistics.performance import of_choices, of_classes, of_labels, of_values
 from faithbench.tasks import logits_of
 from faithbench.types import Example, Text
 
@@ -43,6 +43,9 @@ def performance(
 ) -> dict[str, float]:
     """How well a model does on the texts that have labels, of which `labelled` says how many; empty if none has.
 
+    Of next-token questions `accuracy`, which is that of a choice between two, and `probability gap`, by how much the
+    good continuation is likelier than the bad one among all tokens of the vocabulary, in percent, mean over texts.
+
     Args:
         classifier: which.
         texts: as it reads them.
@@ -55,8 +58,19 @@ def performance(
     if not labelled:
         return {}
     logits = np.stack([told[text.id] for text in labelled])
+    if all(text.candidates is not None for text in labelled):
+        return {**of_choices(logits), **probability_gap(classifier, labelled), "labelled": len(labelled)}
     found = _compared(logits, [examples[text.id] for text in labelled], link)
     return {**found, "labelled": len(labelled)} if found else {}
+
+
+def probability_gap(classifier: Classifier, texts: Sequence[Text]) -> dict[str, float]:
+    """By how much good continuations are likelier than bad ones; nothing where a model does not tell."""
+    chances = getattr(classifier, "chances", None)
+    if chances is None:
+        return {}
+    told: Float[np.ndarray, "texts 2"] = chances(texts)
+    return {"probability gap": 100 * float((told[:, 0] - told[:, 1]).mean())}
 
 
 def unknown_tokens(classifier: Classifier, texts: Sequence[Text]) -> float | None:

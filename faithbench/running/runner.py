@@ -38,6 +38,7 @@ from faithbench.stopping import keeps
 from faithbench.tables.cautions import left_out, skipped_entry, strictly
 from faithbench.tables.table import table
 from faithbench.training.allocator import keep_freed_memory
+from faithbench.training.belonging import check_kind, is_language_model
 from faithbench.training.encoding import Encoded, encode_examples, readable
 from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
 from faithbench.types import LINKS, read_only
@@ -104,6 +105,7 @@ def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Opti
     workshop = Workshop(setup)
     store = Store(default_folder(plan) if out is None else as_path("out", out))
     texts = _load(blocks, workshop, options.strict, store.manifest().get("datasets", {}))
+    _check_kinds(blocks, texts)
     _check_links(blocks, texts, workshop)
     with store.open().alone(lambda holder: setup.say(f"Waiting for another run into {store.folder}: {holder}.")):
         try:
@@ -200,6 +202,18 @@ def _load(
             told = left_out(skipped_entry(each.skipped, each.split_texts + len(each.skipped)))
             workshop.setup.say(f"{each.dataset.label}: {told}")
     return there
+
+
+def _check_kinds(blocks: tuple[BlockPlan, ...], texts: Mapping[str, DatasetPlan]) -> None:
+    """No model is trained or loaded for a data set that it cannot be asked about, as far as that is known before.
+
+    Raises:
+        UserError: not so.
+    """
+    for block in blocks:
+        known = is_language_model(block.model)
+        if known is not None:
+            check_kind(block.model.label, known, block.dataset.label, "good" in texts[block.dataset.identity].offers)
 
 
 def _check_links(blocks: tuple[BlockPlan, ...], texts: Mapping[str, DatasetPlan], workshop: Workshop) -> None:

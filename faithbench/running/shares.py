@@ -13,7 +13,7 @@ from faithbench.records.manifest import Manifest, Predicted
 from faithbench.running.knowledge import key_of
 from faithbench.running.sampling import shuffled
 from faithbench.running.scoring import Scoring
-from faithbench.tasks import Classification
+from faithbench.tasks import Classification, NextToken
 from faithbench.training.encoding import readable
 from faithbench.types import Example
 
@@ -24,7 +24,8 @@ AT_ONCE = 2_000  # texts after which it is written down how far this has come
 def note_predicted(scoring: Scoring, known: Mapping[str, int]) -> None:
     """Writes into the manifest how often the model predicts each class, going on where it was left.
 
-    Only of models that say one class of several, each of which explains that class.
+    Only of models that say one class of several, each of which explains that class: not of next-token questions, where
+    it is always the first.
 
     Args:
         scoring: one model on one data set.
@@ -32,7 +33,7 @@ def note_predicted(scoring: Scoring, known: Mapping[str, int]) -> None:
     """
     store, name, every = scoring.store, key_of(scoring), scoring.texts.every
     task = scoring.model.classifier.task
-    if task.link != "softmax":
+    if task.link != "softmax" or isinstance(task, NextToken):
         return
     known = known if isinstance(task, Classification) else {}  # other tasks may explain another class
     before = store.manifest()["models"][name].get("predicted")

@@ -103,7 +103,8 @@ class Keeping:
             add_kept(self._store, kind, chain([first], rows))
 
     def _texts(self, texts: Sequence[Text], examples: Mapping[str, Example]) -> Iterator[Row]:
-        return (text_row(self._own["texts"], text, examples[text.id].pair) for text in texts)
+        own, of = self._own["texts"], ((text, examples[text.id]) for text in texts)
+        return (text_row(own, text, example.pair, example.good, example.bad) for text, example in of)
 
     def _predictions(self, texts: Sequence[Text], examples: Mapping[str, Example], told: Logits) -> Iterator[Row]:
         own = self._own["predictions"]

@@ -1,7 +1,8 @@
 """Do the words that an explanation names matter more to the model than others? Asked of the model, said by rule.
 
-The k words with the largest scores are masked, and so are, one after the other, other sets of k words of the text.
-Special tokens stay. A word is a unit of the coloured line, and its score the sum of its tokens'.
+The k words with the largest scores are masked, and so are, one after the other, other sets of k words of the text. For
+a language model, which knows no mask, they are deleted. Special tokens stay. A word is a unit of the coloured line, and
+its score the sum of its tokens'.
 """
 
 import math
@@ -15,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from faithbench.conversations import Asking
 from faithbench.draws import generator
 from faithbench.probability import probabilities
-from faithbench.questions import Logits
+from faithbench.questions import GONE, Logits
 from faithbench.running.prediction import number
 from faithbench.showing.marked import spans_of, spelled, units
 from faithbench.statistics.verdicts import ALPHA
@@ -39,6 +40,7 @@ class Trust:
         others: likewise where other words are, as many; each of another set.
         name: of what is explained.
         odds: whether these numbers are log odds, and shown as probabilities.
+        done: what is done to words: `masking` or `deleting`.
     """
 
     words: tuple[str, ...]
@@ -47,6 +49,7 @@ class Trust:
     others: Float[np.ndarray, "draws"]
     name: str = ""
     odds: bool = True
+    done: str = "masking"
 
     @property
     def percentile(self) -> float:
@@ -82,7 +85,7 @@ class Trust:
         before, after, others = (number(value, self.odds) for value in self.values)
         count = f"first {len(self.words)} words" if len(self.words) > 1 else "first word"
         named = ", ".join(f"“{word if len(word) <= 30 else f'{word[:29]}…'}”" for word in self.words)
-        line = f"Masking the {count} ({named}) takes {self.name} from {before} to {after}"
+        line = f"{self.done.capitalize()} the {count} ({named}) takes {self.name} from {before} to {after}"
         if not len(self.others):
             yield f"{line}; the text has no other words to compare with."
             return
@@ -143,14 +146,15 @@ def trust(text: Text, found: Sequence[Attribution], name: str, draws: int = DRAW
     """
     places, target = units(text), found[0].target
     words = int(places.max(initial=-1)) + 1
-    if not words:
+    deletes = text.candidates is not None
+    if not words or (deletes and words == 1 and not text.special.any()):
         return []
     size = words_masked(words)
     firsts = [_first(text, places, each, size) for each in found]
     sets = sets_of_words(text, words, size, draws)
     masked = [np.zeros(0, dtype=np.int64), *(np.array(first) for first in firsts), *sets]
     keep = np.stack([_without(text, places, each) for each in masked])
-    values = margins((yield Logits(text, keep)), target, text.link)
+    values = margins((yield Logits(text, keep, GONE if deletes else None)), target, text.link)
     others = values[1 + len(firsts) :]
     written = _written(text, places)
     odds = target.against is None and text.link != "identity"
@@ -162,6 +166,7 @@ def trust(text: Text, found: Sequence[Attribution], name: str, draws: int = DRAW
             others[(sets != np.sort(first)).any(axis=1)],
             name,
             odds,
+            "deleting" if deletes else "masking",
         )
         for number, first in enumerate(firsts)
     ]

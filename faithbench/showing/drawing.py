@@ -22,6 +22,7 @@ from matplotlib.patches import Rectangle
 from faithbench.showing.html import AGAINST, FOR
 from faithbench.showing.marked import LEVELS, Mark, Marked
 from faithbench.showing.sheet import Row, Sheet, folded
+from faithbench.showing.triangle import Triangle, cut
 from faithbench.shown import visible
 
 STYLE = {
@@ -42,6 +43,7 @@ FALLBACKS = (
 )
 WIDTH, MARGIN = 720.0, 16.0  # points; a point is a unit of the drawing
 SIZE, SMALL, LARGE = 11.0, 9.0, 14.0
+CELL = 22.0  # width of a column of a triangle
 LEADING = 1.75  # line height, in sizes
 RIGHT_TO_LEFT = ("R", "AL")
 POINTS, FINE = 72, 10  # an inch; measured in dots of a tenth of a point, since the edges of letters are put on dots
@@ -117,6 +119,8 @@ class _Drawing:
             self._words(f"{row.head}  ({row.scale})" if row.scale else row.head, SIZE, "bold")
             for line in row.lines:
                 self._line(folded(line))
+            if row.triangle is not None:
+                self._triangle(row.triangle.folded())
             for sentence in row.said:
                 self._words(sentence, SMALL)
         if sheet.legend:
@@ -140,6 +144,27 @@ class _Drawing:
         pieces = [piece for mark in marked.marks for piece in self._pieces(mark)]
         for row in _rows(pieces):
             self._row(row, SIZE, "normal", _is_reversed(marked.text))
+
+    def _triangle(self, triangle: Triangle) -> None:
+        """Its columns' names from the bottom up; in blocks where they are too many."""
+        heads = {id(row): visible(row.head) for row in triangle.rows}
+        left = MARGIN + max((self._width(head, SMALL) for head in heads.values()), default=0.0) + SMALL
+        names = [visible(cut(name)) for name in triangle.columns]
+        for columns, rows in triangle.blocks([CELL] * len(names), WIDTH - MARGIN - left):
+            tall = max(self._width(names[column], SMALL) for column in columns)
+            self.bottom += tall + SMALL
+            for place, column in enumerate(columns):
+                middle = left + (place + 0.5) * CELL
+                self._drawn.append(_upright(names[column], middle, self.bottom, column >= triangle.given))
+            for row in rows:
+                self.bottom += SIZE * LEADING
+                base = self.bottom - SIZE * 0.45
+                piece = _Piece(heads[id(row)], 0.0)
+                self._drawn.append(_drawer(piece, MARGIN, base, SMALL, "normal", False))
+                for place, cell in enumerate(row.cells[columns.start : columns.stop]):
+                    sign = self._width(cell.text, SMALL)
+                    self._drawn.append(_cell_drawer(cell, left + place * CELL, base, sign))
+            self.bottom += SIZE / 2
 
     def _pieces(self, mark: Mark) -> Iterator[_Piece]:
         scored = not math.isnan(mark.score)
@@ -184,6 +209,36 @@ def _drawer(
         if sign:
             own = 0 if reverse else piece.width - piece.sign
             _write(figure, sign, left + own, base - size * 0.3, height, fontsize=SMALL)
+
+    return draw
+
+
+def _upright(name: str, middle: float, bottom: float, italic: bool) -> Callable[[Figure, float], None]:
+    """Draws the name of a column from the bottom up."""
+
+    def draw(figure: Figure, height: float) -> None:
+        style = "italic" if italic else "normal"
+        where: dict[str, Any] = {
+            "rotation": 90,
+            "va": "bottom",
+            "ha": "center",
+            "fontsize": SMALL,
+            "style": style,
+            "color": "black",
+        }
+        figure.text(middle / WIDTH, 1 - bottom / height, name, **where)
+
+    return draw
+
+
+def _cell_drawer(cell: Mark, left: float, base: float, sign: float) -> Callable[[Figure, float], None]:
+    """Draws a cell of a triangle: its tint, and its sign in the middle."""
+
+    def draw(figure: Figure, height: float) -> None:
+        if math.isnan(cell.score):
+            return
+        _decorate(figure, _Piece("", CELL - 1), cell, left, base, height)
+        _write(figure, cell.text, left + (CELL - 1 - sign) / 2, base, height, fontsize=SMALL)
 
     return draw
 

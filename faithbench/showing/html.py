@@ -8,10 +8,12 @@ import math
 from html import escape as html_escape
 
 from faithbench.showing.marked import Mark, Marked
+from faithbench.showing.triangle import Said, Triangle, cut
 from faithbench.shown import visible
 
 FOR = ("#eaf3fb", "#cfe3f5", "#a3cbec", "#74b1e0")  # by strength
 AGAINST = ("#fdf0e4", "#fbdcbf", "#f8bf8a", "#f2a154")
+CLASS_SAID = ' class="fb-said"'
 LINE_CSS = "\n".join(
     [
         ".fb-line { line-height: 1.9; overflow-wrap: anywhere; white-space: pre-wrap; }",
@@ -32,6 +34,64 @@ LINE_CSS = "\n".join(
         ".fb-line sup { font-size: .7em; line-height: 0; }",
     ]
 )
+TRIANGLE_CSS = "\n".join(
+    [
+        ".fb-wide { overflow-x: auto; margin: .4em 0; }",
+        ".fb-triangle { border-collapse: collapse; font-size: .92em; line-height: 1.3; }",
+        ".fb-triangle th { font-weight: normal; padding: .15em .35em; }",
+        ".fb-triangle thead th { vertical-align: bottom; }",
+        ".fb-triangle thead th span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap; }",
+        ".fb-triangle thead .fb-said { font-style: italic; }",
+        ".fb-triangle tbody th { text-align: left; white-space: nowrap; position: sticky; left: 0; background: #fff;"
+        " color: #111; }",
+        ".fb-triangle td { min-width: 1.5em; text-align: center; white-space: nowrap; padding: .15em .2em;"
+        " border: 1px solid #d6d6d6; print-color-adjust: exact; -webkit-print-color-adjust: exact; }",
+        ".fb-triangle td.none { border: none; }",
+        *(
+            f".fb-triangle .{side}{level} {{ color: #111; background: {tint}; }}"
+            for side, tints in (("p", FOR), ("n", AGAINST))
+            for level, tint in enumerate(tints, 1)
+        ),
+        ".fb-triangle .p3, .fb-triangle .p4 { box-shadow: inset 0 -2px #111; }",
+        ".fb-triangle .n3, .fb-triangle .n4 { border-bottom: 2px dotted #111; }",
+        "@media (max-width: 34em) { .fb-triangle tbody th small { display: block; } }",
+    ]
+)
+
+
+def triangle_html(triangle: Triangle, name: str = "") -> str:
+    """A triangle as a table that scrolls where it is too wide; a cell's number is shown where the pointer rests.
+
+    Args:
+        triangle: which.
+        name: of who says it, for those who cannot see it.
+    """
+    heads = "".join(
+        f'<th scope="col"{"" if place < triangle.given else CLASS_SAID}><span><bdi>{escape(visible(cut(column)))}</bdi>'
+        "</span></th>"
+        for place, column in enumerate(triangle.columns)
+    )
+    rows = "".join(_said(triangle, row) for row in triangle.rows)
+    return (
+        f'<div class="fb-wide" tabindex="0" role="region" aria-label="{escape(name or "triangle")}">'
+        f'<table class="fb-triangle"><thead><tr><td class="none"></td>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+        "</div>"
+    )
+
+
+def _said(triangle: Triangle, row: Said) -> str:
+    cells = "".join(_cell(cell, column) for cell, column in zip(row.cells, triangle.columns, strict=False))
+    rest = len(triangle.columns) - len(row.cells)
+    none = f'<td class="none" colspan="{rest}"></td>' if rest else ""
+    rival = f"<small>{escape(row.chance)} (<bdi>{escape(visible(cut(row.rival)))}</bdi>)</small>"
+    return f'<tr><th scope="row"><bdi>{escape(visible(cut(row.token)))}</bdi> {rival}</th>{cells}{none}</tr>'
+
+
+def _cell(cell: Mark, column: str) -> str:
+    if math.isnan(cell.score):
+        return "<td></td>"
+    told = f' class="{classes}"' if (classes := classes_of(cell)) else ""
+    return f'<td{told} title="{escape(visible(cut(column)))} {cell.score:+.4g}">{escape(cell.text)}</td>'
 
 
 def escape(text: str) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from faithbench.showing.html import LINE_CSS, escape, line_html
+from faithbench.showing.html import LINE_CSS, TRIANGLE_CSS, escape, line_html, triangle_html
 from faithbench.showing.marked import Marked
 from faithbench.showing.sheet import Row, Sheet, folded
 
@@ -19,6 +19,7 @@ SHEET_CSS = "\n".join(
         ".fb-sheet summary { cursor: pointer; }",
         ".fb-sheet .legend { margin-top: 1.2em; font-size: .9em; }",
         LINE_CSS,
+        TRIANGLE_CSS,
     ]
 )
 PAGE_CSS = """
@@ -91,7 +92,8 @@ def _quoting(sentence: str) -> str:
 def _row(row: Row) -> str:
     scale = f" <small>({_quoting(row.scale)})</small>" if row.scale else ""
     said = "".join(f"<p>{_quoting(sentence)}</p>" for sentence in row.said)
-    return f"<h3>{escape(row.head)}{scale}</h3>{''.join(map(_folding, row.lines))}{said}"
+    triangle = "" if row.triangle is None else triangle_html(row.triangle, row.head)
+    return f"<h3>{escape(row.head)}{scale}</h3>{''.join(map(_folding, row.lines))}{triangle}{said}"
 
 
 def _folding(marked: Marked) -> str:

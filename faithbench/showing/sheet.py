@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faithbench.showing.marked import Mark, Marked
+from faithbench.showing.triangle import Triangle
 
 LONG = 1500  # characters that a folded line shows at most
 AROUND = 70  # characters that are kept on each side of a strong piece
@@ -20,12 +21,14 @@ class Row:
         lines: the text with its scores; of a pair two.
         scale: what the strongest tint of the lines stands for.
         said: sentences that go below.
+        triangle: of a text that a model has gone on with, in place of lines.
     """
 
     head: str
     lines: tuple[Marked, ...]
     scale: str = ""
     said: tuple[str, ...] = ()
+    triangle: Triangle | None = None
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterator
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group
 from rich.text import Text
 
 from faithbench.showing.html import AGAINST, FOR
 from faithbench.showing.marked import Mark, Marked
 from faithbench.showing.sheet import Row, Sheet, folded
+from faithbench.showing.triangle import FAINT, Triangle, cut
 from faithbench.shown import fitting, visible
 
 INDENT = "  "
@@ -24,24 +26,57 @@ def sheet_text(sheet: Sheet) -> Group:
     return Group(*sheet_lines(sheet))
 
 
-def sheet_lines(sheet: Sheet, encoding: str | None = "utf-8") -> Iterator[Text]:
-    """Likewise, its paragraphs, in characters that an encoding has."""
+def sheet_lines(sheet: Sheet, encoding: str | None = "utf-8", width: int = 80) -> Iterator[Text]:
+    """Likewise, its paragraphs, in characters that an encoding has; triangles in blocks of such a width."""
     yield _plain(sheet.title, "bold", encoding)
     yield from (_plain(sentence, "", encoding) for sentence in sheet.about)
     for row in sheet.rows:
         yield Text()
-        yield from _row(row, encoding)
+        yield from _row(row, encoding, width)
     if sheet.legend:
         yield Text()
         yield _plain(sheet.legend, "dim", encoding)
 
 
-def _row(row: Row, encoding: str | None) -> Iterator[Text]:
+def _row(row: Row, encoding: str | None, width: int) -> Iterator[Text]:
     yield Text.assemble(
         _plain(row.head, "bold", encoding), _plain(f"{INDENT}({row.scale})" if row.scale else "", "dim", encoding)
     )
     yield from (line_text(folded(line), encoding) for line in row.lines)
+    if row.triangle is not None:
+        yield from triangle_lines(row.triangle.folded(), encoding, width)
     yield from (_plain(sentence, "", encoding) for sentence in row.said)
+
+
+def triangle_lines(triangle: Triangle, encoding: str | None = "utf-8", width: int = 80) -> Iterator[Text]:
+    """A triangle in blocks of columns that fit, each with the rows that reach it."""
+    names = [_named(cut(name), encoding) for name in triangle.columns]
+    heads = {id(row): _named(row.head, encoding) for row in triangle.rows}
+    head = max(map(cell_len, heads.values()), default=0)
+    sizes = [max(cell_len(name), len(FAINT) + 1) + 1 for name in names]
+    for number, (columns, rows) in enumerate(triangle.blocks(sizes, width - head)):
+        yield from (Text(),) * min(number, 1)
+        spelled = [
+            (f" {set_cell_size(names[c], sizes[c] - 1)}", "dim" if c < triangle.given else "dim italic")
+            for c in columns
+        ]
+        yield Text.assemble(" " * head, *spelled, no_wrap=True, overflow="crop")
+        for row in rows:
+            cells = [
+                part
+                for c, cell in zip(columns, row.cells[columns.start : columns.stop], strict=False)
+                for part in ((" ", ""), _cell(cell, sizes[c] - 1, encoding))
+            ]
+            yield Text.assemble(set_cell_size(heads[id(row)], head), *cells, no_wrap=True, overflow="crop")
+
+
+def _cell(cell: Mark, size: int, encoding: str | None) -> tuple[str, str]:
+    style = "" if not cell.sign else f"black on {(FOR if cell.sign > 0 else AGAINST)[cell.strength - 1]}"
+    return set_cell_size(fitting(cell.text, encoding), size), style
+
+
+def _named(name: str, encoding: str | None) -> str:
+    return fitting(visible(name), encoding)
 
 
 def _plain(text: str, style: str, encoding: str | None) -> Text:

@@ -1,5 +1,6 @@
 """How well a model does what it is for: accuracy and macro F1 of classes and of labels, R² of values; and chance."""
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
@@ -19,6 +20,11 @@ def of_classes(predicted: Int[np.ndarray, "texts"], labels: Int[np.ndarray, "tex
         "macro F1": 100 * float(np.mean(f1)),
         "chance": _most_frequent(labels.tolist()),
     }
+
+
+def of_choices(logits: Float[np.ndarray, "texts 2"]) -> dict[str, float]:
+    """`accuracy` of choices between two of which the first is right, which no tie is, and `chance`; in percent."""
+    return {"accuracy": 100 * float((logits[:, 0] > logits[:, 1]).mean()), "chance": 50.0}
 
 
 def of_labels(
@@ -48,8 +54,8 @@ def of_values(predicted: Float[np.ndarray, "texts"], values: Float[np.ndarray, "
 def is_above_chance(performance: Mapping[str, float]) -> bool:
     """Whether a model is shown to know something: R² above 0, or an accuracy that chance has in 5 % of cases at most.
 
-    Chance is to name the most frequent class always; the test is the exact binomial one. Where only one class occurs,
-    nothing can be shown, and nothing is doubted.
+    Chance is to name the most frequent class always, and one half of choices between two; the test is the exact
+    binomial one. Where only one class occurs, nothing can be shown, and nothing is doubted.
     """
     if "R²" in performance:
         return performance["R²"] > 0
@@ -59,6 +65,14 @@ def is_above_chance(performance: Mapping[str, float]) -> bool:
     n = int(performance["labelled"])
     right = round(accuracy / 100 * n)
     return float(stats.binom.sf(right - 1, n, performance["chance"] / 100)) <= ALPHA
+
+
+def accuracy_interval(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a share (Clopper and Pearson 1934), in percent; NaN where there is nothing."""
+    if not n:
+        return math.nan, math.nan
+    found = stats.binomtest(right, n).proportion_ci(level)
+    return 100 * float(found.low), 100 * float(found.high)
 
 
 def _f1(predicted: Bool[np.ndarray, "texts"], labels: Bool[np.ndarray, "texts"]) -> float:

@@ -65,12 +65,16 @@ class _Model:
     texts: Mapping[str, Text]
     said: Mapping[str, Said]
     class_names: tuple[str, ...]
+    continuations: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     scores: dict[str, dict[tuple[str, int], Float[np.ndarray, "tokens"]]] = field(default_factory=dict)
 
-    def named(self, number: int | None) -> str | None:
-        """What a class is called."""
+    def named(self, number: int | None, text_id: str) -> str | None:
+        """What a class is called; of a next-token question, the word that is preferred, and to which."""
         if number is None:
             return None
+        if text_id in self.continuations and number in (0, 1):
+            words = self.continuations[text_id]
+            return f"{words[number].strip()} rather than {words[1 - number].strip()}"
         return self.class_names[number] if 0 <= number < len(self.class_names) else f"class {number}"
 
 
@@ -168,7 +172,7 @@ def _chosen(frame: pd.DataFrame, what: str, wanted: Sequence[str] | None) -> pd.
 
 def _model(group: pd.DataFrame, kept: KeptTexts) -> _Model:
     key = {name: str(group[name].iloc[0]) for name in PLACE}
-    model = _Model(key, kept.of(key), kept.said(key), tuple(kept.class_names(key)))
+    model = _Model(key, kept.of(key), kept.said(key), tuple(kept.class_names(key)), kept.continuations(key))
     for row in group.itertuples():
         of_texts = model.scores.setdefault(str(row.explainer), {})
         of_texts[str(row.text_id), int(row.target)] = np.asarray(row.scores, dtype=np.float64)  # type: ignore[arg-type]
@@ -256,13 +260,13 @@ def _items(models: Sequence[_Model], pairs: Sequence[tuple[int, str]], correct: 
     for text_id in sorted(set.intersection(*(set(model.texts) & set(model.said) for model in models))):
         predicted = [int(model.said[text_id].predicted) for model in models]
         golds = [model.texts[text_id].label for model in models]
-        told = [model.named(number) for model, number in zip(models, predicted, strict=True)]
+        told = [model.named(number, text_id) for model, number in zip(models, predicted, strict=True)]
         if len(set(told if by_name else predicted)) > 1 or (correct and predicted != golds):
             continue
         explained = [_explained(models[i], name, text_id, predicted[i]) for i, name in pairs]
         complete = tuple(pair for pair in explained if pair is not None)
         if len(complete) == len(pairs):
-            items.append(Item(text_id, str(told[0]), models[0].named(golds[0]), complete))
+            items.append(Item(text_id, str(told[0]), models[0].named(golds[0], text_id), complete))
     return items
 
 

@@ -164,7 +164,11 @@ def contents(folders: Sequence[Path | str], by_class: bool = False, over_seeds: 
 
 
 def models(folders: Sequence[Path | str]) -> pd.DataFrame:
-    """What the manifests say of the models: test accuracies in percent, training texts, checks of the training."""
+    """What the manifests say of the models: test accuracies in percent, training texts, checks of the training.
+
+    Of language models the `perplexity` on validation texts, and of next-token questions the `probability gap` in
+    percent.
+    """
     rows = []
     for folder in folders:
         for name, entry in Store(Path(folder)).manifest().get("models", {}).items():
@@ -175,6 +179,7 @@ def models(folders: Sequence[Path | str]) -> pd.DataFrame:
                     "model": entry["label"],
                     "test accuracy": training.get("test", {}).get("accuracy"),
                     "balanced accuracy": training.get("test", {}).get("balanced_accuracy"),
+                    "perplexity": training.get("validation", {}).get("perplexity"),
                     "trained on texts": training.get("texts", {}).get("train"),
                     "texts cut": entry["truncated_texts"],
                     **_performance(entry.get("performance", {})),
@@ -189,7 +194,7 @@ def _performance(found: Mapping[str, float]) -> dict[str, float]:
     """How well a model did on the texts that were measured, as columns."""
     if not found:
         return {}
-    shown = ("accuracy", "subset accuracy", "R²", "macro F1", "chance")
+    shown = ("accuracy", "subset accuracy", "R²", "macro F1", "probability gap", "chance")
     columns = {f"{name} here": found[name] for name in shown if name in found}
     return {**columns, "labelled texts": int(found["labelled"])}
 

@@ -10,6 +10,7 @@ from faithbench.interfaces import Classifier
 from faithbench.labels import Matching, labels_of, match_labels, relabelled, valued
 from faithbench.plugins import spec
 from faithbench.plugins.spec import Component
+from faithbench.training.belonging import check_kind
 from faithbench.training.prepare import Prepared
 from faithbench.training.settings import learnt_from, training_dataset
 from faithbench.types import Example, Skipped, Text
@@ -35,11 +36,26 @@ def encode_examples(
     """The examples of a data set as this model reads them; with `only`, those of these ids.
 
     Raises:
-        UserError: a label means no class of the model.
+        UserError: a label means no class of the model, or only one of the two is about next tokens.
     """
+    asks = any(example.good is not None for example in examples)
+    check_kind(model.label, getattr(model.classifier, "next_token", False), dataset.label, asks)
     read, said = with_classes(model, dataset, examples)
     texts, skipped = readable(model.classifier, (each for each in read if only is None or each.id in only))
-    return Encoded(tuple(texts), {example.id: example for example in read}, tuple(skipped), said)
+    named = {example.id: example for example in read}
+    texts, unfit = fitting(dataset, named, texts)
+    return Encoded(tuple(texts), named, (*skipped, *unfit), said)
+
+
+def fitting(
+    dataset: Component, examples: Mapping[str, Example], texts: Sequence[Text]
+) -> tuple[list[Text], list[Skipped]]:
+    """The texts that the data set can use as the model reads them, and the others."""
+    if not dataset.traits.unfit:
+        return list(texts), []
+    reasons = {text.id: dataset.object.unfit(examples[text.id], text) for text in texts}
+    skipped = [Skipped(name, reason) for name, reason in reasons.items() if reason]
+    return [text for text in texts if not reasons[text.id]], skipped
 
 
 def readable(classifier: Classifier, examples: Iterable[Example]) -> tuple[list[Text], list[Skipped]]:

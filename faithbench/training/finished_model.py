@@ -56,6 +56,7 @@ class LanguageModel:
     contrast: bool = True
     fill: str = ""
     on_request: ClassVar[bool] = True
+    next_token: ClassVar[bool] = True
 
     def prepare(self, dataset: Dataset | None, device: str, dtype: str) -> Classifier:
         """The language model; the data set does not matter."""

@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,14 +13,21 @@ import transformers
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler, Sampler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.utils import ModelOutput
 
 from faithbench.errors import UserError
 from faithbench.models.language_zoo import LanguageModel
 from faithbench.plan import Training
 from faithbench.training.blocks import Blocks
-from faithbench.training.fine_tuning import accumulation, arguments, as_done, in_full_precision, run_trainer, work_folder
+from faithbench.training.fine_tuning import (
+    accumulation,
+    arguments,
+    as_done,
+    in_full_precision,
+    run_trainer,
+    work_folder,
+)
 from faithbench.training.hardware import hardware
 from faithbench.training.keeping import finishing, forget_work
 from faithbench.training.quiet import quiet

@@ -105,9 +105,7 @@ def _begun(zoo: LanguageModel, source: str, texts: list[Example]) -> Begun:
     return Begun(network.to(torch.float32), tokenizer, identity)
 
 
-def _blocks(
-    zoo: LanguageModel, begun: Begun, texts: dict[str, list[Example]], training: Training
-) -> dict[str, Blocks]:
+def _blocks(zoo: LanguageModel, begun: Begun, texts: dict[str, list[Example]], training: Training) -> dict[str, Blocks]:
     """Texts as they are read: no block is longer than the model's context, or than training or model allow."""
     positions = getattr(begun.network.config.get_text_config(), "max_position_embeddings", None)
     length = min(zoo.context, training.max_length, positions or zoo.context)

@@ -15,8 +15,8 @@ from faithbench.console import say
 from faithbench.errors import UserError
 from faithbench.files import cache_folder, remove_leftovers, set_aside
 from faithbench.interfaces import Classifier
-from faithbench.models.precision import FORWARD_ONLY
 from faithbench.models.language_zoo import LanguageModel
+from faithbench.models.precision import FORWARD_ONLY
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
 from faithbench.parameters import check_choice
 from faithbench.plan import Training
@@ -36,7 +36,6 @@ from faithbench.training.settings import (
     start_of,
     start_training,
     training_data,
-    training_dataset,
 )
 from faithbench.types import SPLITS
 
@@ -325,7 +324,9 @@ def _check_task(text: str, model: Component, task: str | None, masking: str | No
         check_choice("task", task, TASKS)
     if task not in (None, own):
         others = "conv-gpt2 or bcos-llama" if task == "lm" else "conv-minilm or bcos-bert"
-        raise UserError(f"task={task} is not allowed for model {text!r}, whose task is {own}; use {others}, for instance.")
+        raise UserError(
+            f"task={task} is not allowed for model {text!r}, whose task is {own}; use {others}, for instance."
+        )
     if own == "lm" and masking is not None:
         raise UserError(f"masking={masking!r} is not allowed for model {text!r}: language models are not masked.")
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from faithbench.errors import QuestionError
 from faithbench.interfaces import WhiteBox
@@ -41,8 +42,8 @@ def measured(layers: Sequence[nn.Module], plain: str) -> Iterator[list[Float[np.
     seen: list[Float[Tensor, "pairs"]] = []
     found: list[Float[np.ndarray, "101"]] = []
 
-    def see(module: nn.Linear, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(cosines(inputs[0], module.weight))
+    def see(module: nn.Linear | Conv1D, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(cosines(inputs[0], module.weight.T if isinstance(module, Conv1D) else module.weight))
 
     def sum_up(*_: object) -> None:
         found.append(on_grid(torch.cat(seen)))
@@ -71,8 +72,8 @@ def on_grid(values: Float[Tensor, "n"]) -> Float[np.ndarray, "101"]:
     return np.percentile(ordered, np.arange(101)).astype(np.float64)
 
 
-def _counted(layer: nn.Module, plain: str) -> Iterator[nn.Linear]:
+def _counted(layer: nn.Module, plain: str) -> Iterator[nn.Linear | Conv1D]:
     """The linear modules that are B-cos, known by their unit weights, or in places where conversion makes them so."""
     for name, module in layer.named_modules():
-        if isinstance(module, nn.Linear) and (hasattr(module, "unit_weight") or not re.search(plain, name)):
+        if isinstance(module, (nn.Linear, Conv1D)) and (hasattr(module, "unit_weight") or not re.search(plain, name)):
             yield module

@@ -10,13 +10,15 @@ from builders import text
 from faithbench.answering.ledger import Ledger
 from faithbench.answering.rows import rows_of
 from faithbench.blocks import Masked, Rows, packed_bits
-from faithbench.questions import GONE, HIDDEN, Embeddings, Logits, Row
+from faithbench.questions import GONE, HIDDEN, Attentions, Embeddings, Logits, Row
 from faithbench.types import Text
 
 FILLS = (None, 0, 5, 9, HIDDEN, GONE, "each")
 TYPED = replace(text([1, 5, 5, 0, 7, 5, 8, 2, 1], name="typed"), types=np.array([0, 0, 0, 0, 0, 1, 1, 1, 1]))
 NAMED = replace(TYPED, outputs=(2, 0))
-TEXTS = [text([1, 5, 6, 7, 1]), text([1, 1]), text([1, *[5, 6] * 9, 1]), text([5] * 16), TYPED, NAMED]
+ASKED = replace(TYPED, candidates=(4, 2))
+TURNED = replace(text([5] * 16), candidates=(2, 4))
+TEXTS = [text([1, 5, 6, 7, 1]), text([1, 1]), text([1, *[5, 6] * 9, 1]), text([5] * 16), TYPED, NAMED, ASKED, TURNED]
 
 
 def random_question(one: Text, fill: object, seed: int) -> Logits:
@@ -31,22 +33,27 @@ def random_question(one: Text, fill: object, seed: int) -> Logits:
 
 
 def slow_rows(question: Logits) -> list[tuple]:
-    """Ids, types and outputs of each row, from what a question says."""
+    """Ids, types, outputs and candidates of each row, from what a question says."""
     one, fill = question.text, question.text.mask_id if question.fill is None else question.fill
-    rows = []
+    rows, named = [], (one.outputs, one.candidates)
     for number, kept in enumerate(question.keep):
         places = range(len(one))
         if isinstance(fill, int) and fill == GONE:
             places = [place for place in places if kept[place]]
         here = fill[number] if isinstance(fill, np.ndarray) else [fill] * len(one)
         ids = tuple(int(one.ids[place] if kept[place] else here[place]) for place in places)
-        rows.append((ids, None if one.types is None else tuple(one.types[list(places)].tolist()), one.outputs))
+        rows.append((ids, None if one.types is None else tuple(one.types[list(places)].tolist()), *named))
     return rows
 
 
 def told(row: Row) -> tuple:
     """A row as `slow_rows` has it."""
-    return tuple(row.ids.tolist()), None if row.types is None else tuple(row.types.tolist()), row.outputs
+    return (
+        tuple(row.ids.tolist()),
+        None if row.types is None else tuple(row.types.tolist()),
+        row.outputs,
+        row.candidates,
+    )
 
 
 def written(question: Logits) -> list[tuple]:
@@ -82,6 +89,33 @@ def test_rows_of_all_questions_have_one_number_if_and_only_if_they_are_equal(num
             for row, found in zip(slow_rows(question), entered.tolist(), strict=True):
                 assert numbers.setdefault(row, found) == found, "equal rows have one number"
     assert len(set(numbers.values())) == len(numbers) == ledger.count, "and different rows do not"
+
+
+def test_texts_of_the_same_tokens_and_other_candidates_share_no_row():
+    ledger, numbers = Ledger(stacked=True), []
+    for fill in (None, GONE, "each"):
+        for one in (ASKED, replace(ASKED, candidates=(2, 4)), TYPED):
+            for rowset in rows_of(random_question(one, fill, 0))[1]:
+                numbers.append((one.candidates, ledger.enter(rowset)[0].tolist()))
+    known = {
+        candidates: {n for found, some in numbers if found == candidates for n in some} for candidates, _ in numbers
+    }
+    assert len(known) == 3
+    assert sum(map(len, known.values())) == len(set.union(*known.values())) == ledger.count
+
+
+def test_rows_of_language_models_and_of_others_are_rows_of_different_lanes():
+    keep = np.ones((1, len(TYPED)), dtype=bool)
+    assert rows_of(Logits(TYPED, keep))[0] != rows_of(Logits(ASKED, keep))[0]
+    assert rows_of(Attentions(TYPED))[0] != rows_of(Attentions(ASKED))[0]
+
+
+def test_candidates_are_told_for_each_row():
+    blocks = [rows_of(random_question(one, None, 0))[1][0].block for one in (ASKED, replace(ASKED, candidates=(8, 7)))]
+    rows = Rows([(blocks[0], np.arange(2)), (blocks[1], np.arange(1))])
+    assert rows.candidates().tolist() == [[4, 2], [4, 2], [8, 7]]
+    assert [row.candidates for row in rows] == [(4, 2), (4, 2), (8, 7)]
+    assert mixed(0).candidates() is None
 
 
 def test_embeddings_and_logits_are_rows_of_different_lanes():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from builders import WORDS, LinearModel, tiny_network, tiny_tokenizer
 from fixtures_run import call
+from next_token import language_model, next_logits, questions
 from rich.console import Console
 
 import faithbench
@@ -187,6 +188,27 @@ def test_performance_is_that_of_the_forward_pass():
     assert (found["labelled"], found["chance"]) == (6, 50.0)
     bare = {name: replace(example, label=None) for name, example in read.examples.items()}
     assert performance(model.classifier, read.texts, bare) == {}
+
+
+def test_performance_of_next_token_questions_is_a_choice_and_a_gap_over_the_vocabulary():
+    found, gaps, right = {}, [], []
+    for contrast in (True, False):
+        model = language_model("llama", contrast)
+        asked = [
+            replace(text, candidates=text.candidates[::-1]) if i else text for i, text in enumerate(questions(model))
+        ]
+        examples = {text.id: Example(text.id, text.source, 0) for text in asked}
+        found[contrast] = performance(model, asked, examples)
+    for text in asked:
+        logits = next_logits(model, text.ids)
+        chances = np.exp(logits - np.logaddexp.reduce(logits))
+        good, bad = text.candidates
+        gaps.append(chances[good] - chances[bad])
+        right.append(logits[good] > logits[bad])
+    assert 0 < np.mean(right) < 1
+    assert found[True] == pytest.approx(found[False], rel=1e-9)
+    wanted = {"accuracy": np.mean(right), "chance": 0.5, "probability gap": np.mean(gaps), "labelled": 0.04}
+    assert found[True] == pytest.approx({name: 100 * value for name, value in wanted.items()})
 
 
 def test_performance_of_labels_and_of_values():

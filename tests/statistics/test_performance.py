@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, r2_score
 
-from faithbench.statistics.performance import is_above_chance, of_classes, of_labels, of_values
+from faithbench.statistics.performance import (
+    accuracy_interval,
+    is_above_chance,
+    of_choices,
+    of_classes,
+    of_labels,
+    of_values,
+)
 
 DRAWS = np.random.default_rng(0)
 
@@ -47,3 +54,22 @@ def test_nothing_is_doubted_that_cannot_be_shown():
     assert is_above_chance({"accuracy": 0.0, "chance": 100.0, "labelled": 9})
     assert is_above_chance({"R²": 0.1, "labelled": 9})
     assert not is_above_chance({"R²": 0.0, "labelled": 9})
+
+
+def test_choices_between_two_are_right_where_the_first_is_strictly_preferred():
+    logits = np.array([[1.0, 0.0], [0.0, 0.0], [-1.0, 2.0], [3.0, 2.5]])
+    assert of_choices(logits) == {"accuracy": 50.0, "chance": 50.0}
+    assert is_above_chance({**of_choices(logits[[0, 3] * 4]), "labelled": 8})
+    assert not is_above_chance({**of_choices(logits), "labelled": 4})
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 9), (9, 9), (30, 50), (61, 100)])
+def test_an_accuracy_has_the_interval_whose_ends_leave_a_fortieth_on_either_side(right, n):
+    low, high = accuracy_interval(right, n)
+
+    def tail(p, counts):
+        return sum(comb(n, k) * p**k * (1 - p) ** (n - k) for k in counts)
+
+    assert low == 0 if right == 0 else tail(low / 100, range(right, n + 1)) == pytest.approx(0.025, abs=1e-6)
+    assert high == 100 if right == n else tail(high / 100, range(right + 1)) == pytest.approx(0.025, abs=1e-6)
+    assert np.isnan(accuracy_interval(0, 0)).all()

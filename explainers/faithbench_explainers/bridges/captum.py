@@ -192,8 +192,8 @@ def _reader(classifier: WhiteBox, text: Text) -> Callable[[Tensor], Tensor]:
     def forward(embeddings: Float[Tensor, "variants tokens d"]) -> Float[Tensor, "variants classes"]:
         with classifier.reading(embeddings):
             rows = len(embeddings)
-            kinds = None if types is None else types.expand(rows, -1)
-            logits = classifier.forward(ids.expand(rows, -1), kinds, whole=True)
+            kinds, candidates = None if types is None else types.expand(rows, -1), classifier.candidates_of(text, rows)
+            logits = classifier.forward(ids.expand(rows, -1), kinds, whole=True, candidates=candidates)
         return logits if text.outputs is None else logits[:, list(text.outputs)]
 
     return forward

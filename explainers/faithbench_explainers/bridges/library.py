@@ -110,9 +110,8 @@ def masked_logits(
     size, done = max(1, classifier.batch_tokens // len(text)), 0
     while done < len(rows):
         try:
-            found.append(
-                classifier.logits([Row(row, text.types, None, text.outputs) for row in rows[done : done + size]])
-            )
+            some = [Row(row, text.types, None, text.outputs, text.candidates) for row in rows[done : done + size]]
+            found.append(classifier.logits(some))
             done += size
         except MemoryError:
             if size == 1:

@@ -112,7 +112,9 @@ def _with_nothing_left(
     """Logits of what is not deleted; of nothing, those of one blank token, which stands where the last one stood."""
     some, last = keep.any(axis=1), np.arange(len(text)) == len(text) - 1
     blank = replace(text, ids=np.where(last, text.mask_id, text.ids))
-    questions = [Logits(blank, last[None], GONE)] + [Logits(text, keep[some], GONE)] * bool(some.any())
+    questions = [Logits(blank, last[None], GONE)]
+    if some.any():
+        questions.append(Logits(text, keep[some], GONE))
     nothing, *rest = yield tuple(questions)
     logits: Float[np.ndarray, "variants classes"] = np.repeat(nothing, len(keep), axis=0)
     if rest:

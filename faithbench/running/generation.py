@@ -1,0 +1,255 @@
+"""What `faithbench.explain` gives with `generate`: a text that a language model goes on with, each token explained."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.text import Text as RichText
+
+from faithbench.errors import brief
+from faithbench.running.explained import ExplainedText
+from faithbench.running.explanation import Explanation, save_sheets, written
+from faithbench.running.next_tokens import Choice
+from faithbench.running.prediction import number
+from faithbench.running.trust import Trust
+from faithbench.showing.marked import spans_of, spelled, units
+from faithbench.showing.page import notebook_html, page_html
+from faithbench.showing.sheet import Row, Sheet
+from faithbench.showing.terminal import sheet_lines
+from faithbench.showing.triangle import Said, Triangle, triangle_legend
+from faithbench.shown import counted
+from faithbench.types import Text
+
+FORMAT = "faithbench generation 1"
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """A text that a language model goes on with, the likeliest token each time: shown as triangles, as a frame, a file.
+
+    Args:
+        beginning: as it was given.
+        steps: an explanation of each token, rather than of the runner-up, in their order.
+        continuation: what the model has said, as text.
+        ended: whether the model ended the text.
+    """
+
+    beginning: str
+    steps: tuple[Explanation, ...]
+    continuation: str = ""
+    ended: bool = False
+
+    @property
+    def model(self) -> str:
+        """Its name."""
+        return self.steps[0].model
+
+    @property
+    def made(self) -> str:
+        """What made it, in a sentence."""
+        return self.steps[0].made
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The tokens that the model said."""
+        return tuple(_choice(step).names[0] for step in self.steps)
+
+    def triangles(self) -> dict[str, Triangle]:
+        """What each explainer says, by its name."""
+        names = dict.fromkeys(part.attribution.explainer for step in self.steps for part in step.explained)
+        return {name: self._triangle(name) for name in names}
+
+    @property
+    def sheet(self) -> Sheet:
+        """What is shown of it."""
+        begin, said = (brief(" ".join(text.split())) for text in (self.beginning, self.continuation))
+        notes = dict.fromkeys(note for step in self.steps for note in step.notes)
+        return Sheet(
+            title=f"“{begin}” goes on: “{said}”, says {brief(self.model)}",
+            rows=tuple(self._row(name, triangle) for name, triangle in self.triangles().items()),
+            about=(*self._about(), *notes),
+            legend=triangle_legend(),
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each token that was said, each token (or word) before it, and explainer."""
+        columns = ("step", "token", "runner_up", "probability", "explainer", "column", "text", "score")
+        rows = [
+            (place, row.token, row.rival, _choice(step).chances[0], name, column, triangle.columns[column], score)
+            for name, triangle in self.triangles().items()
+            for place, (row, step) in enumerate(zip(triangle.rows, self.steps, strict=True))
+            for column, score in enumerate(row.scores.tolist())
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def data(self) -> dict[str, Any]:
+        """All of it as plain values, for a file of JSON."""
+        triangles = self.triangles()
+        return {
+            "model": self.model,
+            "beginning": self.beginning,
+            "continuation": self.continuation,
+            "columns": list(next(iter(triangles.values())).columns),
+            "given": next(iter(triangles.values())).given,
+            "ended": self.ended,
+            "steps": [self._step(place, step, triangles) for place, step in enumerate(self.steps)],
+            "made": self.made,
+        }
+
+    def json(self) -> str:
+        """Likewise, as text."""
+        return _written([self])
+
+    def html(self) -> str:
+        """A page of its own, which fetches nothing and runs nothing."""
+        return page_html(f"{self.model}: {counted(len(self.steps), 'token')} explained", [self.sheet], self.made)
+
+    def save(self, path: Path | str) -> Path:
+        """Writes it as `.html`, `.svg`, `.png`, `.pdf` or `.json`, by the path's ending, in place of what is there.
+
+        Raises:
+            UserError: another ending, or it cannot be written.
+        """
+        return save_sheets(path, self.html, [self.sheet], self.json)
+
+    def _repr_html_(self) -> str:
+        return notebook_html([self.sheet])
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Group(*self.lines(console.encoding, options.max_width))
+
+    def lines(self, encoding: str | None = "utf-8", width: int = 80) -> Iterator[RichText]:
+        """The lines of a terminal of such a width, in characters that an encoding has."""
+        return sheet_lines(self.sheet, encoding, width)
+
+    def _about(self) -> Iterator[str]:
+        first = self.steps[0].text
+        yield (
+            f"{counted(len(self.steps), 'token')} behind {counted(len(first.content), 'token')}, the likeliest each "
+            f"time{'; then the model ends the text' if self.ended else ''}."
+        )
+
+    def _row(self, name: str, triangle: Triangle) -> Row:
+        parts = [part for step in self.steps for part in step.explained if part.attribution.explainer == name]
+        said = (*_trusted([part.trust for part in parts if part.trust is not None]), *_doubted(parts, len(self.steps)))
+        return Row(name, (), f"largest: {triangle.largest:.3g}", said, triangle)
+
+    def _triangle(self, name: str) -> Triangle:
+        last = self.steps[-1]
+        read = spelled(last.text)
+        places = units(read, last.by)
+        columns = [_column(read, place, span) for place, span in enumerate(spans_of(read, places))]
+        given = int(places[: len(self.steps[0].text.content)].max(initial=-1)) + 1
+        return Triangle(tuple(columns), given, tuple(_said(step, name, places) for step in self.steps))
+
+    def _step(self, place: int, step: Explanation, triangles: dict[str, Triangle]) -> dict[str, Any]:
+        choice = _choice(step)
+        return {
+            "token": choice.names[0],
+            "runner_up": choice.names[1],
+            "ids": list(step.text.candidates or ()),
+            "probabilities": list(choice.chances),
+            "share": float(choice.probabilities[0]),
+            "scores": {name: triangle.rows[place].scores.tolist() for name, triangle in triangles.items()},
+        }
+
+
+class Generations(list[Generation]):
+    """Generations in the order of their texts."""
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each text, token that was said, token before it, and explainer."""
+        return pd.concat([each.frame().assign(beginning=each.beginning) for each in self], ignore_index=True)
+
+    def html(self) -> str:
+        """A page with all of them."""
+        if len(self) == 1:
+            return self[0].html()
+        return page_html(f"{self[0].model}: {counted(len(self), 'text')} gone on with", self._sheets(), self[0].made)
+
+    def json(self) -> str:
+        """All of them as JSON."""
+        return _written(self)
+
+    def save(self, path: Path | str) -> Path:
+        """Writes all as `.html` or `.json`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.
+
+        Raises:
+            UserError: another ending, too many for a picture, or it cannot be written.
+        """
+        return save_sheets(path, self.html, self._sheets(), self.json)
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._sheets())
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Group(*self.lines(console.encoding, options.max_width))
+
+    def lines(self, encoding: str | None = "utf-8", width: int = 80) -> Iterator[RichText]:
+        """The lines of a terminal; an empty one between texts."""
+        for place, sheet in enumerate(self._sheets()):
+            yield from (RichText(),) * min(place, 1)
+            yield from sheet_lines(sheet, encoding, width)
+
+    def _sheets(self) -> list[Sheet]:
+        """Numbered, with one legend at the end."""
+        sheets = [each.sheet for each in self]
+        if len(sheets) == 1:
+            return sheets
+        named = [replace(each, title=f"{n}. {each.title}", legend="") for n, each in enumerate(sheets, 1)]
+        return [*named[:-1], replace(named[-1], legend=triangle_legend())]
+
+
+def _written(generations: Sequence[Generation]) -> str:
+    return written({"format": FORMAT, "generations": [each.data() for each in generations]})
+
+
+def _choice(step: Explanation) -> Choice:
+    assert isinstance(step.prediction, Choice)
+    return step.prediction
+
+
+def _said(step: Explanation, name: str, places: np.ndarray) -> Said:
+    """A row: the scores of the step's tokens, summed where columns are words."""
+    own, choice = places[: len(step.text.content)], _choice(step)
+    found = [part.attribution for part in step.explained if part.attribution.explainer == name]
+    scores = np.full(int(own.max(initial=-1)) + 1, 0.0 if found else np.nan)
+    if found:
+        np.add.at(scores, own, _content(found[0], step.text))
+    return Said(choice.names[0], number(choice.chances[0], True), choice.names[1], scores)
+
+
+def _content(found: ExplainedText, text: Text) -> np.ndarray:
+    return np.asarray(found.scores, dtype=np.float64)[text.content]
+
+
+def _column(read: Text, place: int, span: tuple[int, int]) -> str:
+    piece = read.source[span[0] : span[1]]
+    return piece.strip() or piece or read.tokens[int(read.content[place])]
+
+
+def _trusted(trusts: Sequence[Trust]) -> Iterator[str]:
+    """At how many tokens the words that are named do more than others."""
+    tried = [trust for trust in trusts if len(trust.others)]
+    if not tried:
+        return
+    good = sum(trust.convinces for trust in tried)
+    words = "word" if all(len(trust.words) == 1 for trust in tried) else "words"
+    yield (
+        f"At {good} of {counted(len(tried), 'token')} {tried[0].done} the {words} with the largest scores is shown to "
+        "take away more than random words do; each token is tested by itself."
+    )
+
+
+def _doubted(parts: Sequence[Any], steps: int) -> Iterator[str]:
+    """What is to be doubted at all tokens, and what at some."""
+    counts = Counter(doubt for part in parts for doubt in part.doubts)
+    yield from (doubt for doubt, count in counts.items() if count == steps)
+    some = Counter(doubt.partition(":")[0] for part in parts for doubt in set(part.doubts) if counts[doubt] < steps)
+    for doubt, count in some.items():
+        yield f"{doubt.removesuffix('.')}, at {count} of {counted(steps, 'token')}."
