@@ -25,7 +25,6 @@ from faithbench.paper.paradigms import (
     known_evidence,
 )
 from faithbench.paper.published import PAPER
-from faithbench.plan import DECODERS
 from faithbench.records.results import label, labels
 from faithbench.shown import counted
 from faithbench.statistics.paired_tests import paired_means
@@ -90,7 +89,9 @@ class DecoderTable:
     def document(self, beside_paper: bool = False) -> list[Part]:
         """The table for people."""
         blocks = chain(*(_parts(block, beside_paper) for block in self.blocks))
-        return [*blocks, *map(Note, (*_legend(self.blocks), *self.notes)), Signature(self.signature)]
+        told = [*_legend(self.blocks), *self.notes]
+        marked = [Note(each.removeprefix(BELOW).strip(), BELOW * each.startswith(BELOW)) for each in told]
+        return [*blocks, *marked, Signature(self.signature)]
 
 
 def decoder_table(folders: Sequence[Path | str], backbone: str | None = None) -> DecoderTable:
@@ -242,9 +243,9 @@ def _named(paradigm: Paradigm) -> str:
 
 def _legend(blocks: Sequence[Block]) -> Iterator[str]:
     yield (
-        f"{DECODERS.capitalize()}: 100 / rank of the best evidence token (MRR), ties in expectation; C: the same of "
-        "orders at random. 95 % bootstrap intervals over items; of accuracies exact ones. Scored: items of which "
-        "neither no token nor every token is evidence."
+        "MRR: 100 / rank of the best evidence token, ties in expectation; C: the same of orders at random. 95 % "
+        "bootstrap intervals over items; of accuracies exact ones. Scored: the items in which some tokens, but not "
+        "all, are evidence."
     )
     yield (
         "Bold: the best of a row, and those that are tied with it: paired tests over items, Holm-corrected over all "

@@ -17,7 +17,7 @@ from faithbench.plugins.spec import Component
 from faithbench.running.arguments import examples_of, spec_of, target_of
 from faithbench.running.classifiers import AnyModel, classifier_of
 from faithbench.running.explained import Attributions, ExplainedText
-from faithbench.running.prediction import named_target, names_of
+from faithbench.running.prediction import named_choice, named_target, names_of
 from faithbench.training.encoding import readable
 from faithbench.types import Attribution, Example, Target, Text
 
@@ -41,12 +41,12 @@ def attribute(
 
     Args:
         model: a checkpoint folder, a hub id, a named model (then `dataset` says which fine-tuned one), or a
-            transformers classifier in memory (then with its `tokenizer`; a copy is used).
+            transformers classifier or causal language model in memory (then with its `tokenizer`; a copy is used).
         texts: what to explain, a list of texts, or of pairs of texts (tuples) for a model that reads two; or rows of a
-            data set, as its `load(split)` gives them.
+            data set, as its `load(split)` gives them. Of a language model rows that have `good` and `bad`.
         explainer: a spec, such as `"attention(variant=rollout)"`.
         target: the class to explain, by its number or its name, such as `"Sports"`; None for the one that the model
-            predicts.
+            predicts, and of a language model for the good continuation rather than the bad one.
         tokenizer: of a model in memory.
         dataset: of a named model.
         device: `cpu`, `cuda` or `mps`; None for the best there is.
@@ -80,13 +80,12 @@ def attribute(
         if outcome.value is None:
             raise UserError(f"explainer {component.label!r} failed: {outcome.error}")
     found = (value for number in range(len(encoded)) if (value := outcomes[number].value))
-    names = names_of(classifier)
     return Attributions(
         ExplainedText(
             **{**vars(each), "source": example},
             text=text,
             explainer=component.label,
-            name=named_target(each.target, names),
+            name=_named(classifier, each.target, example, text),
         )
         for each, example, text in zip(found, examples, encoded, strict=True)
     )
@@ -108,13 +107,26 @@ def texts_of(classifier: Classifier, examples: Sequence[Example], name: str = "t
 def _explained(
     component: Component, text: Text, target: Target | None, classes: int, per_dimension: bool
 ) -> Asking[Attribution]:
-    chosen = Target((yield from predict(text))) if target is None else target
+    chosen = (yield from _usual(text)) if target is None else target
     scores = explain(component, text, chosen, classes)
     if not per_dimension:
         return (yield from scores)
     askings: list[Asking[Any]] = [scores, explain_dimensions(component, text, chosen)]
     found, vectors = yield from gather(askings)
     return replace(found, per_dimension=vectors)
+
+
+def _usual(text: Text) -> Asking[Target]:
+    """What is explained where nothing is named: the predicted class; of a next-token question the good token."""
+    return Target(0 if text.candidates is not None else (yield from predict(text)))
+
+
+def _named(classifier: Classifier, target: Target, example: Example, text: Text) -> str:
+    """What is explained: the name of a class, or one of two words that might follow, rather than the other."""
+    if text.candidates is None:
+        return named_target(target, names_of(classifier))
+    words = [(word or "").strip() for word in (example.good, example.bad)]
+    return named_choice(target.output, words, getattr(classifier, "contrast", True))
 
 
 def _check_dimensions(component: Component) -> None:

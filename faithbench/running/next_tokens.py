@@ -10,7 +10,7 @@ from faithbench.interfaces import Classifier
 from faithbench.models.continuing import Step, named_candidates, next_step, steps, whole_words
 from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.running.attribute import texts_of
-from faithbench.running.prediction import BARELY, Prediction, number
+from faithbench.running.prediction import BARELY, Prediction, named_choice, number
 from faithbench.types import Example, Target, Text
 
 MOST_STEPS = 1_000  # tokens that are generated
@@ -63,8 +63,7 @@ class Choice(Prediction):
 
     def name(self, target: Target) -> str:
         """`sleep rather than sleeps`."""
-        own = self.names[target.output]
-        return f"{own} rather than {self.names[1 - target.output]}" if self.contrast else own
+        return named_choice(target.output, self.names, self.contrast)
 
     def about(self, target: Target) -> Iterator[str]:
         """Sentences: how likely the two are among all tokens, and what is to be known of the question."""

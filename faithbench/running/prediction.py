@@ -32,6 +32,11 @@ def named_target(target: Target, names: Sequence[str]) -> str:
     return own if target.against is None else f"{own} rather than {names[target.against]}"
 
 
+def named_choice(output: int, names: Sequence[str], contrast: bool = True) -> str:
+    """What is explained of two tokens: `sleep rather than sleeps`; without a contrast `sleep`."""
+    return f"{names[output]} rather than {names[1 - output]}" if contrast else names[output]
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says of a text.

@@ -29,12 +29,12 @@ SETTINGS = ("b", "qkv", "biases", "embedding_bias", "gates")
 
 class Settings(TypedDict, total=False):
     """How a B-cos model was converted."""
-    gates: list[str]
 
     b: Required[float]
     qkv: bool
     biases: bool
     embedding_bias: bool
+    gates: list[str]
 
 
 class Configuration(TypedDict, total=False):
