@@ -58,8 +58,8 @@ def anatomy_of(classifier: WhiteBox) -> Anatomy:
     architecture: Architecture | None = getattr(classifier, "architecture", None)
     if architecture is None or architecture.parts is None:
         raise QuestionError(
-            f"DecompX does not know the parts of the architecture {config.model_type!r}: it goes through BERT, RoBERTa, "
-            "DistilBERT, and decoders with the layers of GPT-2 or of Llama"
+            f"DecompX does not know the parts of the architecture {config.model_type!r}: it goes through BERT, "
+            "RoBERTa, DistilBERT, and decoders with the layers of GPT-2 or of Llama"
         )
     activation = activation_named(config)
     if activation not in ACTIVATIONS:

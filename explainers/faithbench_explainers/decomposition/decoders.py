@@ -20,7 +20,7 @@ LLAMA = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
 class DecoderLayer:
     """Attention's norm, value and output layer, and the feed-forward network's norm and layers.
 
-    `groups` are the heads of values, each shared by several of the queries; a `gate`, of a gated network, is a constant.
+    `groups` are the heads of values, each shared by several queries; the `gate` of a gated network is a constant.
     """
 
     heads: int
@@ -150,5 +150,6 @@ def plain(weight: Float[Tensor, "out in"], bias: Float[Tensor, "out"] | None) ->
     """A linear layer with this weight, which is not copied."""
     made = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     made.weight = nn.Parameter(weight, requires_grad=False)
-    made.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+    if bias is not None:
+        made.bias = nn.Parameter(bias, requires_grad=False)
     return made

@@ -194,7 +194,7 @@ class Propagation:
             parts[:, at] += mix(mixed(inner, inner.shape[1]))
         bias = None if layer.mix.bias is None else layer.mix.bias.expand(read, -1)
         if own is not None and not attended:
-            whole = own.unflatten(0, (layer.groups, -1)).repeat_interleave(shares, 0).flatten()
+            whole = own.reshape(layer.groups, -1).repeat_interleave(shares, 0).flatten()
             moved = mix(whole.expand(read, 1, -1))[:, 0]
             bias = moved if bias is None else moved + bias
         return State(value + layer.mix(context), parts), bias
