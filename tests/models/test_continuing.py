@@ -1,5 +1,7 @@
 """How a language model goes on: against transformers' own greedy search, and the tokenizer's reading of the whole."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def test_the_tokens_are_those_of_transformers_greedy_search(kind: str):
 def test_each_step_has_all_before_it_and_the_two_likeliest_tokens(kind: str):
     model = language_model(kind)
     run = list(steps(model, start(), 5))
-    for before, step in zip(run, run[1:], strict=False):
+    for before, step in pairwise(run):
         assert step.text.ids.tolist() == [*before.text.ids.tolist(), before.text.candidates[0]]
     for step in run:
         logits = next_logits(model, step.text.ids)

@@ -1,4 +1,4 @@
-"""Language models in `faithbench.explain` and `attribute`: probabilities and trust by hand, triangles by single texts."""
+"""Language models in `faithbench.explain` and `attribute`: probabilities, trust and triangles against rows by hand."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Triangles of generated texts: nothing is lost in folding and blocks, all doors show the same signs, nothing is obeyed."""
+"""Triangles of generated texts: folding and blocks lose nothing, all doors show the same signs, nothing is obeyed."""
 
 import re
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_wide_letters_and_plain_encodings_keep_columns_in_place():
     assert len({cell_len(line.plain) for line in list(triangle_lines(found))[:1]}) == 1
     plain = [line.plain for line in triangle_lines(triangle(3, 2), "ascii")]
     assert all(line.isascii() for line in plain)
-    assert plain[0].index("token1") == list(triangle_lines(triangle(3, 2)))[0].plain.index("token1")
+    assert plain[0].index("token1") == next(triangle_lines(triangle(3, 2))).plain.index("token1")
 
 
 def test_folding_keeps_the_strongest_columns_and_counts_the_others():
