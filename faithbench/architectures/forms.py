@@ -90,8 +90,7 @@ def _forms(module: nn.Module) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
     children, own = dict(module.named_children()), dict(module.named_parameters(recurse=False))
     if set(children) == {"dense"} and not own and isinstance(dense := children["dense"], nn.Linear):
         yield DenseGELU(dense), (dense.in_features,)
-    for norm in norm_forms(module):
-        yield norm, tuple(own["weight"].shape)
+    yield from norm_forms(module)
 
 
 class Opening(NamedTuple):

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 EPSILONS = ("variance_epsilon", "eps", "epsilon", "norm_eps")
+USUAL = (1e-5, 1e-6)  # of norms that do not tell
+WIDTH = 8  # of states for norms that read any
 
 
 class Norm(nn.Module):
@@ -36,13 +38,24 @@ class Norm(nn.Module):
         return f"{shape}, eps={self.eps}, centred={self.centred}, offset={self.offset}"
 
 
-def norm_forms(module: nn.Module) -> Iterator[nn.Module]:
-    """Norms of the module's own parameters that might compute the same; none for torch's own."""
-    own = dict(module.named_parameters(recurse=False))
-    epsilon = next((getattr(module, name) for name in EPSILONS if hasattr(module, name)), None)
+def norm_forms(module: nn.Module) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
+    """Norms of the module's own parameters that might compute the same, and the last dimensions of what they read.
+
+    None for torch's own.
+    """
+    own, told = dict(module.named_parameters(recurse=False)), _epsilon(module)
     known = isinstance(module, (nn.LayerNorm, nn.RMSNorm, Norm))
-    if known or epsilon is None or "weight" not in own or dict(module.named_children()):
+    if known or any(True for _ in (*module.children(), *module.buffers())):
         return
+    if not own:
+        shape = tuple(getattr(module, "normalized_shape", (WIDTH,)))
+        for epsilon in USUAL if told is None else (told,):
+            yield from ((Norm(None, epsilon, centred), shape) for centred in (False, True))
+    elif "weight" in own and told is not None:
+        yield from ((norm, tuple(own["weight"].shape)) for norm in _gained(own, told))
+
+
+def _gained(own: dict[str, nn.Parameter], epsilon: float) -> Iterator[nn.Module]:
     weight = own["weight"]
     if set(own) == {"weight"}:
         for centred, offset in ((False, 0.0), (False, 1.0), (True, 0.0), (True, 1.0)):
@@ -51,3 +64,7 @@ def norm_forms(module: nn.Module) -> Iterator[nn.Module]:
         norm = nn.LayerNorm(len(weight), epsilon)
         norm.weight, norm.bias = weight, own["bias"]
         yield norm
+
+
+def _epsilon(module: nn.Module) -> float | None:
+    return next((getattr(module, name) for name in EPSILONS if isinstance(getattr(module, name, None), float)), None)

@@ -66,7 +66,7 @@ def set_gates(model: PreTrainedModel, names: list[str]) -> None:
         UserError: there is no activation of that name.
     """
     modules = dict(model.named_modules())
-    for name in names:
+    for name in names if isinstance(names, list) else [names]:
         if not (name in modules and is_activation(modules[name])):
             raise UserError(f"the settings of {type(model).__name__} name {name!r} as a gate, which is no activation.")
         model.set_submodule(name, _gate(modules[name]))
@@ -93,7 +93,7 @@ def layer_input(model: PreTrainedModel, architecture: Architecture) -> LayerInpu
 
 
 def computed_before(model: PreTrainedModel, architecture: Architecture) -> set[str]:
-    """Names of the modules that have run when the first layer begins, tried on a copy.
+    """Names of the modules that have run when the first layer begins and do not run again, tried on a copy.
 
     Raises:
         UserError: the model cannot be run, or gives no logits.
@@ -104,12 +104,13 @@ def computed_before(model: PreTrainedModel, architecture: Architecture) -> set[s
 
     def begin(states: Tensor) -> Tensor:
         before.extend(finished)
+        finished.clear()
         return states
 
     point = layer_input(twin, architecture)
     with point.changing(begin), _finishing(twin, lambda name, _: finished.append(name)), torch.no_grad():
         logits_of(twin, probe_row(twin))
-    return set(before)
+    return set(before) - set(finished)
 
 
 def _twin(model: PreTrainedModel) -> PreTrainedModel:
@@ -172,7 +173,10 @@ def _wrong(model: PreTrainedModel, point: LayerInput) -> list[tuple[str, Call]]:
     calls: dict[str, Call] = {}
     with _finishing(model, calls.setdefault):
         _frozen_pass(model, point)
-    return [(name, call) for name, call in calls.items() if name and _is_linear(call) is False]
+    held = {id(module.activation) for module in model.modules() if isinstance(module, (Activation, Gate))}
+    return [
+        (name, call) for name, call in calls.items() if name and id(call[0]) not in held and _is_linear(call) is False
+    ]
 
 
 def _is_linear(call: Call) -> bool | None:

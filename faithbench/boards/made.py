@@ -6,11 +6,12 @@ from faithbench.boards.folder import Board
 from faithbench.boards.page import page_of
 from faithbench.boards.pictures import pictures
 from faithbench.paper.fill_table import paper_table
+from faithbench.plan import TABLES
 from faithbench.tables.spreadsheet import csv
 from faithbench.tables.table import contents
 
 PAGE = "README.md"  # of the folder that boards are in: the overview
-TABLES = {"table.md": "markdown", "table.csv": "csv"}
+FILES = {"table.md": "markdown", "table.csv": "csv"}
 MAX_BYTES = 1_000_000
 MAX_BOARD_BYTES = 2_000_000
 
@@ -34,10 +35,10 @@ def sizes(folder: Path) -> dict[str, int]:
 
 def _likes(board: Board) -> dict[str, str]:
     """The published tables that plans name, with the board's numbers beside them."""
-    names = sorted({name for plan in board.plans.values() for name in plan.like if name.startswith("table")})
+    names = sorted({name for plan in board.plans.values() for name in plan.like if name in TABLES})
     tables = {name: paper_table([board.folder], name) for name in names}
     return {
         f"{name}{Path(file).suffix}": table.render(kind, beside_paper=True)
         for name, table in tables.items()
-        for file, kind in TABLES.items()
+        for file, kind in FILES.items()
     }

@@ -40,7 +40,7 @@ from faithbench.commands.output import err_console, format_of, out_console
 from faithbench.console import say, write
 from faithbench.errors import UserError
 from faithbench.files import files_below
-from faithbench.plan import TABLES_OF_PAPER, Plan, changed, plan_files, read_plan, run_folder
+from faithbench.plan import TABLES, Plan, changed, plan_files, read_plan, run_folder
 from faithbench.shown import counted, path_word, shell_words
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ def _say_failures(folder: Path) -> None:
 
 def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     """What a run has found, as the published tables that its plans are like or as the usual one; and its files."""
-    tables = [name for name in likes if name in TABLES_OF_PAPER]
-    figures = [name for name in likes if name not in TABLES_OF_PAPER]
+    tables = [name for name in likes if name in TABLES]
+    figures = [name for name in likes if name not in TABLES]
     texts = [faithbench.paper_table([folder], name).render(format_of(), beside_paper=True) for name in tables]
     for text in texts if tables or figures else [faithbench.render([folder], format_of())]:
         write(out_console, f"{text}\n", codes=format_of() == "terminal")

@@ -23,7 +23,7 @@ def table(
         bool, typer.Option("--over-seeds", help="Models that differ in their seed alone together; --like always does.")
     ] = False,
     like: Annotated[
-        str | None, typer.Option(help="In the rows and columns of a table of arXiv 2502.12992: table2 to table8.")
+        str | None, typer.Option(help="In the rows and columns of a table of the paper: table2 to table8; or decoders.")
     ] = None,
     beside_paper: Annotated[
         bool, typer.Option("--beside-paper", help="With --like: published numbers and differences too.")

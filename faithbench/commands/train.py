@@ -1,6 +1,7 @@
 """`faithbench train`."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +18,7 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="A named model, such as bcos-minilm or 'bcos-bert(b=2.0)'.",
+            help="A named model, such as bcos-minilm, 'bcos-bert(b=2.0)' or, a language model, bcos-gpt2.",
             autocompletion=names("model"),
         ),
     ],
@@ -39,6 +40,9 @@ def train(
     max_length: Annotated[int, typer.Option(help="Tokens a text is cut to, now and later.")] = 512,
     eval_limit: Annotated[int | None, typer.Option(help="Texts to measure accuracies on [default: all].")] = None,
     seed: Annotated[int | None, typer.Option(help="Part of the model's name [default: 42].")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="lm or classification; said for the reader, since a model has one [default: its].")
+    ] = None,
     masking: Annotated[
         str | None, typer.Option(help="Likewise; half: half of each batch is masked [default: none; tiny: half].")
     ] = None,
@@ -51,7 +55,7 @@ def train(
     dataloader_num_workers: Annotated[int, typer.Option(help="Processes that put batches together.")] = 0,
     device: Device = None,
 ) -> None:
-    """Fine-tune a named model; a killed training continues."""
+    """Train a named model: fine-tune a classifier, or a language model on texts. A killed training continues."""
     training = Training(
         epochs,
         limit,
@@ -65,12 +69,18 @@ def train(
     )
     (dataset,) = with_columns([dataset], text, pair, label)
     folder, report = faithbench.train(
-        model, dataset, training, seed=seed, masking=masking, device=device, console=err_console
+        model, dataset, training, seed=seed, masking=masking, task=task, device=device, console=err_console
     )
-    test = report["test"]
-    say(
-        out_console,
-        f"Test accuracy {test['accuracy']:.2f} %, balanced {test['balanced_accuracy']:.2f} %, "
-        f"on {report['texts']['test']:,} texts. Checkpoint: {folder}",
-        whole=True,
-    )
+    say(out_console, f"{_reached(report)} Checkpoint: {folder}", whole=True)
+
+
+def _reached(report: Mapping[str, Any]) -> str:
+    """How good the model is, in a sentence."""
+    if "test" in report:
+        test, texts = report["test"], report["texts"]["test"]
+        return (
+            f"Test accuracy {test['accuracy']:.2f} %, balanced {test['balanced_accuracy']:.2f} %, on {texts:,} texts."
+        )
+    own, start = report["validation"], report.get("start", {}).get("validation")
+    before = "" if start is None else f" ({start['perplexity']:,.2f} of the model that was converted)"
+    return f"Validation perplexity {own['perplexity']:,.2f}{before}, on {own['tokens']:,} tokens."

@@ -11,7 +11,7 @@ from faithbench.parameters import check_seed, check_whole
 from faithbench.types import Example, Text
 
 NAMES = (
-    *("Mary", "Anna", "Jane", "Emma", "Alice", "Clara", "Martha", "Lucy", "Elizabeth", "Emily", "Rachel", "Sarah"),
+    *("Mary", "Anna", "Jane", "Emma", "Alice", "Clara", "Martha", "Lucy", "Elizabeth", "Emily", "Rachel", "Amy"),
     *("George", "Paul", "John", "James", "William", "Peter", "Henry", "Tom", "Thomas", "Arthur", "Robert", "David"),
 )
 OPENINGS = ("Then,", "After", "When", "While")

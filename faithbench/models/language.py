@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from faithbench.architectures.factors import activated
 from faithbench.models.batches import last_visible, lengths_of, memory_errors, onto_device, to_numpy
 from faithbench.models.candidates import read_beginning, read_question
 from faithbench.models.huggingface import HuggingFaceClassifier
@@ -56,7 +57,7 @@ class CandidateHead(nn.Module):
     def after(self, logits: Tensor) -> Tensor:
         """What the model makes of each logit."""
         scaled = logits if self.scale == 1 else self.scale * logits
-        return self.softcap * torch.tanh(scaled / self.softcap) if self.softcap else scaled
+        return self.softcap * activated(scaled / self.softcap, torch.tanh) if self.softcap else scaled
 
 
 class HuggingFaceLanguageModel(HuggingFaceClassifier):

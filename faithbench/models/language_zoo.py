@@ -33,7 +33,7 @@ class LanguageModel:
         tokens: of the texts, in random order, at most so many are read; 0: all.
         epochs: passes over them; 0 leaves it to the plan (one, if that says nothing; of tiny ones more).
         optimizer: `adamw` or `adafactor`.
-        schedule: of the learning rate after 1 % of warm-up, `linear` or `cosine`.
+        schedule: of the learning rate after its warm-up, `linear` or `cosine`.
         seed: of weights, texts and batches.
     """
 
@@ -177,10 +177,11 @@ class ConvGPT2Tiny(ConvGPT2):
     layers: int = 2
     width: int = 64
     heads: int = 4
-    context: int = 64
+    context: int = 32
     pieces: str = "words"
     vocabulary: int = 5000
     is_tiny = True
+    usual_epochs = 2
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class BcosGPT2Tiny(BcosGPT2):
     layers: int = 2
     width: int = 64
     heads: int = 4
-    context: int = 64
+    context: int = 32
     pieces: str = "words"
     vocabulary: int = 5000
     is_tiny = True
@@ -205,10 +206,11 @@ class ConvLlamaTiny(ConvLlama):
     width: int = 64
     heads: int = 4
     kv_heads: int = 2
-    context: int = 64
+    context: int = 32
     pieces: str = "words"
     vocabulary: int = 5000
     is_tiny = True
+    usual_epochs = 2
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class BcosLlamaTiny(BcosLlama):
     width: int = 64
     heads: int = 4
     kv_heads: int = 2
-    context: int = 64
+    context: int = 32
     pieces: str = "words"
     vocabulary: int = 5000
     is_tiny = True

@@ -42,9 +42,9 @@ class AttnLRP(Intercept):
         kwargs: dict[str, object] | None = None,
     ) -> object:
         out = self.rules.get(func, func)(*args, **(kwargs or {}))
-        if func not in self.rules and func not in SUMS and isinstance(out, Tensor) and out.requires_grad:
-            if sum(1 for _ in _signals((args, kwargs))) > 1:
-                raise QuestionError(f"AttnLRP has no rule for {getattr(func, '__name__', func)} of two signals")
+        known = func in self.rules or func in SUMS or not _is_signal(out)
+        if not known and sum(1 for _ in _signals((args, kwargs))) > 1:
+            raise QuestionError(f"AttnLRP has no rule for {getattr(func, '__name__', func)} of two signals")
         return out
 
 
@@ -115,12 +115,11 @@ def _signals(value: object) -> Iterator[Tensor]:
 
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 _PRODUCTS = (torch.mul, torch.multiply, Tensor.mul, Tensor.multiply, torch.matmul, Tensor.matmul, torch.bmm, Tensor.bmm)
-SUMS = frozenset(
-    (torch.add, Tensor.add, Tensor.add_, torch.sub, Tensor.sub, Tensor.sub_, torch.cat, torch.concat)
-    + (torch.stack, torch.hstack, torch.vstack, torch.where, Tensor.where, Tensor.__setitem__, Tensor.copy_)
-    + (torch.index_add, Tensor.index_add, Tensor.index_add_, Tensor.index_copy_, Tensor.masked_scatter)
-    + (Tensor.to, Tensor.type_as, Tensor.view_as, Tensor.expand_as, Tensor.reshape_as)
-)  # linear in all that they are given together
+_ADDING = (torch.add, Tensor.add, Tensor.add_, torch.sub, Tensor.sub, Tensor.sub_)
+_JOINING = (torch.cat, torch.concat, torch.stack, torch.hstack, torch.vstack, torch.where, Tensor.where)
+_PLACING = (Tensor.__setitem__, Tensor.copy_, Tensor.index_copy_, Tensor.masked_scatter, torch.index_add)
+_ALIKE = (Tensor.index_add, Tensor.index_add_, Tensor.to, Tensor.type_as, Tensor.view_as, Tensor.expand_as)
+SUMS = frozenset((*_ADDING, *_JOINING, *_PLACING, *_ALIKE))  # linear in all that they are given together
 RULES: Rules = (
     {function: rule for function, rule in FROZEN.items() if function not in (*_SOFTMAX, gate)}
     | {function: _product(function) for function in _PRODUCTS}

@@ -11,7 +11,7 @@ from faithbench.paper.figure import PaperFigure
 from faithbench.paper.figure2 import accuracies
 from faithbench.paper.figure13 import ALIGNMENT, alignments
 from faithbench.paper.figures5_6 import RATE, SHARE, of_bias, over_b
-from faithbench.paper.fill_table import needed, paper_table
+from faithbench.paper.fill_table import needed, published_table
 from faithbench.paper.layouts import COMP, ENTROPY, LAYOUTS
 from faithbench.paper.matching import is_dataset, is_named, same, source_of
 from faithbench.paper.run_data import RunData, run_data_of
@@ -80,7 +80,7 @@ def paper_figure(folders: Sequence[Path | str], like: str, backbone: str | None 
 
 def _against(folders: Sequence[Path | str], like: str, backbone: str | None) -> PaperFigure:
     """A published table as a figure: each number of ours with its interval, and the paper's."""
-    table = paper_table(folders, like, backbone)
+    table = published_table(folders, like, backbone)
     data = table.beside()
     if not data["value"].notna().any():
         raise UserError(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from faithbench.paper.choose_backbone import check_models, choose_backbone, is_of
+from faithbench.paper.decoders import DecoderTable, decoder_table
 from faithbench.paper.departures import Shown, departures
 from faithbench.paper.layouts import Layout, layout_of
 from faithbench.paper.matching import is_dataset, same, source_of
@@ -14,7 +15,7 @@ from faithbench.paper.run_data import RunData, run_data_of
 from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCOL, Cell, Mean, Seconds, Subject
 from faithbench.paper.table import PaperTable
 from faithbench.paper.trainings import TrainedModel, differing
-from faithbench.plan import TABLES_OF_PAPER, Plan
+from faithbench.plan import DECODERS, TABLES_OF_PAPER, Plan
 from faithbench.plugins.naming import refer
 from faithbench.records.results import label
 from faithbench.shown import counted
@@ -22,7 +23,21 @@ from faithbench.tables.cautions import of_earlier_versions, older_conversion
 from faithbench.tables.signature import signature_of
 
 
-def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperTable:
+def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperTable | DecoderTable:
+    """A table of arXiv 2502.12992 with the numbers of runs, or the table of decoders.
+
+    Args:
+        folders: of the runs.
+        like: `table2` to `table8`, or `decoders`.
+        backbone: whose models are shown; may be left out if the runs hold only one, and of `decoders`, which shows all.
+
+    Raises:
+        UserError: as `published_table` or `decoder_table`.
+    """
+    return decoder_table(folders, backbone) if like == DECODERS else published_table(folders, like, backbone)
+
+
+def published_table(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperTable:
     """Fills a table of arXiv 2502.12992 with the numbers of runs; models that differ in their seed alone are one.
 
     Args:

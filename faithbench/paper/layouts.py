@@ -8,6 +8,7 @@ import pandas as pd
 from faithbench.errors import unknown
 from faithbench.paper.published import published
 from faithbench.paper.sources import Mean, Reported, Seconds, Source, Steps, Subject, Unmeasured
+from faithbench.plan import DECODERS
 
 Row = Mapping[str, str]
 
@@ -178,5 +179,5 @@ def layout_of(name: str) -> Layout:
         UserError: there is none.
     """
     if name not in LAYOUTS:
-        raise unknown("table of the paper", name, LAYOUTS)
+        raise unknown("table of the paper", name, (*LAYOUTS, DECODERS))
     return LAYOUTS[name]

@@ -172,7 +172,7 @@ def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
     """`lime(n_samples=500)` → ("lime", [], {"n_samples": 500}). No code is run.
 
     Bare words, with hyphens or without, are strings, and so are specs inside a spec, as in
-    `words(lime(n_samples=500))`, and a reference alone, as in `callable(package.module:function)`. So are paths, hub
+    `words(lime(n_samples=500))`, or several with a plus between, as in `corpus(standard_ebooks + imdb)`, and a reference alone, as in `callable(package.module:function)`. So are paths, hub
     ids, encodings and parts of splits: `file(path=data/reviews (1).csv, encoding=latin-1)`.
 
     Raises:
@@ -290,6 +290,10 @@ def _literal(node: ast.expr) -> Any:
         parts = _literal(node.left), _literal(node.right)
         if all(isinstance(part, str) for part in parts):
             return "-".join(parts)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):  # several specs, as corpus has them
+        parts = _literal(node.left), _literal(node.right)
+        if all(isinstance(part, str) for part in parts):
+            return " + ".join(parts)
     value = node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
     if not is_plain(value):
         raise ValueError(ast.unparse(node))

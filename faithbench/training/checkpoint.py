@@ -6,12 +6,20 @@ from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from faithbench.bcos.convert import convert
 from faithbench.errors import UserError
 
 WEIGHTS = "model.safetensors"
+CAUSAL = ("ForCausalLM", "LMHeadModel")  # ends of the names of transformers' classes
+CLASSIFIES = "ForSequenceClassification"
 
 
 def load(folder: Path, kind: Any = AutoModelForSequenceClassification) -> PreTrainedModel:
@@ -30,6 +38,7 @@ def load(folder: Path, kind: Any = AutoModelForSequenceClassification) -> PreTra
     settings = getattr(config, "bcos", None)
     if settings is None:
         return load_conventional(str(folder), kind)
+    _check_kind(str(folder), config, kind)
     del config.bcos
     settings = {"embedding_bias": True} | settings
     model = convert(kind.from_config(config, trust_remote_code=False), **settings)
@@ -75,8 +84,22 @@ def load_conventional(
     model, found = kind.from_pretrained(
         source, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
     )
+    _check_kind(source, model.config, kind)
     if found["missing_keys"]:
         names = ", ".join(sorted(found["missing_keys"])[:3])
         what = "fine-tuned classifier" if kind is AutoModelForSequenceClassification else "trained language model"
         raise UserError(f"model {source!r} is no {what}: it has no weights for {names}.")
     return model
+
+
+def _check_kind(source: str, config: PretrainedConfig, kind: Any) -> None:
+    """Whether a model was saved with the other head: with tied weights, none would be missing.
+
+    Raises:
+        UserError: it was.
+    """
+    saved = next(iter(config.architectures or ()), "")
+    if kind is AutoModelForSequenceClassification and saved.endswith(CAUSAL):
+        raise UserError(f"model {source!r} was saved as {saved}, no classifier; lm({source}) asks it what comes next.")
+    if kind is AutoModelForCausalLM and saved.endswith(CLASSIFIES):
+        raise UserError(f"model {source!r} was saved as {saved}, no language model; name it without lm(…).")

@@ -24,7 +24,7 @@ SPARE = 10**8  # numbers that a model may have beyond twice those in its weights
 PARTS = 2000  # layers, say, that a model may have however few its tensors are
 REPEATED = ("layer", "expert", "group", "block")  # in the names of such numbers
 READ = (".json", ".safetensors", ".txt", ".model", ".jinja")
-SETTINGS = ("b", "qkv", "biases", "embedding_bias")
+SETTINGS = ("b", "qkv", "biases", "embedding_bias", "gates")
 
 
 class Settings(TypedDict, total=False):
@@ -34,6 +34,7 @@ class Settings(TypedDict, total=False):
     qkv: bool
     biases: bool
     embedding_bias: bool
+    gates: list[str]
 
 
 class Configuration(TypedDict, total=False):

@@ -33,7 +33,7 @@ from faithbench.training.keeping import finishing, forget_work
 from faithbench.training.quiet import quiet
 from faithbench.training.trainer import IGNORED, LengthGroupedTrainer
 
-WARM_UP = 0.01  # of all steps
+WARM_UP, FEWEST, MOST = 0.01, 50, 0.1  # of all steps; steps where that is more; of all steps, at most
 STATES = 10  # that are saved in a training
 LARGEST_NORM = 1.0  # of the gradient
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}
@@ -145,12 +145,17 @@ def _arguments(work: Path, recipe: Recipe, blocks: int) -> TrainingArguments:
     told = arguments(work, recipe.training, recipe.seed, blocks, recipe.device)
     assert recipe.training.epochs is not None
     steps = math.ceil(blocks / recipe.training.batch_size) * recipe.training.epochs
-    told.warmup_steps = math.ceil(WARM_UP * steps)
+    told.warmup_steps = warm_up(steps)
     told.lr_scheduler_type = transformers.SchedulerType(recipe.schedule)
     told.optim = transformers.training_args.OptimizerNames(OPTIMIZERS[recipe.optimizer])
     told.max_grad_norm = LARGEST_NORM
     told.save_steps = told.logging_steps = math.ceil(steps / STATES)
     return told
+
+
+def warm_up(steps: int) -> int:
+    """Steps in which the learning rate rises: 1 % of all, or 50 where that is more, at most a tenth of all."""
+    return max(math.ceil(WARM_UP * steps), min(FEWEST, math.ceil(MOST * steps)))
 
 
 @contextmanager

@@ -20,11 +20,10 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.plugins.naming import is_folder
 from faithbench.schemas import MissingFileError, read_json
-from faithbench.training.checkpoint import WEIGHTS, load, load_conventional
+from faithbench.training.checkpoint import CAUSAL, WEIGHTS, load, load_conventional
 from faithbench.training.declared import CONFIG, Configuration, check_folder
 from faithbench.training.quiet import quiet
 
-CAUSAL = ("ForCausalLM", "LMHeadModel")  # ends of the names of transformers' classes
 ADAPTER, PICKLE = "adapter_config.json", "pytorch_model.bin"
 PATHS = ("./", "../", "/", "~")  # how a path begins, and no hub id
 OWN = "own"  # for a precision: that of the weights

@@ -61,7 +61,7 @@ BAD = {
     "one span": ({"evidence": [4, 7]}, "its evidence has spans that are not [[start, end], …]"),
     "too far": (
         {"evidence": [[4, 99]]},
-        "its evidence has a span [4, 99] that is not within the prefix's 23 characters",
+        "its evidence has a span [4, 99] that is not within the prefix's 23",
     ),
     "negative": ({"evidence": [[-4, 2]]}, "its evidence has a span [-4, 2] that is not within the prefix's"),
     "backwards": ({"evidence": [[7, 4]]}, "its evidence has a span [7, 4] that is not within the prefix's"),

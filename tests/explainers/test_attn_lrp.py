@@ -189,16 +189,19 @@ def test_contrast_is_the_difference_between_two_classes(kind, b):
         assert_close(found, own - other, torch.float64)
 
 
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ({"attn_implementation": "eager"}, "QuestionError: AttnLRP needs attention `sdpa`, but the model has 'eager'"),
-        ({"hidden_act": "gelu_new"}, "QuestionError: activation 'gelu_new' has no gate that can be frozen"),
-    ],
-    ids=["eager", "activation"],
-)
-def test_a_model_that_the_rules_do_not_know_is_refused_and_others_go_on(options, complaint):
-    classifier = tiny_classifier("bert", **options)
+@pytest.mark.parametrize("b", [None, 1.5])
+def test_attention_written_out_in_python_has_the_same_relevances(b):
+    classifier = tiny_classifier("bert", b, dtype=torch.float64)
+    eager = tiny_classifier("bert", b, dtype=torch.float64, attn_implementation="eager")
+    for one in random_texts(classifier):
+        assert_close(
+            answers(eager, AttnLRP()(one, 1)).scores, answers(classifier, AttnLRP()(one, 1)).scores, torch.float64
+        )
+
+
+def test_a_model_that_the_rules_do_not_know_is_refused_and_others_go_on():
+    classifier = tiny_classifier("bert", hidden_act="sigmoid")
+    complaint = "QuestionError: the activation 'sigmoid' of BertForSequenceClassification is 0.5 at 0, so that"
     (one,) = random_texts(classifier, (4,))
     askings = {"lrp": ask(AttnLRP(), one, 0), "product": ask(InputXGradient(), one, 0)}
     (outcomes,) = Engine(classifier).run([together(askings)])

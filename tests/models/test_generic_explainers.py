@@ -11,11 +11,12 @@ from networks import SENTENCES, generic, shared_generic
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from faithbench.architectures import finding
+from faithbench.architectures.forms import opened
 from faithbench.architectures.inspection import inspected
-from faithbench.errors import QuestionError
 from faithbench.interfaces import Architecture
 from faithbench.models.frozen import FrozenWeights
 from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.models.openings import must_open
 from faithbench.models.probes import is_frozen
 from faithbench.plugins.spec import build
 from faithbench.questions import ATTN_LRP, FROZEN, Point, Row
@@ -73,18 +74,25 @@ def test_what_comes_after_a_token_does_not_change_what_a_decoder_attends_to(kind
         ("Deberta", {}, False),
     ],
 )
-def test_frozen_weights_are_refused_where_they_would_leave_a_part_out(kind: str, options: dict, frozen: bool):
+def test_frozen_weights_are_taken_of_the_model_as_it_is_or_opened(kind: str, options: dict, frozen: bool):
     classifier = generic(kind, **options)
     assert is_frozen(classifier, FrozenWeights) == frozen
-    if not frozen:
-        with pytest.raises(RuntimeError, match=r"has a part that FrozenWeights cannot hold constant, such as a norm"):
-            explained(classifier, "bcos")
-        with pytest.raises(QuestionError):
-            classifier.gradients([Point(Row(np.arange(5, 9)), Target(0))], ATTN_LRP)
-        return
+    assert must_open(classifier, FrozenWeights) != frozen
+    with opened(classifier.model):
+        assert is_frozen(classifier, FrozenWeights)
     found = explained(classifier, "bcos")
     logit = classifier.gradients([Point(Row(classifier.encode(Example("0", SENTENCES[0], None)).ids), Target(1))], "")
-    assert found.scores.sum() + found.notes["completeness_gap"] == pytest.approx(logit[0].logit, abs=1e-9)
+    assert found.scores.sum() + found.notes["completeness_gap"] == pytest.approx(logit[0].logit, abs=1e-6)
+
+
+def test_frozen_weights_are_refused_where_they_would_leave_a_part_out():
+    classifier = generic("Llama", hidden_act="linear")  # a product of two layers, neither of them a gate
+    for spec in ("bcos", "attn_lrp"):
+        for _ in range(2):
+            with pytest.raises(
+                RuntimeError, match=r"Llama\w+ has a part that \w+ cannot hold constant, such as a product"
+            ):
+                explained(classifier, spec)
 
 
 def test_without_biases_frozen_weights_are_complete_on_a_decoder():
@@ -96,11 +104,22 @@ def test_without_biases_frozen_weights_are_complete_on_a_decoder():
     assert abs(explained(classifier, "bcos").notes["completeness_gap"]) < 1e-9
 
 
-@pytest.mark.parametrize("kind", ["GPT2", "FNet"])
-def test_an_activation_without_a_gate_is_refused_by_name(kind: str):
+@pytest.mark.parametrize(("kind", "field"), [("GPT2", "activation_function"), ("Bert", "hidden_act")])
+def test_an_activation_without_a_gate_is_refused_by_name(kind: str, field: str):
+    classifier = generic(kind, **{field: "sigmoid"})
     for spec in ("bcos", "attn_lrp"):
-        with pytest.raises(RuntimeError, match="activation 'gelu_new' has no gate that can be frozen"):
-            explained(shared_generic(kind), spec)
+        with pytest.raises(
+            RuntimeError, match=rf"the activation 'sigmoid' of {kind}\w+ is 0.5 at 0, so that it has no"
+        ):
+            explained(classifier, spec)
+
+
+def test_relevances_are_refused_where_attention_is_of_another_kind():
+    with pytest.raises(
+        RuntimeError, match=r"^QuestionError: FNet\w+ shows no attention probabilities, so that AttnLRP"
+    ):
+        explained(shared_generic("FNet"), "attn_lrp")
+    assert np.isfinite(explained(shared_generic("FNet"), "bcos").scores).all()
 
 
 @pytest.mark.parametrize("kind", ["GPT2", "Llama", "XLNet", "T5"])
@@ -150,9 +169,9 @@ def minilm() -> HuggingFaceClassifier:
 def test_rules_are_tried_once_for_a_model(monkeypatch: pytest.MonkeyPatch):
     classifier, tried = generic("Bert"), []
     monkeypatch.setattr(
-        "faithbench.models.huggingface.is_frozen",
+        "faithbench.models.openings.is_frozen",
         lambda classifier, mode: tried.append(mode) or is_frozen(classifier, mode),
     )
     for rules in (FROZEN, FROZEN, ATTN_LRP, ""):
         classifier.gradients([Point(Row(np.arange(5, 9)), Target(0))], rules)
-    assert tried == [FrozenWeights]
+    assert tried == [FrozenWeights, FrozenWeights]  # for either of the two

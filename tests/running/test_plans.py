@@ -10,7 +10,17 @@ import faithbench
 from faithbench.errors import UserError
 from faithbench.paper.drawing import FIGURES
 from faithbench.paper.layouts import LAYOUTS
-from faithbench.plan import FIGURES_OF_PAPER, OPEN, TABLES_OF_PAPER, Plan, read_plan, run_folder, write_plan
+from faithbench.plan import (
+    DECODERS,
+    FIGURES_OF_PAPER,
+    OPEN,
+    TABLES,
+    TABLES_OF_PAPER,
+    Plan,
+    read_plan,
+    run_folder,
+    write_plan,
+)
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.running.grid import select_components
@@ -21,7 +31,7 @@ PLANS = sorted(BOARDS.glob("*/*.toml"))
 
 def opened(path: Path) -> str | None:
     """A backbone for a plan that leaves it open."""
-    return "minilm" if OPEN in path.read_text() else None
+    return ("llama" if path.stem == "decoders" else "minilm") if OPEN in path.read_text() else None
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -36,21 +46,21 @@ def test_a_plan_of_the_repository_names_only_what_there_is(path):
         assert refer(model).identity.count("(") >= 1
 
 
-@pytest.mark.parametrize("name", ["table2", "table3", "table4", "table5", "table6", "table7", "table8"])
+@pytest.mark.parametrize("name", TABLES)
 def test_every_table_of_the_paper_has_a_plan(name):
     assert read_plan(BOARDS / "paper" / f"{name}.toml").like == (name,)
 
 
 @pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
 def test_a_plan_of_the_paper_runs_with_any_backbone(path):
-    usual, other = read_plan(path), read_plan(path, "tiny")
+    usual, other = read_plan(path), read_plan(path, "llama-tiny" if path.stem == "decoders" else "tiny")
     assert len(usual.models) == len(other.models)
     assert all("-tiny" in model for model in other.models)
     assert len({spec.build("model", model).identity for model in other.models}) == len(other.models)
 
 
 def test_the_names_of_tables_and_figures_are_those_that_can_be_made():
-    assert tuple(LAYOUTS) == TABLES_OF_PAPER
+    assert (*LAYOUTS, DECODERS) == (*TABLES_OF_PAPER, DECODERS) == TABLES
     assert tuple(FIGURES) == (*FIGURES_OF_PAPER, *TABLES_OF_PAPER)
     with pytest.raises(UserError, match="'tabel2' is not a known table or figure of the paper; did you mean table2"):
         Plan(("a",), ("b",), like=("tabel2",))

@@ -13,7 +13,8 @@ from faithbench.bcos import convert
 from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.types import Example, Text
 
-KINDS = {**DECODERS, "Olmo2": GROUPED, "Granite": GROUPED}
+CAPS = {"attn_logit_softcapping": 0.1, "final_logit_softcapping": 2.0}  # so low that they matter
+KINDS = {**DECODERS, "Olmo2": GROUPED, "Granite": GROUPED, "Gemma2": {**DECODERS["Gemma2"], **CAPS}}
 EXAMPLES = (
     Example("soup", "the soup was warm and the bread was", 0, evidence=((9, 12),), good="fresh", bad="late"),
     Example("train", "our train came late and nobody", 0, evidence=((4, 9),), good="said", bad="was"),
