@@ -16,7 +16,7 @@ from faithbench.running.explained import ExplainedText
 from faithbench.running.explanation import Explanation, save_sheets, written
 from faithbench.running.next_tokens import Choice
 from faithbench.running.prediction import number
-from faithbench.running.trust import Trust
+from faithbench.running.trust import ENOUGH, Trust
 from faithbench.showing.marked import spans_of, spelled, units
 from faithbench.showing.page import notebook_html, page_html
 from faithbench.showing.sheet import Row, Sheet
@@ -238,14 +238,17 @@ def _columns(read: Text, by: str) -> tuple[np.ndarray, list[str]]:
 
 def _trusted(trusts: Sequence[Trust]) -> Iterator[str]:
     """At how many tokens the words that are named do more than others."""
-    tried = [trust for trust in trusts if len(trust.others)]
+    tried = [trust for trust in trusts if len(trust.others) >= ENOUGH]
+    if not trusts:
+        return
     if not tried:
+        yield "No token has enough words before it to show that deleting some does more than deleting random ones."
         return
     good = sum(trust.convinces for trust in tried)
-    words = "word" if all(len(trust.words) == 1 for trust in tried) else "words"
+    some = "" if len(tried) == len(trusts) else " that have enough words before them"
     yield (
-        f"At {good} of {counted(len(tried), 'token')} {tried[0].done} the {words} with the largest scores is shown to "
-        "take away more than random words do; each token is tested by itself."
+        f"At {good} of {counted(len(tried), 'token')}{some}, deleting the words with the largest scores is shown to take "
+        "away more than deleting random ones; each token is tested by itself."
     )
 
 

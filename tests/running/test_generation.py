@@ -16,6 +16,7 @@ from faithbench.errors import UserError, WrongTypeError
 from faithbench.models.continuing import steps
 from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.running.generation import Generation, Generations
+from faithbench.running.trust import ENOUGH
 from faithbench.types import Example, Target
 
 PREFIX, GOOD, BAD = "the dog sees these dogs", "walk", "walks"
@@ -197,13 +198,22 @@ def test_a_generation_is_said_in_a_frame_in_json_and_in_words(tmp_path):
         assert step["scores"]["occlusion"] == row.scores.tolist()
     said = shown(found)
     assert f"“{PREFIX}” goes on: “" in said
-    good = sum(step.explained[0].trust.convinces for step in found.steps)
-    assert f"At {good} of 5 tokens deleting the words with the largest scores" in said
+    assert "No token has enough words" in shown(generated(1, draws=20))
     both = faithbench.explain(language_model("gpt2"), [PREFIX, "Mary sees"], **FAST, generate=2)
     assert isinstance(both, Generations)
     assert shown(both).count("Rows are the tokens") == 1
     assert set(both.frame()["beginning"]) == {PREFIX, "Mary sees"}
     assert both.html().count("<table") == 2
+
+
+@pytest.mark.parametrize("prefix", ["the dog sees these dogs walk Mary", "the dog sees these dogs Mary"])
+def test_it_is_said_at_how_many_tokens_words_do_more_than_others(prefix: str):
+    found = faithbench.explain(language_model("llama"), prefix, "occlusion", generate=4, draws=60)
+    trusts = [step.explained[0].trust for step in found.steps]
+    tried = [trust for trust in trusts if len(trust.others) >= ENOUGH]
+    good, some = sum(trust.convinces for trust in tried), " that have enough words before them" * (len(tried) < 4)
+    assert tried
+    assert f"At {good} of {len(tried)} tokens{some}, deleting the words" in shown(found)
 
 
 def test_the_cost_is_said_before_and_is_about_what_it_costs(monkeypatch):
