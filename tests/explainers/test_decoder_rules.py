@@ -145,6 +145,14 @@ def test_an_activation_that_is_not_0_at_0_is_refused_by_name():
             scores(model, questions(model)[0], explainer)
 
 
+def test_a_gate_that_is_not_0_at_0_is_a_constant_and_hands_no_relevance_on():
+    model = language_model("Llama", hidden_act="sigmoid")
+    text = questions(model)[0]
+    assert abs(answers(model, Bcos()(text, 0)).notes["completeness_gap"]) < 1e-9
+    with pytest.raises(RuntimeError, match=r"the activation 'sigmoid' of LlamaForCausalLM is 0.5 at 0, so that"):
+        scores(model, text, AttnLRP())
+
+
 @pytest.mark.parametrize(("explainer", "way"), [(Bcos(), Frozen()), (AttnLRP(), Relevance())])
 def test_a_piecewise_linear_activation_is_held_by_its_values_not_its_slopes(explainer, way):
     model = language_model("GPT2", activation_function="relu6")
