@@ -26,6 +26,10 @@ class DecompX:
     what rounding leaves: logit − Σ scores. On a B-cos model, which has no biases, the scores are those of `bcos`. The
     cost of a text is about as many forward passes as it has tokens.
 
+    The paper is about encoders. Of decoders with the layers of GPT-2 or Llama, whose norms stand before attention and
+    feed-forward network, it is the same algebra: what is normed is a copy of the parts, and of a gated network the gate
+    is a constant. Others are refused.
+
     Args:
         bias_split: by what a bias b is handed out at a position where token k has the part x_k: `dot`, by |b·x_k|, as
             the paper and its code do; `dimension`, by |x_kd| in each dimension d for itself. Equal shares where all

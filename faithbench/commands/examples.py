@@ -16,6 +16,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "explain": (
         'faithbench explain "Oil prices fall again" --model ./model',
         "faithbench explain texts.csv --model ./model --html texts.html",
+        'faithbench explain "the cats" --model ./gpt2 --good sleep --bad sleeps',
     ),
     "build": ("faithbench build seqpg --dataset ag_news --model conv-minilm",),
     "import": ("faithbench import mine.jsonl --model ./model --dataset a.csv --name mine",),
@@ -35,7 +36,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "faithbench figure runs/mine --of text --text 17 --out text.png",
         "faithbench figure runs/mine --like figure5 --out figure5.svg",
     ),
-    "report": ("faithbench report runs/mine --out report.html",),
+    "report": (
+        "faithbench report runs/mine --out report.html",
+        "faithbench report runs/mine --generation story.json",
+    ),
     "check": ("faithbench check occlusion", "faithbench check faithbench-example"),
     "study": ("faithbench study make runs/bcos runs/conv", "faithbench study read runs/bcos-study"),
     "study make": (

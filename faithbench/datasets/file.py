@@ -32,7 +32,8 @@ class File(Collected):
     names, which are numbered in alphabetical order; several of them in a list; values with fractions; or none. Optional
     columns: `id`; `evidence`, `rationale` and `rationale_majority`, each a list of [start, end] character spans, and
     the same for the second text with `pair_` before; `segments`, a list of [start, end, label], in order: the parts of
-    a document put together from texts of known labels. In CSV lists are JSON.
+    a document put together from texts of known labels. In CSV lists are JSON. Rows with `prefix`, `good` and `bad` are
+    next-token questions, and spans are of the prefix.
 
     Args:
         path: of the file or folder.

@@ -33,8 +33,9 @@ UNLABELLED = (None, "", -1)
 class Hub(Collected):
     """A data set of the Hugging Face hub: `stanfordnlp/sst2` alone will do. No code of the hub's is run.
 
-    Where the test split is missing or has no labels, the validation split serves as test. Labels, pairs and marks are
-    as in files. `$FAITHBENCH_DATA/<owner>/<name>/test.parquet` (or another ending) is read first, if it is there.
+    Where the test split is missing or has no labels, the validation split serves as test. Labels, pairs, marks and
+    next-token questions are as in files. `$FAITHBENCH_DATA/<owner>/<name>/test.parquet` (or another ending) is read
+    first, if it is there.
 
     Args:
         repo: `owner/name`, or a folder as the hub has it.

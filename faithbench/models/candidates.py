@@ -12,6 +12,8 @@ from faithbench.errors import UserError, short
 from faithbench.models.reading import Reading, read_encoding, taken
 from faithbench.types import Example
 
+NOTHING = "has an empty prefix: there is no token to explain"
+
 
 def read_question(
     tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int
@@ -37,12 +39,17 @@ def read_question(
     shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(good, bad, strict=False)))
     begins = _boundary(tokenizer, example, stem, whole, shared)
     _check_known(tokenizer, example, [good[begins : shared + 1], bad[begins : shared + 1]])
+    if good == bad:
+        raise _refusal(example, "has continuations that are the same tokens")
     if shared == min(len(good), len(bad)):
         raise _refusal(example, "has continuations of which one begins with the other")
     if shared > max_length:
         raise _refusal(example, f"has a prefix of {shared:,} tokens, and the model reads {max_length:,}")
     read = read_encoding(whole[0], stem + gap + (example.good or "").strip())
-    return _prefix(read, shared, begins, example.text), (good[shared], bad[shared])
+    prefix = _prefix(read, shared, begins, example.text)
+    if prefix.special.all():
+        raise _refusal(example, NOTHING)
+    return prefix, (good[shared], bad[shared])
 
 
 def read_beginning(tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int) -> Reading:
@@ -68,7 +75,7 @@ def _parted(example: Example) -> tuple[str, str]:
     """The prefix without spaces at its end, and what is between it and what follows: a space, unless a line ends."""
     stem = example.text.rstrip(" ")
     if not stem.strip():
-        raise _refusal(example, "has an empty prefix: there is no token to explain")
+        raise _refusal(example, NOTHING)
     return stem, "" if stem[-1].isspace() else " "
 
 

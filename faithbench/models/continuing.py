@@ -102,7 +102,7 @@ def continuation_of(tokenizer: PreTrainedTokenizerBase, run: Sequence[Step]) -> 
 def named_candidates(tokenizer: PreTrainedTokenizerBase, text: Text) -> tuple[str, str]:
     """How people are told of a text's two candidates: `sleep`, or `“.”` where that is no word."""
     first, second = text.candidates or (0, 0)
-    pieces = [_spelled(tokenizer, text.ids.tolist(), token) for token in (first, second)]
+    pieces = [_spelled(tokenizer, token) for token in (first, second)]
     names = [_name(piece) for piece in pieces]
     if names[0] == names[1]:
         names = [f"“{piece}”" for piece in pieces]
@@ -113,7 +113,7 @@ def named_candidates(tokenizer: PreTrainedTokenizerBase, text: Text) -> tuple[st
 
 def whole_words(tokenizer: PreTrainedTokenizerBase, text: Text, words: Sequence[str | None]) -> bool:
     """Whether the candidates of a question are its two continuations, whole, and not their first differing pieces."""
-    pieces = (_spelled(tokenizer, text.ids.tolist(), token).strip() for token in text.candidates or ())
+    pieces = (_spelled(tokenizer, token).strip() for token in text.candidates or ())
     return all(piece == (word or "").strip() for piece, word in zip(pieces, words, strict=True))
 
 
@@ -154,9 +154,10 @@ def _added(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], token: int) -
     return after[len(before) :] if after.startswith(before) else _decoded(tokenizer, [token])
 
 
-def _spelled(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], token: int) -> str:
-    """Likewise; of bytes that are no character, the token as the vocabulary writes it."""
-    return _added(tokenizer, ids, token) or str(tokenizer.convert_ids_to_tokens(token))
+def _spelled(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    """The characters of a token; of bytes that are no character, as the vocabulary writes it."""
+    piece = _decoded(tokenizer, [token])
+    return str(tokenizer.convert_ids_to_tokens(token)) if not piece or INCOMPLETE in piece else piece
 
 
 def _name(piece: str) -> str:

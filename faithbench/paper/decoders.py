@@ -88,7 +88,9 @@ class DecoderTable:
 
     def document(self, beside_paper: bool = False) -> list[Part]:
         """The table for people."""
-        blocks = chain(*(_parts(block, beside_paper) for block in self.blocks))
+        families = dict.fromkeys(block.family for block in self.blocks)
+        beside = chain(*(_models([block for block in self.blocks if block.family == each]) for each in families))
+        blocks = chain(beside, *(_parts(block, beside_paper) for block in self.blocks))
         told = [*_legend(self.blocks), *self.notes]
         marked = [Note(each.removeprefix(BELOW).strip(), BELOW * each.startswith(BELOW)) for each in told]
         return [*blocks, *marked, Signature(self.signature)]
@@ -159,6 +161,29 @@ def _parts(block: Block, beside_paper: bool) -> Iterator[Part]:
         if each.ranks is not None and len(each.panel.explainers) > 1:
             yield Heading(f"paired tests, {_named(each)}: how far the best by MRR is above the others")
             yield _tests(each, names)
+
+
+def _models(blocks: Sequence[Block]) -> Iterator[Part]:
+    """The accuracies of several models side by side, with probability gaps, and their perplexities."""
+    if len(blocks) < 2:
+        return
+    names = labels("model", [block.model for block in blocks])
+    told = [{each.dataset: each for each in block.paradigms} for block in blocks]
+    order = {dataset: each.name for paradigms in told for dataset, each in paradigms.items()}
+    rows = [(Words(name), *(_right(paradigms.get(dataset)) for paradigms in told)) for dataset, name in order.items()]
+    if any(math.isfinite(block.perplexity) for block in blocks):
+        rows.append((Words("perplexity of validation texts"), *(Number(block.perplexity, 2) for block in blocks)))
+    yield Title("Models", f" on {blocks[0].family}")
+    yield Heading("accuracy, chance being 50 %; in parentheses the probability gap")
+    yield Grid((Column("paradigm"), *map(Column, names.values())), tuple(rows), minus=MINUS)
+
+
+def _right(paradigm: Paradigm | None) -> Cell:
+    if paradigm is None or not paradigm.accuracy.n:
+        return EMPTY
+    found = paradigm.accuracy
+    gap = (Number(found.gap, 2, signed=True),) * math.isfinite(found.gap)
+    return Number(found.value, 1, found.low, found.high, mark=BELOW * (not paradigm.is_ranked), remarks=gap)
 
 
 def _questions(block: Block) -> Grid:

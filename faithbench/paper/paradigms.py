@@ -119,12 +119,16 @@ class Paradigm:
 
 @dataclass(frozen=True)
 class Block:
-    """The paradigms of one family, such as those of BLiMP, of one model; `macro` are their means, if they have some."""
+    """The paradigms of one family, such as those of BLiMP, of one model; `macro` are their means, if they have some.
+
+    `perplexity` is the model's on validation texts, as its training reported it; NaN where it did not.
+    """
 
     model: str
     family: str
     paradigms: tuple[Paradigm, ...]
     macro: tuple[Paradigm, ...]
+    perplexity: float = math.nan
 
     @property
     def explainers(self) -> list[str]:
@@ -218,7 +222,10 @@ def _block(model: str, family: str, found: Sequence[Panel], entries: Sequence[tu
     paradigms = tuple(_paradigm(panel, name, entries) for panel, name in zip(found, names, strict=True))
     ranked = [each for each in paradigms if each.is_ranked]
     macro = [ranked] * (len(ranked) > 1) + [list(paradigms)] * (len(paradigms) > max(1, len(ranked)))
-    return Block(model, family, paradigms, tuple(map(macro_mean, macro)))
+    reports = [entry.get("training", {}).get("validation", {}) for name, _, entry in entries if name == model]
+    told = [float(report["perplexity"]) for report in reports if report.get("perplexity") is not None]
+    perplexity = float(np.mean(told)) if told else math.nan
+    return Block(model, family, paradigms, tuple(map(macro_mean, macro)), perplexity)
 
 
 def _paradigm(panel: Panel, name: str, entries: Sequence[tuple[str, str, Any]]) -> Paradigm:

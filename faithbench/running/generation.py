@@ -16,13 +16,13 @@ from faithbench.running.explained import ExplainedText
 from faithbench.running.explanation import Explanation, save_sheets, written
 from faithbench.running.next_tokens import Choice
 from faithbench.running.prediction import number
-from faithbench.running.trust import Trust
+from faithbench.running.trust import ENOUGH, Trust
 from faithbench.showing.marked import spans_of, spelled, units
 from faithbench.showing.page import notebook_html, page_html
 from faithbench.showing.sheet import Row, Sheet
 from faithbench.showing.terminal import sheet_lines
 from faithbench.showing.triangle import Said, Triangle, triangle_legend
-from faithbench.shown import counted
+from faithbench.shown import counted, visible
 from faithbench.types import Text
 
 FORMAT = "faithbench generation 1"
@@ -141,9 +141,7 @@ class Generation:
 
     def _triangle(self, name: str) -> Triangle:
         last = self.steps[-1]
-        read = spelled(last.text)
-        places = units(read, last.by)
-        columns = [_column(read, place, span) for place, span in enumerate(spans_of(read, places))]
+        places, columns = _columns(spelled(last.text), last.by)
         given = int(places[: len(self.steps[0].text.content)].max(initial=-1)) + 1
         return Triangle(tuple(columns), given, tuple(_said(step, name, places) for step in self.steps))
 
@@ -228,21 +226,29 @@ def _content(found: ExplainedText, text: Text) -> np.ndarray:
     return np.asarray(found.scores, dtype=np.float64)[text.content]
 
 
-def _column(read: Text, place: int, span: tuple[int, int]) -> str:
-    piece = read.source[span[0] : span[1]]
-    return piece.strip() or piece or read.tokens[int(read.content[place])]
+def _columns(read: Text, by: str) -> tuple[np.ndarray, list[str]]:
+    """The column of each token that is not special, and the names of the columns: tokens, each alone, or words."""
+    if by == "word":
+        places = units(read)
+        return places, [read.source[start:end].strip() for start, end in spans_of(read, places)]
+    assert read.offsets is not None
+    pieces = ((read.source[slice(*read.offsets[place])], read.tokens[place]) for place in read.content)
+    return np.arange(len(read.content)), [piece.strip() or visible(piece) or token for piece, token in pieces]
 
 
 def _trusted(trusts: Sequence[Trust]) -> Iterator[str]:
     """At how many tokens the words that are named do more than others."""
-    tried = [trust for trust in trusts if len(trust.others)]
+    tried = [trust for trust in trusts if len(trust.others) >= ENOUGH]
+    if not trusts:
+        return
     if not tried:
+        yield "No token has enough words before it to show that deleting some does more than deleting random ones."
         return
     good = sum(trust.convinces for trust in tried)
-    words = "word" if all(len(trust.words) == 1 for trust in tried) else "words"
+    some = "" if len(tried) == len(trusts) else " that have enough words before them"
     yield (
-        f"At {good} of {counted(len(tried), 'token')} {tried[0].done} the {words} with the largest scores is shown to "
-        "take away more than random words do; each token is tested by itself."
+        f"At {good} of {counted(len(tried), 'token')}{some}, deleting the words with the largest scores is shown to take "
+        "away more than deleting random ones; each token is tested by itself."
     )
 
 

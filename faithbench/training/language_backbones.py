@@ -96,7 +96,7 @@ def make_network(zoo: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> PreT
 
 
 def _config(zoo: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> PretrainedConfig:
-    special = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.bos_token_id)
+    special = dict.fromkeys(("bos_token_id", "eos_token_id"), tokenizer.bos_token_id)
     if zoo.architecture == "gpt2":
         return GPT2Config(
             vocab_size=len(tokenizer),

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from builders import tiny_network, tiny_tokenizer
 from fixtures_run import call
+from next_token import language_model
 
 from faithbench.commands.explain import _given
+from faithbench.reporting.generations import shown_generations
 
 TEXTS = ["a dull tale told in toil", "an old lion at noon"]
 
@@ -36,6 +38,48 @@ def test_a_text_is_shown_with_signs_and_written_to_files(model: Path, tmp_path: 
     assert f"wrote {html}" in ended.err
     assert "<!doctype html>" in html.read_text("utf-8")
     assert ">tale<" in svg.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def language_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, own = tmp_path_factory.mktemp("language_model"), language_model("gpt2")
+    own.model.save_pretrained(folder)
+    own.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_language_model_is_told_by_its_folder_and_asked_of_two_words(language_model_folder: Path, capsys):
+    own = ("--model", language_model_folder, "--explainer", "occlusion")
+    ended = call(capsys, "explain", "the dog sees", *own, "--good", "these", "--bad", "walks")
+    assert ended.status == 0, ended.err
+    assert ended.out.startswith("P(these rather than walks)")
+    assert "Deleting the first" in ended.out
+    ended = call(capsys, "explain", "the dog sees", *own, "--good", "these")
+    assert ended.status == 2
+    assert "good and bad go together" in ended.err
+
+
+def test_questions_come_from_a_file(language_model_folder: Path, tmp_path: Path, capsys):
+    path = tmp_path / "q.jsonl"
+    path.write_text('{"prefix": "the dog", "good": "walks", "bad": "walk", "evidence": [[4, 7]]}\n', "utf-8")
+    ended = call(capsys, "explain", path, "--model", language_model_folder, "--explainer", "occlusion", "--draws", "0")
+    assert ended.status == 0, ended.err
+    assert ended.out.startswith("P(walks rather than walk)")
+    assert "[dog]" in ended.out
+
+
+def test_a_language_model_goes_on_and_the_report_shows_it(language_model_folder: Path, tmp_path: Path, capsys):
+    files = {ending: tmp_path / f"x.{ending}" for ending in ("html", "svg", "json")}
+    written = [part for ending, path in files.items() for part in (f"--{ending}", path)]
+    own = ("--model", language_model_folder, "--explainer", "occlusion", "--draws", "0")
+    ended = call(capsys, "explain", "the dog sees", *own, "--generate", "3", *written)
+    assert ended.status == 0, ended.err
+    assert "Explaining 3 tokens with occlusion: about " in ended.err
+    assert '<table class="fb-triangle">' in files["html"].read_text("utf-8")
+    (shown,) = shown_generations([files["json"]])
+    assert shown.beginning == "the dog sees"
+    assert shown.triangles[0][0] == "occlusion"
+    assert str(shown.triangles[0][1]) in files["html"].read_text("utf-8")
 
 
 @pytest.mark.parametrize("way", ["arguments", "lines", "table", "input"])

@@ -112,6 +112,17 @@ def test_a_file_with_texts_stays_one_of_texts(row, tmp_path):
     assert (found.text, found.label, found.good) == ("a film", 0, None)
 
 
+def test_the_hubs_test_split_of_questions_needs_no_labels(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAITHBENCH_DATA", str(tmp_path))
+    folder = tmp_path / "owner" / "items"
+    folder.mkdir(parents=True)
+    written(folder, GOOD, "test.jsonl")
+    written(folder, GOOD[:1], "validation.jsonl")
+    data = build_dataset("owner/items").object
+    assert [example.good for example in data.load("test")] == ["is", "are"]
+    assert data.notes("test") == ()
+
+
 def test_a_folder_can_have_texts_to_train_on_and_questions(tmp_path):
     written(tmp_path, [{"text": "The key is here.", "label": "x"}, {"text": "The keys are here."}], "train.jsonl")
     written(tmp_path, GOOD, "test.jsonl")

@@ -131,6 +131,16 @@ def test_a_word_that_the_tokenizer_does_not_know_is_no_continuation(both):
         read_question(TOKENIZERS["words"], question("the dog", *both), 100)
 
 
+def test_words_that_the_tokenizer_takes_for_one_are_no_choice():
+    with pytest.raises(UserError, match="has continuations that are the same tokens"):
+        read_question(TOKENIZERS["words"], question("the dog", "Walks", "walks"), 100)
+
+
+def test_a_prefix_of_which_the_tokenizer_leaves_nothing_is_empty():
+    with pytest.raises(UserError, match="has an empty prefix"):
+        read_question(TOKENIZERS["bert"], question("\u200b", "said", "tale"), 100)
+
+
 def test_the_longest_prefix_that_fits_is_read():
     read, _ = read_question(TOKENIZERS["words"], question("the dog sees", "a", "the"), 3)
     assert len(read.ids) == 3

@@ -122,7 +122,7 @@ def test_relevances_are_refused_where_attention_is_of_another_kind():
     assert np.isfinite(explained(shared_generic("FNet"), "bcos").scores).all()
 
 
-@pytest.mark.parametrize("kind", ["GPT2", "Llama", "XLNet", "T5"])
+@pytest.mark.parametrize("kind", ["Bloom", "Phi3", "XLNet", "T5"])
 def test_decompx_is_refused_where_the_parts_of_a_layer_are_not_known(kind: str):
     with pytest.raises(RuntimeError, match="DecompX does not know the parts of the architecture"):
         explained(shared_generic(kind), "decompx")

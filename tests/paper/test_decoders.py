@@ -15,6 +15,7 @@ from records import record, run_of
 import faithbench
 from faithbench.errors import UserError
 from faithbench.paper.decoders import NOT_OBTAINABLE
+from faithbench.records.results import label
 from faithbench.statistics.paired_tests import flip_test, holm
 from faithbench.tables.writers import FORMATS
 from faithbench.types import Record
@@ -28,6 +29,11 @@ NAN = math.nan
 
 def data(paradigm: str) -> str:
     return f"blimp(paradigm={paradigm}, texts=standard_ebooks)"
+
+
+def alone(paradigm: str) -> str:
+    """What a paradigm is called where there is no other."""
+    return label("dataset", data(paradigm))
 
 
 def items(
@@ -197,25 +203,27 @@ def test_seeds_are_one_model_whose_items_have_the_mean_of_its_trainings(tmp_path
     frame = faithbench.paper_table([run], "decoders").frame()
     ranks = np.mean([each for each, _ in both], axis=0)
     assert set(frame["model"]) == {"conv-gpt2"}
-    assert row(frame, data("anaphor"))["mrr"] == pytest.approx(100 * ranks.mean())
-    assert row(frame, data("anaphor"))["adjusted"] == pytest.approx(100 * (ranks - chances).sum() / (1 - chances).sum())
-    assert row(frame, data("anaphor"))["n"] == 20
+    assert row(frame, alone("anaphor"))["mrr"] == pytest.approx(100 * ranks.mean())
+    assert row(frame, alone("anaphor"))["adjusted"] == pytest.approx(
+        100 * (ranks - chances).sum() / (1 - chances).sum()
+    )
+    assert row(frame, alone("anaphor"))["n"] == 20
 
 
 def test_what_was_measured_above_chance_alone_tells_ranks_too_and_older_records_only_these(tmp_path):
     ranks, chances = drawn(1, 20, 0.7)
     above = performances(run_of(tmp_path / "a", items(ranks, chances, "anaphor", "bcos", ADJUSTED)), anaphor=90.0)
-    found = row(faithbench.paper_table([above], "decoders").frame(), data("anaphor"))
+    found = row(faithbench.paper_table([above], "decoders").frame(), alone("anaphor"))
     assert found[["mrr", "chance", "adjusted"]].tolist() == pytest.approx(
         [100 * ranks.mean(), 100 * chances.mean(), 100 * (ranks - chances).sum() / (1 - chances).sum()]
     )
     bare = [record(100 * r, i, dataset=data("npi"), metric=MRR, parts=(), model=MODEL) for i, r in enumerate(ranks)]
     old = faithbench.paper_table([run_of(tmp_path / "b", bare)], "decoders")
-    found = row(old.frame(), data("npi"), "occlusion")
+    found = row(old.frame(), alone("npi"), "occlusion")
     assert found["mrr"] == pytest.approx(100 * ranks.mean())
     assert math.isnan(found["chance"])
     assert math.isnan(found["adjusted"])
-    assert any(f"is right on {data('npi')} is not known" in note for note in old.notes)
+    assert any(f"is right on {alone('npi')} is not known" in note for note in old.notes)
     assert any("earlier versions" in note for note in old.notes)
 
 
@@ -226,6 +234,19 @@ def test_a_failed_or_missing_explainer_has_no_macro_mean_of_other_paradigms(run,
     frame = faithbench.paper_table([run_of(tmp_path / "run", some + more)], "decoders").frame()
     assert set(frame[frame["paradigm"] == "macro mean"]["explainer"]) == {"bcos"}
     assert set(frame[frame["paradigm"] == "anaphor"]["explainer"]) == {"bcos", "lime"}
+
+
+def test_conventional_and_bcos_models_stand_side_by_side(run, tmp_path):
+    ranks, chances = drawn(1, 20, 0.7)
+    both = [each for name in ("conv-gpt2", "bcos-gpt2") for each in items(ranks, chances, "npi", "lime", model=name)]
+    entry = {"training": {"validation": {"perplexity": 87.25}}}
+    other = performances(run_of(tmp_path / "run", both, **entry), npi=61.0)
+    lines = faithbench.paper_table([other], "decoders").render().splitlines()
+    (heads,) = [line for line in lines if "bcos-gpt2" in line and "conv-gpt2" in line]
+    assert [each.strip() for each in heads.split("|")] == ["", "paradigm", "bcos-gpt2", "conv-gpt2", ""]
+    accuracy, perplexity = (next(line for line in lines if line.startswith(f"| {each}")) for each in ("blimp", "perp"))
+    assert accuracy.count("61.0 ± 7.0 (+1.25)") == 2
+    assert perplexity.count("87.25") == 2
 
 
 def test_items_that_were_left_out_are_said(run, tmp_path):

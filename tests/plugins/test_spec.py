@@ -58,6 +58,7 @@ TOLD = (
     "classifier",
     "degraded",
     "hub",
+    "lm",
     "imported",
     "normalised",
     "permuted",

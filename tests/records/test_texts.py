@@ -47,10 +47,17 @@ def a_text(name: str = "1", **changes: object) -> Text:
     return Text(**(about | changes))  # type: ignore[arg-type]
 
 
-def keep(folder: Path, text: Text, predicted: int | None = 1, told: list[float] | None = None, **own: str) -> Store:
+def keep(
+    folder: Path,
+    text: Text,
+    predicted: int | None = 1,
+    told: list[float] | None = None,
+    words: tuple[str | None, str | None] = (None, None),
+    **own: str,
+) -> Store:
     store = Store(folder).open()
     mine = DATA | READING | own
-    add_kept(store, "texts", [text_row({name: mine[name] for name in (*DATA, *READING)}, text, "white")])
+    add_kept(store, "texts", [text_row({name: mine[name] for name in (*DATA, *READING)}, text, "white", *words)])
     gold = Gold(text.label, (0, 1))
     add_kept(store, "predictions", [prediction_row(DATA | MODEL | mine, text, gold, predicted, told or [0.25, 0.75])])
     return store
@@ -193,6 +200,36 @@ def test_tokens_that_are_no_list_of_texts_are_refused_in_a_sentence(tmp_path: Pa
 def test_a_token_to_read_that_is_not_there_is_refused(tmp_path: Path):
     keep(tmp_path, a_text(read=9))
     with pytest.raises(UserError, match="is read at a token that it lacks"):
+        read_texts([tmp_path]).of(KEY)
+
+
+def test_a_next_token_question_keeps_its_candidates_and_words(tmp_path: Path):
+    text = a_text(candidates=(7, 12), link="softmax", outputs=None)
+    keep(tmp_path, text, words=("sleep\ud800", "sleeps"))
+    kept = read_texts([tmp_path])
+    (found,) = kept.of(KEY).values()
+    assert same(found, text)
+    assert kept.continuations(KEY) == {"1": ("sleep\\ud800", "sleeps")}
+
+
+def test_parts_that_were_made_before_there_were_language_models_are_read(tmp_path: Path):
+    keep(tmp_path, a_text())
+    path = part(tmp_path)
+    pq.write_table(pq.read_table(path).drop(["candidates", "good", "bad"]), path)
+    kept = read_texts([tmp_path])
+    assert kept.of(KEY)["1"].candidates is None
+    assert kept.continuations(KEY) == {}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "sentence"),
+    [([7], "other than 2 tokens"), ([7, 8, 9], "other than 2 tokens"), ([7, -1], "below 0"), ([7, None], "is missing")],
+)
+def test_candidates_that_no_run_writes_are_refused(tmp_path: Path, candidates: list[int | None], sentence: str):
+    keep(tmp_path, a_text(candidates=(7, 12)))
+    path = part(tmp_path)
+    pq.write_table(_set(pq.read_table(path), "candidates", pa.array([candidates], pa.list_(pa.int64()))), path)
+    with pytest.raises(UserError, match=sentence):
         read_texts([tmp_path]).of(KEY)
 
 

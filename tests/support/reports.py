@@ -61,11 +61,12 @@ def keep_texts(
     explainers: Sequence[str],
     scores: Callable[[str, Text], np.ndarray],
     classes: Sequence[str],
+    words: tuple[str | None, str | None] = (None, None),
 ) -> None:
     """Adds texts, what the model said (class 1, every fifth time 0), and attributions to a run's folder."""
     store = Store(folder).open()
     own = {"dataset": "planted", "dataset_fingerprint": "d", "tokenizer": "t"}
-    add_kept(store, "texts", (text_row(own, text, None) for text in texts))
+    add_kept(store, "texts", (text_row(own, text, None, *words) for text in texts))
     add_kept(
         store,
         "predictions",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +57,11 @@ def anatomy_of(classifier: WhiteBox) -> Anatomy:
         raise QuestionError(f"DecompX reads Hugging Face classifiers, and {type(classifier).__name__} is none")
     architecture: Architecture | None = getattr(classifier, "architecture", None)
     if architecture is None or architecture.parts is None:
-        raise QuestionError(f"DecompX does not know the parts of the architecture {config.model_type!r}")
-    activation = getattr(config, "hidden_act", None) or getattr(config, "activation", None)
+        raise QuestionError(
+            f"DecompX does not know the parts of the architecture {config.model_type!r}: it goes through BERT, "
+            "RoBERTa, DistilBERT, and decoders with the layers of GPT-2 or of Llama"
+        )
+    activation = activation_named(config)
     if activation not in ACTIVATIONS:
         raise QuestionError(f"DecompX knows the activations {', '.join(ACTIVATIONS)}, not {activation!r}")
     parts = architecture.parts
@@ -72,6 +75,12 @@ def anatomy_of(classifier: WhiteBox) -> Anatomy:
         activation=nn.Identity() if straight else HEAD_ACTIVATIONS[parts.head_activation],
         out=_linear(model, parts.out),
     )
+
+
+def activation_named(config: Any) -> object:
+    """The feed-forward activation that a configuration tells."""
+    names = ("hidden_act", "hidden_activation", "activation", "activation_function")
+    return next(filter(None, (getattr(config, name, None) for name in names)), None)
 
 
 def _layer(layer: nn.Module, parts: LayerParts, heads: int) -> Layer:

@@ -16,10 +16,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faithbench.errors import QuestionError
 from faithbench.interfaces import WhiteBox
+from faithbench.questions import Row
 from faithbench.types import Text
 from faithbench_explainers.decomposition.anatomy import Function, Layer, anatomy_of
+from faithbench_explainers.decomposition.decoders import DecoderAnatomy, DecoderLayer, decoder_anatomy_of
 
+NEAR, COARSE = 1e-3, 5e-2  # shares of the largest logit by which the way through the parts may miss it
 CHUNK = 1 << 23  # numbers in the largest tensor that is made besides the parts
 Parts = Float[Tensor, "positions sources d"]
 Split = Callable[[Parts, Float[Tensor, "*positions d"]], None]
@@ -44,17 +48,60 @@ def table(
     Raises:
         QuestionError: the classifier is of a kind that is not known.
     """
-    anatomy = anatomy_of(classifier)
     propagation = Propagation(SPLITS[bias_split], chunk)
     with torch.inference_mode():
-        state = _apart(classifier.embedded(*classifier.inputs_of(text))[0])
-        for number, layer in enumerate(anatomy.layers):
-            attended = value_bias == "attended" or (value_bias == "attended_first" and number == 0)
-            last = number == len(anatomy.layers) - 1
-            state = propagation.layer(layer, state, attended, read=1 if last else len(text))
-        state = propagation.linear(anatomy.dense, State(state.value[:1], state.parts[:1]))
-        state = propagation.linear(anatomy.out, activate(anatomy.activation, state))
+        decoder = _decoder_of(classifier, text)
+        state = (
+            _through_encoder(classifier, text, propagation, value_bias)
+            if decoder is None
+            else _through_decoder(decoder, classifier, text, propagation, value_bias)
+        )
         return state.parts[0].double().cpu().numpy()
+
+
+def _through_encoder(classifier: WhiteBox, text: Text, propagation: "Propagation", value_bias: str) -> "State":
+    anatomy = anatomy_of(classifier)
+    state = _apart(classifier.embedded(*classifier.inputs_of(text))[0])
+    for number, layer in enumerate(anatomy.layers):
+        last = number == len(anatomy.layers) - 1
+        state = propagation.layer(layer, state, _attended(value_bias, number), read=1 if last else len(text))
+    state = propagation.linear(anatomy.dense, State(state.value[:1], state.parts[:1]))
+    return propagation.linear(anatomy.out, activate(anatomy.activation, state))
+
+
+def _through_decoder(
+    anatomy: DecoderAnatomy, classifier: WhiteBox, text: Text, propagation: "Propagation", value_bias: str
+) -> "State":
+    state = _apart(classifier.embedded(*classifier.inputs_of(text))[0])
+    row = Row(text.ids, text.types, None, text.outputs, text.candidates)
+    attention = torch.tensor(classifier.attentions([row])[0]).to(state.value)
+    for number, (layer, weights) in enumerate(zip(anatomy.layers, attention, strict=True)):
+        last = number == len(anatomy.layers) - 1
+        state = propagation.decoder_layer(
+            layer, state, weights, _attended(value_bias, number), 1 if last else len(text)
+        )
+    state = activate(anatomy.cap, propagation.linear(anatomy.out, propagation.any_norm(anatomy.norm, state)))
+    state = state if anatomy.contrast is None else propagation.linear(anatomy.contrast, state)
+    _check_same(classifier, state.value[0], torch.tensor(classifier.logits([row])[0]))
+    return state
+
+
+def _decoder_of(classifier: WhiteBox, text: Text) -> DecoderAnatomy | None:
+    architecture = getattr(classifier, "architecture", None)
+    return None if architecture is None or architecture.parts is not None else decoder_anatomy_of(classifier, text)
+
+
+def _attended(value_bias: str, layer: int) -> bool:
+    return value_bias == "attended" or (value_bias == "attended_first" and layer == 0)
+
+
+def _check_same(classifier: WhiteBox, found: Float[Tensor, "classes"], logits: Float[Tensor, "classes"]) -> None:
+    """Some models put more into layers of these names, such as factors."""
+    near = NEAR if logits.dtype == torch.float64 or found.dtype == torch.float32 else COARSE
+    if float((found.double().cpu() - logits.double()).abs().max()) > near * max(1.0, float(logits.abs().max())):
+        raise QuestionError(
+            f"{type(classifier.model).__name__} computes something else than the layers that DecompX knows"
+        )
 
 
 class State(NamedTuple):
@@ -108,6 +155,61 @@ class Propagation:
             moved = mix(layer.value.bias.expand(read, 1, -1))[:, 0]
             bias = moved if bias is None else moved + bias
         return State(value[:read] + layer.mix(context), parts[:read]), bias
+
+    def decoder_layer(
+        self,
+        layer: DecoderLayer,
+        state: State,
+        weights: Float[Tensor, "heads tokens tokens"],
+        attended: bool,
+        read: int,
+    ) -> State:
+        """A layer of a decoder, whose parts read what is normed; of its output, so many last positions."""
+        normed, tokens = self.any_norm(layer.norm, State(state.value, state.parts.clone())), len(state.value)
+        weights, values = weights[:, tokens - read :], []
+        (value, parts), bias = self._decoder_attention(layer, state, normed, weights, attended)
+        for at in _spans(read, tokens * layer.expand.out_features, self.chunk):
+            self.share(parts[at], None if bias is None else bias[at])
+            outer = self._decoder_mlp(layer, self.any_norm(layer.mlp_norm, State(value[at], parts[at].clone())))
+            parts[at] += outer.parts
+            values.append(value[at] + outer.value)
+        return State(torch.cat(values), parts)
+
+    def _decoder_attention(
+        self, layer: DecoderLayer, state: State, normed: State, weights: Tensor, attended: bool
+    ) -> tuple[State, Float[Tensor, "positions d"] | None]:
+        """Attention by known probabilities, and the residual connection; and the biases still to be handed out."""
+        read, shares = weights.shape[1], layer.heads // layer.groups
+
+        def mixed(states: Float[Tensor, "tokens *sources d"], sources: int) -> Tensor:
+            return _join(weights @ _split(states, layer.groups).repeat_interleave(shares, 0), sources)
+
+        context = mixed(layer.value(normed.value), 1)[:, 0]
+        project, mix = Fixed.at(layer.value, normed.value), Fixed.at(layer.mix, context)
+        value, parts, own = state.value[-read:], state.parts[-read:], layer.value.bias
+        for at in _spans(len(state.value), context.shape[-1] * len(state.value), self.chunk):
+            inner = project(normed.parts[:, at])
+            if attended and own is not None:
+                inner[at].diagonal().add_(own[:, None])
+            parts[:, at] += mix(mixed(inner, inner.shape[1]))
+        bias = None if layer.mix.bias is None else layer.mix.bias.expand(read, -1)
+        if own is not None and not attended:
+            whole = own.reshape(layer.groups, -1).repeat_interleave(shares, 0).flatten()
+            moved = mix(whole.expand(read, 1, -1))[:, 0]
+            bias = moved if bias is None else moved + bias
+        return State(value + layer.mix(context), parts), bias
+
+    def _decoder_mlp(self, layer: DecoderLayer, state: State) -> State:
+        """The feed-forward network; of a gated one the gate is held."""
+        inner = self.linear(layer.expand, state)
+        if layer.gate is None:
+            return self.linear(layer.contract, activate(layer.activation, inner))
+        gate = layer.activation(layer.gate(state.value))
+        return self.linear(layer.contract, State(inner.value * gate, inner.parts.mul_(gate[:, None])))
+
+    def any_norm(self, module: nn.Module, state: State) -> State:
+        """LayerNorm, or one that divides by the root mean square: x times numbers that are held."""
+        return self.norm(module, state) if isinstance(module, nn.LayerNorm) else activate(module, state)
 
     def linear(self, module: nn.Linear, state: State) -> State:
         """A linear layer."""
