@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from faithbench.running.cost import cost
     from faithbench.running.explain import explain
     from faithbench.running.explanation import Explanation, Explanations
+    from faithbench.running.generation import Generation, Generations
     from faithbench.running.options import check_options
     from faithbench.running.until import run
     from faithbench.running.usual import usual_explainers
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Explanation",
     "Explanations",
+    "Generation",
+    "Generations",
     "Plan",
     "Training",
     "UserError",
@@ -85,6 +88,8 @@ __all__ = [
 _HOMES = {
     "Explanation": "faithbench.running.explanation:Explanation",
     "Explanations": "faithbench.running.explanation:Explanations",
+    "Generation": "faithbench.running.generation:Generation",
+    "Generations": "faithbench.running.generation:Generations",
     "Plan": "faithbench.plan:Plan",
     "Training": "faithbench.plan:Training",
     "UserError": "faithbench.errors:UserError",

@@ -42,7 +42,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Part of the model's name [default: 42].")] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="lm or classification; said for the reader, since a model has one [default: its]."),
+        typer.Option(help="lm or classification, as the model's own [default]."),
     ] = None,
     masking: Annotated[
         str | None, typer.Option(help="Likewise; half: half of each batch is masked [default: none; tiny: half].")

@@ -18,7 +18,8 @@ from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.plan import AUTO, DTYPES, MIXED
 from faithbench.plugins.naming import build_dataset
 from faithbench.running.arguments import path_or_name
-from faithbench.training.loading import CAUSAL, OWN
+from faithbench.training.checkpoint import CAUSAL
+from faithbench.training.loading import OWN
 from faithbench.training.prepare import Setup, best_device, load_model, prepare
 
 GENERATING = "text-generation"  # task of a pipeline of a language model

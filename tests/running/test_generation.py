@@ -206,7 +206,7 @@ def test_a_generation_is_said_in_a_frame_in_json_and_in_words(tmp_path):
     assert both.html().count("<table") == 2
 
 
-@pytest.mark.parametrize("prefix", ["the dog sees these dogs walk Mary", "the dog sees these dogs Mary"])
+@pytest.mark.parametrize("prefix", ["the dog sees these dogs walk Mary", "dog sees these dogs walk Mary"])
 def test_it_is_said_at_how_many_tokens_words_do_more_than_others(prefix: str):
     found = faithbench.explain(language_model("llama"), prefix, "occlusion", generate=4, draws=60)
     trusts = [step.explained[0].trust for step in found.steps]
