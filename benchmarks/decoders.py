@@ -6,8 +6,8 @@ Models are random, of 50,257 tokens; rows are those that occlusion, sampled Shap
 prefixes of several lengths. The bare loop is given the engine's own batches, as tensors that are there already: it runs
 the model's body and the rows of the output layer that belong to the candidates, or (`whole`) calls the model as its
 manual says, which makes logits of the whole vocabulary at every token. Loop, adapter and engine run in turn in one
-process, in CPU seconds. Memory is the peak of a process of its own that answers the same rows, beyond what it had when
-the model was loaded. One forward pass a batch, no gradients.
+process, in CPU seconds. Memory is the peak of a process of its own, beyond that of
+one that loads the model only, with this vocabulary and with one of 2,000. One forward pass a batch, no gradients.
 """
 
 import argparse
@@ -36,6 +36,7 @@ EXPLAINERS = ("occlusion", "shap_sampl(n_permutations=4)")
 METRICS = ("comprehensiveness", "sufficiency", "deletion", "insertion")
 TYPES = ("GPT2", "Llama")
 WORDS, LENGTHS = 900, (7, 15, 31, 63)
+SMALL = 2000  # a vocabulary
 Batch = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor]  # ids, mask, last places, candidates
 
 
@@ -144,13 +145,19 @@ def whole_logits(model: HuggingFaceLanguageModel, batch: Batch) -> np.ndarray:
 
 def memory(kind: str, arguments: argparse.Namespace) -> None:
     """Prints what answering the rows takes beyond the model that is loaded, each way in its own process."""
-    shape = [f"--{name}={getattr(arguments, name)}" for name in ("texts", "layers", "width", "vocabulary")]
-    peaks = {}
-    for way in ("load", "adapter", "whole"):
-        command = [sys.executable, __file__, "--peak", way, "--only", kind, *shape]
-        peaks[way] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    adapter, whole = (peaks[way] - peaks["load"] for way in ("adapter", "whole"))
-    print(f"  peak memory: loaded {peaks['load']:.0f} MiB; adapter {adapter:+.0f} MiB, whole logits {whole:+.0f} MiB")
+
+    def beyond(way: str, vocabulary: int) -> float:
+        shape = [f"--{name}={getattr(arguments, name)}" for name in ("texts", "layers", "width")]
+        command = [sys.executable, __file__, "--only", kind, *shape, f"--vocabulary={vocabulary}", "--peak"]
+        loaded, peak = (
+            float(subprocess.run([*command, each], check=True, capture_output=True, text=True).stdout)
+            for each in ("load", way)
+        )
+        return peak - loaded
+
+    ways = {(way, size): beyond(way, size) for way in ("adapter", "whole") for size in (SMALL, arguments.vocabulary)}
+    told = ", ".join(f"{way} with {size:,} tokens {found:+.0f} MiB" for (way, size), found in ways.items())
+    print(f"  peak memory beyond the loaded model: {told}")
 
 
 def peak_memory(arguments: argparse.Namespace) -> float:

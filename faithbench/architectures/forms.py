@@ -35,7 +35,7 @@ class Gate(nn.Module):
 
     def __init__(self, activation: nn.Module) -> None:
         super().__init__()
-        self.activation = activation
+        self.activation = open_activation(activation) or activation  # relevances go on through it
 
     def forward(self, inputs: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         return gate(self.activation(inputs))

@@ -1,6 +1,7 @@
 """What can be read off any transformer of transformers: its layers, its embeddings, its attention, its head."""
 
 import inspect
+from itertools import takewhile
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -22,7 +23,10 @@ def inspected(model: PreTrainedModel) -> Architecture:
 
 
 def layers_name(model: PreTrainedModel) -> str:
-    """The list of layers: the first of modules of one type, of the length that the configuration says if any; or ""."""
+    """The list of layers: modules of one type, as many as the configuration says if any, near the embeddings; or "".
+
+    Of several the first; a model that reads images has a list of layers for these, too.
+    """
     count = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     lists = [
         (name, len(module))
@@ -30,15 +34,25 @@ def layers_name(model: PreTrainedModel) -> str:
         if isinstance(module, nn.ModuleList) and len({type(member) for member in module}) == 1
     ]
     fitting = [name for name, members in lists if members == count]
-    return (fitting or [name for name, _ in lists] or [""])[0]
+    table = _name_of(model, model.get_input_embeddings()).split(".")
+    return max(fitting or [name for name, _ in lists] or [""], key=lambda name: _shared(name.split("."), table))
 
 
 def embeddings_name(model: PreTrainedModel) -> str:
     """The module called `embeddings` around the word embeddings, else these; "" if there are none."""
-    table = model.get_input_embeddings()
-    name = next((name for name, module in model.named_modules() if module is table), "")
+    name = _name_of(model, model.get_input_embeddings())
     parent = name.rpartition(".")[0]
     return parent if parent.rpartition(".")[2] == "embeddings" else name
+
+
+def _name_of(model: PreTrainedModel, sought: nn.Module) -> str:
+    return next((name for name, module in model.named_modules() if module is sought), "")
+
+
+def _shared(one: list[str], other: list[str]) -> int:
+    """How many modules two names are inside of together."""
+    same = (mine == others for mine, others in zip(one, other, strict=False))
+    return sum(1 for _ in takewhile(bool, same))
 
 
 def takes(module: nn.Module, argument: str) -> bool:

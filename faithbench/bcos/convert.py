@@ -61,16 +61,16 @@ def convert(
     if is_bcos(model):
         raise UserError(f"{type(model).__name__} is a B-cos model already.")
     architecture, classifies = architecture_of(model), model.get_output_embeddings() is None
-    before = computed_before(model, architecture)
+    before, towers = computed_before(model, architecture)
     causal = not classifies and is_causal(model)
     proved = (classifies or causal) and not biases
     _check_activation(model, proved)
-    _check_weights(model, before, causal)
+    _check_weights(model, before | towers, causal)
     training, model = model.training, copy.deepcopy(model)
     _use_tanh_gelu(model)
     if classifies and proved:  # the activation in a masked language model's head is g(x)·x and stays
-        _straighten(model, before, architecture)
-    _open(model, before if proved else None, architecture.layers)
+        _straighten(model, before | towers, architecture)
+    _open(model, before | towers if proved else None, architecture.layers)
     plain = "$^" if qkv else architecture.attention_inputs
     if causal:
         plain = f"{plain}|{_free_logits(model)}"
@@ -78,21 +78,30 @@ def convert(
         _untie(model)
     keeps = biases or embedding_bias
     for name, module in list(model.named_modules()):
-        if name and not _within(name, before):
+        if not name or _within(name, towers):
+            continue
+        if not _within(name, before):
             _replace(model, name, module, plain, b, biases)
-        elif name and not keeps:
+        elif not keeps:
             _unbias_norm(module)
     if not causal and (decoder := model.get_output_embeddings()) is not None:
         decoder.weight = model.get_input_embeddings().weight
-    if gates is None and causal and biases:
-        gates = sorted(factors(model))
-    if gates is not None:
-        set_gates(model, gates)
-    elif proved:
-        gates = prove(model, architecture, causal)
+    gates = _gate(model, architecture, causal, proved, gates)
     settings = {"b": b, "qkv": qkv} | ({"biases": True} if biases else {})
     model.config.bcos = settings | ({} if keeps else {"embedding_bias": False}) | ({"gates": gates} if causal else {})
     return model.train(training)
+
+
+def _gate(
+    model: PreTrainedModel, architecture: Architecture, causal: bool, proved: bool, known: list[str] | None
+) -> list[str] | None:
+    """Sets gates and gives their names: the known ones, else those by which a proof holds, else what is multiplied."""
+    if known is None and proved:
+        return prove(model, architecture, causal)
+    if known is None and causal:
+        known = sorted(factors(model))
+    set_gates(model, known or [])
+    return known
 
 
 def is_bcos(model: PreTrainedModel) -> bool:

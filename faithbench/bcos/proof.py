@@ -92,8 +92,10 @@ def layer_input(model: PreTrainedModel, architecture: Architecture) -> LayerInpu
     return LayerInput(model, layer, architecture.tokens_first)
 
 
-def computed_before(model: PreTrainedModel, architecture: Architecture) -> set[str]:
+def computed_before(model: PreTrainedModel, architecture: Architecture) -> tuple[set[str], set[str]]:
     """Names of the modules that have run when the first layer begins and do not run again, tried on a copy.
+
+    Beside them those of parts that texts do not come to at all, such as that for images.
 
     Raises:
         UserError: the model cannot be run, or gives no logits.
@@ -110,7 +112,16 @@ def computed_before(model: PreTrainedModel, architecture: Architecture) -> set[s
     point = layer_input(twin, architecture)
     with point.changing(begin), _finishing(twin, lambda name, _: finished.append(name)), torch.no_grad():
         logits_of(twin, probe_row(twin))
-    return set(before) - set(finished)
+    return set(before) - set(finished), _towers(model, {*before, *finished})
+
+
+def _towers(model: PreTrainedModel, run: set[str]) -> set[str]:
+    """The parts of a model of texts and something else that do not run where there are texts alone."""
+    if model.config.get_text_config() is model.config:
+        return set()
+    inner = {name for name, _ in model.base_model.named_children()}
+    prefix = f"{model.base_model_prefix}." if model.base_model is not model else ""
+    return {f"{prefix}{name}" for name in inner if not any(f"{each}.".startswith(f"{prefix}{name}.") for each in run)}
 
 
 def _twin(model: PreTrainedModel) -> PreTrainedModel:

@@ -41,7 +41,8 @@ def train(
     eval_limit: Annotated[int | None, typer.Option(help="Texts to measure accuracies on [default: all].")] = None,
     seed: Annotated[int | None, typer.Option(help="Part of the model's name [default: 42].")] = None,
     task: Annotated[
-        str | None, typer.Option(help="lm or classification; said for the reader, since a model has one [default: its].")
+        str | None,
+        typer.Option(help="lm or classification, as the model's own [default]."),
     ] = None,
     masking: Annotated[
         str | None, typer.Option(help="Likewise; half: half of each batch is masked [default: none; tiny: half].")

@@ -7,6 +7,7 @@ to the candidates alone, at the last token alone, so that a large vocabulary cos
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -136,9 +137,15 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         found = super().gradients(points, rules)
         if rules != FROZEN or not found:
             return found
-        places = place_part(self, max(len(each.embeddings) for each in found))
+        places = place_part(self, max(len(each.embeddings) for each in found), self._two_tokens)
         own = None if places is None else to_numpy(places.to(self.dtype))
         return [each if own is None else replace(each, places=own[: len(each.embeddings)]) for each in found]
+
+    @cached_property
+    def _two_tokens(self) -> tuple[int, int]:
+        """Of content; the whole vocabulary is looked at to find some."""
+        one, other = (int(ids[0, ids.shape[1] // 2]) for ids in two_rows(self))
+        return one, other
 
     def chances(self, texts: Sequence[Text]) -> Float[np.ndarray, "texts candidates"]:
         """The probabilities of each text's candidates among all tokens of the vocabulary."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from faithbench.architectures.activations import Activation, at_zero
 from faithbench.architectures.finding import activation_of
@@ -23,26 +26,33 @@ def must_open(classifier: HuggingFaceClassifier, mode: Any) -> bool:
     Raises:
         QuestionError: the rules would leave out a part of the model even then.
     """
-    model, name = classifier.model, type(classifier.model).__name__
+    model = classifier.model
     hidden = [opening for opening in openings(model) if opening.parent.startswith(classifier.architecture.layers)]
-    activations = [opening for opening in hidden if isinstance(opening.form, Activation)]
+    activations = [opening.closed for opening in hidden if isinstance(opening.form, Activation)]
     norms = [opening for opening in hidden if not isinstance(opening.form, (Activation, Gate))]
-    inside = norms if follows_attention(classifier, mode) else []
-    if is_frozen(classifier, mode.freezes) and not activations and not inside:
+    follows = follows_attention(classifier, mode)
+    gates = [opening.closed for opening in hidden if isinstance(opening.form, Gate)]
+    gates += [module.activation for module in model.modules() if isinstance(module, Gate)]
+    _check_zeros(classifier, [*activations, *(gates if follows else [])], mode)
+    if is_frozen(classifier, mode.freezes) and not activations and not (follows and norms):
         return False
-    for activation in activations:
-        if (value := at_zero(activation.closed)) != 0:
-            raise QuestionError(
-                f"the activation {activation_of(model)!r} of {name} is {value:g} at 0, so that it has no factor f(x)/x "
-                f"that {mode.__name__} could hold constant"
-            )
     with opened(model):
         if is_frozen(classifier, mode.freezes):
             return True
     raise QuestionError(
-        f"{name} has a part that {mode.__name__} cannot hold constant, such as a product of two layers or a norm of a "
-        "kind of its own"
+        f"{type(model).__name__} has a part that {mode.__name__} cannot hold constant, such as a product of two layers "
+        "or a norm of a kind of its own"
     )
+
+
+def _check_zeros(classifier: HuggingFaceClassifier, activations: Sequence[nn.Module], mode: Any) -> None:
+    """Refuses activations that rules would take for lines through the origin and are not 0 there."""
+    for activation in activations:
+        if (value := at_zero(activation)) != 0:
+            raise QuestionError(
+                f"the activation {activation_of(classifier.model)!r} of {type(classifier.model).__name__} is {value:g} "
+                f"at 0, so that it has no factor f(x)/x that {mode.__name__} could hold constant"
+            )
 
 
 def follows_attention(classifier: HuggingFaceClassifier, mode: Any) -> bool:

@@ -8,19 +8,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from faithbench.models.probes import COARSE_NOISE, NOISE, two_rows
+from faithbench.models.probes import COARSE_NOISE, NOISE
 
 if TYPE_CHECKING:
     from faithbench.models.huggingface import HuggingFaceClassifier
 
 
-def place_part(classifier: HuggingFaceClassifier, tokens: int) -> Float[Tensor, "tokens d"] | None:
+def place_part(
+    classifier: HuggingFaceClassifier, tokens: int, content: tuple[int, int]
+) -> Float[Tensor, "tokens d"] | None:
     """P in e = s·w + p, where w is what the word embeddings give, s a number, and p the same for every token there.
 
     Of a model whose embeddings are the same at every place it is 0. None where embeddings are no such sum, as behind a
-    LayerNorm; tried with two tokens.
+    LayerNorm.
+
+    Args:
+        classifier: whose embeddings.
+        tokens: how many places.
+        content: ids of two tokens, with which it is tried.
     """
-    content = [ids[0, ids.shape[1] // 2] for ids in two_rows(classifier)]
     ids = torch.tensor(content, device=classifier.device)[:, None]
     with torch.no_grad():
         states = classifier.embedded(ids.repeat(1, tokens)).double()

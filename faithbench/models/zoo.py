@@ -196,7 +196,10 @@ def is_tiny(model: ModelRef) -> bool:
 
 
 def conventional(model: ModelRef) -> ModelRef:
-    """The conventional model of the same backbone, masked alike, of the usual seed; what is no classifier of the zoo as it is."""
+    """The conventional model of the same backbone, masked alike, of the usual seed.
+
+    What is no classifier of the zoo stays as it is.
+    """
     named = zoo_model(model)
     if named is None or isinstance(named.object, LanguageModel):
         return model

@@ -172,8 +172,9 @@ def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
     """`lime(n_samples=500)` → ("lime", [], {"n_samples": 500}). No code is run.
 
     Bare words, with hyphens or without, are strings, and so are specs inside a spec, as in
-    `words(lime(n_samples=500))`, or several with a plus between, as in `corpus(standard_ebooks + imdb)`, and a reference alone, as in `callable(package.module:function)`. So are paths, hub
-    ids, encodings and parts of splits: `file(path=data/reviews (1).csv, encoding=latin-1)`.
+    `words(lime(n_samples=500))`, or several with a plus between, as in `corpus(standard_ebooks + imdb)`, and a
+    reference alone, as in `callable(package.module:function)`. So are paths, hub ids, encodings and parts of splits:
+    `file(path=data/reviews (1).csv, encoding=latin-1)`.
 
     Raises:
         UserError: it is malformed, longer than `LONGEST` or deeper than `BRACKETS`.

@@ -26,6 +26,8 @@ from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
 from faithbench.tables.writers import WRITERS, check_format
 
+NOTES = {"token": "part of the tokens themselves", "position": "part of their places"}  # others are said as they are
+
 
 def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: bool = False) -> pd.DataFrame:
     """One row for each data set, model, explainer and metric of the runs.
@@ -226,7 +228,7 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
             for explainer, found in entry.get("notes", {}).items():
                 for note, value in found.items():
                     name = label("explainer", explainer)
-                    yield f"{name} on {where}: mean absolute {note.replace('_', ' ')} {value:.2g}."
+                    yield f"{name} on {where}: mean absolute {NOTES.get(note, note.replace('_', ' '))} {value:.2g}."
         for place, asked in manifest.get("precision", {}).items():
             model, _, dataset = place.partition(" on ")
             where = f"{label('model', model)}, {label('dataset', dataset)}"

@@ -1,5 +1,6 @@
 """Texts as language models are trained on them: token ids in one row, BOS before each text, cut into blocks."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -33,7 +34,7 @@ class Blocks(Dataset[dict[str, Tensor]]):
     length: int
 
     def __len__(self) -> int:
-        return -(-(len(self.ids) - 1) // self.length)
+        return math.ceil((len(self.ids) - 1) / self.length)
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """The ids of a block, and for each the one that follows."""

@@ -22,7 +22,7 @@ SAMPLE = 20_000_000  # characters of texts that a vocabulary is made of
 
 
 def make_tokenizer(zoo: LanguageModel, texts: Iterable[str]) -> PreTrainedTokenizerBase:
-    """A tokenizer of the pieces that a named model has; it puts BOS, which ends texts and fills places too, before each.
+    """A tokenizer of the pieces that a named model has, with BOS before each text, which ends texts, too.
 
     Args:
         zoo: the model.

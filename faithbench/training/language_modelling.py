@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,8 +44,9 @@ EVALUATED = 16  # blocks at a time
 class BlockTrainer(LengthGroupedTrainer):
     """A trainer on blocks of one length, in random order."""
 
-    def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
-        return RandomSampler(self.train_dataset if train_dataset is None else train_dataset)
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        rows: Blocks = self.train_dataset if train_dataset is None else train_dataset
+        return RandomSampler(rows)
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,15 @@ def train_language_model(
     training = recipe.training
     work = work_folder(folder, training, recipe.seed)
     torch.manual_seed(recipe.seed)
-    trainer = BlockTrainer(
-        accumulation(training, recipe.verbose),
-        model=model,
-        args=_arguments(work, recipe, len(blocks["train"])),
-        train_dataset=blocks["train"],
-        compute_loss_func=next_token_loss,
-    )
     start = time.perf_counter()
     with _without_cache(model):
+        trainer = BlockTrainer(
+            accumulation(training, recipe.verbose),
+            model=model,
+            args=_arguments(work, recipe, len(blocks["train"])),
+            train_dataset=blocks["train"],
+            compute_loss_func=next_token_loss,
+        )
         run_trainer(trainer, work, recipe.verbose)
         in_full_precision(trainer)
         measured = perplexity(model, blocks["validation"])
@@ -160,7 +162,7 @@ def warm_up(steps: int) -> int:
 
 @contextmanager
 def _without_cache(model: PreTrainedModel) -> Iterator[None]:
-    """Keys and values, which only generation reads again, are not kept."""
+    """Keys and values, which only generation reads again, are not kept; Trainer, too, changes the setting."""
     before = model.config.use_cache
     model.config.use_cache = False
     try:

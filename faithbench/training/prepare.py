@@ -12,13 +12,12 @@ import torch
 from rich.console import Console
 
 from faithbench.console import say
-from faithbench.errors import UserError
+from faithbench.errors import UserError, short
 from faithbench.files import cache_folder, remove_leftovers, set_aside
 from faithbench.interfaces import Classifier
 from faithbench.models.language_zoo import LanguageModel
 from faithbench.models.precision import FORWARD_ONLY
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
-from faithbench.parameters import check_choice
 from faithbench.plan import Training
 from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_named, refer
@@ -320,8 +319,8 @@ def _check_task(text: str, model: Component, task: str | None, masking: str | No
         UserError: not so.
     """
     own = "lm" if isinstance(model.object, LanguageModel) else "classification"
-    if task is not None:
-        check_choice("task", task, TASKS)
+    if task is not None and task not in TASKS:
+        raise UserError(f"task={short(task)} is not allowed; use {' or '.join(TASKS)}.")
     if task not in (None, own):
         others = "conv-gpt2 or bcos-llama" if task == "lm" else "conv-minilm or bcos-bert"
         raise UserError(

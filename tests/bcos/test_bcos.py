@@ -18,7 +18,7 @@ from faithbench.architectures.heads import SignJoin, SignSplit
 from faithbench.bcos.convert import convert
 from faithbench.bcos.modules import BcosLinear
 from faithbench.errors import QuestionError, UserError
-from faithbench.models import frozen, huggingface
+from faithbench.models import frozen, openings
 from faithbench.models.frozen import FrozenWeights
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.questions import FROZEN, Row
@@ -355,7 +355,7 @@ def test_a_part_that_is_not_frozen_is_refused_and_would_break_completeness(rule,
     monkeypatch.setattr(frozen, "FROZEN", without(rule))
     with pytest.raises(QuestionError, match="has a part that FrozenWeights cannot hold constant"):
         completeness_gaps(classifier, [0, 1, 1, 0])
-    monkeypatch.setattr(huggingface, "is_frozen", lambda *_: True)
+    monkeypatch.setattr(openings, "is_frozen", lambda *_: True)
     assert min(completeness_gaps(unchecked, [0, 1, 1, 0])) > 1e-4
 
 

@@ -17,7 +17,7 @@ from language_networks import (
     logits_and_embeddings,
 )
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, BertConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, BertConfig, Gemma3Config, PreTrainedModel
 from transformers.activations import NewGELUActivation
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.pytorch_utils import Conv1D
@@ -182,6 +182,21 @@ def test_a_masked_language_model_with_a_causal_sibling_keeps_its_head():
     causal = convert(AutoModelForCausalLM.from_config(config))
     assert isinstance(masked.get_output_embeddings(), BcosLinear)
     assert type(causal.get_output_embeddings()) is nn.Linear
+
+
+def test_of_a_model_that_reads_images_too_the_part_for_texts_converts():
+    images = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Gemma3Config(
+        text_config={**KINDS["Gemma3Text"], "vocab_size": WORDS},
+        vision_config={**images, "image_size": 28, "patch_size": 14},
+        mm_tokens_per_image=4,
+        image_token_index=49,
+    )
+    model = AutoModelForCausalLM.from_config(config).double().eval()
+    converted = convert(model, 1.1)
+    assert max(gaps(converted)) < 1e-9
+    assert str(converted.model.vision_tower) == str(model.model.vision_tower)
+    assert len([module for module in converted.modules() if isinstance(module, Gate)]) == 2
 
 
 # What is explained

@@ -86,6 +86,13 @@ def test_attention_written_out_in_python_has_the_same_relevances(kind: str, expl
         assert np.abs(scores(told, text, explainer) - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("b", [None, 1.5])
+def test_a_gate_whose_activation_is_written_out_in_python_hands_relevance_on_alike(b: float | None):
+    told, hidden = (language_model("Llama", b, hidden_act=act) for act in ("gelu_pytorch_tanh", "gelu_new"))
+    text = questions(told)[0]
+    np.testing.assert_allclose(scores(hidden, text, AttnLRP()), scores(told, text, AttnLRP()), rtol=1e-6, atol=1e-9)
+
+
 def test_what_is_made_of_two_signals_and_is_no_product_is_refused():
     signals = [torch.randn(2, 3).requires_grad_() for _ in range(3)]
     with lrp.AttnLRP():
@@ -136,6 +143,14 @@ def test_an_activation_that_is_not_0_at_0_is_refused_by_name():
     for explainer in (Bcos(), AttnLRP()):
         with pytest.raises(RuntimeError, match=r"the activation 'sigmoid' of GPT2LMHeadModel is 0.5 at 0, so that"):
             scores(model, questions(model)[0], explainer)
+
+
+def test_a_gate_that_is_not_0_at_0_is_a_constant_and_hands_no_relevance_on():
+    model = language_model("Llama", hidden_act="sigmoid")
+    text = questions(model)[0]
+    assert abs(answers(model, Bcos()(text, 0)).notes["completeness_gap"]) < 1e-9
+    with pytest.raises(RuntimeError, match=r"the activation 'sigmoid' of LlamaForCausalLM is 0.5 at 0, so that"):
+        scores(model, text, AttnLRP())
 
 
 @pytest.mark.parametrize(("explainer", "way"), [(Bcos(), Frozen()), (AttnLRP(), Relevance())])

@@ -224,12 +224,12 @@ def test_notes_part_the_scores_between_tokens_and_places(kind: str, b: float | N
 def test_places_are_the_position_embeddings_themselves():
     gpt2, opt = language_model("GPT2"), language_model("OPT")
     own = gpt2.model.transformer.wpe.weight.detach()[:9]
-    torch.testing.assert_close(place_part(gpt2, 9), own, rtol=0, atol=1e-9)
+    torch.testing.assert_close(place_part(gpt2, 9, (40, 50)), own, rtol=0, atol=1e-9)
     table = opt.model.model.decoder.embed_positions.weight.detach()[2:11]  # two rows are for padding
-    torch.testing.assert_close(place_part(opt, 9), table, rtol=0, atol=1e-9)
+    torch.testing.assert_close(place_part(opt, 9, (40, 50)), table, rtol=0, atol=1e-9)
     with torch.no_grad():
         opt.model.model.decoder.embed_positions.weight.zero_()
-    assert not place_part(opt, 9).any()
+    assert not place_part(opt, 9, (40, 50)).any()
 
 
 @pytest.mark.parametrize("kind", ["Llama", "Gemma", "Gemma3Text", "Bloom", "GPTNeoX"])

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from fixtures_run import call
 from records import record, run_of
 
 import faithbench
+from faithbench.boards.folder import read_board
+from faithbench.boards.made import tables_of
 from faithbench.errors import UserError
 from faithbench.paper.decoders import NOT_OBTAINABLE
+from faithbench.plan import Plan, write_plan
 from faithbench.records.results import label
 from faithbench.statistics.paired_tests import flip_test, holm
 from faithbench.tables.writers import FORMATS
@@ -274,3 +278,12 @@ def test_the_command_prints_it(run, capsys):
     ended = call(capsys, "table", str(run), "--like", "decoders", "--format", "csv")
     assert ended.out == faithbench.paper_table([run], "decoders").render("csv")
     assert NOT_OBTAINABLE in " ".join(ended.err.split())
+
+
+def test_a_board_whose_plan_is_like_it_holds_it(run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "board")
+    plan = Plan(tuple(map(data, PARADIGMS)), ("conv-gpt2",), ("bcos", "random"), (MRR, RIGHT), like=("decoders",))
+    (folder / "plan.toml").write_text(write_plan(plan))
+    made = tables_of(read_board(folder))
+    assert {name for name in made if "decoders" in name} == {"decoders.md", "decoders.csv"}
+    assert made["decoders.md"] == faithbench.paper_table([folder], "decoders").render(beside_paper=True)

@@ -86,7 +86,7 @@ def _noisy(auto: Any, kind: str, attention: str | None, options: dict[str, Any])
 def first_layer(model: PreTrainedModel) -> nn.Module:
     """The first of the layers, by where each type keeps them."""
     body = model.base_model
-    body = getattr(body, "decoder", body)
+    body = getattr(body, "language_model", getattr(body, "decoder", body))
     return getattr(body, "layers" if hasattr(body, "layers") else "h")[0]
 
 

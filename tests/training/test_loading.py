@@ -10,6 +10,7 @@ from language import QUESTION, language_network, next_logits
 from networks import network, tokenizer
 from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, PreTrainedModel
 
+from faithbench.bcos import convert
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.language import HuggingFaceLanguageModel
@@ -48,10 +49,30 @@ def test_a_classifier_by_its_name_alone_stays_one(saved: Any):
     assert type(load_classifier(saved(network("GPT2")), "cpu", "own").classifier) is HuggingFaceClassifier
 
 
+@pytest.mark.parametrize("b", [1.1, 2.0])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "llama-tied"])
+def test_a_bcos_model_is_the_same_when_it_is_loaded_tied_or_not(saved: Any, name: str, b: float):
+    model = convert(language_network(name).float(), b)
+    made = HuggingFaceLanguageModel(model, tokenizer("GPT2"))
+    found = load_language_model(saved(model), "cpu", "own").classifier
+    assert found.fingerprint() == made.fingerprint()
+    np.testing.assert_array_equal(answered(found), answered(made))
+    tied = [
+        each.model.get_output_embeddings().weight is each.model.get_input_embeddings().weight for each in (made, found)
+    ]
+    assert tied == [name != "llama"] * 2
+
+
 def test_a_tied_classifier_is_no_language_model_though_no_weight_is_missing(saved: Any):
     folder = saved(network("GPT2").float())
     assert not AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)[1]["missing_keys"]
     with pytest.raises(UserError, match=r"^model '.*' was saved as GPT2ForSequenceClassification, no language model; "):
+        load_language_model(folder, "cpu", "own")
+
+
+def test_a_bcos_classifier_is_no_language_model(saved: Any):
+    folder = saved(convert(network("GPT2").float(), 1.5))
+    with pytest.raises(UserError, match="was saved as GPT2ForSequenceClassification, no language model"):
         load_language_model(folder, "cpu", "own")
 
 

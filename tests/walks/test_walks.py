@@ -1,4 +1,4 @@
-"""The four tutorials: each page tells the commands that its walk runs, and a walk ends with what its page promises."""
+"""The five tutorials: each page tells the commands that its walk runs, and a walk ends with what its page promises."""
 
 import os
 import re
@@ -13,11 +13,12 @@ from pages import ROOT, commands, told_commands, told_file
 WALKS = sorted(Path(__file__).parent.glob("*.sh"))
 TUTORIALS = [walk.stem for walk in WALKS if walk.stem != "walk"]
 HERE = re.compile(r"^# here: (.+) -> (.+)$", re.MULTILINE)
-SUMMARY = re.compile(r"^(\w+): (\d+) commands, (\d+) seconds; processor time (.+)$", re.MULTILINE)
+SUMMARY = re.compile(r"^([\w-]+): (\d+) commands, (\d+) seconds; processor time (.+)$", re.MULTILINE)
 LEFT = {
     "classifier": ("report.html", "scores.svg", "runs/reviews/manifest.json"),
     "explainer": ("report.html", "runs/mine/manifest.json"),
     "decision": ("decision.html", "decision.svg", "runs/defence/manifest.json"),
+    "next-token": ("report.html", "runs/grammar/manifest.json"),
     "table2": ("runs/table2/manifest.json",),
 }
 
@@ -45,7 +46,7 @@ def test_a_page_tells_what_its_walk_runs(tutorial: str) -> None:
 
 def test_the_overview_tells_how_many_commands_each_takes() -> None:
     page = (ROOT / "docs/tutorials/index.md").read_text()
-    told = dict(re.findall(r"^- \[.*\]\((\w+)\.md\) \((\d+) commands\)", page, re.MULTILINE))
+    told = dict(re.findall(r"^- \[.*\]\(([\w-]+)\.md\) \((\d+) commands\)", page, re.MULTILINE))
     assert told == {tutorial: str(len(told_commands(tutorial))) for tutorial in TUTORIALS}
 
 
