@@ -27,6 +27,7 @@ from faithbench.records.store import Store
 from faithbench.running.grid import load_examples, select_components
 from faithbench.running.performance import logits_of_labelled, performance, performance_by_kind, unknown_tokens
 from faithbench.running.runner import Run
+from faithbench.tables.cautions import cautions
 from faithbench.tables.table import notes
 from faithbench.tasks import CLASSIFICATION, MultiLabel, Regression
 from faithbench.training.encoding import encode_examples, readable
@@ -224,6 +225,14 @@ def test_performance_of_each_kind_of_questions_is_that_of_its_texts():
     one = [replace(text, id=f"a-{i}") for i, text in enumerate(texts)]
     examples = {text.id: Example(text.id, text.source, 0) for text in one}
     assert performance_by_kind(model, one, examples, logits_of_labelled(model, one, examples)) == {}
+
+
+def test_kinds_on_which_a_model_is_not_shown_to_be_above_chance_are_said():
+    good, bad = ({"accuracy": each, "chance": 50.0, "labelled": 40} for each in (90.0, 52.5))
+    (told,) = cautions({"performance": good, "kinds": {"ioi": bad, "anaphor": good, "npi": {**bad, "accuracy": 10.0}}})
+    assert (
+        told == "on some kinds of questions its accuracy is not shown to be above chance: ioi (52.5 %), npi (10.0 %)."
+    )
 
 
 @pytest.mark.parametrize(
