@@ -103,8 +103,9 @@ def test_frozen_weights_complete_to_half_the_difference_on_bcos_models(kind: str
         )  # norms and rotations that transformers has in float32
         assert abs(found.scores.sum() - half) <= near * max(1.0, np.abs(found.scores).sum())
         assert abs(found.notes["completeness_gap"]) <= 1e-9 * max(1.0, np.abs(found.scores).sum())
-        against = answers(model, Bcos()(text, Target(0, 1)))
-        np.testing.assert_allclose(against.scores, 2 * found.scores, rtol=1e-9, atol=1e-12)  # d/2 less −d/2
+        for against in (Bcos()(text, Target(0, 1)), Bcos(contrastive=True)(text, 0)):
+            scores = answers(model, against).scores
+            np.testing.assert_allclose(scores, 2 * found.scores, rtol=1e-9, atol=1e-12)  # d/2 less −d/2
 
 
 def test_conventional_models_say_what_biases_leave():
