@@ -126,23 +126,29 @@ def _layers(classifier: WhiteBox) -> nn.ModuleList:
 
 
 def _embedding(classifier: WhiteBox) -> list[nn.Parameter]:
-    """Of the embedding module; of a language model, of all that has run when its first layer begins.
+    """Of the embedding module and all else that has run when the first layer begins, such as a module of positions.
 
-    There positions are a module of their own. An output layer tied to the word embeddings belongs to these.
+    An output layer tied to the word embeddings belongs to these.
     """
     model = classifier.model
-    if not getattr(classifier, "next_token", False):
-        return list(model.get_submodule(classifier.architecture.embeddings).parameters())
-    called: dict[int, nn.Parameter] = {}
+    own = {id(parameter) for parameter in model.get_submodule(classifier.architecture.embeddings).parameters()}
+    if classifier.reads_embeddings:
+        own |= _called_before(classifier)
+    return [parameter for parameter in model.parameters() if id(parameter) in own]
+
+
+def _called_before(classifier: WhiteBox) -> set[int]:
+    """What tells the parameters of modules that run before the first layer."""
+    called: set[int] = set()
 
     def note(module: nn.Module, *_: object) -> None:
-        called.update({id(parameter): parameter for parameter in module.parameters(recurse=False)})
+        called.update(id(parameter) for parameter in module.parameters(recurse=False))
 
-    handles = [module.register_forward_pre_hook(note) for module in model.modules()]
+    handles = [module.register_forward_pre_hook(note) for module in classifier.model.modules()]
     try:
         with torch.no_grad():
             classifier.embedded(torch.zeros(1, 2, dtype=torch.long, device=classifier.device))
     finally:
         for handle in handles:
             handle.remove()
-    return list(called.values())
+    return called

@@ -41,7 +41,7 @@ class Randomisation:
     higher_is_better: ClassVar[bool | None] = False
     unproven: ClassVar[str] = "a linear model has no layers to randomise"
     range: ClassVar[tuple[float, float]] = (0.0, 100.0)
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
