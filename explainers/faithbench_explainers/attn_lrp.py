@@ -17,7 +17,8 @@ from faithbench_explainers.objective import objective
 class AttnLRP:
     """Relevance of each token's embedding, Σ_d; the paper's rules, with the stabilising epsilon 0.
 
-    What biases and the halving of products take is not handed out again: the scores do not sum to the logit.
+    RMSNorm is treated as LayerNorm, and a gated feed-forward network hands half to its gate and half to what that lets
+    through. What biases and the halving of products take is not handed out again: the scores do not sum to the logit.
 
     Args:
         contrastive: explain by how much the logit exceeds that of the runner-up class.

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from faithbench.architectures.activations import REFUSALS, Activation, is_activation
 from faithbench.architectures.forms import Gate
 from faithbench.architectures.trying import constant, copy_with, logits_of, probe_row
+from faithbench.bcos.modules import BcosLinear
 from faithbench.errors import UserError
 from faithbench.interfaces import Architecture
 from faithbench.models.frozen import FrozenWeights
@@ -42,6 +43,8 @@ def prove(model: PreTrainedModel, architecture: Architecture, language: bool = F
     """
     twin = _twin(model)
     point = layer_input(twin, architecture)
+    if language:
+        _check_calls(twin)
     if _is_complete(twin, point, language):
         return []
     gates = [gate for name, call in _wrong(twin, point) for gate in _gates(name, call)]
@@ -57,6 +60,28 @@ def prove(model: PreTrainedModel, architecture: Architecture, language: bool = F
         f"{type(model).__name__} has no B-cos form: its logits are no linear map of the input of the first layer "
         f"({type(point.layer).__name__}) alone, even with gates, norms and attention held constant."
     )
+
+
+def _check_calls(twin: PreTrainedModel) -> None:
+    """Whether B-cos layers are called: some modules use the weights of a linear layer in a formula of their own.
+
+    Raises:
+        UserError: one is not, but logits depend on its weight.
+    """
+    called: set[str] = set()
+    layers = {name: module for name, module in twin.named_modules() if isinstance(module, BcosLinear)}
+    weights = {name: layer.weight.requires_grad_() for name, layer in layers.items()}
+    with torch.enable_grad(), _finishing(twin, lambda name, _: called.add(name)):
+        total = logits_of(twin, probe_row(twin)).sum()
+    rest = [name for name in layers if name not in called]
+    found = torch.autograd.grad(total, [weights[name] for name in rest], allow_unused=True) if rest else ()
+    for weight in weights.values():
+        weight.requires_grad_(False)
+    for name, gradient in zip(rest, found, strict=True):
+        if gradient is not None:
+            raise UserError(
+                f"module {name!r} has no B-cos form: {type(twin).__name__} does not call it, but uses its weight."
+            )
 
 
 def set_gates(model: PreTrainedModel, names: list[str]) -> None:

@@ -113,7 +113,17 @@ def _find_text(source: str, present: Sequence[str], taken: Sequence[str]) -> str
     found = [name for name in present if name.lower() in TEXTS and name not in taken]
     if len(found) > 1:
         _ambiguous(source, present, "text", found)
+    _check_no_part(source, present)
     return found[0] if found else _there(source, present, TEXT, "text")
+
+
+def _check_no_part(source: str, present: Sequence[str]) -> None:
+    """Whether a table has two of the three columns of questions, and no texts."""
+    own = {name.lower() for name in present}
+    missing = [name for name in QUESTION if name not in own]
+    if len(missing) == 1 and not own.intersection(TEXTS):
+        others = " and ".join(name for name in QUESTION if name in own)
+        raise UserError(f"{source} has no column {missing[0]!r}, without which {others} are no next-token questions.")
 
 
 def _find_label(source: str, present: Sequence[str], wanted: str, taken: Sequence[str]) -> str:

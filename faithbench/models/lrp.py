@@ -117,8 +117,8 @@ _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 _PRODUCTS = (torch.mul, torch.multiply, Tensor.mul, Tensor.multiply, torch.matmul, Tensor.matmul, torch.bmm, Tensor.bmm)
 _ADDING = (torch.add, Tensor.add, Tensor.add_, torch.sub, Tensor.sub, Tensor.sub_)
 _JOINING = (torch.cat, torch.concat, torch.stack, torch.hstack, torch.vstack, torch.where, Tensor.where)
-_PLACING = (Tensor.__setitem__, Tensor.copy_, Tensor.index_copy_, Tensor.masked_scatter, torch.index_add)
-_ALIKE = (Tensor.index_add, Tensor.index_add_, Tensor.to, Tensor.type_as, Tensor.view_as, Tensor.expand_as)
+_PLACING = (Tensor.__setitem__, Tensor.copy_, Tensor.index_copy_, Tensor.index_add, Tensor.index_add_)
+_ALIKE = (Tensor.to, Tensor.type_as, Tensor.view_as, Tensor.expand_as, Tensor.reshape_as)
 SUMS = frozenset((*_ADDING, *_JOINING, *_PLACING, *_ALIKE))  # linear in all that they are given together
 RULES: Rules = (
     {function: rule for function, rule in FROZEN.items() if function not in (*_SOFTMAX, gate)}

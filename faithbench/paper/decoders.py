@@ -168,9 +168,9 @@ def _models(blocks: Sequence[Block]) -> Iterator[Part]:
     if len(blocks) < 2:
         return
     names = labels("model", [block.model for block in blocks])
-    told = [{each.dataset: each for each in block.paradigms} for block in blocks]
-    order = {dataset: each.name for paradigms in told for dataset, each in paradigms.items()}
-    rows = [(Words(name), *(_right(paradigms.get(dataset)) for paradigms in told)) for dataset, name in order.items()]
+    told = [{(each.dataset, each.name): each for each in block.paradigms} for block in blocks]
+    order = {place: each.name for paradigms in told for place, each in paradigms.items()}
+    rows = [(Words(name), *(_right(paradigms.get(place)) for paradigms in told)) for place, name in order.items()]
     if any(math.isfinite(block.perplexity) for block in blocks):
         rows.append((Words("perplexity of validation texts"), *(Number(block.perplexity, 2) for block in blocks)))
     yield Title("Models", f" on {blocks[0].family}")
@@ -305,6 +305,5 @@ def _not_ranked(block: Block) -> Iterator[str]:
 
 
 def _skipped(block: Block) -> Iterator[str]:
-    for each in block.paradigms:
-        if each.skipped:
-            yield f"{label('model', block.model)} on {each.name}: {each.skipped}"
+    told = {label("dataset", each.dataset): each.skipped for each in block.paradigms if each.skipped}
+    yield from (f"{label('model', block.model)} on {name}: {skipped}" for name, skipped in told.items())

@@ -17,7 +17,8 @@ import pandas as pd
 from faithbench.errors import UserError
 from faithbench.paper.matching import is_named, value_of
 from faithbench.plugins import spec
-from faithbench.records.results import CELL, Panel, label, named, panels, read, unit_names
+from faithbench.records.kinds import kind_of
+from faithbench.records.results import CELL, Panel, label, named, panels, read
 from faithbench.records.seeds import without_seed
 from faithbench.records.store import Store
 from faithbench.statistics.performance import accuracy_interval
@@ -66,7 +67,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Paradigm:
-    """One data set, or the mean over several: what was measured, and how good the model is.
+    """One data set, or one kind of its questions, or the mean over several: what was measured, and the model's worth.
 
     Args:
         name: what tells it from the others; `MACRO` for a mean.
@@ -162,8 +163,9 @@ def blocks_of(records: pd.DataFrame, folders: Sequence[Path | str]) -> list[Bloc
     """
     entries = _entries(folders)
     groups: dict[tuple[str, str], list[Panel]] = {}
-    for panel in panels(measured(records)):
-        family = spec.parse(panel.key["dataset"])[0] if _is_spec(panel.key["dataset"]) else panel.key["dataset"]
+    for panel in panels(by_kind(measured(records), entries)):
+        dataset = panel.key["dataset"].partition("\n")[0]
+        family = spec.parse(dataset)[0] if _is_spec(dataset) else dataset
         groups.setdefault((panel.key["model"], family), []).append(panel)
     return [_block(model, family, each, entries) for (model, family), each in sorted(groups.items())]
 
@@ -179,7 +181,9 @@ def measured(records: pd.DataFrame) -> pd.DataFrame:
     adjusted, right = np.array([forms[full] for full in records["metric"]]).T
     values = pd.to_numeric(records["value"]).to_numpy(dtype=np.float64, na_value=np.nan)
     rank = np.where(adjusted | np.isfinite(rank), 100 * rank, values)  # older records have no parts
-    frame = records.assign(model=records["model"].map(without_seed), unit=unit_names(records), right=right)
+    names = records["unit"].astype(str)
+    units = names.where(records["target"] == 0, names + " [" + records["target"].astype(str) + "]")
+    frame = records.assign(model=records["model"].map(without_seed), unit=units, right=right)
     frame = frame.assign(rank=rank, chance=100 * chance, adjusted=adjusted).sort_values("adjusted", kind="stable")
     frame = frame.drop_duplicates([*CELL[:-1], "right", "unit"])
     return pd.concat([_over_seeds(frame, *each) for each in FORMS], ignore_index=True)
@@ -193,6 +197,16 @@ FORMS = (
     (RIGHT_ADJUSTED, True, "above"),
     (RIGHT_CHANCE, True, "chance"),
 )
+
+
+def by_kind(frame: pd.DataFrame, entries: Sequence[tuple[str, str, Any]]) -> pd.DataFrame:
+    """Each kind of questions as a data set of its own, behind a line break, where manifests tell kinds apart."""
+    told = {(model, dataset) for model, dataset, entry in entries if entry.get("kinds")}
+    names = [
+        f"{dataset}\n{kind_of(str(unit))}" if (model, dataset) in told else dataset
+        for model, dataset, unit in zip(frame["model"], frame["dataset"], frame["unit"], strict=True)
+    ]
+    return frame.assign(dataset=names)
 
 
 def _over_seeds(frame: pd.DataFrame, metric: str, right: bool, what: str) -> pd.DataFrame:
@@ -218,7 +232,12 @@ def _over_seeds(frame: pd.DataFrame, metric: str, right: bool, what: str) -> pd.
 
 
 def _block(model: str, family: str, found: Sequence[Panel], entries: Sequence[tuple[str, str, Any]]) -> Block:
-    names = _names([panel.key["dataset"] for panel in found])
+    pairs = [panel.key["dataset"].partition("\n") for panel in found]
+    datasets = list(dict.fromkeys(data for data, _, _ in pairs))
+    whole = dict(zip(datasets, _names(datasets), strict=True))
+    names = [
+        (kind if len(whole) == 1 else f"{whole[data]}, {kind}") if kind else whole[data] for data, _, kind in pairs
+    ]
     paradigms = tuple(_paradigm(panel, name, entries) for panel, name in zip(found, names, strict=True))
     ranked = [each for each in paradigms if each.is_ranked]
     macro = [ranked] * (len(ranked) > 1) + [list(paradigms)] * (len(paradigms) > max(1, len(ranked)))
@@ -229,10 +248,12 @@ def _block(model: str, family: str, found: Sequence[Panel], entries: Sequence[tu
 
 
 def _paradigm(panel: Panel, name: str, entries: Sequence[tuple[str, str, Any]]) -> Paradigm:
-    mine = [entry for model, data, entry in entries if (model, data) == (panel.key["model"], panel.key["dataset"])]
-    accuracy = _accuracy([entry["performance"] for entry in mine if "accuracy" in entry.get("performance", {})])
+    dataset, _, kind = panel.key["dataset"].partition("\n")
+    mine = [entry for model, data, entry in entries if (model, data) == (panel.key["model"], dataset)]
+    told = [entry.get("kinds", {}).get(kind, {}) if kind else entry.get("performance", {}) for entry in mine]
+    accuracy = _accuracy([each for each in told if "accuracy" in each])
     skipped = next((left_out(entry["skipped"]) for entry in mine if entry.get("skipped")), "")
-    return Paradigm(name, panel.key["dataset"], panel, accuracy, accuracy.is_above_chance, skipped)
+    return Paradigm(name, dataset, panel, accuracy, accuracy.is_above_chance, skipped)
 
 
 def _accuracy(found: Sequence[Mapping[str, float]]) -> Accuracy:

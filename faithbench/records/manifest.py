@@ -94,6 +94,7 @@ class ModelEntry(TypedDict, total=False):
     notes: dict[str, dict[str, float]]
     checks: dict[str, float | list[float]]
     performance: dict[str, float]
+    kinds: dict[str, dict[str, float]]
     predicted: Predicted
     other_precisions: dict[str, Predicted]
     unknown_tokens: float

@@ -247,8 +247,8 @@ def _trusted(trusts: Sequence[Trust]) -> Iterator[str]:
     good = sum(trust.convinces for trust in tried)
     some = "" if len(tried) == len(trusts) else " that have enough words before them"
     yield (
-        f"At {good} of {counted(len(tried), 'token')}{some}, deleting the words with the largest scores is shown to take "
-        "away more than deleting random ones; each token is tested by itself."
+        f"At {good} of {counted(len(tried), 'token')}{some}, deleting the words with the largest scores is shown to "
+        "take away more than deleting random ones; each token is tested by itself."
     )
 
 

@@ -21,13 +21,13 @@ from faithbench.running.ground_truth import (
     program_holds,
     trigger_accuracies,
 )
-from faithbench.running.performance import logits_of_labelled, performance, unknown_tokens
+from faithbench.running.performance import logits_of_labelled, performance, performance_by_kind, unknown_tokens
 from faithbench.running.scoring import Scoring
 from faithbench.tables.cautions import cautions, skipped_entry
 from faithbench.training.encoding import Encoded, encode_examples, matched, readable, with_classes
 
 PROBED = 100  # texts by which it is known how a model reads
-MORE = ("performance", "predicted", "unknown_tokens", "skipped", "said", "read")
+MORE = ("performance", "kinds", "predicted", "unknown_tokens", "skipped", "said", "read")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Knowledge:
     Args:
         truncated: texts that were cut to the model's limit.
         checks: whether the model uses what was planted in the data; nothing where nothing was.
-        more: what else the manifest says, as far as there is something to say: `performance`, how often
-            each class is `predicted`, `unknown_tokens` in percent, rows `skipped`, what was `said` of labels, and which
-            texts were `read` for it.
+        more: what else the manifest says, as far as there is something to say: `performance`, also that on `kinds` of
+            next-token questions, how often each class is `predicted`, `unknown_tokens` in percent, rows `skipped`, what
+            was `said` of labels, and which texts were `read` for it.
         told: logits of texts that were asked for it, by id.
     """
 
@@ -95,13 +95,19 @@ def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any], 
     classifier, texts = scoring.model.classifier, scoring.texts
     earlier = _earlier(scoring, manifest)
     unknown = unknown_tokens(classifier, read.texts)
-    measured, told = earlier.get("performance", {}), dict[str, Float[np.ndarray, "outputs"]]()
+    measured, kinds, told = (
+        earlier.get("performance", {}),
+        earlier.get("kinds"),
+        dict[str, Float[np.ndarray, "outputs"]](),
+    )
     if measured.get("texts") != len(read.texts):
         told = logits_of_labelled(classifier, read.texts, read.examples)
         measured = performance(classifier, read.texts, read.examples, told)
+        kinds = performance_by_kind(classifier, read.texts, read.examples, told)
         measured = {"texts": len(read.texts), **measured} if measured else {}
     more = {
         "performance": measured,
+        "kinds": kinds,
         "predicted": earlier.get("predicted"),
         "unknown_tokens": unknown,
         "skipped": skipped_entry(read.skipped, len(texts.examples)) if read.skipped else None,

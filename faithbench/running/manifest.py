@@ -19,6 +19,7 @@ from faithbench.training.hardware import hardware, versions
 OF_TEXTS = (
     "truncated_texts",
     "performance",
+    "kinds",
     "unknown_tokens",
     "skipped",
     "said",

@@ -10,6 +10,7 @@ from faithbench.conversations import attempt
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
+from faithbench.records.kinds import kind_of, kinds_of
 from faithbench.statistics.performance import of_choices, of_classes, of_labels, of_values
 from faithbench.tasks import logits_of
 from faithbench.types import Example, Text
@@ -62,6 +63,21 @@ def performance(
         return {**of_choices(logits), **probability_gap(classifier, labelled), "labelled": len(labelled)}
     found = _compared(logits, [examples[text.id] for text in labelled], link)
     return {**found, "labelled": len(labelled)} if found else {}
+
+
+def performance_by_kind(
+    classifier: Classifier,
+    texts: Sequence[Text],
+    examples: Mapping[str, Example],
+    told: Mapping[str, Float[np.ndarray, "outputs"]],
+) -> dict[str, dict[str, float]]:
+    """The same of each kind of next-token questions, by what their ids say; nothing where there is but one."""
+    asked = [text for text in texts if text.id in told]
+    if any(text.candidates is None for text in asked):
+        return {}
+    kinds = kinds_of(text.id for text in asked)
+    mine = {kind: [text for text in asked if kind_of(text.id) == kind] for kind in kinds}
+    return {kind: performance(classifier, of_kind, examples, told) for kind, of_kind in mine.items()}
 
 
 def probability_gap(classifier: Classifier, texts: Sequence[Text]) -> dict[str, float]:

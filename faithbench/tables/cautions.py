@@ -56,6 +56,9 @@ def cautions(entry: Mapping[str, Any]) -> Iterator[str]:
     performance = entry.get("performance", {})
     if performance and not is_above_chance(performance):
         yield f"{_weak(performance)}; explanations of a model that knows nothing are worth nothing."
+    kinds = entry.get("kinds") or {}
+    if weak := [f"{kind} ({found['accuracy']:.1f} %)" for kind, found in kinds.items() if not is_above_chance(found)]:
+        yield f"on some kinds of questions its accuracy is not shown to be above chance: {', '.join(weak)}."
     unknown = entry.get("unknown_tokens")
     if unknown is not None and unknown >= MANY_UNKNOWN:
         yield f"{unknown:.0f} % of the tokens are unknown to the tokenizer: is it the model's own?"

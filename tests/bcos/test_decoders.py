@@ -324,6 +324,20 @@ def test_a_module_that_nobody_knows_is_named():
         convert(model)
 
 
+def test_a_layer_whose_weight_is_used_without_calling_it_is_named():
+    model = language_network("Bloom", slow_but_exact=True, pretraining_tp=2)
+    with pytest.raises(
+        UserError, match=r"'transformer\.h\.0\.\S+' has no B-cos form: BloomForCausalLM does not call it"
+    ):
+        convert(model)
+
+
+def test_layers_that_nobody_uses_are_let_be():
+    model = language_network("Llama")
+    model.model.layers[1].mlp.spare = nn.Linear(WIDTH, WIDTH).double()
+    assert max(gaps(convert(model, 1.1))) < 1e-9
+
+
 # Training
 
 

@@ -111,6 +111,13 @@ def test_a_metric_that_needs_what_no_question_has(
     refused(capsys, tmp_path, why, "--model", language_model, "--dataset", data, "--metric", metric)
 
 
+@pytest.mark.parametrize("name", ["prefix", "good", "bad"])
+def test_a_column_that_is_missing_is_named(name: str, language_model: str, tmp_path: Path, capsys: Any):
+    rows = [{key: value for key, value in ITEM.items() if key not in (name, "evidence")}]
+    data = items(tmp_path / "items.jsonl", rows)
+    refused(capsys, tmp_path, f"has no column '{name}'", "--model", language_model, "--dataset", data)
+
+
 def refused(capsys: Any, tmp_path: Path, why: str, *words: str) -> None:
     """One sentence, status 2, and no folder."""
     out = tmp_path / "run"

@@ -61,7 +61,7 @@ def largest(values: np.ndarray) -> float:
 def difference(model: HuggingFaceLanguageModel, ids: np.ndarray, candidates: tuple[int, ...]) -> float:
     """z_t − z_f, from what transformers says of its whole vocabulary."""
     with torch.no_grad():
-        logits = model.model(input_ids=torch.from_numpy(np.asarray(ids))[None]).logits[0, -1].double()
+        logits = model.model(input_ids=torch.tensor(np.array(ids))[None]).logits[0, -1].double()
     return float(logits[candidates[0]] - logits[candidates[1]])
 
 
@@ -103,8 +103,9 @@ def test_frozen_weights_complete_to_half_the_difference_on_bcos_models(kind: str
         )  # norms and rotations that transformers has in float32
         assert abs(found.scores.sum() - half) <= near * max(1.0, np.abs(found.scores).sum())
         assert abs(found.notes["completeness_gap"]) <= 1e-9 * max(1.0, np.abs(found.scores).sum())
-        against = answers(model, Bcos()(text, Target(0, 1)))
-        np.testing.assert_allclose(against.scores, 2 * found.scores, rtol=1e-9, atol=1e-12)  # d/2 less −d/2
+        for against in (Bcos()(text, Target(0, 1)), Bcos(contrastive=True)(text, 0)):
+            scores = answers(model, against).scores
+            np.testing.assert_allclose(scores, 2 * found.scores, rtol=1e-9, atol=1e-12)  # d/2 less −d/2
 
 
 def test_conventional_models_say_what_biases_leave():
@@ -132,7 +133,7 @@ def test_without_contrast_frozen_weights_complete_to_the_logit():
     for text in questions(model):
         found = answers(model, Bcos()(text, 0))
         with torch.no_grad():
-            logit = float(model.model(input_ids=torch.from_numpy(text.ids)[None]).logits[0, -1, text.candidates[0]])
+            logit = float(model.model(input_ids=torch.tensor(text.ids.copy())[None]).logits[0, -1, text.candidates[0]])
         assert found.scores.sum() == pytest.approx(logit, abs=1e-9 * max(1.0, np.abs(found.scores).sum()))
 
 
@@ -196,7 +197,7 @@ def test_attention_is_causal_and_read_from_the_last_token(kind: str):
     text = questions(model)[0]
     with torch.no_grad():
         eager = network(kind, "eager")
-        told = eager(input_ids=torch.from_numpy(text.ids)[None], output_attentions=True).attentions
+        told = eager(input_ids=torch.tensor(text.ids.copy())[None], output_attentions=True).attentions
     layers = torch.stack(told)[:, 0].double().numpy()
     caught = model.attentions([Row(text.ids)])[0]
     np.testing.assert_allclose(caught, layers, atol=1e-6)
@@ -323,7 +324,7 @@ def test_tokens_that_are_gone_or_hidden(kind: str, b: float | None):
         with torch.no_grad():
             inputs = {"attention_mask": torch.from_numpy(row[None].astype(np.int64))}
             inputs["position_ids"] = torch.arange(len(text))[None]
-            logits = model.model(input_ids=torch.from_numpy(text.ids)[None], **inputs).logits[0, -1].double()
+            logits = model.model(input_ids=torch.tensor(text.ids.copy())[None], **inputs).logits[0, -1].double()
         assert 2 * hidden[number] == pytest.approx(
             float(logits[text.candidates[0]] - logits[text.candidates[1]]), abs=1e-6
         )

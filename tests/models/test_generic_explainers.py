@@ -114,6 +114,13 @@ def test_an_activation_without_a_gate_is_refused_by_name(kind: str, field: str):
             explained(classifier, spec)
 
 
+@pytest.mark.parametrize("kind", ["RoFormer", "DebertaV2", "XLNet", "ModernBert", "Albert", "ConvBert"])
+def test_relevances_follow_attention_however_it_is_written(kind: str):
+    found = explained(shared_generic(kind), "attn_lrp")
+    assert np.isfinite(found.scores).all()
+    assert np.abs(found.scores).max() > 0
+
+
 def test_relevances_are_refused_where_attention_is_of_another_kind():
     with pytest.raises(
         RuntimeError, match=r"^QuestionError: FNet\w+ shows no attention probabilities, so that AttnLRP"

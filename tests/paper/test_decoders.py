@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,23 @@ def test_conventional_and_bcos_models_stand_side_by_side(run, tmp_path):
     accuracy, perplexity = (next(line for line in lines if line.startswith(f"| {each}")) for each in ("blimp", "perp"))
     assert accuracy.count("61.0 ± 7.0 (+1.25)") == 2
     assert perplexity.count("87.25") == 2
+
+
+def test_questions_of_several_kinds_in_one_data_set_are_paradigms_where_the_manifest_tells_them_apart(tmp_path):
+    ranks, chances = drawn(1, 40, 0.7)
+    every = items(ranks, chances, "", "bcos") + items(ranks[::-1], chances, "", "random")
+    every = [replace(each, unit=f"{'ab'[int(each.unit) % 2]}/{each.unit}") for each in every]
+    every += [replace(each, model="bcos-gpt2") for each in every]
+    right = {"accuracy": 90.0, "chance": 50.0, "labelled": 100}
+    kinds = {"kinds": {"a": right, "b": {**right, "accuracy": 51.0}}}
+    found, plain = (run_of(tmp_path / name, every, **more) for name, more in (("run", kinds), ("plain", {})))
+    frame = faithbench.paper_table([found], "decoders").frame()
+    frame = frame[frame["model"] == "bcos-gpt2"]
+    assert set(frame["paradigm"]) == {"a", "b", "macro mean"}
+    for kind, begin in (("a", 0), ("b", 1)):
+        assert row(frame, kind)["mrr"] == pytest.approx(100 * ranks[begin::2].mean())
+        assert row(frame, kind)["ranked"] == (kind == "a")
+    assert set(faithbench.paper_table([plain], "decoders").frame()["paradigm"]) == {label("dataset", data(""))}
 
 
 def test_items_that_were_left_out_are_said(run, tmp_path):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from builders import WORDS, tiny_classifier
@@ -15,7 +16,7 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.records.store import Store
 from faithbench.running import shares
 from faithbench.tables.table import table
-from faithbench.tasks import MultiLabel
+from faithbench.tasks import MultiLabel, NextToken
 from faithbench.types import Example
 
 EXAMPLES = [Example(str(i), " ".join(WORDS[(i * k) % len(WORDS)] for k in range(1, 5)), i % 2) for i in range(60)]
@@ -93,3 +94,9 @@ def test_a_run_counts_once_and_its_table_is_post_stratified(tmp_path: Path, monk
     assert row.mean == pytest.approx(sum(first["classes"][str(c)] / 40 * mean for c, mean in means.items()))
     assert faithbench.run(PLAN, run, device="cpu").done == 0
     assert counted() == first  # the seconds too: nothing was asked again
+
+
+def test_next_token_questions_have_no_classes_to_count():
+    model = SimpleNamespace(identity="m", classifier=SimpleNamespace(task=NextToken()))
+    texts = SimpleNamespace(every=[Example("a", "b", 0, good="c", bad="d")], dataset=SimpleNamespace(identity="d"))
+    shares.note_predicted(SimpleNamespace(store=None, model=model, texts=texts), {})  # no store is asked for anything

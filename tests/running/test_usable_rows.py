@@ -22,10 +22,12 @@ from faithbench.plan import Plan
 from faithbench.plugins.naming import ModelRef
 from faithbench.plugins.spec import Component
 from faithbench.questions import Row
+from faithbench.records.kinds import kinds_of
 from faithbench.records.store import Store
 from faithbench.running.grid import load_examples, select_components
-from faithbench.running.performance import performance, unknown_tokens
+from faithbench.running.performance import logits_of_labelled, performance, performance_by_kind, unknown_tokens
 from faithbench.running.runner import Run
+from faithbench.tables.cautions import cautions
 from faithbench.tables.table import notes
 from faithbench.tasks import CLASSIFICATION, MultiLabel, Regression
 from faithbench.training.encoding import encode_examples, readable
@@ -209,6 +211,43 @@ def test_performance_of_next_token_questions_is_a_choice_and_a_gap_over_the_voca
     assert found[True] == pytest.approx(found[False], rel=1e-9)
     wanted = {"accuracy": np.mean(right), "chance": 0.5, "probability gap": np.mean(gaps), "labelled": 0.04}
     assert found[True] == pytest.approx({name: 100 * value for name, value in wanted.items()})
+
+
+def test_performance_of_each_kind_of_questions_is_that_of_its_texts():
+    model, texts = language_model("llama"), questions(language_model("llama"))
+    asked = [replace(text, id=f"test-{'ab'[i % 2]}-{i}") for i, text in enumerate(texts)]
+    examples = {text.id: Example(text.id, text.source, 0) for text in asked}
+    told = logits_of_labelled(model, asked, examples)
+    found = performance_by_kind(model, asked, examples, told)
+    assert found == {
+        kind: pytest.approx(performance(model, asked[begin::2], examples)) for begin, kind in enumerate("ab")
+    }
+    one = [replace(text, id=f"a-{i}") for i, text in enumerate(texts)]
+    examples = {text.id: Example(text.id, text.source, 0) for text in one}
+    assert performance_by_kind(model, one, examples, logits_of_labelled(model, one, examples)) == {}
+
+
+def test_kinds_on_which_a_model_is_not_shown_to_be_above_chance_are_said():
+    good, bad = ({"accuracy": each, "chance": 50.0, "labelled": 40} for each in (90.0, 52.5))
+    (told,) = cautions({"performance": good, "kinds": {"ioi": bad, "anaphor": good, "npi": {**bad, "accuracy": 10.0}}})
+    assert (
+        told == "on some kinds of questions its accuracy is not shown to be above chance: ioi (52.5 %), npi (10.0 %)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("units", "kinds"),
+    [
+        (("test-ioi-0", "test-subject-verb-1", "test-ioi-2"), ("ioi", "subject-verb")),
+        (("npi_present_1/3", "anaphor/4"), ("npi_present_1", "anaphor")),
+        (("ioi-0", "ioi-1"), ()),
+        (("a-1", "2"), ()),
+        (tuple(f"{i}-1" for i in range(60)), ()),
+        ((), ()),
+    ],
+)
+def test_kinds_of_questions_are_what_ids_say_before_their_numbers(units, kinds):
+    assert kinds_of(units) == kinds
 
 
 def test_performance_of_labels_and_of_values():
