@@ -41,6 +41,7 @@ def test_blocks_fit_a_terminal_and_hold_every_cell_once(width: int):
     assert sorted(re.findall(r"token\d+", " ".join(lines))) == sorted(found.columns)
     cells = " ".join(line.partition(")")[2] for line in lines if "rival" in line).split()
     assert sorted(cells) == sorted(signs(found))
+    assert all(line.partition(")")[2].strip() for line in lines if "rival" in line)
     assert {line.partition(" ")[0] for line in lines if "rival" in line} == {f"said{n}" for n in range(6)}
 
 
