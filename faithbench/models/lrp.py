@@ -120,10 +120,12 @@ _JOINING = (torch.cat, torch.concat, torch.stack, torch.hstack, torch.vstack, to
 _PLACING = (Tensor.__setitem__, Tensor.copy_, Tensor.index_copy_, Tensor.index_add, Tensor.index_add_)
 _ALIKE = (Tensor.to, Tensor.type_as, Tensor.view_as, Tensor.expand_as, Tensor.reshape_as)
 SUMS = frozenset((*_ADDING, *_JOINING, *_PLACING, *_ALIKE))  # linear in all that they are given together
-RULES: Rules = (
-    {function: rule for function, rule in FROZEN.items() if function not in (*_SOFTMAX, gate)}
-    | {function: _product(function) for function in _PRODUCTS}
-    | {torch.baddbmm: _baddbmm, Tensor.baddbmm: _baddbmm, torch.einsum: _einsum}
-    | {F.scaled_dot_product_attention: _attention}
-    | dict.fromkeys((torch.tanh, Tensor.tanh, F.tanh), _tanh)
-)
+_BATCHED: Rules = {torch.baddbmm: _baddbmm, Tensor.baddbmm: _baddbmm, torch.einsum: _einsum}
+_TANH: Rules = {torch.tanh: _tanh, Tensor.tanh: _tanh, F.tanh: _tanh}
+RULES: Rules = {
+    **{function: rule for function, rule in FROZEN.items() if function not in (*_SOFTMAX, gate)},
+    **{function: _product(function) for function in _PRODUCTS},
+    **_BATCHED,
+    **_TANH,
+    F.scaled_dot_product_attention: _attention,
+}
