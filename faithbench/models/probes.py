@@ -133,6 +133,8 @@ class Probe:
         classifier = self.classifier
         if not classifier.next_token:
             return
+        if not torch.isfinite(self.usual).all():
+            raise UserError(f"{type(classifier.model).__name__} cannot be explained: its logits are not finite.")
         within = classifier.model(input_ids=self.one).logits[:, -2]
         if not self._near(within, self._usual(self.one[:, :-1])):
             raise UserError(

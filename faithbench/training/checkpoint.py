@@ -1,11 +1,13 @@
 """Loading models, B-cos or not, from a folder with `config.json` and safetensors, or from the hub."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -45,9 +47,9 @@ def load(folder: Path, kind: Any = AutoModelForSequenceClassification) -> PreTra
     try:
         _fill(model, load_file(folder / WEIGHTS))
     except RuntimeError:
-        if (renamed := _renamed(folder, config, kind)) is None:
+        if (renamed := _renamed(folder, config, kind, settings)) is None:
             raise
-        model = convert(renamed, **settings)
+        model = renamed
     return model.eval()
 
 
@@ -64,13 +66,25 @@ def _fill(model: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
         raise RuntimeError(f"weights are missing or not known: {missing or unknown}")
 
 
-def _renamed(folder: Path, config: PretrainedConfig, kind: Any) -> PreTrainedModel | None:
-    """A conventional model with weights that transformers saves under other names; None if not all are there."""
-    model, found = kind.from_pretrained(
+def _renamed(folder: Path, config: PretrainedConfig, kind: Any, settings: dict[str, Any]) -> PreTrainedModel | None:
+    """The model, where transformers saves weights under other names; None if not all are there.
+
+    Raises:
+        UserError: the weights are those of a conventional model, whose biases conversion would take away.
+    """
+    conventional, found = kind.from_pretrained(
         folder, config=config, use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
-    complete = all(name.endswith("bias") for name in found["missing_keys"])
-    return model if complete and not found["unexpected_keys"] else None
+    if found["unexpected_keys"] or not all(name.endswith("bias") for name in found["missing_keys"]):
+        return None
+    model = convert(conventional, **settings)
+    there = {name for name, _ in conventional.named_parameters() if name.endswith("bias")} - found["missing_keys"]
+    if dropped := sorted(there - model.state_dict().keys()):
+        raise UserError(
+            f"model {str(folder)!r} is B-cos by its config.json and not by its weights, which have a bias "
+            f"{dropped[0]}: take bcos out of config.json."
+        )
+    return model
 
 
 def load_conventional(
@@ -89,7 +103,22 @@ def load_conventional(
         names = ", ".join(sorted(found["missing_keys"])[:3])
         what = "fine-tuned classifier" if kind is AutoModelForSequenceClassification else "trained language model"
         raise UserError(f"model {source!r} is no {what}: it has no weights for {names}.")
+    if beyond := _beyond(model, found["unexpected_keys"]):
+        raise UserError(
+            f"model {source!r} has weights of more layers than its config.json tells ({beyond}); take the config.json "
+            "that was saved with them."
+        )
     return model
+
+
+def _beyond(model: PreTrainedModel, unexpected: Iterable[str]) -> str:
+    """The first weight that is of one more in a numbered list of the model's modules; empty if there is none."""
+    lists = {name: len(module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    for name in sorted(unexpected):
+        for number in re.finditer(r"\.(\d+)\.", name):
+            if int(number[1]) >= lists.get(name[: number.start()], math.inf):
+                return name
+    return ""
 
 
 def _check_kind(source: str, config: PretrainedConfig, kind: Any) -> None:

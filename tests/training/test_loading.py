@@ -1,5 +1,6 @@
 """Language models and classifiers from folders: which of the two is there, and what is said if the other is meant."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,27 @@ def test_another_process_makes_the_same_of_where_a_model_is_from(saved: Any, wri
     assert load_same(origin, "cpu", "own", made.fingerprint(), "it").fingerprint() == made.fingerprint()
     with pytest.raises(UserError, match="is another one in a worker"):
         load_same(origin, "cpu", "own", "0", "it")
+
+
+def test_a_conventional_model_whose_settings_say_that_it_is_bcos_is_refused(saved: Any):
+    folder = saved(language_network("gpt2").float())
+    told = json.loads((Path(folder) / "config.json").read_text())
+    (Path(folder) / "config.json").write_text(json.dumps({**told, "bcos": {"b": 1.1}}))
+    with pytest.raises(UserError, match=r"B-cos by its config.json and not by its weights, which have a bias transf"):
+        load_language_model(folder, "cpu", "own")
+
+
+@pytest.mark.parametrize(("name", "field"), [("gpt2", "n_layer"), ("llama", "num_hidden_layers")])
+def test_weights_of_more_layers_than_are_told_are_refused(saved: Any, name: str, field: str):
+    folder = saved(language_network(name).float())
+    told = json.loads((Path(folder) / "config.json").read_text())
+    (Path(folder) / "config.json").write_text(json.dumps({**told, field: 1, "layer_types": None}))
+    with pytest.raises(UserError, match=r"has weights of more layers than its config.json tells \(.*\.1\..*weight\)"):
+        load_language_model(folder, "cpu", "own")
+
+
+def test_a_model_without_finite_logits_is_told_apart_from_one_that_reads_ahead(saved: Any):
+    model = language_network("llama-tied").float()
+    torch.nn.init.constant_(model.model.norm.weight, float("nan"))
+    with pytest.raises(UserError, match="LlamaForCausalLM cannot be explained: its logits are not finite"):
+        load_language_model(saved(model), "cpu", "own")
