@@ -120,6 +120,9 @@ class Generation:
     def _repr_html_(self) -> str:
         return notebook_html([self.sheet])
 
+    def __str__(self) -> str:
+        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Group(*self.lines(console.encoding, options.max_width))
 
@@ -184,6 +187,9 @@ class Generations(list[Generation]):
 
     def _repr_html_(self) -> str:
         return notebook_html(self._sheets())
+
+    def __str__(self) -> str:
+        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Group(*self.lines(console.encoding, options.max_width))
