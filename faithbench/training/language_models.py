@@ -1,5 +1,6 @@
 """Named language models made real: their texts, what they begin as, and the comparison with what was converted."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from faithbench.bcos.convert import convert, is_bcos
 from faithbench.console import say
 from faithbench.errors import UserError
 from faithbench.models.language_zoo import BcosLanguageModel, LanguageModel
+from faithbench.models.vocabulary import check_tokenizer
 from faithbench.plan import Training
 from faithbench.plugins.spec import Component
 from faithbench.training.blocks import Blocks, in_random_order, row_of
@@ -78,7 +80,7 @@ def train_named(
         "texts": {split: len(rows) for split, rows in texts.items()},
     }
     if begun.source:
-        about["start"] = {"model": begun.source, "validation": _measured(begun.network, blocks["validation"], device)}
+        about["start"] = {"model": begun.source, "validation": _measured(begun, blocks["validation"], device)}
     network = begun.network
     if isinstance(zoo, BcosLanguageModel):
         network = convert(network, b=zoo.b)
@@ -114,6 +116,10 @@ def _begun(zoo: LanguageModel, source: str, texts: list[Example]) -> Begun:
     network, tokenizer, identity = load_network(source, AutoModelForCausalLM)
     if is_bcos(network):
         raise UserError(f"start={source!r} is not allowed: that model is B-cos already; name a conventional one.")
+    try:
+        check_tokenizer(network, tokenizer)
+    except UserError as error:
+        raise UserError(f"model {source!r}: {error}") from error
     return Begun(network.to(torch.float32), tokenizer, identity)
 
 
@@ -130,6 +136,13 @@ def _blocks(zoo: LanguageModel, begun: Begun, texts: dict[str, list[Example]], t
     return {split: Blocks(row, length) for split, row in rows.items()}
 
 
-def _measured(network: PreTrainedModel, blocks: Blocks, device: str) -> dict[str, float]:
-    """The perplexity of a model before it is converted."""
-    return perplexity(network.to(device), blocks)
+def _measured(begun: Begun, blocks: Blocks, device: str) -> dict[str, float]:
+    """The perplexity of a model before it is converted.
+
+    Raises:
+        UserError: it has none.
+    """
+    found = perplexity(begun.network.to(device), blocks)
+    if not math.isfinite(found["loss"]):
+        raise UserError(f"model {begun.source!r} cannot be converted and trained on: its loss is no number.")
+    return found

@@ -315,6 +315,26 @@ def test_a_training_that_diverges_is_one_sentence(tmp_path, monkeypatch):
         faithbench.train(named(QUICK_GPT2), DATA, faithbench.Training(lr=1e30), device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "sentence"),
+    [("small", "the tokenizer has 1 tokens beyond the model's"), ("nan", "trained on: its loss is no number.")],
+)
+def test_a_start_that_cannot_be_trained_on_is_one_sentence(spoilt, sentence, cache, tmp_path, monkeypatch):
+    use_cache(monkeypatch, cache)
+    folder, own = folder_of(named(QUICK_LLAMA)), tmp_path / "own"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    if spoilt == "small":
+        model.resize_token_embeddings(model.config.vocab_size - 1)
+    else:
+        nn.init.constant_(model.model.norm.weight, float("nan"))
+    model.save_pretrained(own)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(own)
+    use_cache(monkeypatch, tmp_path / "cache")
+    with pytest.raises(UserError, match=sentence) as error:
+        faithbench.train(f"bcos-llama-tiny(start={str(own)!r})", DATA, device="cpu")
+    assert str(own) in str(error.value)
+
+
 def test_data_of_the_name_come_before_those_at_hand(tmp_path, monkeypatch):
     use_cache(monkeypatch, tmp_path)
     of_name = refer(named(QUICK_GPT2, f", data='{DATA}'"))
