@@ -72,7 +72,8 @@ def main() -> None:
     print(f"{arguments.vocabulary:,} tokens of vocabulary; median (least to most) of {arguments.repeats} repeats")
     for kind in arguments.only:
         speed(kind, arguments)
-        memory(kind, arguments)
+        if not arguments.tiny:
+            memory(kind, arguments)
 
 
 def speed(kind: str, arguments: argparse.Namespace) -> None:

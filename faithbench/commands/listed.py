@@ -12,7 +12,7 @@ from faithbench.plugins.listing import Listed
 from faithbench.tables.parts import Column, Grid, Note, Part, Title, Words
 
 KINDS = {
-    "dataset": "labelled texts; files, folders and hub ids will do too",
+    "dataset": "labelled texts, or questions for language models; files, folders and hub ids will do too",
     "model": "trained at first use; folders and hub ids will do too",
     "explainer": "how much does each token matter for what a model says?",
     "metric": "can that be believed?",
@@ -20,6 +20,7 @@ KINDS = {
     "package": "cannot be read",
 }
 OF_ANOTHER = "of another metric"
+FAMILIES = ("bcos-", "conv-")  # how the names of models begin that there are in both forms
 FEW = 2  # names of a group that has no line of its own on the screen
 EXCEPTIONS = "  exceptions: "
 HINT = "faithbench list explainer: a line each; faithbench list occlusion: one in full"
@@ -27,7 +28,10 @@ Names = list[tuple[str, list[str]]]  # a heading, and what is under it
 
 
 def screen(console: Console, found: Sequence[Listed]) -> RenderableType:
-    """All names, grouped; none is cut or folded. What faithbench brings fits on 24 lines of 80 characters."""
+    """All names, grouped; none is cut or folded. What faithbench brings fits on 24 lines of 80 characters.
+
+    Of models that there are in both forms, B-cos and conventional, the rest of the name stands once.
+    """
     shown: list[RenderableType] = []
     for kind, several in _by_kind(found):
         groups = _grouped(kind, several)
@@ -35,7 +39,7 @@ def screen(console: Console, found: Sequence[Listed]) -> RenderableType:
             exceptions = Text(", ").join(_kept(console, groups[0][1]))
             shown.append(Text.assemble(words(console, f"{kind}s", "bold"), (EXCEPTIONS, "dim"), exceptions))
         else:
-            shown += [_head(console, kind), _names(console, _with_few_together(groups))]
+            shown += [_head(console, kind), _names(console, _with_few_together(_in_families(groups)))]
         shown += [_broken(console, each) for each in several if each.problem]
     return Group(*shown, words(console, HINT, "dim"))
 
@@ -104,6 +108,20 @@ def _with_few_together(groups: Names) -> Names:
         return groups
     rest = [group for group in groups if group not in few]
     return [*rest, ("others", [f"{name} ({about})" for about, names in few for name in names])]
+
+
+def _in_families(groups: Names) -> Names:
+    return [(about, _family(names)) for about, names in groups]
+
+
+def _family(names: list[str]) -> list[str]:
+    """The names of which there is one form alone; then, for the others, how they begin and what follows."""
+    bcos, conv = ({name.removeprefix(form) for name in names if name.startswith(form)} for form in FAMILIES)
+    both = sorted(bcos & conv)
+    if not both:
+        return names
+    folded = {form + rest for form in FAMILIES for rest in both}
+    return [*(name for name in names if name not in folded), f"{' or '.join(FAMILIES)} with {both[0]}", *both[1:]]
 
 
 def _names(console: Console, groups: Names) -> RenderableType:

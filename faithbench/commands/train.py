@@ -56,7 +56,7 @@ def train(
     dataloader_num_workers: Annotated[int, typer.Option(help="Processes that put batches together.")] = 0,
     device: Device = None,
 ) -> None:
-    """Train a named model: fine-tune a classifier, or a language model on texts. A killed training continues."""
+    """Train a named model; a killed training continues."""
     training = Training(
         epochs,
         limit,

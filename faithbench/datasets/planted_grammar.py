@@ -25,8 +25,8 @@ class PlantedGrammar:
     `ioi` (Mary and John went to the park, Mary gave a ball to whom). Each question's id names its template. One word
     decides, by construction: in sentences the other names, nouns and determiners are drawn without regard to it, so
     nothing is learnt of them, and in questions none of them speaks for the good word. Of each template the answers take
-    turns, and so do, of `ioi`, the two orders of the names. A score by position alone does not find the evidence, but
-    of `determiner`, where it stands last.
+    turns, and so do, of `ioi`, the two orders of the names. Of `determiner` the evidence is the last word, and in other
+    templates some places are likelier than others: docs/decoders.md says what scores by place or word alone find.
 
     Args:
         train: sentences in the training split.

@@ -276,6 +276,10 @@ def _legend(blocks: Sequence[Block]) -> Iterator[str]:
         "Bold: the best of a row, and those that are tied with it: paired tests over items, Holm-corrected over all "
         "pairs of explainers, 5 %, do not show that they differ."
     )
+    yield (
+        "Above chance is not above a bias: where evidence stands in the same place or is one of few words, scores by "
+        "place or word alone reach up to 100 (docs/decoders.md: what is found without a model)."
+    )
     if any(block.macro for block in blocks):
         yield (
             "Macro means: each paradigm counts alike, and items are drawn within each; what is above chance is made of "

@@ -1,6 +1,7 @@
 """Named language models made real: their texts, what they begin as, and the comparison with what was converted."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def train_named(
         UserError: texts or what is converted cannot be had, or the training fails.
     """
     zoo: LanguageModel = model.object
-    texts = {split: _texts(dataset, split, training, zoo.seed) for split in SPLITS}
+    texts = {split: _texts(zoo, dataset, split, training) for split in SPLITS}
     begun = _begun(zoo, source, texts["train"])
     blocks = _blocks(zoo, begun, texts, training)
     say(
@@ -88,12 +89,23 @@ def train_named(
     )
 
 
-def _texts(dataset: Component, split: str, training: Training, seed: int) -> list[Example]:
+def _texts(zoo: LanguageModel, dataset: Component, split: str, training: Training) -> list[Example]:
     """The rows of a split that have a text, or as many of them, at random, as are asked for."""
-    rows = [row for row in dataset.object.load(split) if row.text.strip()]
+    rows = [row for row in _rows(zoo, dataset, split) if row.text.strip()]
     if not rows:
         raise UserError(f"no language model can be trained on {dataset.identity}: its {split} split has no texts.")
-    return list(drawn(rows, training.limit if split == "train" else training.eval_limit, seed))
+    return list(drawn(rows, training.limit if split == "train" else training.eval_limit, zoo.seed))
+
+
+def _rows(zoo: LanguageModel, dataset: Component, split: str) -> Sequence[Example]:
+    try:
+        rows: Sequence[Example] = dataset.object.load(split)
+    except UserError as error:
+        if zoo.data:
+            raise
+        told = f"{str(error).removesuffix('.')}; or say with data=… on whose texts the language model is trained."
+        raise UserError(told) from error
+    return rows
 
 
 def _begun(zoo: LanguageModel, source: str, texts: list[Example]) -> Begun:

@@ -74,21 +74,26 @@ def test_an_unknown_command_is_answered_with_a_near_miss(capsys):
     assert "'table'" in ended.err
 
 
+BOTH = (
+    "bert distilbert gpt2 gpt2-tiny llama llama-tiny minilm roberta tiny".split()
+)  # of models, B-cos and conventional
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("run --model bcos-", ["bcos-bert", "bcos-distilbert", "bcos-minilm", "bcos-roberta", "bcos-tiny"]),
+        ("run --model bcos-", [f"bcos-{name}" for name in BOTH]),
         ("run --explainer occ", ["occlusion"]),
         ("run --metric truth_", ["truth_ap", "truth_ndcg", "truth_tau"]),
-        ("train --dataset pl", ["planted"]),
+        ("train --dataset pl", ["planted", "planted-grammar"]),
         ("explain --model bcos-t", ["bcos-tiny"]),
         ("explain --explainer occ", ["occlusion"]),
-        ("explain --dataset pl", ["planted"]),
-        ("figure --dataset pl", ["planted"]),
+        ("explain --dataset pl", ["planted", "planted-grammar"]),
+        ("figure --dataset pl", ["planted", "planted-grammar"]),
         ("figure --model bcos-t", ["bcos-tiny"]),
         ("figure --metric truth_t", ["truth_tau"]),
         ("figure --explainer occ", ["occlusion"]),
-        ("study make --dataset pl", ["planted"]),
+        ("study make --dataset pl", ["planted", "planted-grammar"]),
         ("study make --model bcos-t", ["bcos-tiny"]),
         ("study make --explainer occ", ["occlusion"]),
         ("list arch", ["architecture"]),

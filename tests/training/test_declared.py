@@ -89,7 +89,7 @@ def outside(folder: Path) -> None:
         (setting(bcos={"b": 2.0, "qkv": "yes"}), "config.json: bcos.qkv is 'yes', which is neither true nor false."),
         (
             setting(bcos={"b": 2.0, "c": 1}),
-            "config.json: bcos has the unknown setting 'c'; known: b, qkv, biases, embedding_bias.",
+            "config.json: bcos has the unknown setting 'c'; known: b, qkv, biases, embedding_bias, gates.",
         ),
         (setting("tokenizer_config.json", model_max_length="x"), "tokenizer_config.json: model_max_length is 'x'"),
         (content("config.json", b""), "config.json cannot be read: it is not JSON"),

@@ -244,6 +244,12 @@ def test_what_is_there_is_not_trained_again_and_other_settings_are_refused(cache
         faithbench.train(model, DATA, faithbench.Training(lr=0.1), device="cpu")
 
 
+def test_whose_texts_are_meant_can_be_said_where_those_at_hand_have_none_to_learn_from(cache, tmp_path):
+    (tmp_path / "own.txt").write_text("the dog walks\n", "utf-8")
+    with pytest.raises(UserError, match=r"no train split; .*train\.txt .*; or say with data=… on whose texts"):
+        faithbench.train("conv-gpt2-tiny", tmp_path / "own.txt", device="cpu")
+
+
 def test_a_model_in_a_folder_is_converted_and_trained_on(cache, tmp_path, monkeypatch):
     use_cache(monkeypatch, cache)
     start = folder_of(named(QUICK_LLAMA))
