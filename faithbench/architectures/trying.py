@@ -13,7 +13,6 @@ from faithbench.architectures.inspection import takes
 from faithbench.errors import UserError, describe
 
 TOKENS = 6
-SAME = 1e-6  # of the largest logit
 
 
 def probe_row(model: PreTrainedModel) -> Int[Tensor, "1 tokens"]:
@@ -45,19 +44,25 @@ def constant(tensor: Tensor) -> Tensor:
 
 
 def is_causal(model: PreTrainedModel) -> bool:
-    """Whether a language model's logits do not depend on the tokens that follow; tried in eval mode.
+    """Whether a language model's logits do not depend on the tokens that follow, by no more than a gradient of 0.
 
     Raises:
         UserError: the model cannot be run, or gives no logits.
     """
-    twin, ids = copy_with(model, constant).eval(), probe_row(model)
-    with torch.no_grad():
+    twin, ids, leaves = copy_with(model, constant).eval(), probe_row(model), list[Tensor]()
+
+    def cut(module: object, args: object, output: Tensor) -> Tensor:
+        leaves.append(output.detach().requires_grad_())
+        return leaves[-1]
+
+    with torch.enable_grad(), twin.get_input_embeddings().register_forward_hook(cut):
         logits = logits_of(twin, ids)
-        if logits.shape[:-1] != ids.shape:
-            return False
-        ids[0, -1] = ids[0, 0]
-        difference = (logits_of(twin, ids) - logits)[:, :-1].abs().max()
-    return bool(difference <= SAME * logits.abs().max())
+    if logits.shape[:-1] != ids.shape or not logits.requires_grad:
+        return False
+    earlier = logits[:, :-1]
+    weights = torch.randn(earlier.shape, generator=torch.Generator().manual_seed(0)).to(earlier)
+    (gradient,) = torch.autograd.grad((weights * earlier).sum(), leaves[0])
+    return not bool(gradient[:, -1].any())
 
 
 def logits_of(model: PreTrainedModel, ids: Int[Tensor, "1 tokens"]) -> Float[Tensor, "1 *outputs"]:

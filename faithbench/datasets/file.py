@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from faithbench.datasets.collection import Collected, Collection
 from faithbench.datasets.columns import LABEL, PAIR, TEXT, Columns
-from faithbench.datasets.reading import ENDINGS, read_table
+from faithbench.datasets.reading import ENDINGS, ending_of, read_table
 from faithbench.errors import UserError
 from faithbench.plugins.naming import exists
 from faithbench.schemas import LARGE, files_of, read_bytes
@@ -91,7 +91,8 @@ class File(Collected):
                 f"endings {', '.join(ENDINGS[:7])}; a folder as the hub has it is read by hub({self.path!r})."
             )
         if split not in self._files:
-            raise UserError(f"{self.path} has no {split} split; a folder with {split}{ENDINGS[0]} would have one.")
+            ending = ending_of(next(iter(self._files.values())))
+            raise UserError(f"{self.path} has no {split} split; a folder with {split}{ending} would have one.")
 
 
 def split_file(folder: Path, stems: tuple[str, ...]) -> Path | None:

@@ -5,6 +5,7 @@ Every step is a next-token question of its own: the text so far, and two candida
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -155,9 +156,32 @@ def _added(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], token: int) -
 
 
 def _spelled(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
-    """The characters of a token; of bytes that are no character, as the vocabulary writes it."""
+    """The characters of a token; bytes that are no character as `<0xE2>`, all else as the vocabulary writes it."""
     piece = _decoded(tokenizer, [token])
-    return str(tokenizer.convert_ids_to_tokens(token)) if not piece or INCOMPLETE in piece else piece
+    if piece and INCOMPLETE not in piece:
+        return piece
+    return _as_bytes(str(tokenizer.convert_ids_to_tokens(token)))
+
+
+def _as_bytes(written: str) -> str:
+    """A token of a byte-level vocabulary, if its bytes are no characters; any other as it is."""
+    numbers = _byte_numbers()
+    if not numbers.keys() >= set(written):
+        return written
+    read = bytes(numbers[letter] for letter in written)
+    try:
+        read.decode()
+    except UnicodeDecodeError:
+        return "".join(f"<0x{number:02X}>" for number in read)
+    return written
+
+
+@cache
+def _byte_numbers() -> dict[str, int]:
+    """The bytes that the letters of a byte-level vocabulary stand for: those that can be printed for themselves."""
+    printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [number for number in range(256) if number not in printed]
+    return {chr(number): number for number in printed} | {chr(256 + n): number for n, number in enumerate(others)}
 
 
 def _name(piece: str) -> str:

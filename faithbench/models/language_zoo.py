@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from faithbench.errors import UserError
-from faithbench.parameters import check_choice
+from faithbench.parameters import check_choice, check_seed
 from faithbench.plugins import spec
 
 OPTIMIZERS = ("adamw", "adafactor")
@@ -12,8 +12,9 @@ SCHEDULES = ("linear", "cosine")
 PIECES = ("bpe", "words")
 CONVENTIONAL, SCRATCH = "conventional", "scratch"
 AT_LEAST_ONE = ("layers", "width", "heads", "kv_heads", "context")
-NOT_NEGATIVE = ("feed_forward", "tokens", "epochs", "seed")
+NOT_NEGATIVE = ("feed_forward", "tokens", "epochs")
 SMALLEST_VOCABULARY = {"bpe": 257, "words": 3}  # every byte, or a word and what is unknown, and BOS
+LARGEST, DEEPEST = 10**10, 1000  # numbers and layers of a model that is made here
 SIZES = ("layers", "width", "heads", "kv_heads", "feed_forward", "pieces", "vocabulary")
 
 
@@ -57,6 +58,7 @@ class LanguageModel:
 
     def __post_init__(self) -> None:
         _check_numbers(self)
+        check_seed(self.seed)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("pieces", self.pieces, PIECES)
@@ -70,6 +72,12 @@ class LanguageModel:
     def usual_lr(self) -> float:
         """Peak learning rate where nobody says another."""
         return 3e-3
+
+    @property
+    def inside(self) -> int:
+        """About how many numbers its layers have, and its positions if they are learnt; the vocabulary is not known."""
+        learnt = self.context if self.architecture == "gpt2" else 0
+        return self.layers * self.width * (4 * self.width + 3 * self.inner) + self.width * learnt
 
     @property
     def inner(self) -> int:
@@ -234,6 +242,14 @@ def _check_numbers(model: LanguageModel) -> None:
         for name in names:
             if getattr(model, name, least) < least:
                 raise UserError(f"{name}={getattr(model, name)} is not allowed; it must be at least {least}.")
+    if model.tokens == 1:
+        raise UserError("tokens=1 is not allowed; nothing follows one token: use 0 for all, or at least 2.")
+    if model.layers > DEEPEST or model.inside > LARGEST:
+        raise UserError(
+            f"layers={model.layers}, width={model.width}, feed_forward={model.feed_forward} and "
+            f"context={model.context} are not allowed together; a model here has at most {LARGEST:,} numbers in at "
+            f"most {DEEPEST:,} layers."
+        )
     if model.context < 2:
         raise UserError(f"context={model.context} is not allowed; it must be at least 2.")
     for whole, part in (("width", "heads"), ("heads", "kv_heads")):

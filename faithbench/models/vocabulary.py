@@ -19,20 +19,21 @@ class Blank:
         id: of the token.
         token: as it is written.
         is_mask: whether it is the mask token.
+        asked: whether somebody has said that it be this one.
     """
 
     id: int
     token: str
     is_mask: bool
+    asked: bool = False
 
     @property
     def note(self) -> str:
         """A sentence where it is not the mask token; else ""."""
         if self.is_mask:
             return ""
-        return (
-            f"tokens that are taken away are replaced by {self.token!r}, for want of a mask token or as was asked for"
-        )
+        reason = "as was asked for" if self.asked else "for want of a mask token; fill=… takes another"
+        return f"tokens that are taken away are replaced by {self.token!r}, {reason}"
 
 
 def check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -83,7 +84,8 @@ def blank_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fill
         raise UserError(
             "the tokenizer has no mask token and no other special one; say with fill=… which token stands for others."
         )
-    return Blank(int(number), str(tokenizer.convert_ids_to_tokens(int(number))), number == usable.get("mask"))
+    token = str(tokenizer.convert_ids_to_tokens(int(number)))
+    return Blank(int(number), token, number == usable.get("mask"), fill is not None)
 
 
 def padding_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, blank: Blank) -> int:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from faithbench.errors import UserError
 from faithbench.models.language_zoo import LanguageModel
-from faithbench.parameters import check_choice
+from faithbench.parameters import check_choice, check_seed
 from faithbench.plugins import spec
 from faithbench.plugins.naming import ModelRef, refer
 
@@ -53,6 +53,7 @@ class Conventional:
     added: ClassVar[tuple[str, ...]] = ("masking",)
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         check_choice("masking", self.masking, MASKINGS)
 
 
@@ -96,6 +97,7 @@ class Bcos:
         object.__setattr__(self, "embedding_bias", self.embedding_bias or self.biases)
         if not self.b >= 1:
             raise UserError(f"b={self.b!r} is not allowed; B-cos needs a number of at least 1.")
+        check_seed(self.seed)
         check_choice("loss", self.loss, LOSSES)
         check_choice("start", self.start, STARTS)
         check_choice("masking", self.masking, MASKINGS)

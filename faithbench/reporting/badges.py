@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from faithbench.records.manifest import ModelEntry
-from faithbench.records.results import FAITHFULNESS, Panel
+from faithbench.records.results import FAITHFULNESS, TRUTH, Panel, kind
 from faithbench.running.ground_truth import AGREES, AGREES_CHANGED, WITH, WITHOUT, ground_truth_holds, program_holds
 from faithbench.statistics.performance import is_above_chance
 
@@ -38,7 +38,7 @@ def badges(panel: Panel, entry: ModelEntry, agreements: pd.DataFrame) -> Iterato
         agreements: of pairs of metrics, as `MetaEvaluation.pairs` has them; empty where there are none.
     """
     yield _accuracy(entry)
-    yield _truth(entry.get("checks", {}))
+    yield _truth(entry.get("checks", {}), panel)
     yield _cut(panel, entry)
     yield _failures(panel)
     yield _agree(agreements)
@@ -60,7 +60,7 @@ def _accuracy(entry: ModelEntry) -> Badge:
     return Badge("model's accuracy", "not known: the texts have no labels, or none was noted", UNKNOWN)
 
 
-def _truth(checks: Mapping[str, Any]) -> Badge:
+def _truth(checks: Mapping[str, Any], panel: Panel) -> Badge:
     name = "ground truth"
     if WITH in checks and WITHOUT in checks:
         told = f"accuracy {_number(checks[WITH])} % with what was planted, {_number(checks[WITHOUT])} % without"
@@ -72,7 +72,16 @@ def _truth(checks: Mapping[str, Any]) -> Badge:
         )
         told = f"the model agrees with the program on {_number(checks[AGREES])} % of texts"
         return Badge(name, f"{'holds' if holds else 'does not hold'}: {told}", HOLDS if holds else DOUBT)
+    known = _marked(panel)
+    if known:
+        return Badge(name, f"what decides is marked in {known:,} of {len(panel.texts):,} texts", HOLDS)
     return Badge(name, "none is known in these texts", UNKNOWN)
+
+
+def _marked(panel: Panel) -> int:
+    """In how many texts a metric of what is known to decide has a value."""
+    columns = [column for column, metric in enumerate(panel.metrics) if kind(metric) == TRUTH]
+    return int(np.isfinite(panel.values[:, :, columns]).any(axis=(1, 2)).sum())
 
 
 def _number(value: Any) -> str:

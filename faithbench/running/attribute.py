@@ -12,6 +12,7 @@ from faithbench.answering.explaining import explain, explain_dimensions, predict
 from faithbench.conversations import Asking, attempt, gather
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
+from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.plugins import finding, spec
 from faithbench.plugins.spec import Component
 from faithbench.running.arguments import examples_of, spec_of, target_of
@@ -100,8 +101,15 @@ def texts_of(classifier: Classifier, examples: Sequence[Example], name: str = "t
     encoded, skipped = readable(classifier, examples)
     for each in skipped:
         place = next(number for number, example in enumerate(examples) if example.id == each.id)
-        raise UserError(f"{name}[{place}] cannot be explained: {each.reason}.")
+        raise UserError(f"{name}[{place}] cannot be explained: {each.reason}{_cure(classifier, examples[place])}.")
     return encoded
+
+
+def _cure(classifier: Classifier, example: Example) -> str:
+    """How a text becomes a question, if it is none and the model answers no other."""
+    if not isinstance(classifier, HuggingFaceLanguageModel) or example.good is not None or example.bad is not None:
+        return ""
+    return "; give Example(id, text, 0, good=…, bad=…) of faithbench.types instead of the text"
 
 
 def _explained(

@@ -299,7 +299,7 @@ class _Asker:
             [self._tried(each, text, target) for each in self.components]
         )
         good = [each for each in found if isinstance(each, Attribution)]
-        tried = (yield from trust(text, good, said.name(target), self.draws)) if good and self.draws else []
+        tried = (yield from trust(text, good, said.weighed(target), self.draws)) if good and self.draws else []
         return found, tried
 
     def _tried(self, component: Component, text: Text, target: Target) -> "Asking[Attribution | str]":

@@ -65,6 +65,10 @@ class Choice(Prediction):
         """`sleep rather than sleeps`."""
         return named_choice(target.output, self.names, self.contrast)
 
+    def weighed(self, target: Target) -> str:
+        """`P(sleep rather than sleeps)`, whether or not scores are of the contrast."""
+        return f"P({named_choice(target.output, self.names)})"
+
     def about(self, target: Target) -> Iterator[str]:
         """Sentences: how likely the two are among all tokens, and what is to be known of the question."""
         if self.chances:

@@ -77,6 +77,10 @@ class Prediction:
         """An output with its number."""
         return f"{self.names[output]} {number(float(self.probabilities[output]), self.link != 'identity')}"
 
+    def weighed(self, target: Target) -> str:
+        """What changes as words are taken away."""
+        return self.name(target)
+
     def name(self, target: Target) -> str:
         """What is explained: `Business`, or `Business rather than Sports`."""
         return named_target(target, self.names)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, RandomSampler, Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.utils import ModelOutput
 
-from faithbench.errors import UserError
+from faithbench.errors import UserError, brief
 from faithbench.models.language_zoo import LanguageModel
 from faithbench.plan import Training
 from faithbench.training.blocks import Blocks
@@ -115,8 +115,8 @@ def train_language_model(
     if not math.isfinite(measured["loss"]):
         forget_work(folder)
         raise UserError(
-            f"the training of {about.get('model', 'a language model')} has diverged: its loss is no number at the "
-            f"end; use a learning rate below {training.lr:g}."
+            f"the training of {brief(str(about.get('model', 'a language model')))} has diverged: its loss is no number "
+            f"at the end; use a learning rate below {training.lr:g}."
         )
     report = {
         **about,

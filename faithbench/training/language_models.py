@@ -1,5 +1,7 @@
 """Named language models made real: their texts, what they begin as, and the comparison with what was converted."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from faithbench.bcos.convert import convert, is_bcos
 from faithbench.console import say
 from faithbench.errors import UserError
 from faithbench.models.language_zoo import BcosLanguageModel, LanguageModel
+from faithbench.models.vocabulary import check_tokenizer
 from faithbench.plan import Training
 from faithbench.plugins.spec import Component
 from faithbench.training.blocks import Blocks, in_random_order, row_of
@@ -62,7 +65,7 @@ def train_named(
         UserError: texts or what is converted cannot be had, or the training fails.
     """
     zoo: LanguageModel = model.object
-    texts = {split: _texts(dataset, split, training, zoo.seed) for split in SPLITS}
+    texts = {split: _texts(zoo, dataset, split, training) for split in SPLITS}
     begun = _begun(zoo, source, texts["train"])
     blocks = _blocks(zoo, begun, texts, training)
     say(
@@ -77,7 +80,7 @@ def train_named(
         "texts": {split: len(rows) for split, rows in texts.items()},
     }
     if begun.source:
-        about["start"] = {"model": begun.source, "validation": _measured(begun.network, blocks["validation"], device)}
+        about["start"] = {"model": begun.source, "validation": _measured(begun, blocks["validation"], device)}
     network = begun.network
     if isinstance(zoo, BcosLanguageModel):
         network = convert(network, b=zoo.b)
@@ -86,12 +89,23 @@ def train_named(
     )
 
 
-def _texts(dataset: Component, split: str, training: Training, seed: int) -> list[Example]:
+def _texts(zoo: LanguageModel, dataset: Component, split: str, training: Training) -> list[Example]:
     """The rows of a split that have a text, or as many of them, at random, as are asked for."""
-    rows = [row for row in dataset.object.load(split) if row.text.strip()]
+    rows = [row for row in _rows(zoo, dataset, split) if row.text.strip()]
     if not rows:
         raise UserError(f"no language model can be trained on {dataset.identity}: its {split} split has no texts.")
-    return list(drawn(rows, training.limit if split == "train" else training.eval_limit, seed))
+    return list(drawn(rows, training.limit if split == "train" else training.eval_limit, zoo.seed))
+
+
+def _rows(zoo: LanguageModel, dataset: Component, split: str) -> Sequence[Example]:
+    try:
+        rows: Sequence[Example] = dataset.object.load(split)
+    except UserError as error:
+        if zoo.data:
+            raise
+        told = f"{str(error).removesuffix('.')}; or say with data=… on whose texts the language model is trained."
+        raise UserError(told) from error
+    return rows
 
 
 def _begun(zoo: LanguageModel, source: str, texts: list[Example]) -> Begun:
@@ -102,6 +116,10 @@ def _begun(zoo: LanguageModel, source: str, texts: list[Example]) -> Begun:
     network, tokenizer, identity = load_network(source, AutoModelForCausalLM)
     if is_bcos(network):
         raise UserError(f"start={source!r} is not allowed: that model is B-cos already; name a conventional one.")
+    try:
+        check_tokenizer(network, tokenizer)
+    except UserError as error:
+        raise UserError(f"model {source!r}: {error}") from error
     return Begun(network.to(torch.float32), tokenizer, identity)
 
 
@@ -118,6 +136,13 @@ def _blocks(zoo: LanguageModel, begun: Begun, texts: dict[str, list[Example]], t
     return {split: Blocks(row, length) for split, row in rows.items()}
 
 
-def _measured(network: PreTrainedModel, blocks: Blocks, device: str) -> dict[str, float]:
-    """The perplexity of a model before it is converted."""
-    return perplexity(network.to(device), blocks)
+def _measured(begun: Begun, blocks: Blocks, device: str) -> dict[str, float]:
+    """The perplexity of a model before it is converted.
+
+    Raises:
+        UserError: it has none.
+    """
+    found = perplexity(begun.network.to(device), blocks)
+    if not math.isfinite(found["loss"]):
+        raise UserError(f"model {begun.source!r} cannot be converted and trained on: its loss is no number.")
+    return found

@@ -416,7 +416,7 @@ def _check_settings(
         return
     for name, value, there in complete_training(model, dataset, asked).differences(had):
         raise UserError(
-            f"{model.identity} was trained with {name}={there}, not {value}; delete {folder} to train it anew, or keep "
+            f"{model.label} was trained with {name}={there}, not {value}; delete {folder} to train it anew, or keep "
             "other checkpoints in another folder with FAITHBENCH_CACHE."
         )
 

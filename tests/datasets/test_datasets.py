@@ -184,6 +184,12 @@ def test_a_missing_split_is_a_user_error(tmp_path):
         load(tmp_path, "train")
 
 
+def test_a_missing_split_is_to_be_a_file_of_the_same_kind(tmp_path):
+    (tmp_path / "lines.txt").write_text("the dog walks\n")
+    with pytest.raises(UserError, match=r"no train split; a folder with train\.txt would have one"):
+        load(tmp_path / "lines.txt", "train")
+
+
 POSTS = [
     ("a", ["you", "are", "so", "kind"], [1, 1, 0], []),
     ("b", ["such", "a", "vile", "word"], [0, 0, 2], [[0, 0, 1, 1], [0, 0, 1, 0], [1, 0, 1, 0]]),

@@ -1,5 +1,6 @@
 """How a language model goes on: against transformers' own greedy search, and the tokenizer's reading of the whole."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -71,6 +72,16 @@ def test_bytes_of_a_character_add_nothing_until_it_is_whole():
         text = behind(model.tokenizer, text, token)
     assert text.source == whole
     assert "".join(whole[begin:end] for begin, end in text.offsets) == whole
+
+
+def test_bytes_that_are_no_character_are_named_as_bytes():
+    model = language_model("gpt2")
+    text, tokenizer = model.begin(start("the dog")), model.tokenizer
+    ids = [token for token in tokenizer(" 🙂")["input_ids"] if "\ufffd" in tokenizer.decode([token])]
+    assert len(ids) > 1
+    for pair, expected in (((ids[0], ids[1]), "🙂".encode()[:2]), ((ids[1], ids[0]), "🙂".encode()[1::-1])):
+        names = named_candidates(tokenizer, replace(text, candidates=pair))
+        assert "".join(names) == "".join(f"<0x{byte:02X}>" for byte in expected)
 
 
 def test_the_end_of_a_text_ends_it():

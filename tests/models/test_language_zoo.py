@@ -108,6 +108,12 @@ def test_tiny_language_models_are_explained_by_all_explainers():
     [
         (ConvGPT2, {"layers": 0}, "layers=0 is not allowed; it must be at least 1."),
         (ConvGPT2, {"tokens": -1}, "tokens=-1 is not allowed; it must be at least 0."),
+        (ConvGPT2, {"tokens": 1}, "tokens=1 is not allowed; nothing follows one token"),
+        (ConvGPT2, {"seed": -1}, "seed=-1 is not allowed; it must be a whole number from 0 to 4,294,967,295."),
+        (ConvGPT2, {"seed": 2**64}, "it must be a whole number from 0 to 4,294,967,295."),
+        (ConvGPT2, {"width": 10**7, "heads": 1}, "a model here has at most 10,000,000,000 numbers"),
+        (ConvGPT2, {"context": 10**9}, "a model here has at most 10,000,000,000 numbers"),
+        (ConvLlama, {"layers": 1001}, "in at most 1,000 layers."),
         (ConvGPT2, {"context": 1}, "context=1 is not allowed; it must be at least 2."),
         (ConvGPT2, {"heads": 7}, "heads=7 is not allowed with width=256; it must be a divisor of it."),
         (ConvLlama, {"kv_heads": 3}, "kv_heads=3 is not allowed with heads=8; it must be a divisor of it."),

@@ -130,6 +130,13 @@ class TestBlank:
         assert classifier.pad_id == classifier.blank.id
         assert "'<|endoftext|>'" in classifier.notes[-1]
 
+    def test_why_another_token_stands_in_is_said(self):
+        reasons = [
+            HuggingFaceClassifier(network("GPT2"), tokenizer("GPT2"), fill=fill).notes[-1] for fill in (None, "eos")
+        ]
+        assert ["for want of a mask token" in reason for reason in reasons] == [True, False]
+        assert ["as was asked for" in reason for reason in reasons] == [False, True]
+
 
 class TestLength:
     def test_the_smaller_of_model_and_tokenizer(self, bert: PreTrainedModel):

@@ -56,6 +56,13 @@ def test_a_question_is_shown_with_its_words(tmp_path: Path):
     assert '<option value="=sleep">' not in shown
 
 
+def test_known_evidence_is_ground_truth(tmp_path: Path):
+    values = {"occlusion": np.array([50.0, np.nan, 80.0]), "random(seed=0)": np.array([40.0, np.nan, 30.0])}
+    shown = page(run_of(tmp_path / "run", records_of(values, "evidence_mrr(adjusted=False, right=False)")))
+    assert "what decides is marked in 2 of 3 texts" in shown
+    assert "none is known in these texts" in page(run(tmp_path / "none"))
+
+
 def test_the_end_of_a_long_prefix_is_what_is_listed(tmp_path: Path):
     shown = page(run(tmp_path / "run", source=" ".join(f"word{i}" for i in range(60))))
     assert re.search(r'excerpt">…[^<]*word58 word59 → <b>sleep', shown)

@@ -66,6 +66,7 @@ def test_words_are_deleted_to_try_an_explanation():
     model = language_model("gpt2")
     found = asked(model, draws=100)
     trust, ids = found.explained[0].trust, found.text.ids
+    assert " takes P(walk rather than walks) from " in shown(found)
     words = found.text.words.tolist()
     k, scores = len(trust.words), np.zeros(max(words) + 1)
     np.add.at(scores, words, found.explained[0].attribution.scores)
@@ -152,7 +153,9 @@ def test_texts_that_cannot_be_asked_are_named():
         for options in ({}, {"generate": 2}, {"good": "walk", "bad": "sees"}):
             with pytest.raises(UserError, match=sentence):
                 faithbench.explain(model, texts, **FAST, **options)
-    with pytest.raises(UserError, match="has no continuations, good and bad"):
+    with pytest.raises(
+        UserError, match=r"has no continuations, good and bad.*; give Example\(id, text, 0, good=…, bad=…\)"
+    ):
         faithbench.attribute(model, [PREFIX], "occlusion")
 
 

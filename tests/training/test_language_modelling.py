@@ -244,6 +244,12 @@ def test_what_is_there_is_not_trained_again_and_other_settings_are_refused(cache
         faithbench.train(model, DATA, faithbench.Training(lr=0.1), device="cpu")
 
 
+def test_whose_texts_are_meant_can_be_said_where_those_at_hand_have_none_to_learn_from(cache, tmp_path):
+    (tmp_path / "own.txt").write_text("the dog walks\n", "utf-8")
+    with pytest.raises(UserError, match=r"no train split; .*train\.txt .*; or say with data=… on whose texts"):
+        faithbench.train("conv-gpt2-tiny", tmp_path / "own.txt", device="cpu")
+
+
 def test_a_model_in_a_folder_is_converted_and_trained_on(cache, tmp_path, monkeypatch):
     use_cache(monkeypatch, cache)
     start = folder_of(named(QUICK_LLAMA))
@@ -307,6 +313,26 @@ def test_a_training_that_diverges_is_one_sentence(tmp_path, monkeypatch):
     use_cache(monkeypatch, tmp_path)
     with pytest.raises(UserError, match=r"has diverged: its loss is no number at the end; use .* below 1e\+30"):
         faithbench.train(named(QUICK_GPT2), DATA, faithbench.Training(lr=1e30), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "sentence"),
+    [("small", "the tokenizer has 1 tokens beyond the model's"), ("nan", "trained on: its loss is no number.")],
+)
+def test_a_start_that_cannot_be_trained_on_is_one_sentence(spoilt, sentence, cache, tmp_path, monkeypatch):
+    use_cache(monkeypatch, cache)
+    folder, own = folder_of(named(QUICK_LLAMA)), tmp_path / "own"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    if spoilt == "small":
+        model.resize_token_embeddings(model.config.vocab_size - 1)
+    else:
+        nn.init.constant_(model.model.norm.weight, float("nan"))
+    model.save_pretrained(own)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(own)
+    use_cache(monkeypatch, tmp_path / "cache")
+    with pytest.raises(UserError, match=sentence) as error:
+        faithbench.train(f"bcos-llama-tiny(start={str(own)!r})", DATA, device="cpu")
+    assert str(own) in str(error.value)
 
 
 def test_data_of_the_name_come_before_those_at_hand(tmp_path, monkeypatch):
