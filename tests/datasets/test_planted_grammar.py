@@ -1,4 +1,4 @@
-"""The small grammar: one word decides, no other speaks for the answer, and where it stands does not tell it."""
+"""The small grammar: one word decides, no other speaks for the answer, and it is in no one place but of a template."""
 
 import re
 from collections import Counter
@@ -91,7 +91,7 @@ def test_of_two_people_the_first_is_the_other_one_in_half_of_the_questions():
     assert all(re.findall(r"\w+", example.text).count(example.good) == 1 for example in found)
 
 
-def test_no_place_tells_the_evidence_but_the_last_of_a_determiner():
+def test_the_evidence_is_mostly_in_no_one_place_but_the_last_of_a_determiner():
     places = {template: [place(e) for e in questions(template=template, test=400)] for template in TEMPLATES}
     for template, found in places.items():
         for counted in ([at for at, _ in found], [many - at for at, many in found]):

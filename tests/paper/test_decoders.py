@@ -153,6 +153,11 @@ def test_paired_tests_over_items_are_corrected_and_weigh_paradigms_alike(run):
     assert row(table.frame(), "macro mean", "random", 2)["rank_group"] == (2 if p < 0.05 else 1)
 
 
+def test_the_table_says_that_a_bias_for_places_or_words_may_find_as_much(run):
+    text = faithbench.paper_table([run], "decoders").render()
+    assert "scores by place or word alone reach up to 100" in " ".join(text.split())
+
+
 def test_a_paradigm_on_which_the_model_is_not_shown_to_be_above_chance_is_not_ranked(run):
     table = faithbench.paper_table([run], "decoders")
     frame, text = table.frame(), table.render()
