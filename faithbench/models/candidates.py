@@ -81,7 +81,11 @@ def _parted(example: Example) -> tuple[str, str]:
 
 def _continuations(example: Example) -> tuple[str, str]:
     if example.good is None or example.bad is None:
-        raise _refusal(example, "has no continuations, good and bad, that a language model could choose between")
+        raise _refusal(
+            example,
+            "has no continuations, good and bad, that a language model could choose between; a file of questions has "
+            "the columns prefix, good and bad",
+        )
     good, bad = example.good.strip(), example.bad.strip()
     for name, word in (("good", good), ("bad", bad)):
         if not word:

@@ -160,10 +160,10 @@ def _spelled(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     piece = _decoded(tokenizer, [token])
     if piece and INCOMPLETE not in piece:
         return piece
-    return _as_bytes(str(tokenizer.convert_ids_to_tokens(token)))
+    return as_bytes(str(tokenizer.convert_ids_to_tokens(token)))
 
 
-def _as_bytes(written: str) -> str:
+def as_bytes(written: str) -> str:
     """A token of a byte-level vocabulary, if its bytes are no characters; any other as it is."""
     numbers = _byte_numbers()
     if not numbers.keys() >= set(written):

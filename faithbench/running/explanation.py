@@ -134,6 +134,9 @@ class Explanation:
     def _repr_html_(self) -> str:
         return notebook_html([self.sheet])
 
+    def __str__(self) -> str:
+        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
+
     def __rich__(self) -> Group:
         return sheet_text(self.sheet)
 
@@ -171,6 +174,9 @@ class Explanations(list[Explanation]):
 
     def _repr_html_(self) -> str:
         return notebook_html(_sheets(self))
+
+    def __str__(self) -> str:
+        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
 
     def __rich__(self) -> Group:
         return Group(*self.lines())

@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.text import Text as RichText
 
 from faithbench.errors import brief
+from faithbench.models.continuing import as_bytes
 from faithbench.running.explained import ExplainedText
 from faithbench.running.explanation import Explanation, save_sheets, written
 from faithbench.running.next_tokens import Choice
@@ -120,6 +121,9 @@ class Generation:
     def _repr_html_(self) -> str:
         return notebook_html([self.sheet])
 
+    def __str__(self) -> str:
+        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Group(*self.lines(console.encoding, options.max_width))
 
@@ -185,6 +189,9 @@ class Generations(list[Generation]):
     def _repr_html_(self) -> str:
         return notebook_html(self._sheets())
 
+    def __str__(self) -> str:
+        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Group(*self.lines(console.encoding, options.max_width))
 
@@ -233,7 +240,7 @@ def _columns(read: Text, by: str) -> tuple[np.ndarray, list[str]]:
         return places, [read.source[start:end].strip() for start, end in spans_of(read, places)]
     assert read.offsets is not None
     pieces = ((read.source[slice(*read.offsets[place])], read.tokens[place]) for place in read.content)
-    return np.arange(len(read.content)), [piece.strip() or visible(piece) or token for piece, token in pieces]
+    return np.arange(len(read.content)), [piece.strip() or visible(piece) or as_bytes(token) for piece, token in pieces]
 
 
 def _trusted(trusts: Sequence[Trust]) -> Iterator[str]:

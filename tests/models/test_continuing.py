@@ -9,7 +9,15 @@ import torch
 from next_token import language_model, next_logits
 
 from faithbench.errors import UserError
-from faithbench.models.continuing import behind, continuation_of, named_candidates, next_step, steps, whole_words
+from faithbench.models.continuing import (
+    as_bytes,
+    behind,
+    continuation_of,
+    named_candidates,
+    next_step,
+    steps,
+    whole_words,
+)
 from faithbench.types import Example
 
 BOTH = pytest.mark.parametrize("kind", ["gpt2", "llama"])
@@ -82,6 +90,8 @@ def test_bytes_that_are_no_character_are_named_as_bytes():
     for pair, expected in (((ids[0], ids[1]), "🙂".encode()[:2]), ((ids[1], ids[0]), "🙂".encode()[1::-1])):
         names = named_candidates(tokenizer, replace(text, candidates=pair))
         assert "".join(names) == "".join(f"<0x{byte:02X}>" for byte in expected)
+    for written in ("<0xE2>", "<s>", "Ġkeys", "▁"):  # of other vocabularies, or characters
+        assert as_bytes(written) == written
 
 
 def test_the_end_of_a_text_ends_it():

@@ -90,6 +90,12 @@ def test_without_words_the_models_own_next_token_is_explained():
     assert "is what the model itself says next" in shown(found)
 
 
+def test_what_is_printed_is_what_a_terminal_shows():
+    for found in (asked(language_model("gpt2")), generated(2)):
+        assert str(found).splitlines()[0] == found.sheet.title
+        assert "array(" not in str(found)
+
+
 def test_a_single_word_has_nothing_to_be_deleted_for():
     found = asked(language_model("gpt2"), "the", draws=10)
     assert found.explained[0].trust is None

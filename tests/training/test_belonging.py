@@ -49,7 +49,10 @@ def test_a_question_that_the_model_cannot_be_asked_is_left_out_with_the_reason()
     assert [text.id for text in found.texts] == [example.id for example in QUESTIONS]
     reasons = {one.id: one.reason for one in found.skipped}
     assert list(reasons) == [example.id for example in odd]
-    assert reasons["none"] == "its text has no continuations, good and bad, that a language model could choose between"
+    assert reasons["none"] == (
+        "its text has no continuations, good and bad, that a language model could choose between; a file of questions "
+        "has the columns prefix, good and bad"
+    )
     assert reasons["begins"] == "its text has continuations of which one begins with the other"
     assert reasons["half"].startswith("it has half of a character")
     assert "tokens, and the model reads 48" in reasons["far"]
