@@ -41,15 +41,17 @@ def unknown(kind: str, name: str, known: Iterable[str], aside: str = "") -> User
     """
     names = sorted(map(str, known))
     near = get_close_matches(name[:BRIEF], names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {enumerated(names) or 'none'}."
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else f"known: {enumerated(names, NAMES - len(aside)) or 'none'}."
+    )
     return UserError(f"{brief(repr(name))} is not a known {kind}{f' ({aside})' if aside else ''}; {hint}")
 
 
-def enumerated(given: Iterable[str]) -> str:
+def enumerated(given: Iterable[str], room: int = NAMES) -> str:
     """Names in a row, as far as there is room for them."""
     names = tuple(given)
     ends = accumulate(len(name) + 2 for name in names)
-    shown = [name for name, end in zip(names, ends, strict=True) if end <= NAMES]
+    shown = [name for name, end in zip(names, ends, strict=True) if end <= room]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(shown) < len(names) else "")
 
 

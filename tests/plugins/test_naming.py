@@ -13,7 +13,8 @@ def test_a_bare_name_of_the_hub_is_told_how_it_is_written(name):
     with pytest.raises(UserError, match=rf"^'{name}' is not a known model \({HUB.format(name)}\); ") as caught:
         refer(name)
     assert len(str(caught.value)) < 400
-    assert str(caught.value).endswith("?") == name.startswith("gpt2")  # near misses stay
+    near = "did you mean conv-gpt2 or bcos-gpt2?" if name == "gpt2" else "known: bcos-bert, "
+    assert f"; {near}" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["conv-minlm", "bcos-gtp2", "gpt2(b=2)", "x" * 41, "two words"])
