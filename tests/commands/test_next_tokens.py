@@ -58,6 +58,13 @@ def test_what_cannot_be_asked_is_left_out_counted_and_named(language_model: str,
     assert "3 of 5 rows were left out" in said
     assert [why for why in UNUSABLE if why not in said] == []
     assert "2 results done" in " ".join((ended.out + ended.err).split())
+    (noted,) = json.loads((out / "manifest.json").read_text())["datasets"].values()
+    (note,) = noted["notes"]
+    assert "1 of 5 questions mark no evidence" in note
+    told = f"{note.partition(': ')[2]}."
+    assert note in said
+    for more in ((), ("--like", "decoders")):
+        assert told in " ".join(call(capsys, "table", out, *more).out.split())
 
 
 @pytest.mark.parametrize("why", UNUSABLE)

@@ -153,6 +153,22 @@ def test_bad_questions_are_one_sentence(options: dict[str, object], sentence: st
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_a_refusal_counts_tokens_as_what_is_shown_does(kind: str):
+    model = language_model(kind)
+    text = model.begin(Example("0", PREFIX, 0))
+    special, content = int(text.special.sum()), len(text.content)
+    assert special == (kind == "llama")
+    told = f"has {content} tokens{' besides 1 special one' * special}, and the model reads 48"
+    with pytest.raises(UserError) as caught:
+        faithbench.explain(model, PREFIX, **FAST, generate=48)
+    assert told in str(caught.value)
+    room = 48 - content - special + 1
+    assert str(caught.value).endswith(f"generate {room} or fewer.")
+    with pytest.raises(UserError, match=rf"has {40 * content} tokens{' besides 1 special one' * special}, and"):
+        model.begin(Example("0", " ".join([PREFIX] * 40), 0))
+
+
 def test_texts_that_cannot_be_asked_are_named():
     model = language_model("gpt2")
     for texts, sentence in (([PREFIX, " "], r"texts\[1\].*empty"), ([PREFIX * 40], r"texts\[0\].*the model reads 48")):
