@@ -2,6 +2,7 @@
 
 import functools
 import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -18,11 +19,13 @@ from language_networks import (
 )
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, BertConfig, Gemma3Config, PreTrainedModel
-from transformers.activations import NewGELUActivation
+from transformers.activations import FastGELUActivation, NewGELUActivation
+from transformers.models.bloom.modeling_bloom import BloomGelu
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.pytorch_utils import Conv1D
 
 import faithbench.bcos.proof
+from faithbench.architectures import forms
 from faithbench.architectures.activations import Activation
 from faithbench.architectures.finding import architecture_of
 from faithbench.architectures.forms import Gate
@@ -31,6 +34,7 @@ from faithbench.bcos import convert
 from faithbench.bcos.modules import BcosLinear
 from faithbench.bcos.proof import prove
 from faithbench.errors import UserError
+from faithbench.models import frozen
 from faithbench.models.frozen import FrozenWeights
 from faithbench.training.checkpoint import load
 
@@ -252,11 +256,161 @@ def test_a_gated_product_of_which_only_the_ratio_is_frozen_counts_twice(kind, mo
         convert(model, 1.1)
 
 
-def test_an_activation_left_as_a_formula_is_seen():
-    model = convert(language_network("GPT2"), 1.1)
-    model.transformer.h[1].mlp.act = NewGELUActivation()
+FORMULAS = pytest.mark.parametrize(
+    ("kind", "options", "name", "formula"),
+    [
+        ("GPT2", {"activation_function": "gelu_new"}, "mlp.act", NewGELUActivation),
+        ("GPT2", {"activation_function": "gelu_fast"}, "mlp.act", FastGELUActivation),
+        ("Bloom", {}, "mlp.gelu_impl", BloomGelu),
+    ],
+)
+
+
+@FORMULAS
+def test_an_activation_left_as_a_formula_is_seen(kind, options, name, formula):
+    model = convert(language_network(kind, **options), 1.1)
+    assert max(gaps(model)) < 1e-9
+    model.transformer.h[1].set_submodule(name, formula())
     assert max(gaps(model)) > 1e-3
-    assert "'transformer.h.1.mlp.act' (NewGELUActivation)" in refusal(model)
+    assert f"'transformer.h.1.{name}' ({formula.__name__})" in refusal(model)
+
+
+@FORMULAS
+def test_a_conversion_that_leaves_formulas_is_refused(kind, options, name, formula, monkeypatch):
+    converting = sys.modules[convert.__module__]
+    monkeypatch.setattr(converting, "open_activation", lambda module: None)
+    monkeypatch.setattr(converting, "TANH_GELUS", ())
+    with pytest.raises(UserError, match=rf"'transformer\.h\.0\.{name}' \({formula.__name__}\) has no B-cos form"):
+        convert(language_network(kind, **options), 1.1)
+
+
+@pytest.fixture
+def first_of_each_group(monkeypatch):
+    """Plants that the gradient of values comes from the first head of each group alone, not from their sum."""
+    repeated = frozen.repeated
+
+    def alone(states: Tensor, query: Tensor, grouped: bool) -> Tensor:
+        whole = repeated(states, query, grouped)
+        heads = torch.arange(whole.shape[-3]) % (whole.shape[-3] // states.shape[-3]) == 0
+        return torch.where(heads[:, None, None], whole, whole.detach())
+
+    monkeypatch.setattr(frozen, "repeated", alone)
+
+
+@pytest.fixture
+def no_causal_mask(monkeypatch):
+    """Plants that explicit attention looks ahead."""
+    probabilities = frozen.attention_probabilities
+
+    def ahead(*args: object, is_causal: bool = False, **kwargs: object) -> Tensor:
+        return probabilities(*args, **kwargs)
+
+    monkeypatch.setattr(frozen, "attention_probabilities", ahead)
+
+
+def apart_from_torchs_own() -> tuple[float, float]:
+    """By how much the output of explicit attention differs, and the gradient of the values, grouped and causal."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value, weights = (
+        torch.randn(2, heads, 5, 8, generator=generator, dtype=torch.float64) for heads in (6, 2, 2, 6)
+    )
+    value.requires_grad_()
+    given = {"is_causal": True, "enable_gqa": True}
+    expected = F.scaled_dot_product_attention(query, key, value, **given)
+    with FrozenWeights():
+        found = F.scaled_dot_product_attention(query, key, value, **given)
+    gradients = [torch.autograd.grad((weights * out).sum(), value)[0] for out in (expected, found)]
+    return (found - expected).abs().max().item(), (gradients[1] - gradients[0]).abs().max().item()
+
+
+def logits_apart(model: PreTrainedModel) -> float:
+    """By how much logits change where weights are frozen, which must change gradients alone."""
+    with torch.no_grad():
+        plain = model(IDS).logits
+        with FrozenWeights():
+            return (model(IDS).logits - plain).abs().max().item()
+
+
+def test_models_ask_for_grouped_and_causal_attention():
+    asked, model = [], shared("Llama")[1]
+
+    def attend(*args: Tensor, **kwargs: object) -> Tensor:
+        asked.append((kwargs["enable_gqa"], kwargs["is_causal"], kwargs["attn_mask"]))
+        return F.scaled_dot_product_attention(*args, **kwargs)
+
+    with frozen.Intercept() as mode:
+        mode.rules = {F.scaled_dot_product_attention: attend}
+        model(IDS)
+    assert asked == [(True, True, None)] * 2
+
+
+def test_explicit_attention_is_torchs_own():
+    assert max(apart_from_torchs_own()) < 1e-12
+
+
+@EVERY_KIND
+def test_frozen_weights_leave_logits_as_they_are(kind):
+    assert logits_apart(shared(kind)[1]) < 1e-6  # of norms that some types compute in float32
+
+
+@pytest.mark.usefixtures("first_of_each_group")
+def test_a_gradient_without_the_sum_over_a_group_is_seen():
+    output, gradient = apart_from_torchs_own()
+    assert output < 1e-12
+    assert gradient > 1e-1
+    assert max(gaps(shared("Llama")[1])) > 1e-3
+    with pytest.raises(UserError, match=r"'model\.layers\.0\.self_attn' \(LlamaAttention\) has no B-cos form"):
+        convert(language_network("Llama"), 1.1)
+
+
+@pytest.mark.usefixtures("no_causal_mask")
+@pytest.mark.parametrize("kind", ["GPT2", "Llama"])
+def test_attention_that_looks_ahead_is_seen(kind):
+    """Not by completeness: it would be that of another function."""
+    model = shared(kind)[1]
+    assert apart_from_torchs_own()[0] > 1e-1
+    assert max(gaps(model)) < 1e-9
+    assert logits_apart(model) > 1e-3
+
+
+def plant_offset(monkeypatch: pytest.MonkeyPatch, offset: float) -> None:
+    """Plants that RMS norms have forms of one offset alone: a gain of the weight for 0, of 1 + weight for 1."""
+    norms = forms.norm_forms
+
+    def planted(module: nn.Module) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
+        for form, shape in norms(module):
+            if isinstance(form, Norm) and form.weight is not None and form.offset == offset and not form.centred:
+                yield form, shape
+
+    monkeypatch.setattr(forms, "norm_forms", planted)
+
+
+OFFSETS = pytest.mark.parametrize(
+    ("kind", "wrong"), [("Llama", 1.0), ("Qwen3", 1.0), ("Gemma", 0.0), ("Gemma3Text", 0.0)]
+)
+
+
+@OFFSETS
+def test_a_norm_of_the_wrong_offset_is_not_taken(kind, wrong, monkeypatch):
+    plant_offset(monkeypatch, wrong)
+    with pytest.raises(UserError, match=r"'model\.layers\.0\.\S+norm' \(\w+RMSNorm\) has no B-cos form"):
+        convert(language_network(kind), 1.1)
+
+
+@OFFSETS
+def test_a_norm_of_the_wrong_offset_is_seen_in_logits(kind, wrong, monkeypatch):
+    """Not by completeness: it would be that of another function."""
+    model, converted = shared(kind)
+    before, expected = model(IDS).logits, converted(IDS).logits
+    plant_offset(monkeypatch, wrong)
+    monkeypatch.setattr(forms, "same", lambda *_: True)  # what compares outputs
+    planted = convert(model, 1.1)
+    assert {module.offset for module in planted.modules() if isinstance(module, Norm)} == {wrong}
+    assert max(gaps(planted)) < 1e-9
+    assert (planted(IDS).logits - expected).abs().max() > 1e-2
+    again = language_network(kind)
+    with forms.opened(again):
+        assert (again(IDS).logits - before).abs().max() > 1e-2
 
 
 def test_a_norm_that_is_not_intercepted_is_seen():

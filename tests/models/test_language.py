@@ -4,6 +4,7 @@ Independent paths: the model itself, one row at a time, and its logits of every 
 `attention_mask`; its attention under `eager`; autograd at its own `inputs_embeds`.
 """
 
+import math
 import pickle
 import warnings
 from dataclasses import replace
@@ -22,7 +23,7 @@ from language import (
     next_logits,
     shared_language_model,
 )
-from networks import SENTENCES, WIDTH, tokenizer
+from networks import SENTENCES, tokenizer
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -38,6 +39,14 @@ from faithbench.types import Target
 QUICK = ("gpt2", "llama", "llama-tied", "gemma2", "opt-projected", "phi", "cohere", "granite")
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # norms and rotations of some types are in float32 whatever the model is in
 PAIR = (7, 11)
+SMALL_GPT = {"n_embd": 8, "n_layer": 1, "n_head": 2}
+SMALL = {
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
 ids_of = np.random.default_rng(0).integers(1, 280, (4, 12))
 ROWS = [ids_of[0, :5], ids_of[1, :2], ids_of[2, :9], ids_of[3, :1]]
 
@@ -288,8 +297,10 @@ class Shapes(TorchDispatchMode):
 class TestLargeVocabularies:
     """Nothing as large as the vocabulary is made, however many rows are asked."""
 
-    def shapes(self, name: str, contrast: bool = True) -> tuple[int, set[tuple[int, ...]]]:
-        model = language_model(name, contrast, extra=1000)
+    def shapes(
+        self, name: str, contrast: bool = True, extra: int = 1000, **options: int
+    ) -> tuple[int, set[tuple[int, ...]]]:
+        model = language_model(name, contrast, extra=extra, **options)
         text = model.encode(QUESTION)
         keep = np.random.default_rng(0).random((9, len(text))) < 0.5
         keep[:, [0, -1]] = True
@@ -299,9 +310,16 @@ class TestLargeVocabularies:
             for fill in (None, GONE, HIDDEN):
                 answers(model, asked(Logits(text, keep, fill)))
             answers(model, asked(Gradients(text, Target(0), interpolation=np.full(keep.shape, 0.5), fill=3)))
-            answers(model, asked(LogitsAt(text, np.ones((2, len(text), WIDTH)))))
+            answers(model, asked(LogitsAt(text, np.ones((2, len(text), model.model.config.hidden_size)))))
             answers(model, asked(Attentions(text)))
         return model.tokens, shapes.seen
+
+    @pytest.mark.parametrize(("name", "sizes"), [("gpt2", SMALL_GPT), ("llama", SMALL)])
+    def test_of_50_000_tokens_no_tensor_is_as_large_as_they_are(self, name: str, sizes: dict[str, int]):
+        size, seen = self.shapes(name, extra=50_000, **sizes)
+        assert size > 50_000
+        assert max(math.prod(shape) for shape in seen) < size
+        assert not [shape for shape in seen if size in shape]
 
     @names("gpt2", "llama-tied", "phi", "gemma2", "cohere", "opt-projected", "bloom")
     def test_no_tensor_has_a_dimension_of_its_size(self, name: str):
@@ -318,8 +336,9 @@ class TestLargeVocabularies:
             return logits if candidates is None else logits.gather(1, candidates)
 
         monkeypatch.setattr(CandidateHead, "forward", whole)
-        size, seen = self.shapes("gpt2")
-        assert (len(ROWS), size) in seen
+        for extra in (1000, 50_000):
+            size, seen = self.shapes("gpt2", extra=extra, **SMALL_GPT)
+            assert (len(ROWS), size) in seen
 
 
 class TestEncoding:
