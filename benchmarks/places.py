@@ -120,8 +120,9 @@ def main() -> None:
     """Prints a table for docs/data.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="a few questions of one kind")
+    datasets = TINY if parser.parse_args().tiny else DATASETS
     print(f"| questions | {' | '.join(COLUMNS)} |\n| --- |{' --: |' * len(COLUMNS)}")
-    for dataset in TINY if parser.parse_args().tiny else DATASETS:
+    for dataset in datasets:
         n, *numbers = measured(dataset)
         print(f"| `{dataset}` | {n:.0f} | {' | '.join(f'{number:.0f}' for number in numbers)} |", flush=True)
 

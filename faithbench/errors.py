@@ -30,19 +30,28 @@ class QuestionError(Exception):
     """A question that the model cannot answer. It reaches the component that asked, and fails that one alone."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is not known, with near misses or, failing those, what is, as far as there is room."""
+def unknown(kind: str, name: str, known: Iterable[str], aside: str = "") -> UserError:
+    """The error for a name that is not known, with near misses or, failing those, what is, as far as there is room.
+
+    Args:
+        kind: of thing.
+        name: of which there is none.
+        known: names.
+        aside: what else might be meant; put into brackets.
+    """
     names = sorted(map(str, known))
     near = get_close_matches(name[:BRIEF], names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {enumerated(names) or 'none'}."
-    return UserError(f"{brief(repr(name))} is not a known {kind}; {hint}")
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else f"known: {enumerated(names, NAMES - len(aside)) or 'none'}."
+    )
+    return UserError(f"{brief(repr(name))} is not a known {kind}{f' ({aside})' if aside else ''}; {hint}")
 
 
-def enumerated(given: Iterable[str]) -> str:
+def enumerated(given: Iterable[str], room: int = NAMES) -> str:
     """Names in a row, as far as there is room for them."""
     names = tuple(given)
     ends = accumulate(len(name) + 2 for name in names)
-    shown = [name for name, end in zip(names, ends, strict=True) if end <= NAMES]
+    shown = [name for name, end in zip(names, ends, strict=True) if end <= room]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(shown) < len(names) else "")
 
 

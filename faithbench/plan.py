@@ -18,7 +18,7 @@ from faithbench.types import SPLITS
 MOST_BYTES = 2**20  # bytes of a plan
 MIXED, TF32, AUTO = "bf16-mixed", "tf32", "auto"  # precisions of forward rows alone; one that is chosen for each model
 DTYPES = ("float32", "float64", "bfloat16", "float16", MIXED, TF32)
-PRECISIONS = ("float32", "bf16")  # of training
+PRECISIONS = ("float32", "bf16")  # of training, that may also be `AUTO`
 MOST_WORKERS = 64  # of a data loader
 SPEED = ("gradient_accumulation_steps", "dataloader_num_workers")  # settings of training that make no other model
 LISTS = ("datasets", "models", "explainers", "metrics", "like")
@@ -34,7 +34,10 @@ PROTOCOLS = ("strict", "paper")
 
 @dataclass(frozen=True)
 class Training:
-    """How to fine-tune. None means: what the backbone and the data set suggest (lr 2e-5, AG News 3e-5; 5 epochs).
+    """How to train. None means: what the model and the data set suggest.
+
+    For classifiers that is a rate of 2e-5 (AG News: 3e-5; tiny: 2e-3) and 5 epochs (tiny: 4), for language models 3e-3
+    (after B-cos conversion of a trained one 5e-4) and 1 epoch (tiny ones that are not of B-cos: 2).
 
     `SPEED` names the settings that are no part of a checkpoint's identity.
 
@@ -43,9 +46,11 @@ class Training:
         limit: training texts used, drawn at random; None for all.
         lr: peak learning rate; linear schedule with 10 % warm-up.
         batch_size: texts a step.
-        max_length: tokens a text is cut to, then and whenever the model reads one.
+        max_length: tokens a text is cut to, then and whenever the model reads one; of language models, which cut no
+            text, the most of a block.
         eval_limit: validation and test texts that accuracies are measured on, drawn at random; None for all.
-        precision: `bf16` computes in bfloat16 where autocast does so, with weights, losses and optimizer in float32.
+        precision: `bf16` computes in bfloat16 where autocast does so, with weights, losses and optimizer in float32;
+            `auto` is that for language models on a CUDA device that has bfloat16, and `float32` everywhere else.
         gradient_accumulation_steps: parts in which a batch is read, for less memory; a step is of `batch_size` texts
             all the same.
         dataloader_num_workers: processes that put batches together while others are computed.
@@ -57,7 +62,7 @@ class Training:
     batch_size: int = 16
     max_length: int = 512
     eval_limit: int | None = None
-    precision: str = "float32"
+    precision: str = AUTO
     gradient_accumulation_steps: int = 1
     dataloader_num_workers: int = 0
 
@@ -66,8 +71,9 @@ class Training:
         for name in counts:
             _check_count(name, getattr(self, name))
         _check_workers(self.dataloader_num_workers)
-        if self.precision not in PRECISIONS:
-            raise UserError(f"precision={short(self.precision)} is not allowed; use {' or '.join(PRECISIONS)}.")
+        if self.precision not in (AUTO, *PRECISIONS):
+            allowed = " or ".join((AUTO, *PRECISIONS))
+            raise UserError(f"precision={short(self.precision)} is not allowed; use {allowed}.")
         if self.gradient_accumulation_steps > self.batch_size:
             raise UserError(
                 f"gradient_accumulation_steps={self.gradient_accumulation_steps} is not allowed: a batch of "
@@ -84,11 +90,13 @@ class Training:
     def differences(self, other: "Training | Mapping[str, object]") -> list[tuple[str, object, object]]:
         """The settings of the recipe that another training has otherwise: name, value here, value there.
 
-        Of a report, what it does not name has its default.
+        Of a report, what it does not name has its default, and the precision is float32. Where it is `auto` here, any
+        will do.
         """
-        there = asdict(other) if isinstance(other, Training) else {**asdict(Training()), **other}
-        mine = asdict(self).items()
-        return [(name, value, there[name]) for name, value in mine if name not in SPEED and there[name] != value]
+        usual = asdict(Training(precision="float32"))
+        there = asdict(other) if isinstance(other, Training) else {**usual, **other}
+        mine = {name: value for name, value in asdict(self).items() if name not in SPEED and value != AUTO}
+        return [(name, value, there[name]) for name, value in mine.items() if there[name] != value]
 
 
 @dataclass(frozen=True)

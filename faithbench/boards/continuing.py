@@ -100,19 +100,21 @@ def weights_of_board(board: Board) -> tuple[Weights, ...]:
 
 
 def _weights(model: str, dataset: str, entry: ModelEntry) -> Weights:
-    name, settings = label("model", model), (entry.get("training") or {}).get("training")
+    report = entry.get("training") or {}
+    name, settings = label("model", model), report.get("training")
+    usual = Training() if "schedule" in report else Training(precision="float32")  # of language models, and of others
     try:
         trained_on = training_dataset(spec.build("dataset", dataset)).label
     except UserError:  # no longer to be had as it was
         trained_on, settings = label("dataset", dataset), None
-    recipe = _recipe(name, trained_on, settings) if isinstance(settings, Mapping) else ""
+    recipe = _recipe(name, trained_on, settings, usual) if isinstance(settings, Mapping) else ""
     return Weights(name, trained_on, str(entry["fingerprint"]), recipe)
 
 
-def _recipe(model: str, dataset: str, settings: Mapping[str, object]) -> str:
+def _recipe(model: str, dataset: str, settings: Mapping[str, object], usual: Training) -> str:
     words = ["faithbench", "train", "--model", model, "--dataset", dataset]
     for name, value in settings.items():
-        if name not in SPEED and value is not None and value != getattr(Training(), name, None):
+        if name not in SPEED and value is not None and value != getattr(usual, name, None):
             words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     return shell_words(words)
 

@@ -7,6 +7,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "train": (
         "faithbench train --model conv-tiny --dataset planted",
         "faithbench train --model bcos-minilm --dataset reviews/ --epochs 3",
+        "faithbench train --model bcos-gpt2 --dataset standard_ebooks --task lm",
     ),
     "run": (
         "faithbench run",

@@ -36,8 +36,19 @@ TableFormat = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps [default: the best there is].")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training texts [default: 5; tiny: 4].")]
-Lr = Annotated[float | None, typer.Option(help="Peak learning rate [default: 2e-5; AG News: 3e-5; tiny: 2e-3].")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        help="Passes over the training texts [default: 5; tiny: 4; language models: 1, tiny ones not of B-cos: 2]."
+    ),
+]
+Lr = Annotated[
+    float | None,
+    typer.Option(
+        help="Peak learning rate [default: 2e-5; AG News: 3e-5; tiny: 2e-3; language models: 3e-3, after B-cos "
+        "conversion 5e-4]."
+    ),
+]
 Explainers = Annotated[
     list[str] | None,
     typer.Option(

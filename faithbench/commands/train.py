@@ -10,7 +10,7 @@ from faithbench.commands.completion import names
 from faithbench.commands.options import Device, Epochs, LabelColumn, Lr, PairColumn, TextColumn, with_columns
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import say
-from faithbench.plan import Training
+from faithbench.plan import AUTO, Training
 
 
 def train(
@@ -36,9 +36,16 @@ def train(
     epochs: Epochs = None,
     limit: Annotated[int | None, typer.Option(help="Training texts used, drawn at random [default: all].")] = None,
     lr: Lr = None,
-    batch_size: Annotated[int, typer.Option(help="Texts a step.")] = 16,
-    max_length: Annotated[int, typer.Option(help="Tokens a text is cut to, now and later.")] = 512,
-    eval_limit: Annotated[int | None, typer.Option(help="Texts to measure accuracies on [default: all].")] = None,
+    batch_size: Annotated[int, typer.Option(help="Texts, or blocks of a language model, a step.")] = 16,
+    max_length: Annotated[
+        int,
+        typer.Option(
+            help="Tokens a text is cut to, now and later; of language models, which cut no text, of a block at most."
+        ),
+    ] = 512,
+    eval_limit: Annotated[
+        int | None, typer.Option(help="Texts to measure accuracy or perplexity on [default: all].")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Part of the model's name [default: 42].")] = None,
     task: Annotated[
         str | None,
@@ -48,8 +55,12 @@ def train(
         str | None, typer.Option(help="Likewise; half: half of each batch is masked [default: none; tiny: half].")
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="float32, or bf16: autocast, faster on large models where the device has bfloat16.")
-    ] = "float32",
+        str,
+        typer.Option(
+            help="float32, or bf16: autocast, faster on large models where the device has bfloat16; auto: bf16 for "
+            "language models on a GPU that has it, else float32."
+        ),
+    ] = AUTO,
     gradient_accumulation_steps: Annotated[
         int, typer.Option(help="Parts in which a batch is read, for less memory; a step is of --batch-size texts.")
     ] = 1,

@@ -30,6 +30,7 @@ PARADIGMS = (  # those of arXiv 2502.12992
 )
 MORE = ("irregular_plural_subject_verb_agreement_1", "regular_plural_subject_verb_agreement_1")
 COLUMNS = ("id", "paradigm", "prefix", "good", "bad", "start", "end", "phrase_start", "phrase_end")
+ALL = "all"  # in place of a paradigm
 MARKED = ("word", "phrase")
 
 Fields = Mapping[str, Any]  # a row of the file
@@ -44,7 +45,7 @@ class BLiMP:
     there is nothing to rank.
 
     Args:
-        paradigm: one of eleven; empty for the nine of arXiv 2502.12992 together.
+        paradigm: one of eleven; empty for the nine of arXiv 2502.12992 together, `all` for all eleven.
         evidence: `word`, what decides, or `phrase`, the subject with its determiner too.
         texts: a data set, which named language models are trained on.
     """
@@ -55,7 +56,7 @@ class BLiMP:
 
     def __post_init__(self) -> None:
         if self.paradigm:
-            check_choice("paradigm", self.paradigm, (*PARADIGMS, *MORE))
+            check_choice("paradigm", self.paradigm, (*PARADIGMS, *MORE, ALL))
         check_choice("evidence", self.evidence, MARKED)
         object.__setattr__(self, "texts", texts_of(self.texts))
 
@@ -102,8 +103,12 @@ class BLiMP:
         rows = read_parquet(path)
         if lacking := [name for name in COLUMNS if rows and name not in rows[0]]:
             raise UserError(f"{path} has no column {', '.join(lacking)}; docs/data.md says which it must have.")
-        wanted = (self.paradigm,) if self.paradigm else PARADIGMS
-        return [row for row in rows if row["paradigm"] in wanted]
+        return [row for row in rows if row["paradigm"] in self._wanted]
+
+    @property
+    def _wanted(self) -> tuple[str, ...]:
+        several = {"": PARADIGMS, ALL: (*PARADIGMS, *MORE)}
+        return several.get(self.paradigm, (self.paradigm,))
 
     @cached_property
     def _rows(self) -> Mapping[tuple[str, ...], Fields]:

@@ -1,6 +1,6 @@
 """The tables of a data set's splits, read together: what its classes are, its examples, its rows that are none."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -59,7 +59,8 @@ class Collection:
         if name not in self._splits:
             table, columns = self.tables[name], self.columns[name]
             examples, skipped = examples_of(table, columns, self.scheme)
-            self._splits[name] = Split(tuple(examples), tuple(skipped), (*table.notes, *self._assumed(table, columns)))
+            notes = (*table.notes, *self._assumed(table, columns, examples))
+            self._splits[name] = Split(tuple(examples), tuple(skipped), notes)
         return self._splits[name]
 
     @property
@@ -93,10 +94,10 @@ class Collection:
         names = next((table.names[column] for table, column in both if column in table.names), ())
         return understand(cells, inside, names)
 
-    def _assumed(self, table: Table, columns: Columns) -> Iterator[str]:
+    def _assumed(self, table: Table, columns: Columns, examples: Sequence[Example]) -> Iterator[str]:
         """Lines on columns that were recognised rather than named."""
         if columns.good:
-            yield from _of_questions(table)
+            yield from _of_questions(table, examples)
             return
         if columns.text != self.wanted.text or columns.pair != self.wanted.pair:
             pair = f", and of its pair {columns.pair!r}" if columns.pair else ""
@@ -159,12 +160,12 @@ def _labelled(table: Table, column: str) -> Iterator[Cell]:
             yield Cell(table.source, number, column, value)
 
 
-def _of_questions(table: Table) -> Iterator[str]:
+def _of_questions(table: Table, questions: Sequence[Example]) -> Iterator[str]:
     """What is missing of evidence, where some questions have it."""
-    lacking = [value is None or value == "" or listed(value) == [] for value in table.values("evidence")]
-    if "evidence" in table.columns and any(lacking):
+    lacking = sum(not question.evidence for question in questions)
+    if "evidence" in table.columns and lacking:
         yield (
-            f"{table.source}: {sum(lacking):,} of {len(lacking):,} questions mark no evidence, and metrics of known "
+            f"{table.source}: {lacking:,} of {len(questions):,} questions mark no evidence, and metrics of known "
             "evidence do not count them"
         )
 

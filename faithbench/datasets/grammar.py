@@ -1,4 +1,4 @@
-"""A language of some 90 words, in which one word of a sentence's beginning decides what may follow (as in BLiMP)."""
+"""A language of 80 words and 2 marks; one word of a sentence's beginning decides what may follow (as in BLiMP)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ SHARES = 10  # that all sentences are divided into: the first is for questions, 
 
 @dataclass(frozen=True)
 class PlantedGrammar:
-    """Next-token questions in a language of some 90 words: the data that a language model of a minute's training knows.
+    """Next-token questions in a language of 80 words and 2 marks, which a language model learns in a minute.
 
     The training and validation splits are sentences. The test split are questions about other sentences, of five
     templates in turn: `anaphor` (herself, himself or themselves), `determiner` (these balls, this ball),

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from faithbench.errors import UserError, short
 from faithbench.models.reading import Reading, read_encoding, taken
+from faithbench.shown import counted
 from faithbench.types import Example
 
 NOTHING = "has an empty prefix: there is no token to explain"
@@ -44,7 +45,8 @@ def read_question(
     if shared == min(len(good), len(bad)):
         raise _refusal(example, "has continuations of which one begins with the other")
     if shared > max_length:
-        raise _refusal(example, f"has a prefix of {shared:,} tokens, and the model reads {max_length:,}")
+        told = tokens_said(shared, sum(whole[0].special_tokens_mask[:shared]))
+        raise _refusal(example, f"has a prefix of {told}, and the model reads {max_length:,}")
     read = read_encoding(whole[0], stem + gap + (example.good or "").strip())
     prefix = _prefix(read, shared, begins, example.text)
     if prefix.special.all():
@@ -67,8 +69,15 @@ def read_beginning(tokenizer: PreTrainedTokenizerBase, example: Example, max_len
     whole = _encoded(tokenizer, stem)
     count = len(_opened(whole))
     if count > max_length:
-        raise _refusal(example, f"has {count:,} tokens, and the model reads {max_length:,}")
+        told = tokens_said(count, sum(whole.special_tokens_mask[:count]))
+        raise _refusal(example, f"has {told}, and the model reads {max_length:,}")
     return _prefix(read_encoding(whole, stem), count, count, stem)
+
+
+def tokens_said(count: int, special: int) -> str:
+    """How many tokens a text has, in words, as people count them: special ones apart."""
+    apart = f" besides {counted(special, 'special one')}" if special else ""
+    return f"{counted(count - special, 'token')}{apart}"
 
 
 def _parted(example: Example) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from faithbench.errors import UserError
 from faithbench.models.batches import memory_errors, to_numpy
+from faithbench.models.candidates import tokens_said
 from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.types import Example, Text
 
@@ -55,8 +56,8 @@ def steps(model: HuggingFaceLanguageModel, example: Example, count: int) -> Iter
     if len(text) + count - 1 > model.max_length:
         room = model.max_length + 1 - len(text)
         raise UserError(
-            f"text {example.id!r} has {len(text):,} tokens, and the model reads {model.max_length:,}: there is no room "
-            f"for {count:,} more; generate {room:,} or fewer."
+            f"text {example.id!r} has {tokens_said(len(text), int(text.special.sum()))}, and the model reads "
+            f"{model.max_length:,}: there is no room for {count:,} more; generate {room:,} or fewer."
         )
     for number in range(count):
         step = _step(model, replace(text, id=f"{example.id} +{number}"))

@@ -140,14 +140,14 @@ class BcosLanguageModel(LanguageModel):
 
 @dataclass(frozen=True)
 class ConvGPT2(LanguageModel):
-    """GPT-2 of 6.8 million parameters."""
+    """GPT-2 of 6.9 million parameters."""
 
     architecture = "gpt2"
 
 
 @dataclass(frozen=True)
 class BcosGPT2(BcosLanguageModel):
-    """GPT-2 of 6.8 million parameters, converted to B-cos."""
+    """GPT-2 of 6.9 million parameters, converted to B-cos."""
 
     architecture = "gpt2"
     conventional = "conv-gpt2"

@@ -26,10 +26,9 @@ from faithbench.paper.paradigms import (
 )
 from faithbench.paper.published import PAPER
 from faithbench.records.results import label, labels
+from faithbench.records.store import Store
 from faithbench.shown import counted
-from faithbench.statistics.paired_tests import paired_means
-from faithbench.statistics.verdicts import ALPHA
-from faithbench.tables.cautions import of_earlier_versions
+from faithbench.tables.cautions import of_data, of_earlier_versions, perplexity_said
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
 from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
@@ -42,6 +41,10 @@ HEADINGS = {
     ADJUSTED: "above chance: (MRR − C)/(1 − C)",
     RIGHT: "MRR, of the items that the model gets right",
     RIGHT_ADJUSTED: "above chance, of the items that the model gets right",
+}
+TESTS = {
+    MRR: "how far the best of a row is above each other, by MRR; in parentheses p",
+    RIGHT: "the same, of the items that the model gets right",
 }
 COLUMNS = {MRR: "mrr", ADJUSTED: "adjusted", RIGHT: "right_mrr", RIGHT_ADJUSTED: "right_adjusted"}
 CHANCES = {MRR: CHANCE, ADJUSTED: CHANCE, RIGHT: RIGHT_CHANCE, RIGHT_ADJUSTED: RIGHT_CHANCE}
@@ -66,8 +69,10 @@ class DecoderTable:
 
         `mrr` and `adjusted`, what is above `chance`, in percent with the ends of their intervals and of `n` items;
         `right_…` of the items that the model gets right; `rank_group` from 1, missing where explainers are not ranked;
-        `accuracy` of the model with its interval, and `probability_gap`, in percent. `beside_paper` adds `mrr_paper`,
-        which is empty.
+        `below_best`, how far the best explainer of the paradigm is above this one over the items of both, with the
+        Holm-corrected `p` of their paired test; `accuracy` of the model with its interval, and `probability_gap`, in
+        percent; its `perplexity` of validation texts, and `perplexity_before` it was converted. `beside_paper` adds
+        `mrr_paper`, which is empty.
         """
         rows = [row for block in self.blocks for each in (*block.paradigms, *block.macro) for row in _rows(block, each)]
         frame = pd.DataFrame(rows)
@@ -113,8 +118,9 @@ def decoder_table(folders: Sequence[Path | str], backbone: str | None = None) ->
             raise unknown("backbone of these runs", backbone, known)
         records = records[[is_of(model, backbone) for model in records["model"]]]
     blocks = tuple(blocks_of(records, folders))
-    notes = (NOT_OBTAINABLE, *chain(*map(_not_ranked, blocks)), *chain(*map(_skipped, blocks)))
-    return DecoderTable(blocks, (*notes, *of_earlier_versions(records)), signature_of(records, folders))
+    notes = (NOT_OBTAINABLE, *_perplexities(blocks), *chain(*map(_not_ranked, blocks)), *_of_data(blocks, folders))
+    notes = (*notes, *chain(*map(_skipped, blocks)), *of_earlier_versions(records))
+    return DecoderTable(blocks, notes, signature_of(records, folders))
 
 
 def _rows(block: Block, paradigm: Paradigm) -> Iterator[dict[str, object]]:
@@ -137,12 +143,17 @@ def _rows(block: Block, paradigm: Paradigm) -> Iterator[dict[str, object]]:
                     f"{before}chance": paradigm.level(CHANCES[metric]),
                 }
                 row[f"{before}rank_group"] = (score.group if score is not None else 0) or pd.NA
+                below = paradigm.below.get((explainer, metric))
+                row[f"{before}below_best"] = math.nan if below is None else below.difference
+                row[f"{before}p"] = math.nan if below is None else below.p
         yield row | {
             "ranked": paradigm.is_ranked,
             "accuracy": paradigm.accuracy.value,
             "accuracy_low": paradigm.accuracy.low,
             "accuracy_high": paradigm.accuracy.high,
             "probability_gap": paradigm.accuracy.gap,
+            "perplexity": block.perplexity,
+            "perplexity_before": block.perplexity_before,
         }
 
 
@@ -157,10 +168,11 @@ def _parts(block: Block, beside_paper: bool) -> Iterator[Part]:
         if any(each.most(metric) for each in every):
             yield Heading(heading)
             yield _grid(every, metric, names, beside_paper and metric == MRR)
-    for each in block.macro[:1]:
-        if each.ranks is not None and len(each.panel.explainers) > 1:
-            yield Heading(f"paired tests, {_named(each)}: how far the best by MRR is above the others")
-            yield _tests(each, names)
+    tested = [each for each in every if each.below]
+    for metric in (MRR, RIGHT):
+        if any(name == metric for each in tested for _, name in each.below):
+            yield Heading(TESTS[metric])
+            yield _tests(tested, metric, names)
 
 
 def _models(blocks: Sequence[Block]) -> Iterator[Part]:
@@ -238,26 +250,24 @@ def _cell(paradigm: Paradigm, explainer: str, metric: str, places: int) -> Cell:
     return Number(score.mean, places, score.low, score.high, bold=bold, remarks=remarks)
 
 
-def _tests(paradigm: Paradigm, names: dict[str, str]) -> Grid:
-    """The best explainer by MRR against each other one: the difference of means and the p of the paired test."""
-    panel, ranks = paradigm.panel, paradigm.ranks
-    metric = panel.metrics.index(MRR)
-    means = panel.means[:, metric]
-    best = int(np.nanargmax(means))
-    others = [place for place in np.argsort(-means) if place != best and math.isfinite(means[place])]
-    pairs = np.array([[best, place] for place in others], dtype=np.int64).reshape(-1, 2)
-    gaps = paired_means(panel.values[:, :, metric], panel.adjusted[:, :, metric], pairs)
-    rows = []
-    for place, gap in zip(others, gaps, strict=True):
-        p = float(ranks.p[best, place, metric]) if ranks is not None else math.nan
-        said = "" if math.isnan(p) else "not shown to differ" if p >= ALPHA else "better"
-        versus = f"{names[panel.explainers[best]]} − {names[panel.explainers[place]]}"
-        rows.append((Words(versus), Number(float(gap), 2, signed=True), Words(_p(p)), Words(said)))
-    return Grid((Column("pair"), Column("difference"), Column("p"), Column("shown")), tuple(rows), minus=MINUS)
+def _tests(paradigms: Sequence[Paradigm], metric: str, names: dict[str, str]) -> Grid:
+    """Paradigms down, explainers across: how far the best of a row is above each other one, and the p of that."""
+    gaps = [found.difference for each in paradigms for (_, name), found in each.below.items() if name == metric]
+    places = places_of(map(abs, gaps))
+    rows = tuple((Words(_named(each)), *(_gap(each, name, metric, places) for name in names)) for each in paradigms)
+    return Grid((Column("paradigm"), *(Column(name) for name in names.values())), rows, minus=MINUS)
+
+
+def _gap(paradigm: Paradigm, explainer: str, metric: str, places: int) -> Cell:
+    found = paradigm.below.get((explainer, metric))
+    if found is not None:
+        return Number(found.difference, places, signed=True, remarks=(_p(found.p),) * math.isfinite(found.p))
+    is_best = any(name == metric and each.best == explainer for (_, name), each in paradigm.below.items())
+    return Words("best") if is_best else EMPTY
 
 
 def _p(p: float) -> str:
-    return "" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _named(paradigm: Paradigm) -> str:
@@ -274,7 +284,7 @@ def _legend(blocks: Sequence[Block]) -> Iterator[str]:
     )
     yield (
         "Bold: the best of a row, and those that are tied with it: paired tests over items, Holm-corrected over all "
-        "pairs of explainers, 5 %, do not show that they differ."
+        "pairs of explainers, 5 %, do not show that they differ. p is of these tests."
     )
     yield (
         "Above chance is not above a bias: where evidence stands in the same place or is one of few words, scores by "
@@ -286,6 +296,21 @@ def _legend(blocks: Sequence[Block]) -> Iterator[str]:
             "the macro means of MRR and C. Of models with other paradigms they cannot be compared."
         )
     yield "Probability gap: p(good) − p(bad) among all tokens of the vocabulary, mean over items, in percent."
+
+
+def _perplexities(blocks: Sequence[Block]) -> Iterator[str]:
+    """Of each model as it was trained, beside the one that it was converted from."""
+    for block in {each.model: each for each in blocks}.values():
+        if math.isfinite(block.perplexity):
+            yield f"{label('model', block.model)}: {perplexity_said(block.perplexity, block.perplexity_before)}."
+
+
+def _of_data(blocks: Sequence[Block], folders: Sequence[Path | str]) -> Iterator[str]:
+    """What the data sets of a table left out, and what they noted."""
+    shown = {each.dataset for block in blocks for each in block.paradigms}
+    manifests = [Store(Path(folder)).manifest().get("datasets", {}) for folder in folders]
+    every = [{name: entry for name, entry in each.items() if name in shown} for each in manifests]
+    yield from dict.fromkeys(chain(*map(of_data, every)))
 
 
 def _not_ranked(block: Block) -> Iterator[str]:

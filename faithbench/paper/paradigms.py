@@ -5,9 +5,10 @@ Reciprocal ranks r and chance levels C are in the parts of `evidence_mrr` (docs/
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from faithbench.errors import UserError
 from faithbench.paper.matching import is_named, value_of
 from faithbench.plugins import spec
 from faithbench.records.kinds import kind_of
+from faithbench.records.manifest import perplexities
 from faithbench.records.results import CELL, Panel, label, named, panels, read
 from faithbench.records.seeds import without_seed
 from faithbench.records.store import Store
+from faithbench.statistics.paired_tests import paired_means
 from faithbench.statistics.performance import accuracy_interval
 from faithbench.statistics.stratified import Strata
 from faithbench.tables.cautions import left_out
@@ -66,6 +69,18 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Below:
+    """By how much the best explainer is above another, over the items of both, and the Holm-corrected p of that.
+
+    p is of all pairs of explainers; NaN where the pair is not tested.
+    """
+
+    best: str
+    difference: float
+    p: float
+
+
+@dataclass(frozen=True)
 class Paradigm:
     """One data set, or one kind of its questions, or the mean over several: what was measured, and the model's worth.
 
@@ -91,6 +106,27 @@ class Paradigm:
     def ranks(self) -> Ranking | None:
         """Of the explainers; None where they are not ranked."""
         return ranking(self.panel) if self.is_ranked else None
+
+    @cached_property
+    def below(self) -> Mapping[tuple[str, str], Below]:
+        """By explainer and metric, how far the best one is above each other; nothing where explainers are not ranked.
+
+        Of `MRR`, and of the items that the model gets right.
+        """
+        return {} if self.ranks is None else dict(chain(*(self._below(self.ranks, each) for each in (MRR, RIGHT))))
+
+    def _below(self, ranks: Ranking, metric: str) -> Iterator[tuple[tuple[str, str], Below]]:
+        if metric not in self.panel.metrics:
+            return
+        panel, place = self.panel, self.panel.metrics.index(metric)
+        means = panel.means[:, place]
+        others = [each for each in np.argsort(-means, kind="stable") if math.isfinite(means[each])]
+        best, others = others[:1], others[1:]
+        pairs = np.array([[*best, other] for other in others], dtype=np.int64).reshape(-1, 2)
+        gaps = paired_means(panel.values[:, :, place], panel.adjusted[:, :, place], pairs)
+        for other, gap in zip(others, gaps, strict=True):
+            p = float(ranks.p[best[0], other, place])
+            yield (panel.explainers[other], metric), Below(panel.explainers[best[0]], float(gap), p)
 
     @cached_property
     def scores(self) -> Mapping[tuple[str, str], Score]:
@@ -122,7 +158,8 @@ class Paradigm:
 class Block:
     """The paradigms of one family, such as those of BLiMP, of one model; `macro` are their means, if they have some.
 
-    `perplexity` is the model's on validation texts, as its training reported it; NaN where it did not.
+    `perplexity` is the model's on validation texts, as its training reported it, and `perplexity_before` that of the
+    conventional model that it was converted from; NaN where it did not.
     """
 
     model: str
@@ -130,6 +167,7 @@ class Block:
     paradigms: tuple[Paradigm, ...]
     macro: tuple[Paradigm, ...]
     perplexity: float = math.nan
+    perplexity_before: float = math.nan
 
     @property
     def explainers(self) -> list[str]:
@@ -241,10 +279,13 @@ def _block(model: str, family: str, found: Sequence[Panel], entries: Sequence[tu
     paradigms = tuple(_paradigm(panel, name, entries) for panel, name in zip(found, names, strict=True))
     ranked = [each for each in paradigms if each.is_ranked]
     macro = [ranked] * (len(ranked) > 1) + [list(paradigms)] * (len(paradigms) > max(1, len(ranked)))
-    reports = [entry.get("training", {}).get("validation", {}) for name, _, entry in entries if name == model]
-    told = [float(report["perplexity"]) for report in reports if report.get("perplexity") is not None]
-    perplexity = float(np.mean(told)) if told else math.nan
-    return Block(model, family, paradigms, tuple(map(macro_mean, macro)), perplexity)
+    told = [perplexities(entry) for name, _, entry in entries if name == model] or [(math.nan, math.nan)]
+    own, before = (_mean([each for each in values if math.isfinite(each)]) for values in zip(*told, strict=True))
+    return Block(model, family, paradigms, tuple(map(macro_mean, macro)), own, before)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
 
 
 def _paradigm(panel: Panel, name: str, entries: Sequence[tuple[str, str, Any]]) -> Paradigm:

@@ -12,7 +12,7 @@ from faithbench.plugins.naming import build_dataset
 from faithbench.records.store import Store
 from faithbench.training.settings import LR, MLM_LR
 
-PUBLISHED = Training(epochs=5)
+PUBLISHED = Training(epochs=5, precision="float32")
 WORDS = {"limit": "all texts", "eval_limit": "accuracies on all texts"}  # for None
 
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass, fields
 from os import PathLike, fspath
 from pathlib import Path
 
-from faithbench.errors import UserError, brief
+from faithbench.errors import UserError, brief, unknown
 from faithbench.plugins import finding, spec
 from faithbench.plugins.faults import blaming
 from faithbench.plugins.spec import Component
 from faithbench.plugins.traits import read_traits
 
 HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
+HUB_NAME = re.compile(r"(?!conv-|bcos-)[A-Za-z0-9][\w.-]{,39}")  # as of the hub's oldest models, which have no owner
+HUB = "a model of the hub is named lm({}), if it is a language model, or owner/name"
 FILE = re.compile(r"\.\w+$")
 
 
@@ -45,7 +47,10 @@ def refer(text: str) -> ModelRef:
     Raises:
         UserError: there is no model of that name.
     """
-    return ModelRef(text, spec.build("model", text) if is_named(text) else None)
+    named = is_named(text)
+    if named and HUB_NAME.fullmatch(text) and text not in (known := finding.find("model")):
+        raise unknown("model", text, known, HUB.format(text))
+    return ModelRef(text, spec.build("model", text) if named else None)
 
 
 def build_dataset(text: str | PathLike[str]) -> Component:

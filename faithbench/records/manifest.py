@@ -62,6 +62,7 @@ class DatasetEntry(TypedDict, total=False):
     sampling: Sampling
     offers: list[str]
     skipped: Skipped
+    notes: list[str]
 
 
 class Predicted(TypedDict):
@@ -220,6 +221,21 @@ def predictions(entry: ModelEntry) -> dict[str, Predicted]:
     """How often the model predicts each class, by fingerprint: as it was run last, and in other precisions before."""
     own = {entry["fingerprint"]: entry["predicted"]} if "predicted" in entry else {}
     return {**entry.get("other_precisions", {}), **own}
+
+
+def perplexities(entry: ModelEntry) -> tuple[float, float]:
+    """A language model's perplexity of validation texts, and of the conventional one that it was converted from.
+
+    As its training reported them; NaN for what that does not say.
+    """
+    training: Any = entry.get("training", {})
+    return _perplexity(training), _perplexity(training.get("start"))
+
+
+def _perplexity(report: Any) -> float:
+    found = report.get("validation") if isinstance(report, Mapping) else None
+    value = found.get("perplexity") if isinstance(found, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) else math.nan
 
 
 def _predicted(entry: ModelEntry) -> Iterator[tuple[str, Predicted]]:

@@ -1,16 +1,18 @@
 """What must hold for a verdict to be worth something, each in a few words with a sign."""
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from faithbench.records.manifest import ModelEntry
+from faithbench.records.manifest import ModelEntry, perplexities
 from faithbench.records.results import FAITHFULNESS, TRUTH, Panel, kind
 from faithbench.running.ground_truth import AGREES, AGREES_CHANGED, WITH, WITHOUT, ground_truth_holds, program_holds
 from faithbench.statistics.performance import is_above_chance
+from faithbench.tables.cautions import perplexity_said
 
 HOLDS, DOUBT, UNKNOWN = "holds", "doubt", "unknown"
 
@@ -45,6 +47,11 @@ def badges(panel: Panel, entry: ModelEntry, agreements: pd.DataFrame) -> Iterato
 
 
 def _accuracy(entry: ModelEntry) -> Badge:
+    found, (own, before) = _performance(entry), perplexities(entry)
+    return replace(found, text=f"{found.text}; {perplexity_said(own, before)}") if math.isfinite(own) else found
+
+
+def _performance(entry: ModelEntry) -> Badge:
     here: Mapping[str, float] = entry.get("performance", {})
     measure = next((name for name in ("accuracy", "subset accuracy", "R²") if name in here), None)
     if measure is not None:

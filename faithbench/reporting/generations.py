@@ -1,7 +1,8 @@
 """Texts that a language model has gone on with, for a report: from JSON files of `faithbench explain`, checked."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ from markupsafe import Markup
 from typing_extensions import TypedDict
 
 from faithbench.errors import UserError, brief, short
+from faithbench.records.fingerprints import weights_of
+from faithbench.records.manifest import Manifest
+from faithbench.records.results import label
 from faithbench.running.generation import FORMAT
 from faithbench.running.prediction import number
 from faithbench.schemas import read_json
@@ -16,6 +20,7 @@ from faithbench.showing.html import triangle_html
 from faithbench.showing.triangle import Said, Triangle, triangle_legend
 
 MOST = 200  # texts of a report
+WEIGHTS = re.compile(r", weights ([0-9a-f]+)")  # of the model, in the sentence on what made a text
 Scores = list[float | None]
 
 
@@ -56,15 +61,24 @@ class ShownGeneration:
     model: str
     made: str
     triangles: tuple[tuple[str, Markup], ...]
+    doubt: str = ""
 
 
-def shown_generations(paths: Sequence[Path]) -> list[ShownGeneration]:
+def shown_generations(paths: Sequence[Path], manifests: Sequence[Manifest] | None = None) -> list[ShownGeneration]:
     """The texts of files.
+
+    Args:
+        paths: of the files.
+        manifests: of the runs that are reported, whose models the texts should be of; None not to look.
 
     Raises:
         UserError: a file cannot be read, or is none that `faithbench explain` writes.
     """
-    found = [_shown(each) for path in paths for each in _read(path)]
+    found = [
+        replace(_shown(table), doubt="" if manifests is None else _doubt(table, manifests))
+        for path in paths
+        for table in _read(path)
+    ]
     if len(found) > MOST:
         raise UserError(f"{len(found):,} generated texts are too many for a report; it holds up to {MOST}.")
     return found
@@ -105,6 +119,17 @@ def _shown(table: GenerationTable) -> ShownGeneration:
         table["made"],
         tuple((name, Markup(triangle_html(_triangle(table, name), name))) for name in names),  # noqa: S704  # escaped
     )
+
+
+def _doubt(table: GenerationTable, manifests: Sequence[Manifest]) -> str:
+    """A sentence where a text is not of a model of the runs, by the weights that it names or else by name; or ""."""
+    models = [pair for manifest in manifests for pair in manifest.get("models", {}).items()]
+    is_known = any(table["model"] in (entry["label"], label("model", on.partition(" on ")[0])) for on, entry in models)
+    weights = WEIGHTS.search(table["made"])
+    if is_known if weights is None else weights[1] in {weights_of(entry["fingerprint"]) for _, entry in models}:
+        return ""
+    which = "that model with these weights: they have it with others" if is_known else "that model"
+    return f"The runs of this report do not have {which}. Nothing else in it is of the model that says this."
 
 
 def _triangle(table: GenerationTable, name: str) -> Triangle:

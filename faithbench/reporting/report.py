@@ -91,9 +91,10 @@ def contents(folders: Sequence[Path], generations: Sequence[Path] = ()) -> Repor
     Raises:
         UserError: a folder is no run, a file none of such texts, or two runs hold different records of one identity.
     """
-    generated = shown_generations(generations)
+    manifests = [Store(folder).manifest() for folder in folders]
+    generated = shown_generations(generations, manifests)
     records = read(folders)
-    frame, manifests = frame_of(folders, records), [Store(folder).manifest() for folder in folders]
+    frame = frame_of(folders, records)
     meta, why = _agreement(folders)
     failed = failures_of(records)
     return Report(

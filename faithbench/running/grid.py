@@ -43,7 +43,7 @@ class DatasetPlan:
     metrics: tuple[Component, ...]
     examples: tuple[Example, ...]
     fingerprint: str
-    left_out: tuple[str, ...] = ()  # why components cannot be used here, and what was assumed to read the data
+    left_out: tuple[str, ...] = ()  # why components cannot be used here
     sample: tuple[Example, ...] = ()  # the same for every limit
     offers: frozenset[str] = frozenset()  # what a metric can find in the split
     split: str = "test"
@@ -51,6 +51,7 @@ class DatasetPlan:
     skipped: tuple[Skipped, ...] = ()  # rows of the split that cannot be used
     sampling: Sampling = "all"
     every: tuple[Example, ...] = ()  # the split
+    notes: tuple[str, ...] = ()  # of the data set, on the split
 
     @property
     def wants_vocabulary(self) -> bool:
@@ -104,10 +105,7 @@ def load_examples(
         tuple(metric for metric, reason in zip(selection.metrics, reasons, strict=True) if reason is None),
         sampled(every, limit, sampling),
         content,
-        (
-            *(dataset.object.notes(split) if dataset.traits.notes else ()),
-            *(_passed_over(dataset, selection.metrics, reasons) if selection.metrics_named else ()),
-        ),
+        _passed_over(dataset, selection.metrics, reasons) if selection.metrics_named else (),
         tuple(every[i] for i in shuffled(len(every))[:SAMPLE]),
         offered,
         split,
@@ -115,6 +113,7 @@ def load_examples(
         skipped,
         sampling,
         tuple(every),
+        tuple(dataset.object.notes(split)) if dataset.traits.notes else (),
     )
 
 

@@ -41,6 +41,8 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
     }
     if texts.skipped:
         data["skipped"] = cast(Skipped, skipped_entry(texts.skipped, texts.split_texts + len(texts.skipped)))
+    if texts.notes:
+        data["notes"] = list(texts.notes)
     entry = {
         "label": model.label,
         "fingerprint": model.fingerprint,

@@ -188,7 +188,8 @@ def _load(
         if name not in there:
             ensure(block.dataset, block.split, workshop)
             there[name] = _examples(block, earlier)
-    for problem in dict.fromkeys((*selection.left_out, *(line for each in there.values() for line in each.left_out))):
+    said = (line for each in there.values() for line in (*each.notes, *each.left_out))
+    for problem in dict.fromkeys((*selection.left_out, *said)):
         workshop.setup.say(problem)
     for each in there.values():
         if each.sampling == "random":

@@ -33,6 +33,27 @@ def left_out(entry: Mapping[str, Any]) -> str:
     return f"{entry['count']:,} of {entry['of']:,} rows {were} left out: {told}."
 
 
+def of_data(datasets: Mapping[str, DatasetEntry]) -> Iterator[str]:
+    """A sentence for the rows that each data set left out, and for everything that it noted.
+
+    Args:
+        datasets: the manifest's, by identity.
+    """
+    for name, entry in datasets.items():
+        if "skipped" in entry:
+            yield f"{label('dataset', name)}: {left_out(entry['skipped'])}"
+        for note in entry.get("notes", ()):
+            begin, _, rest = note.rstrip(".").partition(": ")
+            told = rest if rest and begin in name else note.rstrip(".")
+            yield f"{label('dataset', name)}: {told}."
+
+
+def perplexity_said(own: float, before: float) -> str:
+    """A language model's perplexity of validation texts, beside that of the model that it was converted from."""
+    beside = f", {before:.2f} of the conventional model that it was converted from" if math.isfinite(before) else ""
+    return f"perplexity {own:.2f} of validation texts{beside}"
+
+
 def strictly(skipped: Sequence[Skipped]) -> str:
     """Why a strict run stops, by the first row that cannot be used."""
     first = skipped[0]

@@ -12,8 +12,8 @@ from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.tables.cautions import (
     cautions,
-    left_out,
     not_by_label,
+    of_data,
     of_earlier_versions,
     older_conversion,
     precision_said,
@@ -218,9 +218,7 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
     yield from not_corrected(manifests)
     for manifest in manifests:
         known += trained_as(manifest.get("models", {}))
-        for name, data in manifest.get("datasets", {}).items():
-            if data.get("skipped"):
-                yield f"{label('dataset', name)}: {left_out(data['skipped'])}"
+        yield from of_data(manifest.get("datasets", {}))
         for place, entry in manifest.get("models", {}).items():
             where = f"{entry['label']}, {label('dataset', place.partition(' on ')[2])}"
             yield from (f"{where}: {sentence}." for sentence in entry.get("reading", ()))

@@ -16,6 +16,14 @@ def hardware(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} thread(s) of {os.cpu_count()}"
 
 
+def has_bfloat16(device: str) -> bool:
+    """Whether it is a GPU of CUDA that computes in bfloat16 itself; older ones emulate that, which is slow."""
+    if torch.device(device).type != "cuda":
+        return False
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
 def machine(device: torch.device) -> dict[str, str]:
     """The device, the system, and versions of Python and of packages, in words; not whose it is."""
     return {

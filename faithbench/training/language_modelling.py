@@ -51,7 +51,7 @@ class BlockTrainer(LengthGroupedTrainer):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a language model is trained; `training` has its epochs and rate."""
+    """How a language model is trained; `training` has its epochs, rate and precision."""
 
     training: Training
     optimizer: str

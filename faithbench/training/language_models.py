@@ -19,10 +19,12 @@ from faithbench.plan import Training
 from faithbench.plugins.spec import Component
 from faithbench.training.blocks import Blocks, in_random_order, row_of
 from faithbench.training.fine_tuning import drawn
+from faithbench.training.hardware import has_bfloat16
 from faithbench.training.language_backbones import make_network, make_tokenizer
 from faithbench.training.language_modelling import Recipe, perplexity, train_language_model
 from faithbench.training.loading import load_network
 from faithbench.training.quiet import quiet
+from faithbench.training.settings import with_precision
 from faithbench.types import Example
 
 MEASURED = 100_000  # tokens of validation texts, at most
@@ -54,7 +56,7 @@ def train_named(
         dataset: with the splits `train` and `validation`; labels do not matter.
         folder: becomes the checkpoint.
         source: folder or hub id of what is converted; empty for random weights.
-        training: epochs and lr must be given.
+        training: epochs and lr must be given; where the precision is left open, the device decides.
         device: `cpu`, or what Trainer finds.
         console: where progress goes; None for silence.
 
@@ -65,14 +67,15 @@ def train_named(
         UserError: texts or what is converted cannot be had, or the training fails.
     """
     zoo: LanguageModel = model.object
+    training = with_precision(training, has_bfloat16(device))
     texts = {split: _texts(zoo, dataset, split, training) for split in SPLITS}
     begun = _begun(zoo, source, texts["train"])
     blocks = _blocks(zoo, begun, texts, training)
     say(
         console,
         f"Training {model.label} on {dataset.label}: {len(blocks['train'].ids):,} tokens × {training.epochs} epochs in "
-        f"batches of {training.batch_size} × {blocks['train'].length}, learning rate {training.lr:g}, on {device}; "
-        f"kept in {folder}",
+        f"batches of {training.batch_size} × {blocks['train'].length}, learning rate {training.lr:g}, in "
+        f"{training.precision}, on {device}; kept in {folder}",
     )
     about: dict[str, Any] = {
         "model": model.identity,

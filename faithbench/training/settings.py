@@ -5,7 +5,7 @@ from dataclasses import replace
 from faithbench.errors import UserError
 from faithbench.models.language_zoo import CONVENTIONAL, SCRATCH, BcosLanguageModel, LanguageModel
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
-from faithbench.plan import Training
+from faithbench.plan import AUTO, Training
 from faithbench.plugins import finding, spec
 from faithbench.plugins.naming import ModelRef, build_dataset
 from faithbench.plugins.spec import Component
@@ -16,7 +16,7 @@ MLM_LR = 1e-4  # of masked language modelling
 
 
 def complete_training(model: Component, dataset: Component, asked: Training) -> Training:
-    """The settings of a named model's training, with none left open.
+    """The settings of a named model's training, with none left open but the precision of a language model.
 
     Args:
         model: of the zoo; epochs that its name gives come first.
@@ -30,7 +30,16 @@ def complete_training(model: Component, dataset: Component, asked: Training) -> 
         asked,
         epochs=getattr(zoo, "epochs", 0) or asked.epochs or zoo.backbone.epochs,
         lr=asked.lr or zoo.backbone.lr or dataset.traits.lr or LR,
+        precision="float32" if asked.precision == AUTO else asked.precision,
     )
+
+
+def with_precision(asked: Training, has_bfloat16: bool) -> Training:
+    """The settings of a language model's training on a device that computes in bfloat16, or does not.
+
+    Where the precision was left open (`auto`) it is bf16 if it can be, else float32.
+    """
+    return replace(asked, precision="bf16" if has_bfloat16 else "float32") if asked.precision == AUTO else asked
 
 
 def training_dataset(dataset: Component) -> Component:

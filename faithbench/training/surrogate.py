@@ -19,9 +19,9 @@ from faithbench.errors import QuestionError, UserError, WrongTypeError, describe
 from faithbench.interfaces import WhiteBox
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.variants import Replaced
-from faithbench.parameters import check_positive, check_seed, check_share, check_whole
+from faithbench.parameters import check_choice, check_positive, check_seed, check_share, check_whole
 from faithbench.paths import as_path
-from faithbench.plan import Training
+from faithbench.plan import PRECISIONS, Training
 from faithbench.plugins.naming import build_dataset
 from faithbench.questions import Row
 from faithbench.training.accumulation import Accumulation
@@ -105,7 +105,7 @@ def train_surrogate(
             cannot be written.
         WrongTypeError: model or folder is no such thing.
     """
-    _check(share, epochs, lr, batch_size, limit, seed)
+    _check(share, epochs, lr, batch_size, limit, seed, precision)
     how = Training(batch_size=batch_size, precision=precision, gradient_accumulation_steps=gradient_accumulation_steps)
     where = best_device(device)
     check_precision(precision, where)
@@ -150,7 +150,7 @@ def train_surrogate(
     return place
 
 
-def _check(share: float, epochs: int, lr: float, batch_size: int, limit: int | None, seed: int) -> None:
+def _check(share: float, epochs: int, lr: float, batch_size: int, limit: int | None, seed: int, precision: str) -> None:
     """Raises a UserError for settings that make no sense."""
     try:
         check_positive("lr", lr)
@@ -160,6 +160,7 @@ def _check(share: float, epochs: int, lr: float, batch_size: int, limit: int | N
         check_whole("batch_size", batch_size, 1, 1_000_000)
         check_whole("limit", 1 if limit is None else limit, 1, sys.maxsize)
         check_seed(seed)
+        check_choice("precision", precision, PRECISIONS)
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -3,11 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fixtures_run import DATA, TRAINING, call, trained_cache, use_cache
 
 import faithbench
+from faithbench.boards.continuing import weights_of_board
 from faithbench.boards.folder import read_board
 from faithbench.errors import UserError
 from faithbench.plan import read_plan, write_plan
@@ -74,6 +76,18 @@ def test_recipe_and_fingerprint_are_said(board: Path, capsys):
     trained = call(capsys, *["train", "--model", "conv-tiny", "--dataset", DATA, *recipe.split()[-4:]])
     assert trained.status == 0  # the settings are those of the checkpoint there is
     assert not list(board.glob("plan-*"))
+
+
+def test_a_recipe_says_the_precision_where_it_is_not_the_usual_one():
+    classifier = {"epochs": 4, "precision": "float32"}
+    language = {"training": classifier, "schedule": "linear"}
+    models = {
+        f"conv-tiny on {DATA}": {"fingerprint": "a", "training": {"training": classifier}},
+        f"conv-gpt2-tiny on {DATA}": {"fingerprint": "b", "training": language},  # whose usual one is the device's
+    }
+    of_classifier, of_language = weights_of_board(SimpleNamespace(manifest={"models": models}))
+    assert of_classifier.recipe.endswith("--epochs 4")
+    assert of_language.recipe.endswith("--epochs 4 --precision float32")
 
 
 def test_the_runs_folder_says_what_it_is_and_what_made_it(board: Path):

@@ -74,6 +74,9 @@ def test_without_a_paradigm_there_are_those_of_the_paper(folder):
     write(folder)
     found = {example.id.partition("/")[0] for example in blimp(paradigm="").load("test")}
     assert found == set(ROWS) - set(MORE)
+    every = [example.id.partition("/")[0] for example in blimp(paradigm="all").load("test")]
+    assert set(every) == set(ROWS)
+    assert len(every) == 5  # one of six repeats another
     assert len(PARADIGMS) == 9
     assert len({*PARADIGMS, *MORE}) == 11
 

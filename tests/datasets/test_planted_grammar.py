@@ -110,7 +110,7 @@ def test_sentences_are_of_the_same_language_and_none_is_in_two_splits():
     words = {word for e in plain for word in re.findall(r"\w+", e.text)}
     asked = {word for e in found["test"] for word in re.findall(r"\w+", f"{e.text} {e.good} {e.bad}")}
     assert asked <= words
-    assert 75 <= len(words) <= 95
+    assert len(words) == 80
     texts = [{e.text for e in found[split]} for split in ("train", "validation")]
     assert not texts[0] & texts[1]
     for text in texts:

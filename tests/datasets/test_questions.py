@@ -93,6 +93,14 @@ def test_questions_without_evidence_are_counted_where_others_have_some(tmp_path)
     assert note.endswith("2 of 4 questions mark no evidence, and metrics of known evidence do not count them")
 
 
+def test_questions_that_are_left_out_are_not_counted_among_those_without_evidence(tmp_path):
+    unusable = [{**GOOD[0], "id": f"bad {n}", "evidence": None, "bad": GOOD[0]["good"]} for n in range(3)]
+    data = data_of(tmp_path, [*GOOD, *unusable, {**GOOD[0], "id": "c", "evidence": []}])
+    (note,) = data.notes("test")
+    assert "1 of 3 questions mark no evidence" in note
+    assert len(data.skipped("test")) == 3
+
+
 def test_the_column_of_the_prefix_can_be_named(tmp_path):
     rows = [{"context": "The key", "good": "is", "bad": "are"}]
     path = written(tmp_path, rows)

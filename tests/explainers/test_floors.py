@@ -9,6 +9,7 @@ import pytest
 import torch
 from builders import LinearModel, answers, random_texts, shared_classifier, text, tiny_network, tiny_tokenizer
 from faithbench_explainers.permuted import Permuted, places
+from faithbench_explainers.place import Place
 from faithbench_explainers.random import Random
 from faithbench_explainers.words import by_word
 from faithbench_metrics.entropy import Entropy
@@ -23,7 +24,7 @@ from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.records.store import Store
-from faithbench.types import Attribution, Example, Measurement
+from faithbench.types import Attribution, Example, Measurement, Target
 
 TEXTS = ("a dull tale told in", "an old lion is not a lost boat", "noon", "said an old lion at noon")
 
@@ -176,3 +177,15 @@ def test_permuted_takes_over_what_the_explainer_says_and_refuses_what_never_runs
         spec.build("explainer", "permuted(imported(mine))")
     with pytest.raises(UserError, match="seed=-1 is not allowed"):
         spec.build("explainer", "permuted(occlusion, seed=-1)")
+
+
+@pytest.mark.parametrize(("begin", "best"), [("first", 0), ("last", 4)])
+def test_places_are_ranked_from_one_end_whatever_the_tokens_are(begin, best):
+    scores = Place(begin)(text([1, 7, 7, 3, 1]), Target(0)).scores
+    assert scores[best] == 1
+    assert np.array_equal(np.argsort(-scores), np.arange(5) if begin == "first" else np.arange(5)[::-1])
+
+
+def test_an_end_that_a_text_lacks_is_named():
+    with pytest.raises(ValueError, match="begin='middle' is not allowed"):
+        Place("middle")

@@ -110,7 +110,7 @@ REFUSED = {
     "no continuation": ("the dog", "walks", None, "has no continuations"),
     "the same": ("the dog", "walks", " walks", "has the same continuation twice: 'walks'"),
     "one begins with the other": ("the dog", "sees", "sees Mary", "of which one begins with the other"),
-    "too long": ("the dog " * 60, "walks", "sees", "tokens, and the model reads 100"),
+    "too long": ("the dog " * 60, "walks", "sees", "and the model reads 100"),
 }
 
 

@@ -22,6 +22,7 @@ from faithbench.paper.decoders import NOT_OBTAINABLE, DecoderTable
 from faithbench.plan import Plan, write_plan
 from faithbench.records.results import label
 from faithbench.statistics.paired_tests import flip_test, holm
+from faithbench.tables.table import notes as all_notes
 from faithbench.tables.writers import FORMATS
 from faithbench.types import Record
 
@@ -261,6 +262,50 @@ def test_conventional_and_bcos_models_stand_side_by_side(run, tmp_path):
     assert perplexity.count("87.25") == 2
 
 
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"validation": {"perplexity": 87.25}}, "perplexity 87.25 of validation texts."),
+        (
+            {"validation": {"perplexity": 87.25}, "start": {"validation": {"perplexity": 91.5}}},
+            "perplexity 87.25 of validation texts, 91.50 of the conventional model that it was converted from.",
+        ),
+        ({"validation": {"accuracy": 80.0}, "start": "conv-tiny"}, ""),
+    ],
+)
+def test_the_perplexity_of_one_model_is_said_beside_that_of_what_it_was_converted_from(training, said, tmp_path):
+    ranks, chances = drawn(1, 20, 0.7)
+    other = run_of(tmp_path / "run", items(ranks, chances, "npi", "lime"), training=training)
+    table = faithbench.paper_table([other], "decoders")
+    assert [each for each in table.notes if "perplexity" in each] == [f"{label('model', MODEL)}: {said}"] * bool(said)
+    assert said in " ".join(table.render().split())
+    known = table.frame().iloc[0][["perplexity", "perplexity_before"]].tolist()
+    both = (training["validation"].get("perplexity", NAN), 91.5 if "91.5" in said else NAN)
+    assert known == pytest.approx(both, nan_ok=True)
+
+
+def test_each_ranked_paradigm_has_the_paired_test_of_the_best_against_each_other(tmp_path):
+    draws, names = np.random.default_rng(3), ("bcos", "lime", "random")
+    ranks = np.stack([1 / (1 + draws.binomial(3, p, 60)) for p in (0.1, 0.3, 0.7)], axis=1)
+    every = [each for i, name in enumerate(names) for each in items(ranks[:, i], [0.4] * 60, "anaphor", name)]
+    every += [each for name in names for each in items(ranks[:, 0], [0.4] * 60, "npi", name)]
+    run = performances(run_of(tmp_path / "run", every), anaphor=90.0, npi=52.0)
+    table = faithbench.paper_table([run], "decoders")
+    p = holm(flip_test(100 * ranks, np.ones_like(ranks), np.array([[0, 1], [0, 2], [1, 2]])))
+    for place, name in enumerate(names[1:]):
+        found = row(table.frame(), "anaphor", name)
+        assert found["below_best"] == pytest.approx(100 * (ranks[:, 0] - ranks[:, place + 1]).mean())
+        assert found["p"] == pytest.approx(p[place])
+    unsaid = table.frame()[(table.frame()["paradigm"] == "npi") | (table.frame()["explainer"] == "bcos")]
+    assert unsaid[["below_best", "p"]].isna().all(axis=None)
+    lines = table.render().split("in parentheses p")[1].splitlines()
+    (line,) = [each for each in lines if each.startswith("| anaphor")]
+    gap = 100 * (ranks[:, 0] - ranks[:, 2]).mean()
+    assert [each.strip() for each in line.split("|")][2] == "best"
+    assert f"+{gap:.1f} ({'< 0.001' if p[1] < 0.001 else f'{p[1]:.3f}'})" in line
+    assert not any(each.startswith("| npi") for each in lines)
+
+
 def test_questions_of_several_kinds_in_one_data_set_are_paradigms_where_the_manifest_tells_them_apart(tmp_path):
     ranks, chances = drawn(1, 40, 0.7)
     every = items(ranks, chances, "", "bcos") + items(ranks[::-1], chances, "", "random")
@@ -284,6 +329,29 @@ def test_items_that_were_left_out_are_said(run, tmp_path):
     other = run_of(tmp_path / "run", items(ranks, chances, "npi", "bcos"), skipped=skipped)
     notes = faithbench.paper_table([other], "decoders").notes
     assert any("3 of 23 rows were left out: row '7': one continuation begins with the other" in each for each in notes)
+
+
+def test_what_the_data_set_left_out_or_noted_is_said_beside_what_the_model_could_not_read(tmp_path):
+    ranks, chances = drawn(1, 20, 0.7)
+    skipped = {"count": 3, "of": 23, "rows": [{"id": "7", "reason": "one continuation begins with the other"}]}
+    other = run_of(tmp_path / "run", items(ranks, chances, "npi", "bcos"), skipped=skipped)
+    changed = json.loads((other / "manifest.json").read_text())
+    (entry,) = changed["datasets"].values()
+    entry["skipped"] = {"count": 2, "of": 25, "rows": [{"id": "9", "reason": "it has no prefix"}]}
+    entry["notes"] = ["blimp: 4 of 25 rows repeat another and are left out"]
+    (other / "manifest.json").write_text(json.dumps(changed))
+    for notes in (faithbench.paper_table([other], "decoders").notes, list(all_notes([other]))):
+        said = [each for each in notes if "of 23 rows" in each or "of 25 rows" in each]
+        assert [each.partition(": ")[2] for each in said] == [
+            "2 of 25 rows were left out: row '9': it has no prefix; and 1 more.",
+            "4 of 25 rows repeat another and are left out.",
+            "3 of 23 rows were left out: row '7': one continuation begins with the other; and 2 more.",
+        ]
+        assert all(alone("npi") in each for each in said)
+    entry["notes"] = [3]
+    (other / "manifest.json").write_text(json.dumps(changed))
+    with pytest.raises(UserError, match="notes"):
+        faithbench.paper_table([other], "decoders")
 
 
 def test_runs_without_known_evidence_or_the_backbone_are_refused(run, tmp_path):

@@ -13,6 +13,7 @@ from reports import keep_texts, records_of, text_of, values_of
 
 import faithbench
 from faithbench.errors import UserError
+from faithbench.records.manifest import Manifest, ModelEntry
 from faithbench.reporting.generations import shown_generations
 from faithbench.running.generation import FORMAT
 
@@ -56,6 +57,19 @@ def test_a_question_is_shown_with_its_words(tmp_path: Path):
     assert '<option value="=sleep">' not in shown
 
 
+def test_a_language_model_is_said_with_chance_and_its_perplexity(tmp_path: Path):
+    made = run(tmp_path / "run")
+    manifest = json.loads((made / "manifest.json").read_text("utf-8"))
+    for entry in manifest["models"].values():
+        entry["performance"] = {"texts": 8, "labelled": 8, "accuracy": 100.0, "chance": 50.0}
+        entry["training"] = {"validation": {"perplexity": 4.17}, "start": {"validation": {"perplexity": 4.25}}}
+    (made / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    assert (
+        "100.0 % on these texts (chance 50.0 %, n = 8); perplexity 4.17 of validation texts, 4.25 of the "
+        "conventional model that it was converted from"
+    ) in page(made)
+
+
 def test_known_evidence_is_ground_truth(tmp_path: Path):
     values = {"occlusion": np.array([50.0, np.nan, 80.0]), "random(seed=0)": np.array([40.0, np.nan, 30.0])}
     shown = page(run_of(tmp_path / "run", records_of(values, "evidence_mrr(adjusted=False, right=False)")))
@@ -83,6 +97,30 @@ def test_a_generated_text_is_a_triangle_in_the_report(tmp_path: Path):
     assert re.findall(r'<td[^>]*title="[^"]*">([^<]*)</td>', shown)[:4] == ["++", "\u2212\u2212", "·", "++"]
     assert "Made by hand." in shown
     assert ".fb-triangle td {" in shown
+
+
+MODEL: ModelEntry = {"label": "conv-tiny", "fingerprint": "abc123", "truncated_texts": 0}
+NAMED = {"model": "conv-tiny"}  # as the run has it
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (NAMED, ""),
+        ({**NAMED, "made": "Made by faithbench 1; model conv-tiny, weights abc123; explainers lime."}, ""),
+        ({"made": "Made by faithbench 1; model m, weights abc123; explainers lime."}, ""),
+        ({**NAMED, "made": "Made by faithbench 1; model conv-tiny, weights abc12; explainers lime."}, "with others"),
+        ({}, "do not have that model."),
+    ],
+)
+def test_a_generated_text_of_a_model_that_is_not_in_the_run_is_said_to_be_one(changes, said, tmp_path: Path):
+    manifest: Manifest = {"models": {"conv-tiny(seed=42) on planted": MODEL}}
+    (shown,) = shown_generations([file(tmp_path / "g.json", table(**changes))], [manifest])
+    assert said in shown.doubt
+    assert bool(shown.doubt) == bool(said)
+    found = re.search(r"Model: m\. <b>(.*?)</b>", page(run(tmp_path / "run"), file(tmp_path / "g.json")))
+    assert found is not None
+    assert "do not have that model" in found[1]
 
 
 def test_hostile_generations_do_nothing(tmp_path: Path):

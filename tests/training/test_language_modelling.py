@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from checkpoints import assert_equal_weights, report
 from fixtures_run import use_cache
+from rich.console import Console
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_outputs import CausalLMOutput
@@ -23,6 +25,7 @@ from faithbench.bcos.convert import is_bcos
 from faithbench.errors import UserError
 from faithbench.models.language_zoo import ConvGPT2, ConvGPT2Tiny, ConvLlamaTiny
 from faithbench.plugins.naming import build_dataset, refer
+from faithbench.training import language_models
 from faithbench.training.blocks import Blocks, in_random_order, row_of, separator, written
 from faithbench.training.language_backbones import BOS, make_network, make_tokenizer
 from faithbench.training.language_modelling import next_token_loss, perplexity, warm_up
@@ -242,6 +245,23 @@ def test_what_is_there_is_not_trained_again_and_other_settings_are_refused(cache
     assert (folder_of(model) / "training.json").stat().st_mtime_ns == before
     with pytest.raises(UserError, match=r"was trained with lr=0\.003, not 0\.1"):
         faithbench.train(model, DATA, faithbench.Training(lr=0.1), device="cpu")
+
+
+def test_the_precision_is_said_first_and_reported_and_where_none_is_asked_for_any_will_do(
+    cache, tmp_path, monkeypatch, capsys
+):
+    use_cache(monkeypatch, cache)
+    model, few, console = named(QUICK_LLAMA), faithbench.Training(limit=40), Console(stderr=True)
+    assert report(folder_of(model))["training"]["precision"] == "float32"
+    use_cache(monkeypatch, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language_models, "has_bfloat16", lambda device: True)  # as of a GPU
+        folder, told = faithbench.train(model, DATA, few, device="cpu", console=console)
+    assert told["training"]["precision"] == "bf16"
+    assert "learning rate 0.003, in bf16, on cpu; kept in" in " ".join(capsys.readouterr().err.split())
+    assert faithbench.train(model, DATA, few, device="cpu")[0] == folder
+    with pytest.raises(UserError, match="was trained with precision=bf16, not float32"):
+        faithbench.train(model, DATA, replace(few, precision="float32"), device="cpu")
 
 
 def test_whose_texts_are_meant_can_be_said_where_those_at_hand_have_none_to_learn_from(cache, tmp_path):

@@ -328,7 +328,7 @@ def test_nothing_is_done_in_each_step_that_nobody_reads(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"precision": "fp16"}, "precision='fp16' is not allowed; use float32 or bf16"),
+        ({"precision": "fp16"}, "precision='fp16' is not allowed; use auto or float32 or bf16"),
         ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps=0 is not allowed; it must be positive"),
         ({"gradient_accumulation_steps": 9}, "has no more parts than texts"),
         ({"dataloader_num_workers": -1}, "dataloader_num_workers=-1 is not allowed; use 0 to 64"),
