@@ -1,5 +1,6 @@
 """B-cos conversion of decoders: Σ e·gradient is the logit, or the contrast of two, for every type; traps are seen."""
 
+import copy
 import functools
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,11 @@ def shared(kind: str) -> tuple[PreTrainedModel, PreTrainedModel]:
     return model, convert(model, 1.1)
 
 
+def fresh(kind: str) -> PreTrainedModel:
+    """A copy of the conversion, for tests that change it."""
+    return copy.deepcopy(shared(kind)[1])
+
+
 def refusal(model: PreTrainedModel) -> str:
     """What the proof says of a converted model with a fault in it."""
     with pytest.raises(UserError) as caught:
@@ -85,7 +91,7 @@ def test_scores_sum_to_the_logit_and_to_the_contrast_for_every_exponent(kind):
         assert max(gaps(model, PAIRS[: 1 if b != 1.1 else None])) < 1e-9
 
 
-@pytest.mark.parametrize("b", [1.0, 1.1, 1.5, 2.0])
+@pytest.mark.parametrize("b", [1.0, 1.5, 2.0])  # 1.1 is everywhere else
 @pytest.mark.parametrize("kind", ["GPT2", "Llama"])
 def test_conversion_is_proved_for_every_exponent(kind, b):
     assert max(gaps(convert(language_network(kind), b))) < 1e-9
@@ -98,7 +104,7 @@ def test_scores_sum_to_the_logit_of_a_classifier(kind):
 
 @pytest.mark.parametrize("kind", ["GPT2", "Llama", "Bloom", "Gemma2"])
 def test_scores_sum_to_the_logit_in_float32(kind):
-    assert max(gaps(convert(language_network(kind), 1.1).float())) < 1e-5
+    assert max(gaps(fresh(kind).float())) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["GPT2", "Llama", "Qwen3", "Gemma3Text"])
@@ -214,7 +220,7 @@ def test_embeddings_are_read_with_the_scale_of_gemma():
 
 
 def test_token_embeddings_alone_miss_the_part_of_positions():
-    model = convert(language_network("GPT2"), 1.1)
+    model = fresh("GPT2")
     with FrozenWeights():
         logits, embeddings = logits_and_embeddings(model)
     (gradient,) = torch.autograd.grad(logits[7] - logits[31], embeddings)
@@ -242,7 +248,7 @@ def test_the_ratio_of_an_activation_is_frozen_and_is_nothing_at_nothing():
 # Traps: each planted
 
 
-@pytest.mark.parametrize("kind", ["Llama", "Gemma2", "Phi3", "Glm"])
+@pytest.mark.parametrize("kind", ["Llama", "Gemma2", "Phi3"])
 def test_a_gated_product_of_which_only_the_ratio_is_frozen_counts_twice(kind, monkeypatch):
     model = language_network(kind)
     converted = convert(model, 1.1)
@@ -414,7 +420,7 @@ def test_a_norm_of_the_wrong_offset_is_seen_in_logits(kind, wrong, monkeypatch):
 
 
 def test_a_norm_that_is_not_intercepted_is_seen():
-    model = convert(language_network("Llama"), 1.1)
+    model = fresh("Llama")
     norm = LlamaRMSNorm(WIDTH).double()
     norm.weight = model.model.layers[1].input_layernorm.weight
     model.model.layers[1].input_layernorm = norm
@@ -423,7 +429,7 @@ def test_a_norm_that_is_not_intercepted_is_seen():
 
 
 def test_the_bias_of_a_conv1d_is_seen_even_if_it_is_zero():
-    model = convert(language_network("GPT2"), 1.1)
+    model = fresh("GPT2")
     attention = model.transformer.h[0].attn
     by_hand = Conv1D(3 * WIDTH, WIDTH).double()
     by_hand.weight = nn.Parameter(attention.c_attn.weight.T.clone())
@@ -437,20 +443,20 @@ def test_the_bias_of_a_conv1d_is_seen_even_if_it_is_zero():
 
 @pytest.mark.parametrize(("kind", "head"), [("GPT2", "lm_head"), ("Phi", "lm_head"), ("GPTNeoX", "lm_head")])
 def test_the_bias_of_a_head_is_seen_even_if_it_is_zero(kind, head):
-    model = convert(language_network(kind), 1.1)
+    model = fresh(kind)
     model.get_submodule(head).bias = nn.Parameter(torch.zeros(WORDS, dtype=torch.float64))
     assert f"module {head!r} (Linear)" in refusal(model)
 
 
 def test_a_bound_left_on_the_logits_is_seen():
-    model = convert(language_network("Gemma2"), 1.1)
+    model = fresh("Gemma2")
     model.config.final_logit_softcapping = 2.0
     assert max(gaps(model)) > 1e-3
     assert "Gemma2ForCausalLM has no B-cos form: its logits" in refusal(model)
 
 
 def test_a_fault_in_one_word_of_the_head_is_seen():
-    model = convert(language_network("Llama"), 1.1)
+    model = fresh("Llama")
 
     def bent(module: nn.Module, args: object, logits: Tensor) -> Tensor:
         return torch.cat([logits[..., :1].square(), logits[..., 1:]], -1)
@@ -508,7 +514,7 @@ def train(model: PreTrainedModel) -> None:
 
 @pytest.mark.parametrize("kind", ["GPT2", "GPTNeo", "OPT", "Bloom", "Phi", "Llama", "Gemma2", "Qwen2", "GPTNeoX"])
 def test_a_model_stays_complete_when_it_is_trained(kind):
-    model = convert(language_network(kind), 1.1)
+    model = fresh(kind)
     before = model(IDS).logits
     train(model)
     assert (model(IDS).logits - before).abs().max() > 1e-2

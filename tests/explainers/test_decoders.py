@@ -34,7 +34,7 @@ from faithbench.types import Attribution, Example, Target, Text
 
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # shap's loops take longer to compile than to run, for so few tokens
 MODELS = [("GPT2", None), ("GPT2", 1.1), ("Llama", None), ("Llama", 1.1)]
-OTHERS = [("Gemma", 1.1), ("GPTNeoX", None), ("Qwen2", 1.1), ("Qwen3", None), ("Bloom", None), ("Gemma2", None)]
+OTHERS = [("Gemma", 1.1), ("GPT2", None), ("GPTNeoX", None), ("Qwen3", None), ("Bloom", None), ("Gemma2", None)]
 EVERY = (
     *("bcos", "input_x_gradient", "saliency", "attn_lrp", "integrated_gradients(n_steps=3)", "random"),
     *("sig", "sig(n_steps=2)", "occlusion", "occlusion(window=2)", "shap_sampl(n_permutations=2)"),
@@ -71,10 +71,9 @@ def occluded(model: HuggingFaceLanguageModel, text: Text) -> np.ndarray:
     return np.array([difference(model, row, text.candidates or ()) for row in rows])
 
 
-@pytest.mark.parametrize(("kind", "b"), [("GPT2", None), ("Llama", 1.1)])
 @pytest.mark.parametrize("spec", EVERY)
-def test_every_explainer_runs_on_language_models(kind: str, b: float | None, spec: str):
-    model = shared_language_model(kind, b)
+def test_every_explainer_runs_on_language_models(spec: str):
+    model = shared_language_model("Llama", 1.1)
     text = questions(model)[1]
     found = explained(model, spec, text)
     assert found.scores.shape == (len(text),)
@@ -280,7 +279,7 @@ def test_cascading_randomisation_goes_from_the_head_over_the_layers_to_the_embed
     assert model.fingerprint() == print_before
 
 
-@pytest.mark.parametrize(("kind", "b"), MODELS)
+@pytest.mark.parametrize(("kind", "b"), [("GPT2", None), ("Llama", 1.1)])
 @pytest.mark.parametrize("change", [(RANDOMISED, ("part", 1), ("cascade", True)), (NOISE, ("radius", 0.3))])
 def test_explanations_of_variants_are_those_of_a_model_that_is_so(kind: str, b: float | None, change: tuple):
     model = language_model(kind, b)

@@ -39,16 +39,27 @@ def chance(d: float) -> float:
     return 1 / (1 + math.exp(-d))
 
 
-def said(kind: str, text: Text, operator: str, value: str, power: int = 1) -> Said:
-    """The mean over draws of σ(d), or of d."""
-    model, draws = language_model(kind), replacements(text)
+@cache
+def named(kind: str) -> dict[str, tuple[Text, np.ndarray]]:
+    """The questions by name, each with what its tokens are replaced by."""
+    return {text.id: (text, replacements(text)) for text in questions(language_model(kind))}
 
-    @cache
-    def found(gone: frozenset[int]) -> float:
-        each = slow_d(model, text, gone, operator, draws)
+
+@cache
+def found_once(kind: str, name: str, operator: str, gone: frozenset[int]) -> tuple[float, ...]:
+    """d of each draw where these places of the question of this name are gone."""
+    text, draws = named(kind)[name]
+    return tuple(slow_d(language_model(kind), text, sorted(gone), operator, draws))
+
+
+def said(kind: str, text: Text, operator: str, value: str) -> Said:
+    """The mean over draws of σ(d), or of d."""
+
+    def found(gone: Iterable[int]) -> float:
+        each = found_once(kind, text.id, operator, frozenset(map(int, gone)))
         return float(np.mean([d if value == "logit" else chance(d) for d in each]))
 
-    return lambda gone: found(frozenset(map(int, gone)))
+    return found
 
 
 def drops(v: Said, text: Text, order: list[int], keep: bool = False) -> float:
@@ -111,10 +122,10 @@ def test_flips_are_of_the_sign_of_d_and_log_odds_of_the_good_one(kind, operator)
 def test_monotonicity_ranks_squared_changes_of_d_or_of_its_chance(kind, operator, value):
     model = language_model(kind)
     for text in questions(model)[:3]:
-        scores, draws = drawn(text), replacements(text)
+        scores = drawn(text)
 
-        def told(gone, text=text, draws=draws):
-            each = slow_d(model, text, gone, operator, draws)
+        def told(gone, text=text):
+            each = found_once(kind, text.id, operator, frozenset(map(int, gone)))
             return np.array(each if value == "logit" else [chance(d) for d in each])
 
         whole = told([])

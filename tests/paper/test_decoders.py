@@ -18,7 +18,7 @@ import faithbench
 from faithbench.boards.folder import read_board
 from faithbench.boards.made import tables_of
 from faithbench.errors import UserError
-from faithbench.paper.decoders import NOT_OBTAINABLE
+from faithbench.paper.decoders import NOT_OBTAINABLE, DecoderTable
 from faithbench.plan import Plan, write_plan
 from faithbench.records.results import label
 from faithbench.statistics.paired_tests import flip_test, holm
@@ -104,14 +104,19 @@ def run(tmp_path_factory) -> Path:
     return performances(folder, anaphor=90.0, determiner=70.0, npi=52.0)
 
 
+@pytest.fixture(scope="module")
+def table(run) -> DecoderTable:
+    return faithbench.paper_table([run], "decoders")
+
+
 def row(frame: pd.DataFrame, paradigm: str, explainer: str = "bcos", paradigms: int = 1) -> pd.Series:
     chosen = (frame["paradigm"] == paradigm) & (frame["explainer"] == explainer) & (frame["paradigms"] == paradigms)
     (found,) = [each for _, each in frame[chosen].iterrows()]
     return found
 
 
-def test_each_paradigm_has_its_mean_its_chance_and_what_is_above_it(run):
-    frame = faithbench.paper_table([run], "decoders").frame()
+def test_each_paradigm_has_its_mean_its_chance_and_what_is_above_it(table):
+    frame = table.frame()
     for paradigm, explainers in values().items():
         for name, (ranks, chances) in explainers.items():
             found = row(frame, paradigm, name)
@@ -126,8 +131,8 @@ def test_each_paradigm_has_its_mean_its_chance_and_what_is_above_it(run):
             assert found["probability_gap"] == 1.25
 
 
-def test_in_a_macro_mean_each_paradigm_counts_alike_and_items_are_drawn_within_each(run):
-    frame = faithbench.paper_table([run], "decoders").frame()
+def test_in_a_macro_mean_each_paradigm_counts_alike_and_items_are_drawn_within_each(table):
+    frame = table.frame()
     for members in (PARADIGMS[:2], PARADIGMS):
         for name in ("bcos", "random"):
             every = [values()[paradigm][name] for paradigm in members]
@@ -141,8 +146,7 @@ def test_in_a_macro_mean_each_paradigm_counts_alike_and_items_are_drawn_within_e
             assert found["n"] == sum(len(ranks) for ranks, _ in every)
 
 
-def test_paired_tests_over_items_are_corrected_and_weigh_paradigms_alike(run):
-    table = faithbench.paper_table([run], "decoders")
+def test_paired_tests_over_items_are_corrected_and_weigh_paradigms_alike(table):
     (macro,) = [each for each in table.blocks[0].macro if each.is_ranked]
     both = [values()[paradigm] for paradigm in PARADIGMS[:2]]
     columns = np.concatenate([np.stack([each[name][0] for name in ("bcos", "random")], axis=1) for each in both])
@@ -154,13 +158,12 @@ def test_paired_tests_over_items_are_corrected_and_weigh_paradigms_alike(run):
     assert row(table.frame(), "macro mean", "random", 2)["rank_group"] == (2 if p < 0.05 else 1)
 
 
-def test_the_table_says_that_a_bias_for_places_or_words_may_find_as_much(run):
-    text = faithbench.paper_table([run], "decoders").render()
+def test_the_table_says_that_a_bias_for_places_or_words_may_find_as_much(table):
+    text = table.render()
     assert "scores by place or word alone reach up to 100" in " ".join(text.split())
 
 
-def test_a_paradigm_on_which_the_model_is_not_shown_to_be_above_chance_is_not_ranked(run):
-    table = faithbench.paper_table([run], "decoders")
+def test_a_paradigm_on_which_the_model_is_not_shown_to_be_above_chance_is_not_ranked(table):
     frame, text = table.frame(), table.render()
     assert set(frame[frame["ranked"]]["paradigm"]) == {"anaphor", "determiner", "macro mean"}
     assert frame[~frame["ranked"]]["rank_group"].isna().all()
@@ -174,8 +177,7 @@ def test_a_paradigm_on_which_the_model_is_not_shown_to_be_above_chance_is_not_ra
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_writer_says_what_is_not_obtainable_and_leaves_it_empty(run, format):
-    table = faithbench.paper_table([run], "decoders")
+def test_every_writer_says_what_is_not_obtainable_and_leaves_it_empty(table, format):
     text = table.render(format, beside_paper=True)
     if format == "csv":
         frame = pd.read_csv(io.StringIO(text))
@@ -363,11 +365,11 @@ def test_runs_without_known_evidence_or_the_backbone_are_refused(run, tmp_path):
         faithbench.paper_table([run], "decoder")
 
 
-def test_the_command_prints_it(run, capsys):
+def test_the_command_prints_it(run, table, capsys):
     ended = call(capsys, "table", str(run), "--like", "decoders")
-    assert (ended.status, ended.out) == (0, faithbench.paper_table([run], "decoders").render())
+    assert (ended.status, ended.out) == (0, table.render())
     ended = call(capsys, "table", str(run), "--like", "decoders", "--format", "csv")
-    assert ended.out == faithbench.paper_table([run], "decoders").render("csv")
+    assert ended.out == table.render("csv")
     assert NOT_OBTAINABLE in " ".join(ended.err.split())
 
 
