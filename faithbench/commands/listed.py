@@ -12,7 +12,7 @@ from faithbench.plugins.listing import Listed
 from faithbench.tables.parts import Column, Grid, Note, Part, Title, Words
 
 KINDS = {
-    "dataset": "labelled texts, or questions for language models; files, folders and hub ids will do too",
+    "dataset": "labelled texts or questions; files, folders and hub ids will do too",
     "model": "trained at first use; folders and hub ids will do too",
     "explainer": "how much does each token matter for what a model says?",
     "metric": "can that be believed?",

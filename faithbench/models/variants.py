@@ -37,10 +37,10 @@ class Noise:
         tokens, width = states.shape[1:]
         if len(self.noise) < tokens:  # a model may read more tokens than there is memory for noise
             with torch.inference_mode(False):
-                self.noise = self._drawn(tokens, width).to(self.classifier.device, self.classifier.model.dtype)
+                self.noise = self.drawn(tokens, width).to(self.classifier.device, self.classifier.model.dtype)
         return states + self.noise[:tokens]
 
-    def _drawn(self, tokens: int, width: int) -> Tensor:
+    def drawn(self, tokens: int, width: int) -> Tensor:
         """Place by place, so that more places begin with the same numbers."""
         generator = torch.Generator().manual_seed(self.seed)
         noise = torch.rand(tokens, width, generator=generator, dtype=torch.float64)

@@ -66,8 +66,8 @@ def test_sensitivity_agrees_with_captum(kind, b):
     classifier = tiny_classifier(kind, b, dtype=torch.float64)
     metric = Sensitivity(n_samples=4, radius=0.05, seed=2)
     for one in random_texts(classifier, (6, 2)):
-        noises = [Noise(classifier, 0.05, 2000 + sample).noise[: len(one)] for sample in range(4)]
         embedded = classifier.embedded(torch.from_numpy(one.ids)[None])
+        noises = [Noise(classifier, 0.05, 2000 + sample).drawn(*embedded.shape[1:]) for sample in range(4)]
         expected = sensitivity_max(
             gradients_of(classifier, one, 1),
             embedded,

@@ -363,7 +363,7 @@ def test_identity_states_a_parameter_as_the_component_does_if_that_is_of_the_sam
 def test_what_needs_telling_or_a_request_runs_only_where_it_is_named():
     plan = Plan(models=("conv-tiny",), datasets=("planted(test=8)",))
     unnamed = load_examples(build_dataset(plan.datasets[0]), select_components(plan), plan.split, plan.limit)
-    left = {*TOLD, "lime_package", "told", "shy"}
+    left = {*TOLD, "lime_package", "place", "told", "shy"}
     assert {component.label for component in unnamed.explainers} == set(finding.find("explainer")) - left
     assert unnamed.left_out == ()  # nor is there any noise about them
     plan = replace(plan, explainers=("told(3)", "shy", "words(lime(n_samples=500))"))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -302,7 +303,8 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path, monk
     undisturbed, told = faithbench.train(model, DATA, long, device="cpu")
     use_cache(monkeypatch, tmp_path / "killed")
     folder = folder_of(model)
-    process = subprocess.Popen([sys.executable, "-c", TRAIN, model, DATA], stderr=subprocess.PIPE)
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here: sums of several threads have another order
+    process = subprocess.Popen([sys.executable, "-c", TRAIN, model, DATA], stderr=subprocess.PIPE, env=one_thread)
     states = folder.with_name(folder.name + ".training")
     while process.poll() is None and not list(states.glob("trainer-*/checkpoint-*/trainer_state.json")):
         time.sleep(0.002)
