@@ -30,7 +30,7 @@ from faithbench.running.attribute import texts_of
 from faithbench.running.calibration import tried
 from faithbench.running.classifiers import AnyModel, Named, named_classifier
 from faithbench.running.explained import ExplainedText
-from faithbench.running.explanation import Explained, Explanation, Explanations, check_file, doubts
+from faithbench.running.explanation import Explained, Explanation, Explanations, doubts
 from faithbench.running.generation import Generation, Generations
 from faithbench.running.next_tokens import (
     Asked,
@@ -44,6 +44,7 @@ from faithbench.running.next_tokens import (
 )
 from faithbench.running.prediction import Prediction, at_chance, is_unproven, names_of
 from faithbench.running.progress import duration
+from faithbench.running.showable import check_file
 from faithbench.running.trust import DRAWS, Trust, trust
 from faithbench.shown import counted
 from faithbench.tasks import logits_of

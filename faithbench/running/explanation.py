@@ -1,34 +1,26 @@
 """What `faithbench.explain` gives: explanations of a text, with what the model says of it and how far to trust them."""
 
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.console import Group
-from rich.text import Text as RichText
 
-from faithbench.errors import UserError, brief
-from faithbench.files import replacing, writing
-from faithbench.paths import as_path
+from faithbench.errors import brief
 from faithbench.plugins.spec import Component
 from faithbench.running.explained import ExplainedText, is_framed, unit_frame
 from faithbench.running.prediction import Prediction, number
+from faithbench.running.showable import Showable, written
 from faithbench.running.trust import Trust
 from faithbench.showing.marked import unread
-from faithbench.showing.page import notebook_html, page_html
 from faithbench.showing.sheet import Sheet, legend
-from faithbench.showing.terminal import sheet_lines, sheet_text
+from faithbench.showing.terminal import sheet_text
 from faithbench.shown import counted
-from faithbench.tables.figure import check_drawing, write_figure
 from faithbench.types import Target, Text
 
-PAGES, DRAWINGS, DATA = (".html", ".htm"), (".svg", ".png", ".pdf"), (".json",)
-MOST_DRAWN = 20  # texts in one picture
 FORMAT = "faithbench explanation 1"
 UNPROVEN = "Whether this model is better than chance is not known."
 INCOMPLETE = 0.05  # of the logit, from which on a gap is said
@@ -64,7 +56,7 @@ class Explained:
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Showable):
     """A text that is explained: shown by notebooks, by rich, as a frame and as a file.
 
     Args:
@@ -88,6 +80,16 @@ class Explanation:
     notes: tuple[str, ...] = ()
     made: str = ""
     unproven: bool = False
+
+    @property
+    def sheets(self) -> list[Sheet]:
+        """The one."""
+        return [self.sheet]
+
+    @property
+    def heading(self) -> str:
+        """Of its page."""
+        return f"{self.model}: {self.prediction.title}"
 
     @property
     def sheet(self) -> Sheet:
@@ -119,33 +121,11 @@ class Explanation:
         """Likewise, as text."""
         return _json([self])
 
-    def html(self) -> str:
-        """A page of its own, which fetches nothing and runs nothing."""
-        return page_html(f"{self.model}: {self.prediction.title}", [self.sheet], self.made)
-
-    def save(self, path: Path | str) -> Path:
-        """Writes it as `.html`, `.svg`, `.png`, `.pdf` or `.json`, by the path's ending, in place of what is there.
-
-        Raises:
-            UserError: another ending, or it cannot be written.
-        """
-        return save_sheets(path, self.html, [self.sheet], self.json)
-
-    def _repr_html_(self) -> str:
-        return notebook_html([self.sheet])
-
-    def __str__(self) -> str:
-        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
-
     def __rich__(self) -> Group:
         return sheet_text(self.sheet)
 
-    def lines(self, encoding: str | None = "utf-8", width: int = 80) -> Iterator[RichText]:
-        """The lines of a terminal of such a width, in characters that an encoding has."""
-        return sheet_lines(self.sheet, encoding, width)
 
-
-class Explanations(list[Explanation]):
+class Explanations(Showable, list[Explanation]):
     """Explanations in the order of their texts."""
 
     def frame(self, by: str | None = None) -> pd.DataFrame:
@@ -156,53 +136,29 @@ class Explanations(list[Explanation]):
         """All of them as JSON."""
         return _json(self)
 
-    def html(self) -> str:
-        """A page with all of them."""
-        if len(self) == 1:
-            return self[0].html()
-        models = ", ".join(dict.fromkeys(each.model for each in self))
-        made = " ".join(dict.fromkeys(each.made for each in self))
-        return page_html(f"{models}: {counted(len(self), 'text')} explained", _sheets(self), made)
-
-    def save(self, path: Path | str) -> Path:
-        """Writes all as `.html` or `.json`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.
-
-        Raises:
-            UserError: another ending, too many for a picture, or it cannot be written.
-        """
-        return save_sheets(path, self.html, _sheets(self), self.json)
-
-    def _repr_html_(self) -> str:
-        return notebook_html(_sheets(self))
-
-    def __str__(self) -> str:
-        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
-
     def __rich__(self) -> Group:
         return Group(*self.lines())
 
-    def lines(self, encoding: str | None = "utf-8", width: int = 80) -> Iterator[RichText]:
-        """The lines of a terminal of such a width, in characters that an encoding has; an empty one between texts."""
-        for place, sheet in enumerate(_sheets(self)):
-            yield from (RichText(),) * min(place, 1)
-            yield from sheet_lines(sheet, encoding, width)
+    @property
+    def sheets(self) -> list[Sheet]:
+        """Numbered, with one legend at the end."""
+        return _sheets(self)
 
+    @property
+    def heading(self) -> str:
+        """Of their page."""
+        if len(self) == 1:
+            return self[0].heading
+        return f"{', '.join(dict.fromkeys(each.model for each in self))}: {counted(len(self), 'text')} explained"
 
-def written(data: object) -> str:
-    """Plain values as JSON; what is no number is null."""
-    return f"{json.dumps(_plain(data), ensure_ascii=False, indent=1, allow_nan=False)}\n"
+    @property
+    def made(self) -> str:
+        """What made them, in sentences."""
+        return " ".join(dict.fromkeys(each.made for each in self))
 
 
 def _json(explanations: Sequence[Explanation]) -> str:
     return written({"format": FORMAT, "explanations": [each.data() for each in explanations]})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _legend(explanations: Sequence[Explanation]) -> str:
@@ -244,43 +200,6 @@ def _cut(text: Text) -> Iterator[str]:
     words = sum(len(part.split()) for part in lost)
     what = f"; the last {words:,} words ({sum(map(len, lost)):,} characters) are not read" if lost else ""
     yield f"The text was cut at {len(text):,} tokens, the model's limit{what}."
-
-
-def check_file(path: object, name: str, texts: int | None = None) -> Path:
-    """A path that explanations can be written to.
-
-    Args:
-        path: of the file.
-        name: what errors call it.
-        texts: how many; None if that is not known yet.
-
-    Raises:
-        UserError: its ending is not known, its folder is not there, it is a folder, or of a picture: matplotlib is not
-            there, or there are too many texts.
-    """
-    path = as_path(name, path)
-    ending = path.suffix.lower()
-    if ending not in PAGES + DRAWINGS + DATA:
-        raise UserError(f"{name} {str(path)!r} does not end in {', '.join((PAGES[0], *DRAWINGS))} or {DATA[0]}.")
-    if path.is_dir():
-        raise UserError(f"{name} {str(path)!r} is a folder; name a file.")
-    if not path.parent.is_dir():
-        raise UserError(f"{name} {str(path)!r} cannot be written: there is no folder {str(path.parent)!r}.")
-    if ending in DRAWINGS:
-        check_drawing()
-    if texts is not None and ending in DRAWINGS and texts > MOST_DRAWN:
-        raise UserError(f"{texts:,} texts are too many for the picture {path}; a page (.html) holds them all.")
-    return path
-
-
-def save_sheets(path: object, html: Callable[[], str], sheets: Sequence[Sheet], data: Callable[[], str]) -> Path:
-    """Writes explained texts as a page, a picture or JSON, by the path's ending."""
-    file = check_file(path, "path", len(sheets))
-    if file.suffix.lower() in DRAWINGS:
-        return write_figure("faithbench.showing.drawing:draw_sheets", file, sheets)
-    with writing(file), replacing(file) as temporary:
-        temporary.write_text(data() if file.suffix.lower() in DATA else html(), encoding="utf-8")
-    return file
 
 
 def doubts(component: Component, found: ExplainedText, logits: np.ndarray) -> Iterator[str]:

@@ -3,25 +3,22 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.text import Text as RichText
 
 from faithbench.errors import brief
 from faithbench.models.continuing import as_bytes
 from faithbench.running.explained import ExplainedText
-from faithbench.running.explanation import Explanation, save_sheets, written
+from faithbench.running.explanation import Explanation
 from faithbench.running.next_tokens import Choice
 from faithbench.running.prediction import number
+from faithbench.running.showable import Showable, written
 from faithbench.running.trust import ENOUGH, Trust
 from faithbench.showing.marked import spans_of, spelled, units
-from faithbench.showing.page import notebook_html, page_html
 from faithbench.showing.sheet import Row, Sheet
-from faithbench.showing.terminal import sheet_lines
 from faithbench.showing.triangle import Said, Triangle, triangle_legend
 from faithbench.shown import counted, visible
 from faithbench.types import Text
@@ -30,7 +27,7 @@ FORMAT = "faithbench generation 1"
 
 
 @dataclass(frozen=True, eq=False)
-class Generation:
+class Generation(Showable):
     """A text that a language model goes on with, the likeliest token each time: shown as triangles, as a frame, a file.
 
     Args:
@@ -64,6 +61,16 @@ class Generation:
         """What each explainer says, by its name."""
         names = dict.fromkeys(part.attribution.explainer for step in self.steps for part in step.explained)
         return {name: self._triangle(name) for name in names}
+
+    @property
+    def sheets(self) -> list[Sheet]:
+        """The one."""
+        return [self.sheet]
+
+    @property
+    def heading(self) -> str:
+        """Of its page."""
+        return f"{self.model}: {counted(len(self.steps), 'token')} explained"
 
     @property
     def sheet(self) -> Sheet:
@@ -106,30 +113,8 @@ class Generation:
         """Likewise, as text."""
         return _written([self])
 
-    def html(self) -> str:
-        """A page of its own, which fetches nothing and runs nothing."""
-        return page_html(f"{self.model}: {counted(len(self.steps), 'token')} explained", [self.sheet], self.made)
-
-    def save(self, path: Path | str) -> Path:
-        """Writes it as `.html`, `.svg`, `.png`, `.pdf` or `.json`, by the path's ending, in place of what is there.
-
-        Raises:
-            UserError: another ending, or it cannot be written.
-        """
-        return save_sheets(path, self.html, [self.sheet], self.json)
-
-    def _repr_html_(self) -> str:
-        return notebook_html([self.sheet])
-
-    def __str__(self) -> str:
-        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
-
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Group(*self.lines(console.encoding, options.max_width))
-
-    def lines(self, encoding: str | None = "utf-8", width: int = 80) -> Iterator[RichText]:
-        """The lines of a terminal of such a width, in characters that an encoding has."""
-        return sheet_lines(self.sheet, encoding, width)
 
     def _about(self) -> Iterator[str]:
         first = self.steps[0].text
@@ -161,47 +146,32 @@ class Generation:
         }
 
 
-class Generations(list[Generation]):
+class Generations(Showable, list[Generation]):
     """Generations in the order of their texts."""
 
     def frame(self) -> pd.DataFrame:
         """A row for each text, token that was said, token before it, and explainer."""
         return pd.concat([each.frame().assign(beginning=each.beginning) for each in self], ignore_index=True)
 
-    def html(self) -> str:
-        """A page with all of them."""
-        if len(self) == 1:
-            return self[0].html()
-        return page_html(f"{self[0].model}: {counted(len(self), 'text')} gone on with", self._sheets(), self[0].made)
-
     def json(self) -> str:
         """All of them as JSON."""
         return _written(self)
 
-    def save(self, path: Path | str) -> Path:
-        """Writes all as `.html` or `.json`, or up to 20 as `.svg`, `.png` or `.pdf`, by the path's ending.
-
-        Raises:
-            UserError: another ending, too many for a picture, or it cannot be written.
-        """
-        return save_sheets(path, self.html, self._sheets(), self.json)
-
-    def _repr_html_(self) -> str:
-        return notebook_html(self._sheets())
-
-    def __str__(self) -> str:
-        return "\n".join(line.plain.rstrip() for line in self.lines(width=120))
-
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Group(*self.lines(console.encoding, options.max_width))
 
-    def lines(self, encoding: str | None = "utf-8", width: int = 80) -> Iterator[RichText]:
-        """The lines of a terminal; an empty one between texts."""
-        for place, sheet in enumerate(self._sheets()):
-            yield from (RichText(),) * min(place, 1)
-            yield from sheet_lines(sheet, encoding, width)
+    @property
+    def heading(self) -> str:
+        """Of their page."""
+        return self[0].heading if len(self) == 1 else f"{self[0].model}: {counted(len(self), 'text')} gone on with"
 
-    def _sheets(self) -> list[Sheet]:
+    @property
+    def made(self) -> str:
+        """What made them, in a sentence."""
+        return self[0].made
+
+    @property
+    def sheets(self) -> list[Sheet]:
         """Numbered, with one legend at the end."""
         sheets = [each.sheet for each in self]
         if len(sheets) == 1:
