@@ -22,9 +22,8 @@ from faithbench.records.results import TRUTH, degrades, kind, kind_order, label,
 from faithbench.tables.figure import write_figure
 from faithbench.tables.parts import Cell, Column, Grid, Note, Number, Part, Several, Signature, Title, Words
 from faithbench.tables.signature import signature_of
-from faithbench.tables.spreadsheet import csv
 from faithbench.tables.wording import MINUS
-from faithbench.tables.writers import WRITERS, check_format
+from faithbench.tables.writers import rendered
 
 DRAWS = 499  # resamples of the texts
 MARK = "*"  # of two metrics that were never measured on one data set
@@ -78,10 +77,7 @@ class MetaEvaluation:
         Raises:
             UserError: another format.
         """
-        check_format(format)
-        if format == "csv":
-            return csv(self.pairs)
-        return WRITERS[format](self.document())
+        return rendered(format, lambda: self.pairs, self.document)
 
     def document(self) -> list[Part]:
         """The tables for people."""

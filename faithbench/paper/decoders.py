@@ -31,9 +31,8 @@ from faithbench.shown import counted
 from faithbench.tables.cautions import of_data, of_earlier_versions, perplexity_said
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
 from faithbench.tables.signature import signature_of
-from faithbench.tables.spreadsheet import csv
-from faithbench.tables.wording import MINUS, places_of
-from faithbench.tables.writers import WRITERS, check_format
+from faithbench.tables.wording import MINUS, p_value, places_of
+from faithbench.tables.writers import rendered
 
 BELOW = "†"  # of paradigms on which the model is not shown to be above chance
 HEADINGS = {
@@ -86,10 +85,7 @@ class DecoderTable:
         Raises:
             UserError: another format.
         """
-        check_format(format)
-        if format == "csv":
-            return csv(self.frame(beside_paper))
-        return WRITERS[format](self.document(beside_paper))
+        return rendered(format, lambda: self.frame(beside_paper), lambda: self.document(beside_paper))
 
     def document(self, beside_paper: bool = False) -> list[Part]:
         """The table for people."""
@@ -163,8 +159,8 @@ def _parts(block: Block, beside_paper: bool) -> Iterator[Part]:
     yield Heading("the questions, and the model on them")
     yield _questions(block)
     names = labels("explainer", block.explainers)
+    every = [*block.paradigms, *block.macro]
     for metric, heading in HEADINGS.items():
-        every = [*block.paradigms, *block.macro]
         if any(each.most(metric) for each in every):
             yield Heading(heading)
             yield _grid(every, metric, names, beside_paper and metric == MRR)
@@ -261,13 +257,9 @@ def _tests(paradigms: Sequence[Paradigm], metric: str, names: dict[str, str]) ->
 def _gap(paradigm: Paradigm, explainer: str, metric: str, places: int) -> Cell:
     found = paradigm.below.get((explainer, metric))
     if found is not None:
-        return Number(found.difference, places, signed=True, remarks=(_p(found.p),) * math.isfinite(found.p))
+        return Number(found.difference, places, signed=True, remarks=(p_value(found.p),) * math.isfinite(found.p))
     is_best = any(name == metric and each.best == explainer for (_, name), each in paradigm.below.items())
     return Words("best") if is_best else EMPTY
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _named(paradigm: Paradigm) -> str:

@@ -23,9 +23,8 @@ from faithbench.tables.parts import (
     Title,
     Words,
 )
-from faithbench.tables.spreadsheet import csv
 from faithbench.tables.wording import MINUS, places_of
-from faithbench.tables.writers import WRITERS, check_format
+from faithbench.tables.writers import rendered
 
 LESS = "ours − paper"
 BESIDE = ("group", "row", "column", "value", "low", "high", "n", "paper", "difference")
@@ -75,10 +74,7 @@ class PaperTable:
         Raises:
             UserError: another format.
         """
-        check_format(format)
-        if format == "csv":
-            return csv(self.frame(beside_paper))
-        return WRITERS[format](self.document(beside_paper))
+        return rendered(format, lambda: self.frame(beside_paper), lambda: self.document(beside_paper))
 
     def document(self, beside_paper: bool = False) -> list[Part]:
         """The table for people, in the paper's shape."""

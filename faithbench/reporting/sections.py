@@ -19,13 +19,13 @@ from faithbench.reporting.contest import Contest, Entrant, best_found, contest, 
 from faithbench.reporting.curves import MeanCurves, curves_of, mean_curves
 from faithbench.reporting.differences import paired
 from faithbench.reporting.texts import Kept, ShownTexts, shown_texts
-from faithbench.reporting.wording import figure, interval, p_value
+from faithbench.reporting.wording import figure, interval
 from faithbench.shown import visible
 from faithbench.tables.cautions import cautions
 from faithbench.tables.document import grids
 from faithbench.tables.html import fragment
 from faithbench.tables.looking import chosen_by_looking
-from faithbench.tables.wording import places_of
+from faithbench.tables.wording import p_value, places_of
 
 WAYS = {1: "higher is better", -1: "lower is better", 0: "no better or worse"}
 MOST_APART = 10  # texts that are named where two explainers are compared

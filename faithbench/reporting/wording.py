@@ -30,10 +30,3 @@ def probability(value: float) -> str:
     if 0.995 <= value < 1:
         return "> 0.99"
     return "< 0.01" if 0 < value < 0.005 else f"{value:.2f}"
-
-
-def p_value(p: float) -> str:
-    """Corrected p: three decimals, and no more."""
-    if math.isnan(p):
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

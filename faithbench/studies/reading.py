@@ -27,8 +27,7 @@ from faithbench.studies.results import (
 )
 from faithbench.tables.html import fragment
 from faithbench.tables.parts import Part
-from faithbench.tables.spreadsheet import csv
-from faithbench.tables.writers import WRITERS, check_format
+from faithbench.tables.writers import rendered
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,7 @@ class StudyResults:
         Raises:
             UserError: another format.
         """
-        check_format(format)
-        return csv(self.frame()) if format == "csv" else WRITERS[format](self.parts())
+        return rendered(format, self.frame, self.parts)
 
     def _repr_html_(self) -> str:
         return str(fragment(self.parts()))

@@ -80,3 +80,10 @@ def _spans(item: Number | Words, minus: str) -> Iterator[Span]:
 def _remarks(remarks: Sequence[str | Number], minus: str) -> Iterator[str]:
     for remark in remarks:
         yield visible(remark) if isinstance(remark, str) else with_interval(remark).replace("-", minus)
+
+
+def p_value(p: float) -> str:
+    """Corrected p: three decimals, and no more."""
+    if math.isnan(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
