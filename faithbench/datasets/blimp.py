@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from faithbench.datasets.asking import CLASS_NAMES, check_split, texts_of
 from faithbench.datasets.sources import DATA_VARIABLE, read_parquet
@@ -53,17 +53,13 @@ class BLiMP:
     paradigm: str = PARADIGMS[0]
     evidence: str = "word"
     texts: str = "standard_ebooks"
+    class_names: ClassVar[tuple[str, ...]] = CLASS_NAMES
 
     def __post_init__(self) -> None:
         if self.paradigm:
             check_choice("paradigm", self.paradigm, (*PARADIGMS, *MORE, ALL))
         check_choice("evidence", self.evidence, MARKED)
         object.__setattr__(self, "texts", texts_of(self.texts))
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of the two continuations."""
-        return CLASS_NAMES
 
     @property
     def base(self) -> str:

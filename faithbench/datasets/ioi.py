@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,16 +39,12 @@ class IOI:
     items: int = 1000
     seed: int = 0
     texts: str = "standard_ebooks"
+    class_names: ClassVar[tuple[str, ...]] = CLASS_NAMES
 
     def __post_init__(self) -> None:
         check_whole("items", self.items, 1, 1_000_000)
         check_seed(self.seed)
         object.__setattr__(self, "texts", texts_of(self.texts))
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of the two continuations."""
-        return CLASS_NAMES
 
     @property
     def base(self) -> str:

@@ -179,8 +179,8 @@ class BcosLlama(BcosLanguageModel):
 
 
 @dataclass(frozen=True)
-class ConvGPT2Tiny(ConvGPT2):
-    """GPT-2 of 2 layers, 64 wide, that reads whole words."""
+class Tiny:
+    """The sizes of the tiny ones."""
 
     layers: int = 2
     width: int = 64
@@ -188,51 +188,36 @@ class ConvGPT2Tiny(ConvGPT2):
     context: int = 32
     pieces: str = "words"
     vocabulary: int = 5000
-    is_tiny = True
+    is_tiny: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class ConvGPT2Tiny(Tiny, ConvGPT2):
+    """GPT-2 of 2 layers, 64 wide, that reads whole words."""
+
     usual_epochs = 2
 
 
 @dataclass(frozen=True)
-class BcosGPT2Tiny(BcosGPT2):
+class BcosGPT2Tiny(Tiny, BcosGPT2):
     """GPT-2 of 2 layers, 64 wide, that reads whole words, converted to B-cos."""
 
-    layers: int = 2
-    width: int = 64
-    heads: int = 4
-    context: int = 32
-    pieces: str = "words"
-    vocabulary: int = 5000
-    is_tiny = True
     conventional = "conv-gpt2-tiny"
 
 
 @dataclass(frozen=True)
-class ConvLlamaTiny(ConvLlama):
+class ConvLlamaTiny(Tiny, ConvLlama):
     """Llama of 2 layers, 64 wide, that reads whole words."""
 
-    layers: int = 2
-    width: int = 64
-    heads: int = 4
     kv_heads: int = 2
-    context: int = 32
-    pieces: str = "words"
-    vocabulary: int = 5000
-    is_tiny = True
     usual_epochs = 2
 
 
 @dataclass(frozen=True)
-class BcosLlamaTiny(BcosLlama):
+class BcosLlamaTiny(Tiny, BcosLlama):
     """Llama of 2 layers, 64 wide, that reads whole words, converted to B-cos."""
 
-    layers: int = 2
-    width: int = 64
-    heads: int = 4
     kv_heads: int = 2
-    context: int = 32
-    pieces: str = "words"
-    vocabulary: int = 5000
-    is_tiny = True
     conventional = "conv-llama-tiny"
 
 
