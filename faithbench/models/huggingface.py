@@ -332,13 +332,18 @@ class HuggingFaceClassifier:
         """A head that can be applied at one position; None where the model has to do it."""
         return token_head(self.model)
 
+    def _places_read(
+        self, ids: Int[Tensor, "rows tokens"], visible: Bool[Tensor, "rows tokens"] | None
+    ) -> tuple[Int[Tensor, "rows"], Int[Tensor, "rows"]]:
+        """The numbers of the rows, and of the last visible position of each."""
+        rows = torch.arange(len(ids), device=self.device)
+        return rows, torch.full_like(rows, ids.shape[1] - 1) if visible is None else last_visible(visible)
+
     def _state_read(
         self, inputs: dict[str, Any], visible: Bool[Tensor, "rows tokens"] | None, cut: nn.Module | None
     ) -> Float[Tensor, "rows d"]:
         """What a head at the last visible position of each row reads."""
-        rows = torch.arange(len(inputs["input_ids"]), device=self.device)
-        last = inputs["input_ids"].shape[1] - 1
-        read = torch.full_like(rows, last) if visible is None else last_visible(visible)
+        rows, read = self._places_read(inputs["input_ids"], visible)
         with only_read(cut, read):
             states: Tensor = self.body(**inputs).last_hidden_state
         return states[:, 0] if states.shape[1] == 1 else states[rows, read]

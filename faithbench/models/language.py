@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from faithbench.architectures.factors import activated
-from faithbench.models.batches import last_visible, lengths_of, memory_errors, onto_device, to_numpy
+from faithbench.models.batches import lengths_of, memory_errors, onto_device, to_numpy
 from faithbench.models.candidates import read_beginning, read_question
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.places import place_part
@@ -121,7 +121,7 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         """Logits of the next token: of two candidates as a choice, of the whole vocabulary where there are none."""
         inputs, cut = self._inputs(ids, types, visible), None if whole else self.can.cut
         if self.head is None:
-            logits = self._last_of(self.model(**inputs).logits, visible)
+            logits = self.model(**inputs).logits[self._places_read(ids, visible)]
             logits = logits if candidates is None else logits.gather(1, candidates)
         else:
             logits = self.head(self._state_read(inputs, visible, cut), candidates)
@@ -173,11 +173,6 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
             ids[own, last] = ids[own, last].where(visible[own, last], self.blank.id)
             visible[own, last] = True
         return ids, types, visible
-
-    def _last_of(self, logits: Tensor, visible: Tensor | None) -> Tensor:
-        if visible is None:
-            return logits[:, -1]
-        return logits[torch.arange(len(logits), device=logits.device), last_visible(visible)]
 
     def _outputs(self) -> tuple[int, tuple[str, ...]]:
         return len(NAMES), NAMES

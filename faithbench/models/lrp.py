@@ -41,7 +41,7 @@ class AttnLRP(Intercept):
         args: tuple[object, ...] = (),
         kwargs: dict[str, object] | None = None,
     ) -> object:
-        out = self.rules.get(func, func)(*args, **(kwargs or {}))
+        out = super().__torch_function__(func, types, args, kwargs)
         known = func in self.rules or func in SUMS or not _is_signal(out)
         if not known and sum(1 for _ in _signals((args, kwargs))) > 1:
             raise QuestionError(f"AttnLRP has no rule for {getattr(func, '__name__', func)} of two signals")
