@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -29,6 +29,7 @@ READ = (
     "added_tokens.json",
 )
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "spm.model")
+AT_ONCE = 2**20  # bytes of a file that are read at a time
 WORK, LOCK = ".training", ".lock"  # endings, beside a checkpoint's folder, of where it is made and by whom
 
 
@@ -128,8 +129,11 @@ def _hash_of(files: tuple[tuple[Path, int, int], ...]) -> str:
     """Of files that have not changed since."""
     digest = hashlib.sha256()
     for path, _, _ in files:
+        own = hashlib.sha256()
         with path.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
+            for part in iter(partial(content.read, AT_ONCE), b""):
+                own.update(part)
+        digest.update(own.digest())
     return digest.hexdigest()[:16]
 
 
