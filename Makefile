@@ -15,6 +15,7 @@ export TOKENIZERS_PARALLELISM ?= false
 
 demo: $(VENV)/.installed
 	$(BIN)/faithbench run
+	@echo 'The command faithbench is in $(BIN): `. $(BIN)/activate` puts it on the path.'
 
 test: $(VENV)/.installed-test
 	$(BIN)/pytest $(PARALLEL) $(COVERAGE)
