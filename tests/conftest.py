@@ -20,7 +20,9 @@ settings.register_profile("faithbench", deadline=None, derandomize=True, databas
 settings.load_profile("faithbench")
 torch.set_num_threads(1)
 install_import_hook([f"faithbench.{name}" for name in CHECKED], "shapes.checked")
-install_import_hook(["faithbench_explainers", "faithbench_metrics"], "shapes.checked")
+install_import_hook(
+    ["faithbench_describers", "faithbench_explainers", "faithbench_metrics", "faithbench_scores"], "shapes.checked"
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,8 +8,10 @@ from faithbench.parameters import check_choice, check_seed
 from faithbench.plugins import spec
 
 OPTIMIZERS = ("adamw", "adafactor")
-SCHEDULES = ("linear", "cosine")
+SCHEDULES = ("linear", "cosine", "cosine_with_min_lr")  # transformers' words; the last ends at a tenth
 PIECES = ("bpe", "words")
+DECODINGS = ("shared", "decoupled")  # of codes
+LEARNT = ("gpt2", "crate", "gpt-relu")  # whose positions have parameters
 CONVENTIONAL, SCRATCH = "conventional", "scratch"
 AT_LEAST_ONE = ("layers", "width", "heads", "kv_heads", "context")
 NOT_NEGATIVE = ("feed_forward", "tokens", "epochs")
@@ -34,7 +36,8 @@ class LanguageModel:
         tokens: of the texts, in random order, at most so many are read; 0: all.
         epochs: passes over them; 0 leaves it to the plan (one, if that says nothing; of tiny ones more).
         optimizer: `adamw` or `adafactor`.
-        schedule: of the learning rate after its warm-up, `linear` or `cosine`.
+        schedule: of the learning rate after its warm-up, `linear`, `cosine` or `cosine_with_min_lr`, which ends at a
+            tenth of the peak.
         seed: of weights, texts and batches.
     """
 
@@ -55,6 +58,8 @@ class LanguageModel:
     next_token: ClassVar[bool] = True  # answers next-token questions
     is_tiny: ClassVar[bool] = False
     usual_epochs: ClassVar[int] = 1
+    weight_decay: ClassVar[float] = 0.0  # of matrices
+    adam_beta2: ClassVar[float] = 0.999
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -76,13 +81,13 @@ class LanguageModel:
     @property
     def inside(self) -> int:
         """About how many numbers its layers have, and its positions if they are learnt; the vocabulary is not known."""
-        learnt = self.context if self.architecture == "gpt2" else 0
+        learnt = self.context if self.architecture in LEARNT else 0
         return self.layers * self.width * (4 * self.width + 3 * self.inner) + self.width * learnt
 
     @property
     def inner(self) -> int:
         """Width of the MLP inside a layer."""
-        usual = 4 * self.width if self.architecture == "gpt2" else -(-8 * self.width // 3 // 32) * 32
+        usual = 4 * self.width if self.architecture in LEARNT else -(-8 * self.width // 3 // 32) * 32
         return self.feed_forward or usual
 
 
@@ -179,6 +184,128 @@ class BcosLlama(BcosLanguageModel):
 
 
 @dataclass(frozen=True)
+class WhiteBoxRecipe:
+    """Sizes and training of the models of arXiv 2410.16443, which there are read 1,024 tokens of 50,304 pieces."""
+
+    layers: int = 2
+    width: int = 128
+    heads: int = 4
+    schedule: str = "cosine_with_min_lr"
+    weight_decay: ClassVar[float] = 0.1
+    adam_beta2: ClassVar[float] = 0.95
+
+    @property
+    def usual_lr(self) -> float:
+        """Peak learning rate where nobody says another."""
+        return 6e-4
+
+
+@dataclass(frozen=True)
+class Crate(WhiteBoxRecipe, LanguageModel):
+    """White-box CRATE: subspace attention, and codes of a dictionary, which are its neurons.
+
+    Args:
+        decode: `shared`, by the dictionary that encodes, or `decoupled`, by a second one.
+        residual: whether the codes' half of a block has a residual connection, too (CRATE-α).
+    """
+
+    decode: str = "shared"
+    residual: bool = False
+    architecture = "crate"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("decode", self.decode, DECODINGS)
+
+
+@dataclass(frozen=True)
+class GPTRelu(WhiteBoxRecipe, LanguageModel):
+    """GPT-2 without biases and with ReLU: the baseline of CRATE, trained alike."""
+
+    architecture = "gpt-relu"
+
+
+@dataclass(frozen=True)
+class OneLayer:
+    """Of one layer."""
+
+    layers: int = 1
+
+
+@dataclass(frozen=True)
+class ThreeLayers:
+    """Of three layers."""
+
+    layers: int = 3
+
+
+@dataclass(frozen=True)
+class SixLayers:
+    """Of six layers, 768 wide."""
+
+    layers: int = 6
+    width: int = 768
+    heads: int = 12
+
+
+@dataclass(frozen=True)
+class TwelveLayers(SixLayers):
+    """Of twelve layers, 768 wide."""
+
+    layers: int = 12
+
+
+@dataclass(frozen=True)
+class Crate1(OneLayer, Crate):
+    """White-box CRATE of one layer, 128 wide."""
+
+
+@dataclass(frozen=True)
+class Crate2(Crate):
+    """White-box CRATE of two layers, 128 wide."""
+
+
+@dataclass(frozen=True)
+class Crate3(ThreeLayers, Crate):
+    """White-box CRATE of three layers, 128 wide."""
+
+
+@dataclass(frozen=True)
+class Crate6(SixLayers, Crate):
+    """White-box CRATE of six layers, 768 wide."""
+
+
+@dataclass(frozen=True)
+class Crate12(TwelveLayers, Crate):
+    """White-box CRATE of twelve layers, 768 wide."""
+
+
+@dataclass(frozen=True)
+class GPTRelu1(OneLayer, GPTRelu):
+    """GPT-2 without biases, of one layer, 128 wide: the baseline of CRATE."""
+
+
+@dataclass(frozen=True)
+class GPTRelu2(GPTRelu):
+    """GPT-2 without biases, of two layers, 128 wide: the baseline of CRATE."""
+
+
+@dataclass(frozen=True)
+class GPTRelu3(ThreeLayers, GPTRelu):
+    """GPT-2 without biases, of three layers, 128 wide: the baseline of CRATE."""
+
+
+@dataclass(frozen=True)
+class GPTRelu6(SixLayers, GPTRelu):
+    """GPT-2 without biases, of six layers, 768 wide: the baseline of CRATE."""
+
+
+@dataclass(frozen=True)
+class GPTRelu12(TwelveLayers, GPTRelu):
+    """GPT-2 without biases, of twelve layers, 768 wide: the baseline of CRATE."""
+
+
+@dataclass(frozen=True)
 class Tiny:
     """The sizes of the tiny ones."""
 
@@ -219,6 +346,30 @@ class BcosLlamaTiny(Tiny, BcosLlama):
 
     kv_heads: int = 2
     conventional = "conv-llama-tiny"
+
+
+@dataclass(frozen=True)
+class CrateTiny(Tiny, Crate):
+    """White-box CRATE of 2 layers, 64 wide, that reads whole words."""
+
+    usual_epochs = 2
+
+    @property
+    def usual_lr(self) -> float:
+        """Peak learning rate where nobody says another."""
+        return 3e-3
+
+
+@dataclass(frozen=True)
+class GPTReluTiny(Tiny, GPTRelu):
+    """GPT-2 without biases, of 2 layers, 64 wide, that reads whole words: the baseline of CRATE."""
+
+    usual_epochs = 2
+
+    @property
+    def usual_lr(self) -> float:
+        """Peak learning rate where nobody says another."""
+        return 3e-3
 
 
 def _check_numbers(model: LanguageModel) -> None:

@@ -18,7 +18,10 @@ GROUPS = {
     "explainer": "faithbench.explainers",
     "metric": "faithbench.metrics",
     "architecture": "faithbench.architectures",
+    "describer": "faithbench.describers",
+    "score": "faithbench.scores",
 }
+OF_NEURONS = {"explainer": "describer", "metric": "score"}  # what stands in their place where neurons are explained
 NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 UNKNOWN = "an unknown package"
 
@@ -145,12 +148,14 @@ def _named(package: Distribution) -> str:
 
 
 def get(kind: str, name: str) -> Plugin:
-    """One component by kind and name.
+    """One component by kind and name; of neurons' describers and scores, too, where no other has the name.
 
     Raises:
         UserError: there is none of that name.
     """
     found = find(kind)
+    if name not in found and name in (others := find(OF_NEURONS.get(kind, kind))):
+        return others[name]
     if name not in found:
         raise unknown(kind, name, found)
     return found[name]

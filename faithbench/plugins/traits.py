@@ -11,14 +11,17 @@ from faithbench.plugins.faults import blaming
 from faithbench.types import LINKS, Text
 
 FIELDS = frozenset(field.name for field in fields(Text))
+UNITS = ("text", "neuron")
 SUMS = ("", "logit", "content", "tokens")
 EVERY = ("version", "added", "formerly", "on_request")
 OF_METRICS = "kind higher_is_better range needs by_order keep_parts parts_at unproven links".split()
 OF: dict[str, tuple[str, ...]] = {
-    "dataset": (*EVERY, "lr", "base", "only_for"),
+    "dataset": (*EVERY, "lr", "base", "only_for", "unit"),
     "model": EVERY,
     "explainer": (*EVERY, "class_sensitive", "sums_to", "dear", "degrades"),
     "metric": (*EVERY, *OF_METRICS),
+    "describer": (*EVERY, "dear"),
+    "score": (*EVERY, "kind", "higher_is_better", "range", "keep_parts"),
 }
 METHODS = {  # traits that are told by having a method of that name
     "dataset": ("for_model", "without", "says", "skipped", "notes", "unfit"),
@@ -31,7 +34,7 @@ def read_traits(kind: str, component: object, who: str) -> Traits:
     """All traits of a component.
 
     Args:
-        kind: "dataset", "model", "explainer" or "metric"; those of another kind mean nothing to it.
+        kind: of `faithbench.plugins.finding.GROUPS`; those of another kind mean nothing to it.
         component: built.
         who: what it is called in errors.
 
@@ -134,6 +137,7 @@ ALLOWED = {
         'None or the identity of an explainer and a share from 0 to 1, such as ("occlusion", 0.5)',
     ),
     "lr": Allowed(lambda value: value is None or (_is_number(value) and value > 0), "a number above 0"),
+    "unit": Allowed(lambda value: value in UNITS, f"one of {', '.join(map(repr, UNITS))}"),
     "base": Allowed(lambda value: value is None or _is_line(value), "the spec of a data set"),
     "only_for": Allowed(
         lambda value: value is None or (isinstance(value, str) and value in FIELDS),

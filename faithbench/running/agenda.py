@@ -85,8 +85,8 @@ def resolve_plan(plan: Plan) -> tuple[BlockPlan, ...]:
     Raises:
         UserError: a component is not known or cannot be built.
     """
-    selection = select_components(plan)
     named, models = [build_dataset(text) for text in plan.datasets], [refer(text) for text in plan.models]
+    selection = select_components(plan, _unit(named))
     bases = {dataset.identity: training_dataset(dataset) for dataset in named}
     settings = (plan.training, plan.split, plan.limit, plan.dtype)
     blocks = (
@@ -95,6 +95,21 @@ def resolve_plan(plan: Plan) -> tuple[BlockPlan, ...]:
         for model in models
     )
     return tuple({(block.dataset.identity, block.model.identity): block for block in blocks}.values())
+
+
+def _unit(datasets: Sequence[Component]) -> str:
+    """What records of a plan are of.
+
+    Raises:
+        UserError: of some of its data sets they are of texts, of others of neurons.
+    """
+    units = {dataset.traits.unit: dataset.identity for dataset in datasets}
+    if len(units) > 1:
+        raise UserError(
+            f"{units['neuron']} is about neurons and {units['text']} about texts, whose explainers and metrics are "
+            "others; put them into two plans."
+        )
+    return next(iter(units))
 
 
 def make_agenda(plans: Sequence[Plan], device: str | None = None, train: bool = True) -> Agenda:

@@ -59,15 +59,16 @@ class DatasetPlan:
         return any(VOCABULARY in metric.traits.needs for metric in self.metrics)
 
 
-def select_components(plan: Plan) -> Selection:
-    """The explainers and metrics of a plan.
+def select_components(plan: Plan, unit: str = "text") -> Selection:
+    """The explainers and metrics of a plan; where its data sets are of neurons, the describers and scores.
 
     Raises:
         UserError: one that is named cannot be built.
     """
     common = {} if plan.protocol is None else {"protocol": plan.protocol}
-    explainers, unusable = _build("explainer", plan.explainers, common)
-    metrics, useless = _build("metric", plan.metrics, common)
+    kinds = ("explainer", "metric") if unit == "text" else ("describer", "score")
+    explainers, unusable = _build(kinds[0], plan.explainers, common)
+    metrics, useless = _build(kinds[1], plan.metrics, common)
     return Selection(tuple(explainers), tuple(metrics), (*unusable, *useless), bool(plan.metrics))
 
 

@@ -28,6 +28,7 @@ from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
+from faithbench.running.neurons import score_neurons
 from faithbench.running.overview import overview_html, overview_text
 from faithbench.running.readme import write_readme
 from faithbench.running.remaining import stored_entries
@@ -152,7 +153,10 @@ def _run(
         data, measuring = fitting(data, model, setup), replace(setup, dtype=dtype)
         if data.metrics:
             scoring = Scoring(data, model, store, measuring, stored, options.timeout)
-            parts.append(_score(begin, scoring, options.strict, executor))
+            of_neurons = data.dataset.traits.unit == "neuron"
+            parts.append(
+                score_neurons(begin, scoring) if of_neurons else _score(begin, scoring, options.strict, executor)
+            )
     if problem and not parts:
         raise problem
     store.compact()
@@ -213,7 +217,7 @@ def _check_kinds(blocks: tuple[BlockPlan, ...], texts: Mapping[str, DatasetPlan]
     """
     for block in blocks:
         known = is_language_model(block.model)
-        if known is not None:
+        if known is not None and block.dataset.traits.unit == "text":
             check_kind(block.model.label, known, block.dataset.label, "good" in texts[block.dataset.identity].offers)
 
 

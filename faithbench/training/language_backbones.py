@@ -1,7 +1,8 @@
-"""Language models from nothing but texts: a tokenizer made of them, and a GPT-2 or Llama with random weights."""
+"""Language models from nothing but texts: a tokenizer made of them, and a model with random weights."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -15,7 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from faithbench.models.language_zoo import LanguageModel
+from faithbench.models.crate import CrateConfig, GPTReluConfig
+from faithbench.models.language_zoo import Crate, LanguageModel
 
 BOS, UNKNOWN = "<s>", "<unk>"
 SAMPLE = 20_000_000  # characters of texts that a vocabulary is made of
@@ -97,27 +99,49 @@ def make_network(zoo: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> PreT
 
 def _config(zoo: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> PretrainedConfig:
     special = dict.fromkeys(("bos_token_id", "eos_token_id"), tokenizer.bos_token_id)
-    if zoo.architecture == "gpt2":
-        return GPT2Config(
-            vocab_size=len(tokenizer),
-            n_positions=zoo.context,
-            n_embd=zoo.width,
-            n_layer=zoo.layers,
-            n_head=zoo.heads,
-            n_inner=zoo.inner,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            resid_pdrop=0.0,
-            **special,
-        )
-    return LlamaConfig(
-        vocab_size=len(tokenizer),
-        max_position_embeddings=zoo.context,
-        hidden_size=zoo.width,
-        num_hidden_layers=zoo.layers,
-        num_attention_heads=zoo.heads,
-        num_key_value_heads=getattr(zoo, "kv_heads", zoo.heads),
-        intermediate_size=zoo.inner,
-        tie_word_embeddings=True,
-        **special,
+    return CONFIGURATIONS[zoo.architecture](zoo, vocab_size=len(tokenizer), **special)
+
+
+def _gpt2(zoo: LanguageModel, **own: Any) -> PretrainedConfig:
+    return GPT2Config(
+        n_positions=zoo.context,
+        n_embd=zoo.width,
+        n_layer=zoo.layers,
+        n_head=zoo.heads,
+        n_inner=zoo.inner,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        **own,
     )
+
+
+def _llama(zoo: LanguageModel, **own: Any) -> PretrainedConfig:
+    heads = getattr(zoo, "kv_heads", zoo.heads)
+    return LlamaConfig(**_sizes(zoo), num_key_value_heads=heads, tie_word_embeddings=True, **own)
+
+
+def _crate(zoo: Crate, **own: Any) -> PretrainedConfig:
+    return CrateConfig(**_sizes(zoo), decode=zoo.decode, residual=zoo.residual, **own)
+
+
+def _gpt_relu(zoo: LanguageModel, **own: Any) -> PretrainedConfig:
+    return GPTReluConfig(**_sizes(zoo), **own)
+
+
+def _sizes(zoo: LanguageModel) -> dict[str, Any]:
+    return {
+        "max_position_embeddings": zoo.context,
+        "hidden_size": zoo.width,
+        "num_hidden_layers": zoo.layers,
+        "num_attention_heads": zoo.heads,
+        "intermediate_size": zoo.inner,
+    }
+
+
+CONFIGURATIONS: dict[str, Callable[..., PretrainedConfig]] = {
+    "gpt2": _gpt2,
+    "llama": _llama,
+    "crate": _crate,
+    "gpt-relu": _gpt_relu,
+}

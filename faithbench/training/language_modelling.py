@@ -37,6 +37,7 @@ from faithbench.training.trainer import IGNORED, LengthGroupedTrainer
 WARM_UP, FEWEST, MOST = 0.01, 50, 0.1  # of all steps; steps where that is more; of all steps, at most
 STATES = 10  # that are saved in a training
 LARGEST_NORM = 1.0  # of the gradient
+MIN_LR, SHARE_LEFT = "cosine_with_min_lr", 0.1  # the schedule that ends at this share of the peak
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}
 EVALUATED = 16  # blocks at a time
 
@@ -59,11 +60,13 @@ class Recipe:
     seed: int
     device: str
     verbose: bool = True
+    weight_decay: float = 0.0
+    adam_beta2: float = 0.999
 
     @classmethod
     def of(cls, zoo: LanguageModel, training: Training, device: str, verbose: bool) -> "Recipe":
         """That of a named model."""
-        return cls(training, zoo.optimizer, zoo.schedule, zoo.seed, device, verbose)
+        return cls(training, zoo.optimizer, zoo.schedule, zoo.seed, device, verbose, zoo.weight_decay, zoo.adam_beta2)
 
 
 def next_token_loss(
@@ -150,6 +153,9 @@ def _arguments(work: Path, recipe: Recipe, blocks: int) -> TrainingArguments:
     told.warmup_steps = warm_up(steps)
     told.lr_scheduler_type = transformers.SchedulerType(recipe.schedule)
     told.optim = transformers.training_args.OptimizerNames(OPTIMIZERS[recipe.optimizer])
+    if recipe.schedule == MIN_LR:
+        told.lr_scheduler_kwargs = {"min_lr_rate": SHARE_LEFT}
+    told.weight_decay, told.adam_beta2 = recipe.weight_decay, recipe.adam_beta2
     told.max_grad_norm = LARGEST_NORM
     told.save_steps = told.logging_steps = math.ceil(steps / STATES)
     return told
