@@ -242,8 +242,8 @@ class Traits:
         lr: data sets: the peak learning rate of fine-tuning.
         base: data sets: the spec of the data set that models are trained on, if another.
         only_for: data sets: only metrics that need this field are run on them.
-        unit: data sets: what a record of them is of: a "text", or a "neuron", which describers describe and scores score
-            in the place of explainers and metrics.
+        unit: data sets: what a record of them is of: a "text", or a "neuron", which describers describe and scores
+            score in the place of explainers and metrics.
         for_model: data sets: whether they have the method `for_model(model) -> Dataset`, the data set as it is built
             for a model.
         without: data sets: whether they have the method `without(split)`, their texts without what was planted in

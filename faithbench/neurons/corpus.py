@@ -51,7 +51,8 @@ def read_corpus(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase,
     Raises:
         UserError: no document has so many tokens.
     """
-    pieces, places, ids, documents, following, part = [], [], [], [], [], []
+    pieces = list[Int[np.ndarray, "_"]]()
+    places, ids, documents, following, part = [], [], [], [], []
     longest = 0
     for number, example in enumerate(examples):
         read = tokenizer(

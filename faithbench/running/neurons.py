@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from typing import cast
 
 from faithbench.errors import describe
+from faithbench.interfaces import WhiteBox
 from faithbench.neurons.corpus import read_corpus
 from faithbench.neurons.recording import Activations, choose_units, record
 from faithbench.running.knowledge import Knowledge, mark_of
@@ -15,7 +17,7 @@ from faithbench.types import Measurement, Record, Target
 
 def score_neurons(begin: Callable[[], None], scoring: Scoring) -> Done:
     """Describes and scores the neurons that have cells left."""
-    data, classifier = scoring.texts.dataset.object, scoring.model.classifier
+    data, classifier = scoring.texts.dataset.object, cast(WhiteBox, scoring.model.classifier)
     network, tokenizer = classifier.model, classifier.tokenizer
     corpus = read_corpus(scoring.texts.examples, tokenizer, classifier.max_length, data.window)
     units = choose_units(network, data.site, data.per_layer, data.seed)

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from faithbench.activations import UNIT
 from faithbench.answering.explaining import ready
 from faithbench.documents.building import ensure
 from faithbench.errors import BrokenModelError, UserError
@@ -153,10 +154,10 @@ def _run(
         data, measuring = fitting(data, model, setup), replace(setup, dtype=dtype)
         if data.metrics:
             scoring = Scoring(data, model, store, measuring, stored, options.timeout)
-            of_neurons = data.dataset.traits.unit == "neuron"
-            parts.append(
-                score_neurons(begin, scoring) if of_neurons else _score(begin, scoring, options.strict, executor)
-            )
+            if data.dataset.traits.unit == UNIT:
+                parts.append(score_neurons(begin, scoring))
+            else:
+                parts.append(_score(begin, scoring, options.strict, executor))
     if problem and not parts:
         raise problem
     store.compact()
