@@ -78,10 +78,10 @@ class NGram:
         (m/2) · log₂(RSS / m) + price · nodes   bits,
 
     m being all tokens to calibrate and RSS the sum of their squared errors. The price of a node is log₂ V bits for its
-    token, 8 for its value and 2 for its place. It begins with the mean alone and goes on by turns: with all values held,
-    and the variance of errors σ² = RSS / m (at least 2⁻¹⁶ of the activations' own), a subtree stays if it lowers RSS by
-    more than 2 ln 2 · σ² · price for each of its nodes, which is decided exactly; then values and σ² are those of what
-    stayed. The shortest of these tries is taken. Where more nodes than allowed would stay, the price is raised.
+    token, 8 for its value and 2 for its place. It begins with the mean alone and goes on by turns: with all values
+    held, and the variance of errors σ² = RSS / m (at least 2⁻¹⁶ of the activations' own), a subtree stays if it lowers
+    RSS by more than 2 ln 2 · σ² · price for each of its nodes, which is decided exactly; then values and σ² are those
+    of what stayed. The shortest of these tries is taken. Where more nodes than allowed would stay, the price is raised.
 
     Args:
         n: tokens of the longest suffix, the current one included.
@@ -233,6 +233,9 @@ def _said(nodes: Sequence[Node], mean: float, pieces: Sequence[str]) -> str:
     ranked = sorted(nodes, key=lambda node: -node.value)
     rises = [node for node in ranked if node.value > known.get(node.suffix[1:], mean)]
     falls = [node for node in reversed(ranked) if node not in rises]
-    more, less = (named([[pieces[token] for token in node.suffix] for node in some]) for some in (rises, falls))
+    more, less = (
+        named([[pieces[token] for token in node.suffix] for node in some], [node.value for node in some])
+        for some in (rises, falls)
+    )
     says = [*([f"fires on {more}"] if more else []), *([f"less on {less}"] if less else [])]
     return "; ".join(says) or f"the same at every token ({mean:.3g}), as far as n-grams say"
