@@ -69,7 +69,8 @@ def table(says: str, ids: Int[np.ndarray, "windows tokens"], fit: Recording, ahe
     known = np.flatnonzero(counts)
     ranked = known[np.argsort(-means[known], kind="stable")]
     values = tuple(means[ranked].tolist())
-    text = f"{says}: {named([[piece] for piece in pieces_of(fit.windows, ranked)], values)}"
+    listed = named([[piece] for piece in pieces_of(fit.windows, ranked)], values)
+    text = f"{says}: {listed if np.ptp(means) else f'{mean:.3g}, whatever token'}"
     return TokenValues(text, float(size * VALUE), tuple(ranked.tolist()), values, mean, ahead)
 
 
