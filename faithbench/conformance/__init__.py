@@ -5,7 +5,8 @@ sentence what is wrong; `check_explainer` and `check_metric` go through all of t
 """
 
 from faithbench.conformance.crowded import Crowded
+from faithbench.conformance.describers import check_describer
 from faithbench.conformance.explainers import check_explainer
 from faithbench.conformance.metrics import check_metric
 
-__all__ = ["Crowded", "check_explainer", "check_metric"]
+__all__ = ["Crowded", "check_describer", "check_explainer", "check_metric"]
