@@ -58,7 +58,7 @@ class Ablation:
         if line is None or not len(windows):
             return Measurement(math.nan, (*spread, 0.0, math.nan, math.nan), weight=0.0)
         parts = (*spread, float(windows.ids.size))
-        mean = np.full(windows.ids.shape, neuron.calibrate.activations.mean())
+        mean = np.full(windows.ids.shape, neuron.calibrate.activations.mean(dtype=np.float64))
         by_mean = float(np.mean((yield Overwritten(windows, mean))))
         if by_mean < LEAST:
             return Measurement(math.nan, (*parts, math.nan, 0.0), weight=0.0)
