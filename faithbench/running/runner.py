@@ -155,7 +155,7 @@ def _run(
         if data.metrics:
             scoring = Scoring(data, model, store, measuring, stored, options.timeout)
             if data.dataset.traits.unit == UNIT:
-                parts.append(score_neurons(begin, scoring))
+                parts.append(score_neurons(begin, scoring, block.limit))
             else:
                 parts.append(_score(begin, scoring, options.strict, executor))
     if problem and not parts:
@@ -261,7 +261,8 @@ def fitting(data: DatasetPlan, model: Prepared, setup: Setup) -> DatasetPlan:
 
 def _examples(block: BlockPlan, earlier: Mapping[str, DatasetEntry]) -> DatasetPlan:
     known = earlier.get(block.dataset.identity)
-    return load_examples(block.dataset, block.selection, block.split, block.limit, known)
+    limit = block.limit if block.dataset.traits.unit != UNIT else None  # of neurons, and not of documents
+    return load_examples(block.dataset, block.selection, block.split, limit, known)
 
 
 def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: Executor) -> Done:
