@@ -246,7 +246,7 @@ def _check_links(blocks: tuple[BlockPlan, ...], texts: Mapping[str, DatasetPlan]
 
 def _why_not_block(metric: Component, block: BlockPlan, workshop: Workshop) -> str | None:
     """Why a metric is not run on a model; those that are trained here all say one class of several."""
-    if zoo_model(block.model) and "softmax" in metric.traits.links:
+    if zoo_model(block.model.root) and "softmax" in metric.traits.links:
         return None
     try:
         return why_not_link(metric, workshop.prepare(block.model, block.base))
