@@ -198,9 +198,7 @@ def _means(values: np.ndarray) -> list[tuple[str, float]]:
     found = []
     for column, mean in enumerate(means):
         lacking = len(values) - int(counts[column])
-        shown = (
-            interval(float(mean), float(ends.low[column]), float(ends.high[column]), places) if counts[column] else "–"
-        )
+        shown = interval(float(mean), float(ends.low[column]), float(ends.high[column]), places) if counts[column] else "–"
         found.append((f"{shown} ({lacking:,} undefined)" if lacking else shown, float(mean)))
     return found
 

@@ -50,9 +50,7 @@ class Said:
     @property
     def values(self) -> str:
         """Its scores in words."""
-        told = (
-            f"{name} {figure(value, 3, most=1) if math.isfinite(value) else 'undefined'}" for name, value in self.scores
-        )
+        told = (f"{name} {figure(value, 3, most=1) if math.isfinite(value) else 'undefined'}" for name, value in self.scores)
         return ", ".join(told)
 
     @property
@@ -158,9 +156,7 @@ def ranked(values: Mapping[str, float], layers: Mapping[str, int], most: int) ->
     """
     for layer in dict.fromkeys(layers.values()):
         own = [unit for unit in layers if layers[unit] == layer]
-        order = sorted(
-            (unit for unit in own if math.isfinite(values.get(unit, math.nan))), key=lambda unit: -values[unit]
-        )
+        order = sorted((unit for unit in own if math.isfinite(values.get(unit, math.nan))), key=lambda unit: -values[unit])
         for place in _evenly(len(order), most):
             yield order[place], _standing(place, len(order), layer)
         if not order:
@@ -190,12 +186,7 @@ class Looking:
     """
 
     def __init__(
-        self,
-        panel: Panel,
-        records: pd.DataFrame,
-        kept: KeptNeurons,
-        order: Sequence[int] = (),
-        metric: str | None = None,
+        self, panel: Panel, records: pd.DataFrame, kept: KeptNeurons, order: Sequence[int] = (), metric: str | None = None
     ) -> None:
         self.panel, self.metric = panel, metric
         self.layers = layers_of(records)
