@@ -29,7 +29,7 @@ def score_neurons(begin: Callable[[], None], scoring: Scoring) -> Done:
     cells = len(scoring.explainers) * len(scoring.metrics)
     done = failed = 0
     if todo:
-        with record(network, corpus, todo) as activations:
+        with record(classifier, corpus, todo, units) as activations:
             for place, unit in enumerate(todo):
                 for made in _scored(scoring, activations, place, left[unit.name]):
                     scoring.store.add([], [made])
