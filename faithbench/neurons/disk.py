@@ -85,7 +85,7 @@ def shelf(folder: Path | None, units: int, windows: int, tokens: int, kind: type
         if needed > free:
             raise UserError(
                 f"activations take {gigabytes(needed)} in {place}, which has {gigabytes(free)} free; take fewer "
-                f"neurons (per_layer=…) or documents (documents=…), or let {CACHE_VARIABLE} name a folder with more room."
+                f"neurons (per_layer=…) or documents (documents=…), or let {CACHE_VARIABLE} name another folder."
             )
         with tempfile.TemporaryFile(dir=place, buffering=0) as file:
             yield Shelf(file, units, tokens, kind)

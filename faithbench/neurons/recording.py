@@ -121,6 +121,7 @@ def record(
     chosen: Sequence[Unit] = (),
     folder: Path | None = None,
     say: Callable[[str], object] = lambda line: None,
+    heard: Callable[[int], object] = lambda tokens: None,
 ) -> Iterator[Activations]:
     """Reads a corpus once; within it the activations are there, in a file without a name that ends with it.
 
@@ -131,6 +132,7 @@ def record(
         chosen: others whose sites are to be counted too.
         folder: where the file is; None for `activations` in the cache.
         say: is told what it takes on disk where that is over 1 GB, or if it has to be kept in single precision.
+        heard: is told of every batch how many tokens the model has read.
 
     Raises:
         UserError: the model lets nobody look inside, gives what is no number, or there is no room.
@@ -143,7 +145,7 @@ def record(
         with shelf(folder, len(units), windows, tokens, kind) as values:
             recorder = _Recorder(reader, corpus, units, sites, values)
             try:
-                recorder.run()
+                recorder.run(heard)
             except _TooLargeError:
                 say("some activations are above 65,504, and all are kept in single precision.")
                 continue
@@ -173,17 +175,18 @@ class _Recorder:
         """Of the model in the evaluate windows, in nats per token; None where it says no next tokens."""
         return self._nats / self._tokens if self._tokens else None
 
-    def run(self) -> None:
-        """Reads all of them."""
-        for told, counts, nats in self.reader.batches(self.corpus.lengths, self._read):
+    def run(self, heard: Callable[[int], object]) -> None:
+        """Reads all of them, and says of every batch how many tokens that were."""
+        for told, counts, nats, tokens in self.reader.batches(self.corpus.lengths, self._read):
             self.values.append(told)
             for site, values in counts.items():
                 self.tallies[site].add(values)
             self._nats += nats[0]
             self._tokens += nats[1]
+            heard(tokens)
         self.values.flush()
 
-    def _read(self, pieces: slice) -> tuple[np.ndarray, dict[Site, Tensor], tuple[float, int]]:
+    def _read(self, pieces: slice) -> tuple[np.ndarray, dict[Site, Tensor], tuple[float, int], int]:
         """What units do in the windows of some pieces, what is to be counted, and the sum and number of losses."""
         corpus = self.corpus
         windows = slice(self._firsts[pieces.start], self._firsts[pieces.stop])
@@ -210,7 +213,7 @@ class _Recorder:
         self._check(seen)
         told = torch.cat([seen[site] for site in self.sites], dim=2)
         nats = self._losses(states, at, windows) if scored and states is not None else (0.0, 0)
-        return self._kept(told), counts, nats
+        return self._kept(told), counts, nats, ids.numel()
 
     def _check(self, seen: dict[Site, Tensor]) -> None:
         """Raises a UserError where a site was not seen."""
