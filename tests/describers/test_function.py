@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from completing import asked
+from faithbench_describers.function import Function, Reply, parsed
 from writers import recording, windows
 
 from faithbench.conformance import check_describer
 from faithbench.plugins import spec
-from faithbench_describers.function import Function, Reply, parsed
 
 PIECES = (" the", " cat", "\n", "5")
 SHOWN = recording([[0, 1], [2, 3]], [[0.0, 1.0], [4.5, 0.0]], PIECES)
@@ -88,7 +88,7 @@ def test_a_function_that_is_not_there_is_a_sentence(reference, said):
 
 
 def test_a_reference_is_checked_and_not_imported_when_it_is_named():
-    with pytest.raises(ValueError, match="must be package.module:function"):
+    with pytest.raises(ValueError, match=r"must be package\.module:function"):
         Function("os.system")
     Function("no_such_module_at_all:f")
 

@@ -3,13 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from writers import recording, windows, writer_folder
-
-from faithbench.conformance.describers import DESCRIBER_CLAUSES, DescriberTrial
-from faithbench.conformance.recordings import recordings
-from faithbench.errors import UserError
-from faithbench.plugins import spec
 from faithbench_describers.llm import LLM, Explanation
 from faithbench_describers.local_models import local_model
 from faithbench_describers.prompting import (
@@ -19,6 +12,13 @@ from faithbench_describers.prompting import (
     simulation_prompt,
     top_windows,
 )
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from writers import recording, windows, writer_folder
+
+from faithbench.conformance.describers import DESCRIBER_CLAUSES, DescriberTrial
+from faithbench.conformance.recordings import recordings
+from faithbench.errors import UserError
+from faithbench.plugins import spec
 
 PIECES = (" the", " cat", "\n", "5")
 KINDS = ("bytes", "pieces")
