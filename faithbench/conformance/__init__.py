@@ -5,8 +5,9 @@ sentence what is wrong; `check_explainer`, `check_metric` and `check_score` go t
 """
 
 from faithbench.conformance.crowded import Crowded
+from faithbench.conformance.describers import check_describer
 from faithbench.conformance.explainers import check_explainer
 from faithbench.conformance.metrics import check_metric
 from faithbench.conformance.scores import check_score
 
-__all__ = ["Crowded", "check_explainer", "check_metric", "check_score"]
+__all__ = ["Crowded", "check_describer", "check_explainer", "check_metric", "check_score"]
