@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 
 from faithbench.activations import UNIT
+from faithbench.records.neuron_parts import parts_of
 from faithbench.records.results import CELL, PLACE, installed
 from faithbench.records.store import Store
 
 TEXT = "text"
+NUMBERS = ("density", "bits", "layer", "version", "error")
 FACTS = ["units", "chosen", "alive", "l0", "density"]  # of a site, as manifests say
 
 
@@ -46,8 +48,8 @@ def densities(folders: Sequence[Path | str]) -> pd.DataFrame:
 
 def lengths(folders: Sequence[Path | str]) -> pd.DataFrame:
     """How long descriptions are: `PLACE`, `explainer`, `unit` and `bits`, of those that did not fail."""
-    found = _kept(folders, "descriptions", [*CELL[:-1], "unit", "bits"])
-    return found[found["bits"].notna()]
+    found = _kept(folders, "descriptions", [*CELL[:-1], "unit", "bits", "version", "error"])
+    return found[found["bits"].notna()].drop(columns=["version", "error"])
 
 
 def sites(folders: Sequence[Path | str]) -> pd.DataFrame:
@@ -80,12 +82,8 @@ def _sites(models: Mapping[str, Any]) -> Iterator[dict[str, object]]:
 
 
 def _kept(folders: Sequence[Path | str], kind: str, columns: Sequence[str]) -> pd.DataFrame:
-    parts = [
-        pd.read_parquet(path, columns=list(columns))
-        for folder in folders
-        for path in sorted((Path(folder) / kind).glob("*.parquet"))
-    ]
+    parts = [part.to_pandas() for folder in folders for part in parts_of(Store(Path(folder)), kind, columns)]
     if not parts:
         return pd.DataFrame(columns=list(columns))
-    identity = [name for name in columns if name not in ("density", "bits", "layer")]
+    identity = [name for name in columns if name not in NUMBERS]
     return pd.concat(parts, ignore_index=True).drop_duplicates(identity, keep="last", ignore_index=True)

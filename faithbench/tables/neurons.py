@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faithbench.activations import reason
 from faithbench.records.results import CELL, labels, read
 from faithbench.records.seeds import without_seed
 from faithbench.records.units import lengths, of_neurons
 from faithbench.tables.parts import EMPTY, Column, Grid, Heading, Number, Part, Words
 from faithbench.tables.wording import places_of
 
-CONSTANT = ("activations_constant", "simulation_constant")
+CONSTANT = {"activations_constant": "activations constant", "simulation_constant": "simulation constant"}
 ADDED = ("mean_with_zeros", "undefined_share", *CONSTANT, "bits")
 HEADINGS = {
     "faithfulness": "simulation: does the description predict what the neuron does?",
@@ -27,7 +28,7 @@ def with_neurons(frame: pd.DataFrame, folders: Sequence[Path | str], over_seeds:
 
     Columns: `mean_with_zeros`, the mean with 0 for what is undefined; `undefined_share`, in percent of the neurons that
     did not fail; of the undefined ones how many had `activations_constant`, and failing that a `simulation_constant`,
-    in all windows that were scored; and `bits`, the mean length of the descriptions.
+    in all windows that were scored (`faithbench.activations.reason`); and `bits`, the mean length of the descriptions.
     """
     if of_neurons(frame).empty:
         return frame
@@ -55,15 +56,9 @@ def _told(group: pd.DataFrame) -> "pd.Series[Any]":
     lost = ~(np.isfinite(values) & (weights > 0)) if len(tried) else np.zeros(0, dtype=bool)
     total = weights.sum()
     mean = float((weights[~lost] * values[~lost]).sum() / total) if total > 0 and len(tried) else math.nan
-    reasons = [reason_of(parts) for parts, is_lost in zip(tried["parts"], lost, strict=True) if is_lost]
+    reasons = [reason([] if parts is None else list(parts)) for parts in tried.loc[lost, "parts"]]
     found = {"mean_with_zeros": mean, "undefined_share": 100 * lost.mean() if len(tried) else math.nan}
-    return pd.Series({**found, **{name: float(reasons.count(name)) for name in CONSTANT}})
-
-
-def reason_of(parts: object) -> str:
-    """Why a correlation with these parts is undefined: one of `CONSTANT`; "" where they do not say."""
-    spreads = [] if parts is None else list(parts)[:2] if isinstance(parts, (list, tuple, np.ndarray)) else []
-    return next((name for name, spread in zip(CONSTANT, spreads, strict=False) if spread == 0), "")
+    return pd.Series({**found, **{name: reasons.count(words) for name, words in CONSTANT.items()}})
 
 
 def undefined(group: pd.DataFrame) -> Iterator[Part]:
@@ -78,7 +73,7 @@ def undefined(group: pd.DataFrame) -> Iterator[Part]:
     names = {kind: labels(kind, some[kind]) for kind in ("explainer", "metric")}
     places = places_of(group["high"] - group["low"])
     yield Heading("undefined: the mean over defined values, the mean with 0 for undefined ones, and why they are")
-    heads = ("score", "describer", "defined", "with 0", "undefined", "%", "activations constant", "simulation constant")
+    heads = ("score", "describer", "defined", "with 0", "undefined", "%", *CONSTANT.values())
     yield Grid(
         tuple(Column(head, right=number > 1) for number, head in enumerate(heads)),
         tuple(
