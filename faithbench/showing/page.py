@@ -80,7 +80,9 @@ def page_html(title: str, sheets: Sequence[Sheet], made: str = "") -> str:
 
 
 def _begin(sheet: Sheet) -> str:
-    lines = [line.text for row in sheet.rows[:1] for line in row.lines] or [*sheet.rows[0].said[:1]] if sheet.rows else []
+    lines = (
+        [line.text for row in sheet.rows[:1] for line in row.lines] or [*sheet.rows[0].said[:1]] if sheet.rows else []
+    )
     text = " / ".join(" ".join(line.split()) for line in lines)
     return text if len(text) <= NAMED else f"{text[: NAMED - 1]}…"
 
