@@ -5,6 +5,7 @@ explanation is *made* from some documents, *simulates* the activations in others
 neuron is the unit that a text is elsewhere, its describer stands where an explainer does, and its score is a metric.
 """
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from faithbench.types import Measurement, read_only
 
 UNIT = "neuron"  # the trait `unit` of data sets, describers and scores of neurons
 NONE = -1  # stands for the token behind a document's last
+ROUNDING = 1e-6  # of the largest number: what differs by less is the same, but for single-precision arithmetic
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,27 @@ class Recording:
         """What was recorded in parts of windows, as `Windows.cut`."""
         part = self.activations[places[:, None], starts[:, None] + np.arange(tokens)]
         return Recording(self.windows.cut(places, starts, tokens), part)
+
+    def top(self, count: int, draws: np.random.Generator) -> Int[np.ndarray, "some"]:
+        """Places of the windows with the largest activations, the first first, one a document; ties fall by lot.
+
+        They are fewer where there are not so many documents.
+        """
+        return top_places(self.activations.max(axis=1), self.windows.documents, count, draws)
+
+    def drawn(self, count: int, draws: np.random.Generator) -> Int[np.ndarray, "some"]:
+        """Places of windows drawn at random, none twice; all of them where there are not so many."""
+        return draws.permutation(len(self.windows))[:count]
+
+
+def top_places(
+    peaks: Float[np.ndarray, "windows"], documents: Int[np.ndarray, "windows"], count: int, draws: np.random.Generator
+) -> Int[np.ndarray, "some"]:
+    """Places of the largest peaks, as `Recording.top`."""
+    order = draws.permutation(len(peaks))
+    order = order[np.argsort(-peaks[order], kind="stable")]
+    _, first = np.unique(documents[order], return_index=True)
+    return order[np.sort(first)][:count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +171,34 @@ class Overwritten:
 
 
 class Score(Protocol):
-    """Scores the description of a neuron, in percent.
+    """Scores the description of a neuron, in percent; NaN where that is not defined, and then `reason` tells why.
+
+    The first three `parts` of its measurements are the standard deviations of the activations and of the simulation in
+    the windows that were scored (0 where they are constant) and how many tokens those have. Of two more, the
+    last is what the value is divided by.
 
     One that has questions to the model is a generator that yields `Overwritten` and receives the answer.
     """
 
     def __call__(self, neuron: Neuron, description: Description) -> "Asking[Measurement] | Measurement": ...
+
+
+def deviation(values: Float[np.ndarray, "*shape"]) -> float:
+    """Standard deviation; 0 where there are no numbers, or all are equal but for rounding (`ROUNDING`)."""
+    numbers = np.asarray(values, dtype=np.float64)
+    largest = float(np.abs(numbers).max(initial=0.0))
+    if not largest or float(np.ptp(numbers / largest)) <= ROUNDING:
+        return 0.0
+    return largest * float((numbers / largest).std())
+
+
+def reason(parts: Sequence[float]) -> str:
+    """Why a score with these `parts` is NaN (see `Score`); "" where they do not tell."""
+    activations, simulation, tokens, *more = [*parts, *([math.nan] * (3 - len(parts)))]
+    reasons = (
+        (tokens == 0, "no windows"),
+        (activations == 0, "activations constant"),
+        (len(more) == 2 and more[1] == 0, "the mean in its place changes nothing"),
+        (simulation == 0, "simulation constant"),
+    )
+    return next((words for holds, words in reasons if holds), "")

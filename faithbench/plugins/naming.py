@@ -40,6 +40,16 @@ class ModelRef:
         """Without what is left to its default."""
         return self.text if self.component is None else self.component.label
 
+    @property
+    def made_of(self) -> "ModelRef | None":
+        """The model that it is a changed form of; None if of none."""
+        return refer(self.component.object.model) if self.component and self.component.traits.change else None
+
+    @property
+    def root(self) -> "ModelRef":
+        """The model that is there before any change; itself if it is no changed form."""
+        return self if self.made_of is None else self.made_of.root
+
 
 def refer(text: str) -> ModelRef:
     """What a text names.

@@ -57,7 +57,7 @@ class BlockPlan:
     @property
     def complete_training(self) -> Training | None:
         """The settings with none left open; None for a model that is not trained here."""
-        zoo = zoo_model(self.model)
+        zoo = zoo_model(self.model.root)
         return complete_training(zoo, self.base, self.training) if zoo else None
 
 

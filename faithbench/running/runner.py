@@ -155,7 +155,7 @@ def _run(
         if data.metrics:
             scoring = Scoring(data, model, store, measuring, stored, options.timeout)
             if data.dataset.traits.unit == UNIT:
-                parts.append(score_neurons(begin, scoring))
+                parts.append(score_neurons(begin, scoring, block.limit))
             else:
                 parts.append(_score(begin, scoring, options.strict, executor))
     if problem and not parts:
@@ -243,7 +243,7 @@ def _check_links(blocks: tuple[BlockPlan, ...], texts: Mapping[str, DatasetPlan]
 
 def _why_not_block(metric: Component, block: BlockPlan, workshop: Workshop) -> str | None:
     """Why a metric is not run on a model; those that are trained here all say one class of several."""
-    if zoo_model(block.model) and "softmax" in metric.traits.links:
+    if zoo_model(block.model.root) and "softmax" in metric.traits.links:
         return None
     try:
         return why_not_link(metric, workshop.prepare(block.model, block.base))
@@ -261,7 +261,8 @@ def fitting(data: DatasetPlan, model: Prepared, setup: Setup) -> DatasetPlan:
 
 def _examples(block: BlockPlan, earlier: Mapping[str, DatasetEntry]) -> DatasetPlan:
     known = earlier.get(block.dataset.identity)
-    return load_examples(block.dataset, block.selection, block.split, block.limit, known)
+    limit = block.limit if block.dataset.traits.unit != UNIT else None  # of neurons, and not of documents
+    return load_examples(block.dataset, block.selection, block.split, limit, known)
 
 
 def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: Executor) -> Done:
