@@ -207,11 +207,9 @@ def _means(values: np.ndarray) -> list[tuple[str, float]]:
     means = np.where(counts > 0, np.nan_to_num(values).sum(axis=0) / np.maximum(counts, 1), np.nan)
     places = places_of(list(ends.high - ends.low))
     found = []
-    for column, mean in enumerate(means):
-        lacking = len(values) - int(counts[column])
-        shown = (
-            interval(float(mean), float(ends.low[column]), float(ends.high[column]), places) if counts[column] else "–"
-        )
+    for mean, low, high, count in zip(means, ends.low, ends.high, counts, strict=True):
+        lacking = len(values) - int(count)
+        shown = interval(float(mean), float(low), float(high), places) if count else "–"
         found.append((f"{shown} ({lacking:,} undefined)" if lacking else shown, float(mean)))
     return found
 

@@ -95,22 +95,19 @@ def _permuted(rows: pd.DataFrame, metric: str | None) -> Badge:
     name, own = "activations permuted", _control(rows, "permuted", metric)
     if own.empty:
         return Badge(name, 'not measured (--metric "permuted(…)")', UNKNOWN)
-    far = own.loc[own["mean"].abs().idxmax()]
-    told = f"{interval(far['mean'], far['low'], far['high'], 1)} at most, where nothing is to be predicted"
-    return Badge(name, told, HOLDS if abs(far["mean"]) < CHANCE else DOUBT)
+    mean, low, high = max(own[["mean", "low", "high"]].itertuples(index=False, name=None), key=lambda row: abs(row[0]))
+    told = f"{interval(float(mean), float(low), float(high), 1)} at most, where nothing is to be predicted"
+    return Badge(name, told, HOLDS if abs(mean) < CHANCE else DOUBT)
 
 
 def _fitted(rows: pd.DataFrame, metric: str | None) -> Badge:
     name, own = "leak", _control(rows, "fitted", metric)
     plain = rows[rows["metric"] == metric].set_index("explainer")["mean"]
-    gaps = [
-        float(row["mean"]) - float(plain[row["explainer"]]) for _, row in own.iterrows() if row["explainer"] in plain
-    ]
-    gaps = [gap for gap in gaps if math.isfinite(gap)]
-    if not gaps:
+    gaps = (own.set_index("explainer")["mean"] - plain).dropna()
+    if gaps.empty:
         return Badge(name, 'not measured (--metric "fitted(…)")', UNKNOWN)
-    told = f"in the documents that descriptions were made from scores are up to {figure(max(gaps), 3, most=1)} higher"
-    return Badge(name, told, HOLDS)
+    most = figure(float(gaps.max()), 3, most=1)
+    return Badge(name, f"scores are up to {most} higher in the documents that descriptions were made from", HOLDS)
 
 
 def _undefined(panel: Panel, metric: str | None) -> Badge:

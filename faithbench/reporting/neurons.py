@@ -167,9 +167,8 @@ def ranked(values: Mapping[str, float], layers: Mapping[str, int], most: int) ->
     """
     for layer in dict.fromkeys(layers.values()):
         own = [unit for unit in layers if layers[unit] == layer]
-        order = sorted(
-            (unit for unit in own if math.isfinite(values.get(unit, math.nan))), key=lambda unit: -values[unit]
-        )
+        known = [unit for unit in own if math.isfinite(values.get(unit, math.nan))]
+        order = sorted(known, key=lambda unit: -values[unit])
         for place in _evenly(len(order), most):
             yield order[place], _standing(place, len(order), layer)
         if not order:

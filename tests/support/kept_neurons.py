@@ -27,19 +27,14 @@ def neuron_of(
     layer: int, number: int, words: Sequence[str] = WORDS, windows: int = 3, density: float = 0.25
 ) -> KeptNeuron:
     """One that fires at one word of each window, harder in the first; as many top windows as random ones."""
-    shown = [
-        Shown(
-            tuple(words),
-            tuple(2.0 * (place == number % len(words)) / (1 + i) for place in range(len(words))),
-            f"{i}",
-            kind,
-        )
+    fires = [2.0 * (place == number % len(words)) for place in range(len(words))]
+    shown = tuple(
+        Shown(tuple(words), tuple(value / (1 + i) for value in fires), f"{kind}-{i}", kind)
         for kind in ("top", "random")
         for i in range(windows)
-    ]
-    return KeptNeuron(
-        unit_of(layer, number), layer, number, SITE.format(layer), density, 0.5, 0.25, 2.0, 1000, tuple(shown)
     )
+    site = SITE.format(layer)
+    return KeptNeuron(unit_of(layer, number), layer, number, site, density, 0.5, 0.25, 2.0, 1000, shown)
 
 
 def description_of(neuron: KeptNeuron, describer: str, text: str, bits: float = 100.0) -> KeptDescription:
