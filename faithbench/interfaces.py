@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # torch takes a second to load, and these are descriptions
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from faithbench.models.huggingface import HuggingFaceClassifier
+
 
 class Dataset(Protocol):
     """A labelled data set with the splits `train`, `validation` and `test`."""
@@ -197,6 +199,24 @@ class Model(Protocol):
         """The classifier, trained for the data set if need be."""
 
 
+class ChangedModel(Protocol):
+    """A named model that is another model changed: a control, such as the same with random weights.
+
+    What it is made of is found, trained if need be and loaded as if it had been named itself. One that has to learn
+    something, or has something to report, has a method `learn(named, classifier, data, setup)` besides: what has
+    `change` then, and what is known of it, which the run's manifest keeps. Where that takes long there is a method
+    `learnt(named, data, setup) -> bool`, too, whether it has been done. They are given the model as it is named
+    (`faithbench.plugins.naming.ModelRef`), the other model, the data set that this is trained on (None where nobody
+    says) and a `faithbench.training.prepare.Setup`.
+    """
+
+    model: str  # spec of the other, a folder or a hub id
+
+    def change(self, classifier: "HuggingFaceClassifier") -> Classifier:
+        """The other model changed; what is given stays as it is. Called again in each worker, with the same result."""
+
+
+
 @dataclass(frozen=True)
 class Traits:
     """What a component may say of itself in class attributes or properties of these names; all have defaults.
@@ -256,6 +276,8 @@ class Traits:
             split, each a line for the user.
         unfit: data sets: whether they have the method `unfit(example, text) -> str`, why an example as a model reads it
             cannot be used; "" where it can.
+        change: models: whether they have the method `change(classifier) -> Classifier`, what the model that their
+            parameter `model` names becomes (`ChangedModel`).
 
     One more of data sets, `content: str`, is a hash of what the spec does not pin. It may have to read files, and so is
     read only when it is asked for (`Component.content`).
@@ -289,6 +311,7 @@ class Traits:
     skipped: bool = False
     notes: bool = False
     unfit: bool = False
+    change: bool = False
 
     @property
     def direction(self) -> int:

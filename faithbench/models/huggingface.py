@@ -142,6 +142,11 @@ class HuggingFaceClassifier:
         usual = CPU_GRADIENT_COST if cpu else GPU_GRADIENT_COST
         self.gradient_cost = gradient_cost(self, usual) if self.device.type == "cuda" else usual
 
+    def remade(self, model: PreTrainedModel) -> "HuggingFaceClassifier":
+        """The adapter of another model, with the same tokenizer and in the same precision, read in the same way."""
+        fill = self.blank.token if self.blank.asked else None
+        return HuggingFaceClassifier(model, self.tokenizer, str(self.device), self.precision, self.task, fill=fill)
+
     @property
     def reads_embeddings(self) -> bool:
         """Whether `logits` reads the embeddings of rows that have some."""

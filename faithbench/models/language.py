@@ -93,6 +93,12 @@ class HuggingFaceLanguageModel(HuggingFaceClassifier):
         self.contrast = contrast
         super().__init__(model, tokenizer, device, dtype, fill=fill)
 
+    def remade(self, model: PreTrainedModel) -> "HuggingFaceLanguageModel":
+        """As of classifiers."""
+        fill = self.blank.token if self.blank.asked else None
+        device, contrast = str(self.device), self.contrast
+        return HuggingFaceLanguageModel(model, self.tokenizer, device, self.precision, fill, contrast)
+
     def encode(self, example: Example) -> Text:
         """The question as tokens: the prefix, and the first tokens in which the continuations differ.
 

@@ -188,8 +188,8 @@ def zoo_model(model: ModelRef) -> spec.Component | None:
 
 
 def is_tiny(model: ModelRef) -> bool:
-    """Whether it is a tiny one of the zoo."""
-    named = zoo_model(model)
+    """Whether it is a tiny one of the zoo, or a changed form of one."""
+    named = zoo_model(model.root)
     if named is None:
         return False
     if isinstance(named.object, LanguageModel):

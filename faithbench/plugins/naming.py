@@ -40,6 +40,16 @@ class ModelRef:
         """Without what is left to its default."""
         return self.text if self.component is None else self.component.label
 
+    @property
+    def made_of(self) -> "ModelRef | None":
+        """The model that it is a changed form of; None if of none."""
+        return refer(self.component.object.model) if self.component and self.component.traits.change else None
+
+    @property
+    def root(self) -> "ModelRef":
+        """The model that is there before any change; itself if it is no changed form."""
+        return self if self.made_of is None else self.made_of.root
+
 
 def refer(text: str) -> ModelRef:
     """What a text names.
@@ -60,6 +70,25 @@ def build_dataset(text: str | PathLike[str]) -> Component:
         UserError: there is none.
     """
     return spec.build("dataset", dataset_spec(text))
+
+
+def build_texts(text: str | PathLike[str], what: str) -> Component:
+    """A data set of texts.
+
+    Args:
+        text: whatever names it.
+        what: is made of it, or done with it: the beginning of a sentence.
+
+    Raises:
+        UserError: there is none, or it is one of neurons.
+    """
+    dataset = build_dataset(text)
+    if dataset.traits.unit != "text":
+        raise UserError(
+            f"{what} takes texts, and {brief(dataset.label)} is about the neurons of a model, which faithbench run "
+            "describes; name the data set that its documents are of."
+        )
+    return dataset
 
 
 def dataset_spec(text: str | PathLike[str], columns: Mapping[str, str] | None = None) -> str:

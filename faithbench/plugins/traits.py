@@ -24,6 +24,7 @@ OF: dict[str, tuple[str, ...]] = {
     "score": (*EVERY, "kind", "higher_is_better", "range", "keep_parts"),
 }
 METHODS = {  # traits that are told by having a method of that name
+    "model": ("change",),
     "dataset": ("for_model", "without", "says", "skipped", "notes", "unfit"),
     "explainer": ("repeats",),
 }

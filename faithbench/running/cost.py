@@ -151,7 +151,7 @@ def _block(block: BlockPlan, workshop: Workshop, store: Store, stored: Entries) 
     try:
         check_model(block.model, block.base, workshop.setup)
     except UserError:
-        if zoo_model(block.model) is None:
+        if zoo_model(block.model.root) is None:
             raise
         every = len(data.examples) * len(data.explainers) * len(data.metrics)
         labels = tuple(metric.label for metric in data.metrics)

@@ -7,6 +7,7 @@ from faithbench.plugins.naming import ModelRef
 
 def is_language_model(model: ModelRef) -> bool | None:
     """Whether it is one; None where that is not known before it is loaded."""
+    model = model.root
     named = zoo_model(model) or model.component
     unknown = False if zoo_model(model) else None
     return None if named is None else getattr(named.object, "next_token", unknown)

@@ -13,10 +13,13 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from faithbench.errors import UserError
+from faithbench.models.huggingface import HuggingFaceClassifier
+from faithbench.plugins.spec import Component
 from faithbench.training.trainer import IGNORED
 from faithbench.types import Example
 
 AT_A_TIME = 1000  # texts that are tokenised together
+LONGEST = 256  # tokens of a block that a finished model reads, at most
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,29 @@ def row_of(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, tokens: int
             break
     row: Int[np.ndarray, "tokens"] = np.concatenate([*parts, np.array([between], np.int32)])
     return row[: tokens or None]
+
+
+def whole_blocks(
+    dataset: Component, split: str, classifier: HuggingFaceClassifier, tokens: int, seed: int = 0
+) -> Blocks:
+    """Texts in random order as a finished model reads them, in blocks of its context that are all full.
+
+    Args:
+        dataset: whose.
+        split: of it.
+        classifier: the model.
+        tokens: at most.
+        seed: of the order.
+
+    Raises:
+        UserError: there are too few texts for one block.
+    """
+    rows = [row for row in dataset.object.load(split) if row.text.strip()]
+    length = min(classifier.max_length, LONGEST)
+    row = row_of(in_random_order(rows, seed), classifier.tokenizer, tokens + 1)
+    if len(row) <= length:
+        raise UserError(
+            f"the {split} split of {dataset.identity} is too short: it has {len(row):,} tokens, and a block of the "
+            f"model has {length}."
+        )
+    return Blocks(row[: (len(row) - 1) // length * length + 1], length)

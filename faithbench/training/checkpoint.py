@@ -18,6 +18,7 @@ from transformers import (
 
 from faithbench.bcos.convert import convert
 from faithbench.errors import UserError
+from faithbench.models import crate  # noqa: F401 # transformers is to know its models before a folder is read
 
 WEIGHTS = "model.safetensors"
 CAUSAL = ("ForCausalLM", "LMHeadModel")  # ends of the names of transformers' classes
@@ -41,9 +42,8 @@ def load(folder: Path, kind: Any = AutoModelForSequenceClassification) -> PreTra
     if settings is None:
         return load_conventional(str(folder), kind)
     _check_kind(str(folder), config, kind)
-    del config.bcos
     settings = {"embedding_bias": True} | settings
-    model = convert(kind.from_config(config, trust_remote_code=False), **settings)
+    model = from_settings(config, kind)
     try:
         _fill(model, load_file(folder / WEIGHTS))
     except RuntimeError:
@@ -51,6 +51,20 @@ def load(folder: Path, kind: Any = AutoModelForSequenceClassification) -> PreTra
             raise
         model = renamed
     return model.eval()
+
+
+def from_settings(config: PretrainedConfig, kind: Any) -> PreTrainedModel:
+    """The model of a configuration, of which B-cos settings are taken, with weights as its architecture begins.
+
+    Args:
+        config: of it; the settings by which it was converted, if it was, are in the model's alone then.
+        kind: transformers' class for it.
+    """
+    settings = getattr(config, "bcos", None)
+    if settings is not None:
+        del config.bcos
+    model: PreTrainedModel = kind.from_config(config, trust_remote_code=False)
+    return model if settings is None else convert(model, **({"embedding_bias": True} | settings))
 
 
 def _fill(model: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:

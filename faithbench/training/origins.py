@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
@@ -20,11 +21,15 @@ class Origin:
         source: the folder of a checkpoint, or a hub id at a revision; "" where a component makes the model.
         component: that does.
         data: that it makes the model for.
+        made_of: where the model is from that it is a changed form of.
+        changed: has the method `change`, by which it is.
     """
 
     source: str = ""
     component: Component | None = None
     data: Component | None = None
+    made_of: "Origin | None" = None
+    changed: Any = None
 
     def load(self, device: str, dtype: str) -> Classifier:
         """The model, on a device and in a precision.
@@ -32,6 +37,9 @@ class Origin:
         Raises:
             UserError: it cannot be had.
         """
+        if self.made_of is not None:
+            changed: Classifier = self.changed.change(self.made_of.load(device, dtype))
+            return changed
         if self.component is None:
             return load_classifier(self.source, device, dtype).classifier
         if self.data is None:

@@ -15,11 +15,13 @@ from faithbench.console import say
 from faithbench.errors import UserError, short
 from faithbench.files import cache_folder, remove_leftovers, set_aside
 from faithbench.interfaces import Classifier
+from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.language_zoo import LanguageModel
 from faithbench.models.precision import FORWARD_ONLY
 from faithbench.models.zoo import Bcos, Conventional, zoo_model
 from faithbench.plan import Training
 from faithbench.plugins import spec
+from faithbench.plugins.faults import blaming
 from faithbench.plugins.naming import ModelRef, build_dataset, is_folder, is_named, refer
 from faithbench.plugins.spec import Component
 from faithbench.training.allocator import keep_freed_memory
@@ -153,12 +155,14 @@ class Workshop:
 
 def _reads_any(model: ModelRef) -> bool:
     """Whether a model need not have been trained on the data set at hand, as language models."""
-    named = zoo_model(model)
+    named = zoo_model(model.root)
     return named is not None and isinstance(named.object, LanguageModel)
 
 
 def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
     """The classifier, whether or not it fits the data set."""
+    if made_of := model.made_of:
+        return _changed(model, _made(made_of, base, setup), base, setup)
     if model.component is None or isinstance(model.component.object, FINISHED):
         return load_model(model, setup)
     if zoo := zoo_model(model):
@@ -178,6 +182,31 @@ def _made(model: ModelRef, base: Component, setup: Setup) -> Prepared:
     return made
 
 
+def _changed(model: ModelRef, made_of: Prepared, data: Component | None, setup: Setup) -> Prepared:
+    """A model that is another one changed, which is made already.
+
+    Raises:
+        UserError: it cannot be changed so.
+    """
+    assert model.component is not None
+    if not isinstance(made_of.classifier, HuggingFaceClassifier):
+        raise UserError(
+            f"model {model.label} cannot be had: {made_of.label} is not read by the adapter for models of transformers; "
+            "name one that is."
+        )
+    changed, report = model.component.object, dict[str, Any]()
+    with blaming(f"model {model.label} cannot be had"):
+        if hasattr(changed, "learn"):
+            changed, report = changed.learn(model, made_of.classifier, data, setup)
+        classifier: Classifier = changed.change(made_of.classifier)
+    kept = {name: made_of.report[name] for name in ("dataset", "training") if name in made_of.report}
+    of = {"model": made_of.identity, "fingerprint": made_of.fingerprint}
+    origin = made_of.origin and Origin(made_of=made_of.origin, changed=changed)
+    return Prepared(
+        classifier, model.identity, model.label, {**report, **kept, "made_of": of}, made_of.made_for, origin
+    )
+
+
 def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
     """The classifier in a checkpoint folder or on the hub.
 
@@ -185,6 +214,8 @@ def load_model(model: ModelRef | str, setup: Setup) -> Prepared:
         UserError: there is none, or the text is the name of a model to be fine-tuned on some data set.
     """
     model = _referred(model)
+    if made_of := model.made_of:
+        return _changed(model, load_model(made_of, setup), None, setup)
     if model.component is not None:
         return _finished_model(model, model.component, setup)
     loaded = load_classifier(model.text, setup.device, setup.dtype)
@@ -214,12 +245,40 @@ def check_model(model: ModelRef, dataset: Component, setup: Setup) -> None:
     Raises:
         UserError: the model would have to be trained although `setup.train` is False, or was trained otherwise.
     """
-    if zoo := zoo_model(model):
+    if made_of := model.made_of:
+        check_model(made_of, dataset, setup)
+        _check_learnt(model, training_data(model, dataset), setup)
+    elif zoo := zoo_model(model):
         _finished(zoo, training_data(model, dataset), setup)
+
+
+def finished_folder(model: ModelRef, data: Component | None, setup: Setup) -> Path | None:
+    """Where the weights of a named model are that was trained on a data set; None of others."""
+    zoo = zoo_model(model)
+    found = _finished(zoo, data, setup) if zoo and data else None
+    return None if found is None else found.folder
+
+
+def _check_learnt(model: ModelRef, data: Component, setup: Setup) -> None:
+    """What a model learns that is another one changed has been learnt, or may be.
+
+    Raises:
+        UserError: not so.
+    """
+    assert model.component is not None
+    learnt = getattr(model.component.object, "learnt", None)
+    if not setup.train and learnt is not None and not learnt(model, data, setup):
+        raise UserError(untrained(model.identity, data.identity))
+
+
+def untrained(model: str, data: str, why: str = "") -> str:
+    """The sentence on a model that would have to be trained and may not be."""
+    return f"{model} has not been trained on {data}{why}, and training is switched off; `faithbench train` does it."
 
 
 def is_plugins(model: ModelRef) -> bool:
     """Whether a package of its own prepares the model, in its own way."""
+    model = model.root
     of_ours = model.component is None or isinstance(model.component.object, FINISHED)
     return not of_ours and zoo_model(model) is None
 
@@ -240,10 +299,7 @@ def _finished(model: Component, dataset: Component, setup: Setup) -> Checkpoint 
         return alike
     if not setup.train:
         broken = f" (the checkpoint {folder} is broken: {wrong})" if wrong else ""
-        raise UserError(
-            f"{model.identity} has not been trained on {dataset.identity}{broken}, and training is switched off; "
-            "`faithbench train` does it."
-        )
+        raise UserError(untrained(model.identity, dataset.identity, broken))
     return None
 
 

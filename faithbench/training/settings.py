@@ -53,7 +53,7 @@ def training_data(model: ModelRef, dataset: Component) -> Component:
 
     Where that says nothing it is the `training_dataset`; of language models, one for all that share its texts.
     """
-    named = zoo_model(model)
+    named = zoo_model(model.root)
     if named is None or not isinstance(named.object, LanguageModel):
         return training_dataset(dataset)
     base = training_dataset(build_dataset(named.object.data) if named.object.data else dataset)
