@@ -124,7 +124,9 @@ def test_r2_is_that_of_the_line_fitted_on_what_is_there_to_calibrate_by():
     )
     actual = unit.evaluate.activations.ravel()
     guess = fitted.slope * description.simulate(unit.evaluate.windows).ravel() + fitted.intercept
-    assert found.value == pytest.approx(100 * (1 - ((actual - guess) ** 2).sum() / ((actual - actual.mean()) ** 2).sum()))
+    assert found.value == pytest.approx(
+        100 * (1 - ((actual - guess) ** 2).sum() / ((actual - actual.mean()) ** 2).sum())
+    )
     assert found.value < Full()(unit, description).value ** 2 / 100  # no line does better than the one of these windows
 
 
