@@ -8,7 +8,7 @@ neuron is the unit that a text is elsewhere, its describer stands where an expla
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -27,17 +27,20 @@ class Windows:
     """Windows of documents, all as long, of one tokenizer; every neuron of a model is looked at in the same.
 
     `documents` say which document each is of, `following` which token comes behind it (`NONE` where nothing does).
-    `pieces` are the tokens of the vocabulary as people write them, by id.
+    `pieces` are the tokens of the vocabulary as people write them, by id. `places` say where each is from: the piece of
+    a document that a model reads at once, and the window's first token in that; None of windows that nobody read.
     """
 
     ids: Int[np.ndarray, "windows tokens"]
     documents: Int[np.ndarray, "windows"]
     following: Int[np.ndarray, "windows"]
     pieces: Sequence[str]
+    places: Int[np.ndarray, "windows 2"] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("ids", "documents", "following"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        for name in ("ids", "documents", "following", "places"):
+            if (array := getattr(self, name)) is not None:
+                object.__setattr__(self, name, read_only(array))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,7 +52,13 @@ class Windows:
 
     def take(self, places: Int[np.ndarray, "some"]) -> "Windows":
         """Some of them."""
-        return replace(self, ids=self.ids[places], documents=self.documents[places], following=self.following[places])
+        return Windows(
+            self.ids[places],
+            self.documents[places],
+            self.following[places],
+            self.pieces,
+            None if self.places is None else self.places[places],
+        )
 
     def cut(self, places: Int[np.ndarray, "some"], starts: Int[np.ndarray, "some"], tokens: int) -> "Windows":
         """Shorter windows: of each at these places the tokens from a start on.
@@ -61,7 +70,10 @@ class Windows:
         """
         columns = starts[:, None] + np.arange(tokens)
         behind = self.next_ids[places, starts + tokens - 1]
-        return replace(self, ids=self.ids[places[:, None], columns], documents=self.documents[places], following=behind)
+        origin = (
+            None if self.places is None else self.places[places] + np.stack([np.zeros_like(starts), starts], axis=1)
+        )
+        return Windows(self.ids[places[:, None], columns], self.documents[places], behind, self.pieces, origin)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,16 +10,20 @@ from faithbench.commands.completion import names
 from faithbench.commands.options import Metrics, TableFormat
 from faithbench.commands.output import err_console, format_of, out_console, write_table
 from faithbench.console import say, write
-from faithbench.errors import UserError
+from faithbench.errors import UserError, unknown
 from faithbench.plan import CRATE
 
 ALL = "all"  # every other explainer
+APART = ("class", "layer")
 
 
 def table(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     format: TableFormat = None,
     by_class: Annotated[bool, typer.Option("--by-class", help="Apart for each class that was explained.")] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Apart for each class, as --by-class, or each layer of neurons.")
+    ] = None,
     over_seeds: Annotated[
         bool, typer.Option("--over-seeds", help="Models that differ in their seed alone together; --like always does.")
     ] = False,
@@ -39,15 +43,20 @@ def table(
 
     Means with intervals; the best, and those tied with it, in bold.
     """
+    if by not in (None, *APART):
+        raise unknown("way to tell apart", by, APART)
+    by_class = by_class or by == "class"
+    if by_class and by == "layer":
+        raise UserError("--by-class and --by layer do not go together; give one of them.")
     if like is None:
         if beside_paper or keep_last or backbone is not None:
             raise UserError(
                 "--beside-paper, --keep-last and --backbone are for published tables; say which with --like, as table2."
             )
-        write_table(faithbench.render(runs, format_of(format), by_class, over_seeds), format)
+        write_table(faithbench.render(runs, format_of(format), by_class, over_seeds, by == "layer"), format)
         return
-    if by_class:
-        raise UserError("--by-class does not go with --like: the published tables do not tell classes apart.")
+    if by_class or by is not None:
+        raise UserError("--by-class and --by do not go with --like: the published tables tell nothing apart.")
     if keep_last and like != CRATE:
         raise UserError(f"--keep-last goes with --like {CRATE} alone, whose means leave out a last layer.")
     found = faithbench.paper_table(runs, like, backbone, drop_last=not keep_last)

@@ -1,7 +1,7 @@
-"""What explainers, metrics and scores of neurons must keep, as checks that authors of plugins can run on their own.
+"""What explainers and metrics, describers and scores of neurons must keep: checks that authors of plugins can run.
 
 The idea is scikit-learn's `check_estimator`. Each clause is a function that raises an AssertionError saying in one
-sentence what is wrong; `check_explainer`, `check_metric` and `check_score` go through all of them.
+sentence what is wrong; `check_explainer`, `check_metric`, `check_describer` and `check_score` go through all of them.
 """
 
 from faithbench.conformance.crowded import Crowded

@@ -1,4 +1,4 @@
-"""The contract in words, for authors of explainers, metrics and scores: `faithbench.check` and `faithbench check`."""
+"""The contract in words, for authors of explainers, metrics, describers, scores: `faithbench.check` and `faithbench check`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from faithbench.conformance import explainers, metrics, scores
+from faithbench.conformance import describers, explainers, metrics, scores
+from faithbench.conformance.describers import DESCRIBER_CLAUSES, DescriberTrial
 from faithbench.conformance.explainers import EXPLAINER_CLAUSES, ExplainerTrial
 from faithbench.conformance.metrics import METRIC_CLAUSES, MetricTrial
 from faithbench.conformance.scores import SCORE_CLAUSES, ScoreTrial
@@ -20,6 +21,7 @@ from faithbench.types import Text
 CONTRACTS: Mapping[str, tuple[Callable[[Any, Classifier, Sequence[Text]], Any], Sequence[Callable[[Any], None]]]] = {
     "explainer": (ExplainerTrial, EXPLAINER_CLAUSES),
     "metric": (MetricTrial, METRIC_CLAUSES),
+    "describer": (lambda component, model, texts: DescriberTrial(component), DESCRIBER_CLAUSES),
     "score": (lambda component, model, texts: ScoreTrial(component), SCORE_CLAUSES),
 }  # of other kinds it is only seen whether they can be loaded
 ANSWERS = "write it as a generator: `answer = yield Logits(text, keep)`, and `return` the result (docs/architecture.md)"
@@ -42,6 +44,12 @@ CURES: Mapping[Callable[[Any], None], str] = {
     metrics.trait_range_holds: TRAIT,
     metrics.trait_needs_holds: "say `needs` for every field of Text that the metric reads and a text may lack",
     metrics.trait_direction_holds: f"{TRAIT}; where it cannot hold by definition, say why in `unproven`",
+    describers.gives_a_description: "return an object with `text`, `bits` and `simulate`; look at copies, not in place",
+    describers.simulates_every_token: "return an array of the shape of `windows.ids`; nan_to_num what is not known",
+    describers.simulates_alike_in_any_company: "predict a window by its tokens alone: no mean over all windows, no batch",
+    describers.describes_alike_again: "draw with numpy.random.default_rng(self.seed), and keep no state",
+    describers.leaves_all_as_found_describing: "work on copies: activations − mean, rather than activations −= mean",
+    describers.description_can_be_kept: "let a description be a frozen dataclass of plain values, without functions",
     scores.gives_a_value: "return Measurement(a float; NaN where it is not defined, with the parts that `Score` names)",
     scores.scores_alike_again: "draw with neuron.generator(purpose, self.seed), and keep no state",
     scores.leaves_all_as_found_scoring: "work on copies: simulated − mean, rather than simulated −= mean",
@@ -106,7 +114,7 @@ class Checked:
 
 
 def check(name: str, console: Console | None = None) -> Checked:
-    """Tries whether an explainer, metric or score, or all that a package brings, keeps the contract; quick, offline.
+    """Tries whether explainer, metric, describer or score, or all of a package, keep the contract; quick, offline.
 
     Args:
         name: a spec such as `occlusion` or `lime(n_samples=50)`, or an installed package or module with entry points.
@@ -130,7 +138,9 @@ def _meant(name: str) -> Iterator[tuple[finding.Plugin, str]]:
     if not named and not brought:
         known = {plugin.name for plugin in every if plugin.kind in CONTRACTS}
         raise unknown(
-            "explainer, metric, score or package with some", name, known | {_package(plugin) for plugin in every}
+            "explainer, metric, describer, score or package with some",
+            name,
+            known | {_package(plugin) for plugin in every},
         )
     yield from ([each for each in named if _is_made(*each)] or named) if len(named) > 1 else named or brought
 

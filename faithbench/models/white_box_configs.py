@@ -101,6 +101,16 @@ class CrateConfig(WhiteBoxConfig):
 
 
 class GPTReluConfig(WhiteBoxConfig):
-    """Sizes of GPT-2 without biases and with ReLU."""
+    """Sizes of GPT-2 without biases and with ReLU.
+
+    Args:
+        **kwargs: of both models.
+
+    Raises:
+        ValueError: there are no such models.
+    """
 
     model_type = "gpt-relu"
+
+    def __init__(self, **kwargs: Any) -> None:  # or transformers would make another
+        super().__init__(**kwargs)

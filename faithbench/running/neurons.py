@@ -3,8 +3,8 @@
 What is recorded is not measured again; where nothing is left, no document is read.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
 import numpy as np
@@ -13,8 +13,10 @@ from faithbench.activations import Neuron, Overwritten
 from faithbench.conversations import Answer
 from faithbench.errors import UserError
 from faithbench.interfaces import WhiteBox
+from faithbench.neurons.answering import answer
 from faithbench.neurons.corpus import PARTS, Corpus, read_corpus
 from faithbench.neurons.recording import Activations, Unit, choose_units, record
+from faithbench.neurons.statistics import Activity
 from faithbench.plugins.faults import blaming
 from faithbench.records.manifest import SiteEntry, UnitsEntry
 from faithbench.running.describing import Study
@@ -55,7 +57,7 @@ def score_neurons(begin: Callable[[], None], scoring: Scoring, limit: int | None
     _say_what(scoring, units, before)
     failed = 0
     if todo:
-        failed, entry = _study(scoring, keeping, todo, left, also)
+        failed, entry = _study(scoring, keeping, units, todo, left, also)
         known.more["units"] = entry  # type: ignore[index]  # it is ours
     note(scoring.store, scoring, known, done=True)
     return Done(count - failed, before, failed)
@@ -122,6 +124,7 @@ def _title(scoring: Scoring) -> str:
 def _study(
     scoring: Scoring,
     keeping: NeuronKeeping,
+    units: Sequence[Unit],
     todo: Sequence[Unit],
     left: Mapping[str, Sequence[Cell]],
     also: Mapping[str, Sequence[str]],
@@ -130,15 +133,14 @@ def _study(
     data, inside, names = scoring.texts.dataset.object, white_box(scoring), [each.id for each in scoring.texts.examples]
     corpus = read_corpus(scoring.texts.examples, inside.tokenizer, inside.max_length, data.window)
     _say_read(scoring, corpus, todo)
-    failed, tokens = 0, sum(map(len, corpus.pieces))
+    failed, tokens = 0, len(corpus.ids)
     with (
         written_first(keeping.flush),
         NeuronLine(_title(scoring), tokens, len(todo), scoring.setup.console) as line,
-        record(inside.model, corpus, todo) as activations,
+        record(inside, corpus, todo, units, say=scoring.setup.say, heard=line.recorded) as activations,
     ):
-        line.recorded(tokens)
         study = Study(
-            scoring.identity, scoring.explainers, scoring.metrics, _answering(activations), scoring.most_seconds
+            scoring.identity, scoring.explainers, scoring.metrics, _answering(activations, todo), scoring.most_seconds
         )
         try:
             for place, unit in enumerate(todo):
@@ -152,14 +154,12 @@ def _study(
         finally:
             keeping.flush()
     keeping.compact()
-    return failed, _units_entry(corpus, keeping)
+    return failed, _units_entry(activations.activity(units))
 
 
-def _answering(activations: Activations) -> Callable[[Neuron, Overwritten], Answer]:
-    def answer(neuron: Neuron, question: Overwritten) -> Answer:
-        raise ValueError("the model cannot be asked yet")
-
-    return answer
+def _answering(activations: Activations, todo: Sequence[Unit]) -> Callable[[Neuron, Overwritten], Answer]:
+    places = {unit.name: place for place, unit in enumerate(todo)}
+    return lambda neuron, question: answer(activations, places[neuron.unit], question)
 
 
 def _say_read(scoring: Scoring, corpus: Corpus, todo: Sequence[Unit]) -> None:
@@ -190,17 +190,8 @@ def _earlier(scoring: Scoring) -> dict[str, Any]:
     return {"units": entry["units"]} if same and entry and "units" in entry else {}
 
 
-def _units_entry(corpus: Corpus, keeping: NeuronKeeping) -> UnitsEntry:
-    """What the manifest says of what was read, and of the neurons that are kept."""
-    kept = keeping.densities()
-    layers, alive = dict(sorted(((layer, site) for layer, site, _ in kept))), Counter[str]()
-    chosen = Counter(site for _, site, _ in kept)
-    alive.update(site for _, site, density in kept if density > 0)
-    sites: list[SiteEntry] = [
-        {"name": site, "layer": layer, "chosen": chosen[site], "alive": alive[site]} for layer, site in layers.items()
-    ]
-    return {
-        "documents": len(np.unique(corpus.windows.documents)),
-        "tokens": int(corpus.windows.ids.size),
-        "sites": sites,
-    }
+def _units_entry(activity: Activity) -> UnitsEntry:
+    """What the manifest says of what was read, and of the neurons there."""
+    sites = [cast(SiteEntry, asdict(site)) for site in activity.sites]
+    entry: UnitsEntry = {"documents": activity.documents, "tokens": activity.tokens, "sites": sites}
+    return entry if activity.loss is None else {**entry, "loss": activity.loss}
