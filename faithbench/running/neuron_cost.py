@@ -63,7 +63,8 @@ def neuron_cost(scoring: Scoring, limit: int | None) -> NeuronCost:
     said = (
         f"{corpus.documents:,} of {counted(len(corpus.names), 'document')} of the {scoring.texts.split} split have "
         f"{corpus.windows.ids.size:,} tokens in windows of {corpus.windows.ids.shape[1]}; the model reads "
-        f"{len(corpus.ids):,} tokens, in about {reading:.0f} s; activations take {size / 1e6:,.1f} MB on disk meanwhile.",
+        f"{len(corpus.ids):,} tokens, in about {reading:.0f} s; activations take {size / 1e6:,.1f} MB on "
+        "disk meanwhile.",
         f"Tried on {counted(len(studied), 'neuron')}, and {some.documents:,} of the documents; the others are taken to "
         "cost as much for each token.",
     )
