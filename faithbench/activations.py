@@ -9,7 +9,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -142,6 +142,7 @@ class Neuron:
         return np.random.default_rng([zlib.crc32(purpose.encode()), seed, zlib.crc32(self.unit.encode())])
 
 
+@runtime_checkable
 class Description(Protocol):
     """What is said of a neuron: data, that predict its activations.
 

@@ -11,12 +11,12 @@ from markupsafe import Markup
 
 from faithbench.records.manifest import Manifest, ModelEntry
 from faithbench.records.neuron_parts import KeptNeurons
-from faithbench.records.results import Panel
+from faithbench.records.results import Panel, labels
 from faithbench.reporting import plots
 from faithbench.reporting.badges import Badge
 from faithbench.reporting.contest import Contest, contest
 from faithbench.reporting.neuron_verdict import badges, headline
-from faithbench.reporting.neurons import Looking, Seen, leading_score, percent
+from faithbench.reporting.neurons import Looking, Seen, leading_score, percent, score
 from faithbench.reporting.sections import WAYS, dots_of, doubts_of, entry_of, scale_of_dots
 from faithbench.reporting.wording import figure, interval
 from faithbench.showing.html import stack_html
@@ -89,6 +89,7 @@ class NeuronSection:
     way: str
     describers: tuple[Describer, ...]
     axis: Markup
+    undefined: tuple[str, ...]  # describers without any defined score
     layer_names: tuple[str, ...]
     layers: tuple[LayerRow, ...]
     neurons: tuple[ShownNeuron, ...]
@@ -143,6 +144,7 @@ def neuron_section(
         way=WAYS[found.direction] if found else "",
         describers=tuple(_describers(found, looking, rows)) if found else (),
         axis=plots.axis(scale_of_dots(found)),
+        undefined=tuple(_undefined(panel, metric)),
         layer_names=tuple(each.label for each in entrants),
         layers=tuple(_layers(found, looking, entry)),
         neurons=shown,
@@ -160,6 +162,15 @@ def _describers(found: Contest, looking: Looking, rows: pd.DataFrame) -> list[De
         Describer(row, figure(bits, 3, most=0), bits, f"{int(lacking[row.name]):,}")
         for row, bits in zip(dots_of(found, scale_of_dots(found)), lengths, strict=True)
     ]
+
+
+def _undefined(panel: Panel, metric: str | None) -> list[str]:
+    """The describers none of whose scores is defined, as those that predict the same everywhere."""
+    names = labels("explainer", panel.explainers)
+    if metric is None:
+        return list(names.values())
+    known = np.isfinite(panel.values[:, :, panel.metrics.index(metric)]).any(axis=0)
+    return [names[name] for name, is_known in zip(panel.explainers, known, strict=True) if not is_known]
 
 
 def _layers(found: Contest | None, looking: Looking, entry: ModelEntry) -> list[LayerRow]:
@@ -196,9 +207,9 @@ def _means(values: np.ndarray) -> list[tuple[str, float]]:
     means = np.where(counts > 0, np.nan_to_num(values).sum(axis=0) / np.maximum(counts, 1), np.nan)
     places = places_of(list(ends.high - ends.low))
     found = []
-    for column, mean in enumerate(means):
-        lacking = len(values) - int(counts[column])
-        shown = interval(float(mean), float(ends.low[column]), float(ends.high[column]), places) if counts[column] else "–"
+    for mean, low, high, count in zip(means, ends.low, ends.high, counts, strict=True):
+        lacking = len(values) - int(count)
+        shown = interval(float(mean), float(low), float(high), places) if count else "–"
         found.append((f"{shown} ({lacking:,} undefined)" if lacking else shown, float(mean)))
     return found
 
@@ -223,7 +234,7 @@ def _shown(number: int, seen: Seen, top: int, random: int) -> ShownNeuron:
         number,
         seen,
         text if len(text) <= EXCERPT else f"{text[: EXCERPT - 1]}…",
-        figure(seen.value, 3, most=1),
+        score(seen.value),
         f"{seen.value:.6g}",
         _html(seen.windows("top", top)),
         _html(seen.windows("random", random)),

@@ -85,29 +85,29 @@ def _loss(entry: ModelEntry, units: Mapping[str, Any]) -> Badge:
 
 def _control(rows: pd.DataFrame, name: str, metric: str | None) -> pd.DataFrame:
     """Rows of a control, of the leading score if it was measured for it."""
-    own = rows[[control_of(str(each))[0] == name for each in rows["metric"]] & (rows["n"] > 0)]
-    same = own[[control_of(str(each))[1] == metric for each in own["metric"]]]
+    controls = rows["metric"].map(lambda each: control_of(str(each)))
+    own = rows[(controls.str[0] == name) & (rows["n"] > 0)]
+    same = own[controls[own.index].str[1] == metric]
     return same if len(same) else own
 
 
 def _permuted(rows: pd.DataFrame, metric: str | None) -> Badge:
     name, own = "activations permuted", _control(rows, "permuted", metric)
     if own.empty:
-        return Badge(name, "not measured (--metric \"permuted(…)\")", UNKNOWN)
-    far = own.loc[own["mean"].abs().idxmax()]
-    told = f"{interval(far['mean'], far['low'], far['high'], 1)} at most, where nothing is to be predicted"
-    return Badge(name, told, HOLDS if abs(far["mean"]) < CHANCE else DOUBT)
+        return Badge(name, 'not measured (--metric "permuted(…)")', UNKNOWN)
+    mean, low, high = max(own[["mean", "low", "high"]].itertuples(index=False, name=None), key=lambda row: abs(row[0]))
+    told = f"{interval(float(mean), float(low), float(high), 1)} at most, where nothing is to be predicted"
+    return Badge(name, told, HOLDS if abs(mean) < CHANCE else DOUBT)
 
 
 def _fitted(rows: pd.DataFrame, metric: str | None) -> Badge:
     name, own = "leak", _control(rows, "fitted", metric)
     plain = rows[rows["metric"] == metric].set_index("explainer")["mean"]
-    gaps = [float(row["mean"]) - float(plain[row["explainer"]]) for _, row in own.iterrows() if row["explainer"] in plain]
-    gaps = [gap for gap in gaps if math.isfinite(gap)]
-    if not gaps:
-        return Badge(name, "not measured (--metric \"fitted(…)\")", UNKNOWN)
-    told = f"in the documents that descriptions were made from scores are up to {figure(max(gaps), 3, most=1)} higher"
-    return Badge(name, told, HOLDS)
+    gaps = (own.set_index("explainer")["mean"] - plain).dropna()
+    if gaps.empty:
+        return Badge(name, 'not measured (--metric "fitted(…)")', UNKNOWN)
+    most = figure(float(gaps.max()), 3, most=1)
+    return Badge(name, f"scores are up to {most} higher in the documents that descriptions were made from", HOLDS)
 
 
 def _undefined(panel: Panel, metric: str | None) -> Badge:

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from faithbench.activations import UNIT
-from faithbench.plugins import spec
 from faithbench.errors import UserError
+from faithbench.plugins import spec
 from faithbench.records.neuron_parts import KeptDescription, KeptNeuron, KeptNeurons
 from faithbench.records.results import Panel, installed, labels
 from faithbench.reporting.wording import figure
@@ -50,8 +51,13 @@ class Said:
     @property
     def values(self) -> str:
         """Its scores in words."""
-        told = (f"{name} {figure(value, 3, most=1) if math.isfinite(value) else 'undefined'}" for name, value in self.scores)
-        return ", ".join(told)
+        told = [f"{name} {score(value)}" for name, value in self.scores]
+        return ", ".join([*told, "predicts the same at every token shown"] if self.is_constant else told)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it predicts one number in all of the windows."""
+        return len({number for window in self.simulated for number in window}) == 1
 
     @property
     def shortened(self) -> str:
@@ -99,7 +105,7 @@ class Seen:
             return ()
         shown = self.kept.windows
         heads = [f"document {each.document}, largest {figure(max(each.activations, default=0.0), 3)}" for each in shown]
-        predicted = {each.label: each.simulated for each in self.said if len(each.simulated) == len(shown)}
+        predicted = {each.label: each.simulated for each in self.said if each.simulated and not each.is_constant}
         found = stacks(heads, [each.tokens for each in shown], [each.activations for each in shown], predicted)
         return tuple(stack for stack, each in zip(found, shown, strict=True) if each.kind == kind)[:most]
 
@@ -115,6 +121,11 @@ def percent(share: float) -> str:
     if 0 < share < 0.0001:
         return "less than 0.01 %"
     return "more than 99.99 %" if 0.9999 < share < 1 else f"{figure(100 * share, 3, most=2)} %"
+
+
+def score(value: float) -> str:
+    """A score of a neuron, in percent."""
+    return figure(value, 3, most=1) if math.isfinite(value) else "undefined"
 
 
 def control_of(metric: str) -> tuple[str, str]:
@@ -156,7 +167,8 @@ def ranked(values: Mapping[str, float], layers: Mapping[str, int], most: int) ->
     """
     for layer in dict.fromkeys(layers.values()):
         own = [unit for unit in layers if layers[unit] == layer]
-        order = sorted((unit for unit in own if math.isfinite(values.get(unit, math.nan))), key=lambda unit: -values[unit])
+        known = [unit for unit in own if math.isfinite(values.get(unit, math.nan))]
+        order = sorted(known, key=lambda unit: -values[unit])
         for place in _evenly(len(order), most):
             yield order[place], _standing(place, len(order), layer)
         if not order:
@@ -186,7 +198,12 @@ class Looking:
     """
 
     def __init__(
-        self, panel: Panel, records: pd.DataFrame, kept: KeptNeurons, order: Sequence[int] = (), metric: str | None = None
+        self,
+        panel: Panel,
+        records: pd.DataFrame,
+        kept: KeptNeurons,
+        order: Sequence[int] = (),
+        metric: str | None = None,
     ) -> None:
         self.panel, self.metric = panel, metric
         self.layers = layers_of(records)
@@ -197,7 +214,7 @@ class Looking:
         self._scores = labels("metric", panel.metrics)
         self._rows = {unit: row for row, unit in enumerate(panel.texts)}
 
-    @property
+    @cached_property
     def values(self) -> dict[str, float]:
         """Of each neuron, by the best describer and the leading score."""
         if self.metric is None or not self._describers:
@@ -205,20 +222,24 @@ class Looking:
         column = self.panel.values[:, self._describers[0], self.panel.metrics.index(self.metric)]
         return {unit: float(column[row]) for unit, row in self._rows.items()}
 
-    def chosen(self, most: int) -> Iterator["Seen"]:
+    def chosen(self, most: int) -> Iterator[Seen]:
         """Some of each layer, as `ranked` chooses them."""
-        values = {unit: (1 if self._is_higher else -1) * value for unit, value in self.values.items()}
-        for unit, place in ranked(values, self.layers, most):
-            yield self.seen(unit, place)
+        yield from (self.seen(unit) for unit, _ in ranked(self._goodness, self.layers, most))
 
-    @property
-    def _is_higher(self) -> bool:
-        return self.metric is None or direction(self.metric) >= 0
-
-    def seen(self, unit: str, place: str = "") -> "Seen":
+    def seen(self, unit: str) -> Seen:
         """One neuron."""
         said = tuple(self._said(unit, describer) for describer in self._describers)
-        return Seen(unit, self.layers[unit], place, self.values.get(unit, math.nan), self.neurons.get(unit), said)
+        value, place = self.values.get(unit, math.nan), self._standings.get(unit, "score undefined")
+        return Seen(unit, self.layers[unit], place, value, self.neurons.get(unit), said)
+
+    @cached_property
+    def _goodness(self) -> dict[str, float]:
+        sign = -1 if self.metric is not None and direction(self.metric) < 0 else 1
+        return {unit: sign * value for unit, value in self.values.items()}
+
+    @cached_property
+    def _standings(self) -> dict[str, str]:
+        return dict(ranked(self._goodness, self.layers, len(self.layers)))
 
     def bits(self, describer: int) -> float:
         """The mean length of a describer's descriptions; NaN where none is kept."""

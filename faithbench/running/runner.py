@@ -29,6 +29,7 @@ from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
+from faithbench.running.neuron_plans import check_alone
 from faithbench.running.neurons import score_neurons
 from faithbench.running.overview import overview_html, overview_text
 from faithbench.running.readme import write_readme
@@ -100,6 +101,8 @@ def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Opti
     if setup.device.startswith("cuda") and plan.dtype == SINGLE:
         setup.say("All is computed in float32; --dtype auto is faster on a GPU, and measures what that does to scores.")
     blocks = (agenda or make_agenda([plan], options.device, options.train)).of(plan)
+    if blocks[0].dataset.traits.unit == UNIT:
+        check_alone(options.workers)
     for explainer in {each.identity: each for block in blocks for each in block.selection.explainers}.values():
         ready("explainer", explainer)
     for metric in {each.identity: each for block in blocks for each in block.selection.metrics}.values():

@@ -182,7 +182,7 @@ class _Drawing:
             for c, start in zip(columns, starts, strict=True):
                 piece = _Piece(texts[c], sizes[c] - 1, stack.tokens[c])
                 self._drawn.append(_drawer(piece, start, self.bottom - SIZE * 0.45, SIZE, "normal", False))
-            for name, marks in lines:
+            for name, marks in ((name, marks) for name, marks in lines if any(marks[c].sign for c in columns)):
                 self.bottom += SIZE * LEADING
                 base = self.bottom - SIZE * 0.45
                 self._drawn.append(_drawer(_Piece(name, 0.0), MARGIN, base, SMALL, "normal", False))

@@ -62,7 +62,8 @@ TRIANGLE_CSS = "\n".join(
 STACK_CSS = "\n".join(
     [
         ".fb-head { margin: .7em 0 0; font-size: .9em; }",
-        ".fb-stack { display: flex; flex-wrap: wrap; gap: .3em 0; line-height: 1.35; margin: .1em 0 .6em; }",
+        ".fb-stack { display: flex; flex-wrap: wrap; align-items: flex-start; gap: .3em 0; line-height: 1.35;"
+        " margin: .1em 0 .6em; }",
         ".fb-stack > span { display: inline-flex; flex-direction: column; min-width: 1.3em; max-width: 100%; }",
         ".fb-stack > .fb-names { margin-right: .6em; }",
         ".fb-stack mark { color: inherit; background: none; padding: 0 .15em; white-space: pre-wrap;"
@@ -94,8 +95,10 @@ def stack_html(stack: Stack) -> str:
 
 
 def _column(token: Mark, cells: Sequence[Mark]) -> str:
+    """A token above its signs; nothing stands below where there are none, so that quiet lines are low."""
     text = escape(visible(token.text)) or " "
-    return f"<span><mark{_told(token)}>{text}</mark>{''.join(f'<i{_told(c)}>{c.suffix}</i>' for c in cells)}</span>"
+    signs = "".join(f"<i{_told(cell)}>{cell.suffix}</i>" for cell in cells) if any(cell.sign for cell in cells) else ""
+    return f"<span><mark{_told(token)}>{text}</mark>{signs}</span>"
 
 
 def _told(mark: Mark) -> str:

@@ -80,7 +80,7 @@ def page_html(title: str, sheets: Sequence[Sheet], made: str = "") -> str:
 
 
 def _begin(sheet: Sheet) -> str:
-    lines = [line.text for row in sheet.rows[:1] for line in row.lines] or [*sheet.rows[0].said[:1]] if sheet.rows else []
+    lines = [text for row in sheet.rows[:1] for text in [line.text for line in row.lines] or row.said[:1]]
     text = " / ".join(" ".join(line.split()) for line in lines)
     return text if len(text) <= NAMED else f"{text[: NAMED - 1]}…"
 

@@ -61,7 +61,7 @@ def stack_lines(stack: Stack, encoding: str | None = "utf-8", width: int = 80) -
     for columns in blocks(sizes, width - head):
         words = [_tinted(stack.tokens[c], texts[c], sizes[c] - 1) for c in columns]
         yield _aligned("", words, head)
-        for name, marks in lines:
+        for name, marks in ((name, marks) for name, marks in lines if any(marks[c].sign for c in columns)):
             signs = [_tinted(marks[c], fitting(marks[c].suffix, encoding), sizes[c] - 1) for c in columns]
             yield _aligned(name, signs, head)
 

@@ -1,7 +1,7 @@
 """Neurons whose rule is known, in documents whose tokens are drawn: what tests of describers and scores are made of.
 
 Half of the tokens are drawn from common words, half from those of the document's topic, each by Zipf's law, and all
-independently: so what the best description can reach is known in closed form (`BEST`).
+independently: so what the best description can reach is known in closed form (`bigram_by_table`, `fitted_noise`).
 """
 
 import math
@@ -21,6 +21,7 @@ SHARES = (6, 7, 10)  # tenths of the documents below which a part ends: fit, cal
 FIRST, SECOND = np.arange(0, 30), np.arange(30, 50)  # common words: a bigram is one of these, then one of those
 UNIGRAM = np.arange(20, 40)  # words that a unigram neuron fires on, each with its strength
 ODD = np.arange(COMMON, COMMON + 5)  # of one topic
+TENTH = 0.1  # the value that a stuck neuron always has, whose mean is not itself but for rounding
 DENSE = 5.0  # how far a dense neuron is above 0
 Rule = Callable[[Windows], Float[np.ndarray, "windows tokens"]]
 
@@ -113,13 +114,19 @@ def gelu(windows: Windows) -> Float[np.ndarray, "windows tokens"]:
     return inputs * (1 + np.vectorize(math.erf)(inputs / math.sqrt(2))) / 2
 
 
+def stuck(windows: Windows) -> Float[np.ndarray, "windows tokens"]:
+    """The same number on every token."""
+    return np.full(windows.ids.shape, TENTH)
+
+
 def rare(windows: Windows) -> Float[np.ndarray, "windows tokens"]:
     """Fires on a few words of one topic."""
     return table_of(ODD)[windows.ids]
 
 
 RULES: Mapping[str, Rule] = {
-    rule.__name__: rule for rule in (unigram, bigram, topic, next_token, position, noise, dead, dense, gelu, rare)
+    rule.__name__: rule
+    for rule in (unigram, bigram, topic, next_token, position, noise, dead, stuck, dense, gelu, rare)
 }
 
 
@@ -130,10 +137,11 @@ def _drawn(row: Int[np.ndarray, "tokens"]) -> Float[np.ndarray, "tokens"]:
 def bigram_by_table() -> float:
     """Correlation of a bigram neuron with the best table of current tokens, in percent.
 
-    With p and q the shares of second and first words, the table's best is q on second words: √(q (1 − p) / (1 − p q)).
+    With p the share of second words and q that of tokens behind a first word, which a window's first token is never,
+    the table's best is q on second words: √(q (1 − p) / (1 − p q)).
     """
     common = word_shares()[0]
-    p, q = float(common[SECOND].sum()), float(common[FIRST].sum())
+    p, q = float(common[SECOND].sum()), float(common[FIRST].sum()) * (TOKENS - 1) / TOKENS
     return 100 * math.sqrt(q * (1 - p) / (1 - p * q))
 
 
