@@ -20,10 +20,10 @@ from faithbench.shown import counted
 FORMATS = ("neuron-explainer",)
 ABOUT = "README.txt"
 LEFT_OUT = (
-    "A run keeps the activations of each neuron in a few windows, the top ones of documents that no description was made "
-    "from and others drawn at random: these are most_positive_activation_records and random_sample. Not known, and so "
-    "null: skewness, kurtosis, random_sample_by_quantile and quantile_boundaries. ev_correlation_score is the correlation "
-    "in these windows, not a score of the run."
+    "A run keeps the activations of each neuron in a few windows of documents that no description was made from: the top "
+    "ones are most_positive_activation_records, those drawn at random random_sample. Not known, and so null: skewness, "
+    "kurtosis, random_sample_by_quantile and quantile_boundaries. ev_correlation_score is the correlation in these "
+    "windows, and no score of the run."
 )
 
 
@@ -84,9 +84,7 @@ def export(folder: Path | str, out: Path | str, *, format: str = FORMATS[0], mod
             if path.exists():
                 path.rmdir()
             made.rename(path)
-    kept, whole = (
-        sum(len(each) for each in every) for every in zip(*((k.neurons, k.layers) for k, _ in found), strict=True)
-    )
+    kept, whole = sum(len(each.neurons) for each, _ in found), sum(len(each.layers) for each, _ in found)
     return Exported(path, kept, descriptions, whole - kept)
 
 

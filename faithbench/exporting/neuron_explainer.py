@@ -1,7 +1,7 @@
 """Neurons in the shape of OpenAI's neuron-explainer: records of activations, and explanations with simulations.
 
-The fields are those of the dataclasses `NeuronRecord` (`neuron_explainer/activations/activations.py`) and
-`NeuronSimulationResults` (`neuron_explainer/explanations/explanations.py`) of github.com/openai/automated-interpretability
+The fields are those of the dataclasses `NeuronRecord` (`activations/activations.py`) and `NeuronSimulationResults`
+(`explanations/explanations.py` in `neuron-explainer/neuron_explainer`) of github.com/openai/automated-interpretability
 (Bills et al. 2023, "Language models can explain neurons in language models"), whose names each object bears.
 """
 
@@ -38,7 +38,7 @@ def neuron_record(neuron: KeptNeuron) -> dict[str, Any]:
 
 
 def simulation_results(neuron: KeptNeuron, said: Sequence[Said]) -> dict[str, Any]:
-    """What is said of a neuron as `NeuronSimulationResults`; their scores are correlations in the windows that are kept.
+    """What is said of a neuron as `NeuronSimulationResults`, whose scores are correlations in the windows kept.
 
     Args:
         neuron: which.
