@@ -20,10 +20,10 @@ from faithbench.shown import counted
 FORMATS = ("neuron-explainer",)
 ABOUT = "README.txt"
 LEFT_OUT = (
-    "A run keeps the activations of each neuron in a few windows of documents that no description was made from: the top "
-    "ones are most_positive_activation_records, those drawn at random random_sample. Not known, and so null: skewness, "
-    "kurtosis, random_sample_by_quantile and quantile_boundaries. ev_correlation_score is the correlation in these "
-    "windows, and no score of the run."
+    "A run keeps the activations of each neuron in a few windows of documents that no description was made from: the "
+    "top ones are most_positive_activation_records, those drawn at random random_sample. Not known, and so null: "
+    "skewness, kurtosis, random_sample_by_quantile and quantile_boundaries. ev_correlation_score is the correlation in "
+    "these windows, and no score of the run."
 )
 
 
