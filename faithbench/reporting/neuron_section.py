@@ -224,7 +224,7 @@ def _neurons(looking: Looking, share: float) -> tuple[tuple[ShownNeuron, ...], b
     windows = () if first is None else (*first.windows("top", TOP), *first.windows("random", RANDOM))
     size = sum(len(stack_html(window)) for window in windows) or 1
     room = min(share * ROOM / size, WHOLE) / layers
-    most = max(LEAST, min(MOST, int(room)) | 1)
+    most = max(LEAST, (min(MOST, int(room)) - 1) | 1)
     is_shortened = room < LEAST
     top, random = (max(1, int(TOP * room / LEAST)), 1) if is_shortened else (TOP, RANDOM)
     found = [_shown(number, seen, top, random) for number, seen in enumerate(looking.chosen(most), 1)]
