@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from faithbench.paper.fill_table import check_likes, paper_table
     from faithbench.plan import Plan, Training, read_plan
     from faithbench.plugins.listing import components
+    from faithbench.reporting.neuron import SeenNeuron, SeenNeurons, neuron
     from faithbench.reporting.report import report
     from faithbench.running.agenda import make_agenda as check_plans
     from faithbench.running.attribute import attribute
@@ -48,6 +49,8 @@ __all__ = [
     "Generation",
     "Generations",
     "Plan",
+    "SeenNeuron",
+    "SeenNeurons",
     "Training",
     "UserError",
     "against_all",
@@ -71,6 +74,7 @@ __all__ = [
     "import_attributions",
     "make_study",
     "meta_evaluation",
+    "neuron",
     "paper_figure",
     "paper_table",
     "publish",
@@ -91,6 +95,8 @@ _HOMES = {
     "Generation": "faithbench.running.generation:Generation",
     "Generations": "faithbench.running.generation:Generations",
     "Plan": "faithbench.plan:Plan",
+    "SeenNeuron": "faithbench.reporting.neuron:SeenNeuron",
+    "SeenNeurons": "faithbench.reporting.neuron:SeenNeurons",
     "Training": "faithbench.plan:Training",
     "UserError": "faithbench.errors:UserError",
     "against_all": "faithbench.comparing.against:against_all",
@@ -114,6 +120,7 @@ _HOMES = {
     "import_attributions": "faithbench.importing.run:import_attributions",
     "make_study": "faithbench.studies.making:make_study",
     "meta_evaluation": "faithbench.comparing.meta:meta_evaluation",
+    "neuron": "faithbench.reporting.neuron:neuron",
     "paper_figure": "faithbench.paper.figures:paper_figure",
     "paper_table": "faithbench.paper.fill_table:paper_table",
     "publish": "faithbench.boards.publishing:publish",

@@ -5,10 +5,11 @@ explanation is *made* from some documents, *simulates* the activations in others
 neuron is the unit that a text is elsewhere, its describer stands where an explainer does, and its score is a metric.
 """
 
+import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +19,7 @@ from faithbench.types import Measurement, read_only
 
 UNIT = "neuron"  # the trait `unit` of data sets, describers and scores of neurons
 NONE = -1  # stands for the token behind a document's last
+ROUNDING = 1e-6  # of the largest number: what differs by less is the same, but for single-precision arithmetic
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,17 +27,20 @@ class Windows:
     """Windows of documents, all as long, of one tokenizer; every neuron of a model is looked at in the same.
 
     `documents` say which document each is of, `following` which token comes behind it (`NONE` where nothing does).
-    `pieces` are the tokens of the vocabulary as people write them, by id.
+    `pieces` are the tokens of the vocabulary as people write them, by id. `places` say where each is from: the piece of
+    a document that a model reads at once, and the window's first token in that; None of windows that nobody read.
     """
 
     ids: Int[np.ndarray, "windows tokens"]
     documents: Int[np.ndarray, "windows"]
     following: Int[np.ndarray, "windows"]
     pieces: Sequence[str]
+    places: Int[np.ndarray, "windows 2"] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("ids", "documents", "following"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        for name in ("ids", "documents", "following", "places"):
+            if (array := getattr(self, name)) is not None:
+                object.__setattr__(self, name, read_only(array))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,7 +52,13 @@ class Windows:
 
     def take(self, places: Int[np.ndarray, "some"]) -> "Windows":
         """Some of them."""
-        return replace(self, ids=self.ids[places], documents=self.documents[places], following=self.following[places])
+        return Windows(
+            self.ids[places],
+            self.documents[places],
+            self.following[places],
+            self.pieces,
+            None if self.places is None else self.places[places],
+        )
 
     def cut(self, places: Int[np.ndarray, "some"], starts: Int[np.ndarray, "some"], tokens: int) -> "Windows":
         """Shorter windows: of each at these places the tokens from a start on.
@@ -59,7 +70,10 @@ class Windows:
         """
         columns = starts[:, None] + np.arange(tokens)
         behind = self.next_ids[places, starts + tokens - 1]
-        return replace(self, ids=self.ids[places[:, None], columns], documents=self.documents[places], following=behind)
+        origin = (
+            None if self.places is None else self.places[places] + np.stack([np.zeros_like(starts), starts], axis=1)
+        )
+        return Windows(self.ids[places[:, None], columns], self.documents[places], behind, self.pieces, origin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +94,27 @@ class Recording:
         """What was recorded in parts of windows, as `Windows.cut`."""
         part = self.activations[places[:, None], starts[:, None] + np.arange(tokens)]
         return Recording(self.windows.cut(places, starts, tokens), part)
+
+    def top(self, count: int, draws: np.random.Generator) -> Int[np.ndarray, "some"]:
+        """Places of the windows with the largest activations, the first first, one a document; ties fall by lot.
+
+        They are fewer where there are not so many documents.
+        """
+        return top_places(self.activations.max(axis=1), self.windows.documents, count, draws)
+
+    def drawn(self, count: int, draws: np.random.Generator) -> Int[np.ndarray, "some"]:
+        """Places of windows drawn at random, none twice; all of them where there are not so many."""
+        return draws.permutation(len(self.windows))[:count]
+
+
+def top_places(
+    peaks: Float[np.ndarray, "windows"], documents: Int[np.ndarray, "windows"], count: int, draws: np.random.Generator
+) -> Int[np.ndarray, "some"]:
+    """Places of the largest peaks, as `Recording.top`."""
+    order = draws.permutation(len(peaks))
+    order = order[np.argsort(-peaks[order], kind="stable")]
+    _, first = np.unique(documents[order], return_index=True)
+    return order[np.sort(first)][:count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +142,7 @@ class Neuron:
         return np.random.default_rng([zlib.crc32(purpose.encode()), seed, zlib.crc32(self.unit.encode())])
 
 
+@runtime_checkable
 class Description(Protocol):
     """What is said of a neuron: data, that predict its activations.
 
@@ -148,9 +184,34 @@ class Overwritten:
 
 
 class Score(Protocol):
-    """Scores the description of a neuron, in percent.
+    """Scores the description of a neuron, in percent; NaN where that is not defined, and then `reason` tells why.
+
+    The first three `parts` of its measurements are the standard deviations of the activations and of the simulation in
+    the windows that were scored (0 where they are constant) and how many tokens those have. Of two more, the
+    last is what the value is divided by.
 
     One that has questions to the model is a generator that yields `Overwritten` and receives the answer.
     """
 
     def __call__(self, neuron: Neuron, description: Description) -> "Asking[Measurement] | Measurement": ...
+
+
+def deviation(values: Float[np.ndarray, "*shape"]) -> float:
+    """Standard deviation; 0 where there are no numbers, or all are equal but for rounding (`ROUNDING`)."""
+    numbers = np.asarray(values, dtype=np.float64)
+    largest = float(np.abs(numbers).max(initial=0.0))
+    if not largest or float(np.ptp(numbers / largest)) <= ROUNDING:
+        return 0.0
+    return largest * float((numbers / largest).std())
+
+
+def reason(parts: Sequence[float]) -> str:
+    """Why a score with these `parts` is NaN (see `Score`); "" where they do not tell."""
+    activations, simulation, tokens, *more = [*parts, *([math.nan] * (3 - len(parts)))]
+    reasons = (
+        (tokens == 0, "no windows"),
+        (activations == 0, "activations constant"),
+        (len(more) == 2 and more[1] == 0, "the mean in its place changes nothing"),
+        (simulation == 0, "simulation constant"),
+    )
+    return next((words for holds, words in reasons if holds), "")

@@ -16,6 +16,7 @@ from faithbench.commands import (
     figure,
     importing,
     listing,
+    neurons,
     report,
     run,
     study,
@@ -43,6 +44,7 @@ app.command("import")(importing.import_file)
 app.command("table")(tables.table)
 app.command("figure")(figure.figure)
 app.command("report")(report.report)
+app.command("neuron")(neurons.neuron)
 app.command("compare")(tables.compare)
 app.command("meta")(tables.meta)
 app.command("check")(check.check)

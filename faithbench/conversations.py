@@ -181,7 +181,9 @@ def ask(component: Callable[..., Asking[T] | T], *args: object) -> Asking[T]:
     return result
 
 
-def together(askings: Mapping[K, Asking[T]], most_seconds: float | None = None) -> Conversation[dict[K, Outcome[T]]]:
+def together(
+    askings: Mapping[K, Asking[T]], most_seconds: float | None = None, allowed: Any = Question
+) -> Conversation[dict[K, Outcome[T]]]:
     """Runs components side by side, so that the engine sees all their open questions at once.
 
     One that raises ends as an outcome with an error and disturbs no other.
@@ -189,8 +191,9 @@ def together(askings: Mapping[K, Asking[T]], most_seconds: float | None = None) 
     Args:
         askings: the components, under way, by whatever their outcomes are to be known.
         most_seconds: that one may take, its share of the model's time included; None for any time.
+        allowed: what a question may be.
     """
-    running = {key: _Running(asking, Question, most=most_seconds) for key, asking in askings.items()}
+    running = {key: _Running(asking, allowed, most=most_seconds) for key, asking in askings.items()}
     yield from _pump(list(running.values()), guarded=True)
     return {
         key: Outcome(one.value, None if one.error is None else describe(one.error), one.rows, one.seconds)
@@ -202,6 +205,34 @@ def attempt(key: K, asking: Asking[T], most_seconds: float | None = None) -> Con
     """Runs one component, as `together` does, and says whose outcome it is."""
     outcomes = yield from together({key: asking}, most_seconds)
     return key, outcomes[key]
+
+
+def alone(
+    asking: Asking[T], answer: Callable[[Any], Answer], allowed: Any = Question, most_seconds: float | None = None
+) -> Outcome[T]:
+    """Runs one component to its end, as `together` does, with its questions answered by a function.
+
+    Args:
+        asking: the component, under way.
+        answer: a question, of which it may raise what the component is then told.
+        allowed: what a question may be.
+        most_seconds: that it may take, answers included; None for any time.
+    """
+    conversation = together({None: asking}, most_seconds, allowed)
+    try:
+        questions = next(conversation)
+        while True:
+            questions = conversation.send([_answer(answer, question) for question in questions])
+    except StopIteration as stop:
+        outcome: Outcome[T] = stop.value[None]
+        return outcome
+
+
+def _answer(answer: Callable[[Any], Answer], question: object) -> Answer:
+    try:
+        return answer(question)
+    except Exception as error:
+        return Answer(QuestionError(describe(error)))
 
 
 def gather(askings: Sequence[Asking[T]]) -> Asking[list[T]]:

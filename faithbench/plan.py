@@ -27,7 +27,8 @@ OPEN = "{backbone}"
 LARGEST = 2**63 - 1  # what TOML can hold
 TABLES_OF_PAPER = ("table2", "table3", "table4", "table5", "table6", "table7", "table8")
 DECODERS = "decoders"  # a table of ours, in the place of the paper's that is not obtainable
-TABLES = (*TABLES_OF_PAPER, DECODERS)
+CRATE = "crate"  # Table 2 of arXiv 2410.16443, on neurons
+TABLES = (*TABLES_OF_PAPER, DECODERS, CRATE)
 FIGURES_OF_PAPER = ("figure2", "figure5", "figure6", "figure13")
 PROTOCOLS = ("strict", "paper")
 
@@ -114,8 +115,8 @@ class Plan:
         dtype: precision of the models; `auto` is chosen for each model and data set (docs/precision.md).
         drift: points by which a precision that `auto` chooses may move a text's scores, on average.
         training: for models that have to be fine-tuned first.
-        like: published tables and figures that the plan repeats, such as `table2`, or `decoders`: `run` prints the
-            tables, and `board build` writes them.
+        like: published tables and figures that the plan repeats, such as `table2`, or `decoders` or `crate`: `run`
+            prints the tables, and `board build` writes them.
         until: texts are added until the intervals of the leading differences are at most so wide, in the metrics'
             units, or there are as many as `limit`; None for all that `limit` takes (docs/statistics.md).
     """

@@ -7,7 +7,8 @@ import numpy as np
 
 from faithbench.activations import Recording
 from faithbench.parameters import check_whole
-from faithbench_describers.tables import TokenValues
+from faithbench_describers.tables import VALUE, TokenValues, pieces_of, sums
+from faithbench_describers.wording import named
 
 LEAST = 5  # times that a token must have occurred
 
@@ -16,10 +17,11 @@ LEAST = 5  # times that a token must have occurred
 class TokenTopK:
     """The k tokens on which a neuron's activation is largest on average, of those that occur five times; 0 elsewhere.
 
-    Its length is k(log₂ V + 8) bits, V being the size of the vocabulary.
+    Only tokens with a mean above 0 are among them: on others a neuron does not fire. Its length is k(log₂ V + 8) bits
+    for k tokens that are named, V being the size of the vocabulary.
 
     Args:
-        k: tokens.
+        k: tokens at most.
     """
 
     k: int = 20
@@ -29,12 +31,16 @@ class TokenTopK:
 
     def __call__(self, fit: Recording, calibrate: Recording) -> TokenValues:
         """The tokens and their means."""
-        size = len(fit.windows.pieces)
-        ids, activations = fit.windows.ids.ravel(), fit.activations.ravel()
-        counts = np.bincount(ids, minlength=size)
-        means = np.bincount(ids, weights=activations, minlength=size) / np.maximum(counts, 1)
-        known = np.flatnonzero(counts >= LEAST)
+        windows, size = fit.windows, len(fit.windows.pieces)
+        counts, totals = sums(windows.ids, fit.activations, size)
+        means = totals / np.maximum(counts, 1)
+        known = np.flatnonzero((counts >= LEAST) & (means > 0))
         chosen = known[np.argsort(-means[known], kind="stable")][: self.k]
-        words = ", ".join(repr(fit.windows.pieces[token]) for token in chosen)
-        bits = len(chosen) * (math.log2(size) + 8)
-        return TokenValues(f"fires on {words}", bits, {int(token): float(means[token]) for token in chosen})
+        words = named([[piece] for piece in pieces_of(windows, chosen)])
+        bits = len(chosen) * (math.log2(size) + VALUE)
+        return TokenValues(
+            f"fires on {words or 'no token that occurs five times'}",
+            bits,
+            tuple(chosen.tolist()),
+            tuple(means[chosen].tolist()),
+        )

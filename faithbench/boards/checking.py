@@ -14,7 +14,7 @@ from faithbench.boards.overview import overview
 from faithbench.boards.pictures import Pictures, is_drawn_alike, pictures
 from faithbench.errors import UserError
 from faithbench.paths import as_paths
-from faithbench.plan import AUTO, DECODERS
+from faithbench.plan import AUTO, CRATE, DECODERS
 from faithbench.plugins import spec
 from faithbench.records.results import earlier_versions, installed, label
 from faithbench.running.agenda import Cell
@@ -249,7 +249,7 @@ def _tables(board: Board) -> Iterator[str]:
     made = tables_of(board)
     for name, text in made.items():
         yield from _difference(board.folder / name, text)
-    named = [board.folder / f"{DECODERS}.md", board.folder / f"{DECODERS}.csv"]
+    named = [board.folder / f"{name}.{kind}" for name in (DECODERS, CRATE) for kind in ("md", "csv")]
     there = [*board.folder.glob("table*.md"), *board.folder.glob("table*.csv"), *filter(Path.is_file, named)]
     for path in sorted(there):
         if path.name not in made:

@@ -22,12 +22,12 @@ def check(
     name: Annotated[
         str,
         typer.Argument(
-            help="An explainer or metric, or a package or module that brings some.",
-            autocompletion=names("explainer", "metric"),
+            help="An explainer, metric, describer or score, or a package or module that brings some.",
+            autocompletion=names("explainer", "metric", "describer", "score"),
         ),
     ],
 ) -> None:
-    """Try whether an explainer or a metric keeps the contract.
+    """Try whether an explainer or metric, a describer or score of neurons keeps the contract.
 
     On a tiny model, in seconds, offline; what fails comes with what to do. Status 1 if anything fails.
     """

@@ -83,7 +83,7 @@ def _facts(each: "Described") -> list[tuple[str, str]]:
 
 def _traits(kind: str, traits: Traits) -> Iterator[tuple[str, str]]:
     yield "version", f"{traits.version}"
-    if kind == "metric":
+    if kind in ("metric", "score"):
         ends = "" if traits.range is None else f"; from {_end(traits.range[0])} to {_end(traits.range[1])}"
         yield "reads as", DIRECTIONS[traits.higher_is_better] + ends
         yield "needs", ", ".join(traits.needs) and f"texts with {', '.join(traits.needs)}"

@@ -41,6 +41,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "faithbench report runs/mine --out report.html",
         "faithbench report runs/mine --generation story.json",
     ),
+    "neuron": (
+        "faithbench neuron runs/neurons",
+        "faithbench neuron runs/neurons 0:17 1:3 --model crate-tiny",
+        "faithbench neuron runs/neurons model.layers.0.mlp.act:17 --out neuron.html",
+    ),
     "check": ("faithbench check occlusion", "faithbench check faithbench-example"),
     "study": ("faithbench study make runs/bcos runs/conv", "faithbench study read runs/bcos-study"),
     "study make": (

@@ -16,6 +16,8 @@ KINDS = {
     "model": "trained at first use; folders and hub ids will do too",
     "explainer": "how much does each token matter for what a model says?",
     "metric": "can that be believed?",
+    "describer": "what does a neuron of a model do?",
+    "score": "does such a description predict activations?",
     "architecture": "exceptions; other encoders are looked at when they are loaded",
     "package": "cannot be read",
 }

@@ -25,7 +25,7 @@ def list_components(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A kind (dataset, model, explainer, metric, architecture) or a component [default: all].",
+            help="A kind (dataset, model, explainer, metric, describer, score, architecture) or a name [default: all].",
             autocompletion=names(*GROUPS, others=tuple(GROUPS)),
         ),
     ] = None,

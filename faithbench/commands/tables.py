@@ -10,38 +10,56 @@ from faithbench.commands.completion import names
 from faithbench.commands.options import Metrics, TableFormat
 from faithbench.commands.output import err_console, format_of, out_console, write_table
 from faithbench.console import say, write
-from faithbench.errors import UserError
+from faithbench.errors import UserError, unknown
+from faithbench.plan import CRATE
 
 ALL = "all"  # every other explainer
+APART = ("class", "layer")
 
 
 def table(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     format: TableFormat = None,
     by_class: Annotated[bool, typer.Option("--by-class", help="Apart for each class that was explained.")] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Apart for each class, as --by-class, or each layer of neurons.")
+    ] = None,
     over_seeds: Annotated[
         bool, typer.Option("--over-seeds", help="Models that differ in their seed alone together; --like always does.")
     ] = False,
     like: Annotated[
-        str | None, typer.Option(help="In the rows and columns of a table of the paper: table2 to table8; or decoders.")
+        str | None,
+        typer.Option(help="In the rows and columns of a table of the paper: table2 to table8; or decoders, or crate."),
     ] = None,
     beside_paper: Annotated[
         bool, typer.Option("--beside-paper", help="With --like: published numbers and differences too.")
     ] = False,
     backbone: Annotated[str | None, typer.Option(help="With --like: whose models [default: the only one's].")] = None,
+    keep_last: Annotated[
+        bool, typer.Option("--keep-last", help="With --like crate: the last of six or more layers counts, too.")
+    ] = False,
 ) -> None:
     """Print the table of one or more runs.
 
     Means with intervals; the best, and those tied with it, in bold.
     """
+    if by not in (None, *APART):
+        raise unknown("way to tell apart", by, APART)
+    by_class = by_class or by == "class"
+    if by_class and by == "layer":
+        raise UserError("--by-class and --by layer do not go together; give one of them.")
     if like is None:
-        if beside_paper or backbone is not None:
-            raise UserError("--beside-paper and --backbone are for published tables; say which with --like, as table2.")
-        write_table(faithbench.render(runs, format_of(format), by_class, over_seeds), format)
+        if beside_paper or keep_last or backbone is not None:
+            raise UserError(
+                "--beside-paper, --keep-last and --backbone are for published tables; say which with --like, as table2."
+            )
+        write_table(faithbench.render(runs, format_of(format), by_class, over_seeds, by == "layer"), format)
         return
-    if by_class:
-        raise UserError("--by-class does not go with --like: the published tables do not tell classes apart.")
-    found = faithbench.paper_table(runs, like, backbone)
+    if by_class or by is not None:
+        raise UserError("--by-class and --by do not go with --like: the published tables tell nothing apart.")
+    if keep_last and like != CRATE:
+        raise UserError(f"--keep-last goes with --like {CRATE} alone, whose means leave out a last layer.")
+    found = faithbench.paper_table(runs, like, backbone, drop_last=not keep_last)
     write_table(found.render(format_of(format), beside_paper), format)
     for note in found.notes if format == "csv" else ():
         say(err_console, note)

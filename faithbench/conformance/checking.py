@@ -1,14 +1,16 @@
-"""The contract in words, for the author of an explainer or a metric: `faithbench.check` and `faithbench check`."""
+"""The contract in words, for authors of explainers, metrics, describers, scores: `faithbench.check` and `faithbench check`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
 
-from faithbench.conformance import explainers, metrics
+from faithbench.conformance import describers, explainers, metrics, scores
+from faithbench.conformance.describers import DESCRIBER_CLAUSES, DescriberTrial
 from faithbench.conformance.explainers import EXPLAINER_CLAUSES, ExplainerTrial
 from faithbench.conformance.metrics import METRIC_CLAUSES, MetricTrial
+from faithbench.conformance.scores import SCORE_CLAUSES, ScoreTrial
 from faithbench.conformance.tiny import tiny_model, tiny_texts
 from faithbench.console import say
 from faithbench.errors import UserError, describe, unknown, words_of
@@ -16,7 +18,12 @@ from faithbench.interfaces import Classifier
 from faithbench.plugins import finding, spec
 from faithbench.types import Text
 
-KINDS = ("explainer", "metric")  # that have a contract; of others it is only seen whether they can be loaded
+CONTRACTS: Mapping[str, tuple[Callable[[Any, Classifier, Sequence[Text]], Any], Sequence[Callable[[Any], None]]]] = {
+    "explainer": (ExplainerTrial, EXPLAINER_CLAUSES),
+    "metric": (MetricTrial, METRIC_CLAUSES),
+    "describer": (lambda component, model, texts: DescriberTrial(component), DESCRIBER_CLAUSES),
+    "score": (lambda component, model, texts: ScoreTrial(component), SCORE_CLAUSES),
+}  # of other kinds it is only seen whether they can be loaded
 ANSWERS = "write it as a generator: `answer = yield Logits(text, keep)`, and `return` the result (docs/architecture.md)"
 BATCHES = "use nothing but the answers to your own questions, and no state that other texts share"
 TRAIT = "correct the class attribute, or what the component computes"
@@ -37,6 +44,18 @@ CURES: Mapping[Callable[[Any], None], str] = {
     metrics.trait_range_holds: TRAIT,
     metrics.trait_needs_holds: "say `needs` for every field of Text that the metric reads and a text may lack",
     metrics.trait_direction_holds: f"{TRAIT}; where it cannot hold by definition, say why in `unproven`",
+    describers.gives_a_description: "return an object with `text`, `bits` and `simulate`; look at copies, not in place",
+    describers.simulates_every_token: "return an array of the shape of `windows.ids`; nan_to_num what is not known",
+    describers.simulates_alike_in_any_company: "predict a window by its tokens alone: no mean over all windows, no batch",
+    describers.describes_alike_again: "draw with numpy.random.default_rng(self.seed), and keep no state",
+    describers.leaves_all_as_found_describing: "work on copies: activations − mean, rather than activations −= mean",
+    describers.description_can_be_kept: "let a description be a frozen dataclass of plain values, without functions",
+    scores.gives_a_value: "return Measurement(a float; NaN where it is not defined, with the parts that `Score` names)",
+    scores.scores_alike_again: "draw with neuron.generator(purpose, self.seed), and keep no state",
+    scores.leaves_all_as_found_scoring: "work on copies: simulated − mean, rather than simulated −= mean",
+    scores.trait_range_of_score_holds: TRAIT,
+    scores.prefers_the_truth: TRAIT,
+    scores.scores_alike_in_any_precision: "compute in double precision: np.asarray(…, dtype=np.float64)",
 }
 
 
@@ -95,7 +114,7 @@ class Checked:
 
 
 def check(name: str, console: Console | None = None) -> Checked:
-    """Tries whether an explainer or a metric, or all that a package brings, keeps the contract; in seconds, offline.
+    """Tries whether explainer, metric, describer or score, or all of a package, keep the contract; quick, offline.
 
     Args:
         name: a spec such as `occlusion` or `lime(n_samples=50)`, or an installed package or module with entry points.
@@ -114,12 +133,25 @@ def _meant(name: str) -> Iterator[tuple[finding.Plugin, str]]:
     """The components that a name stands for, each with its spec."""
     own = spec.parse(name)[0] if spec.SHAPE.fullmatch(name) else ""
     every = [plugin for kind in finding.GROUPS for plugin in finding.find(kind).values()]
-    named = [(plugin, name) for plugin in every if plugin.kind in KINDS and plugin.name == own]
+    named = [(plugin, name) for plugin in every if plugin.kind in CONTRACTS and plugin.name == own]
     brought = [(plugin, plugin.name) for plugin in every if _brings(name, plugin)]
     if not named and not brought:
-        known = {plugin.name for plugin in every if plugin.kind in KINDS}
-        raise unknown("explainer, metric or package with some", name, known | {_package(plugin) for plugin in every})
-    yield from named or brought
+        known = {plugin.name for plugin in every if plugin.kind in CONTRACTS}
+        raise unknown(
+            "explainer, metric, describer, score or package with some",
+            name,
+            known | {_package(plugin) for plugin in every},
+        )
+    yield from ([each for each in named if _is_made(*each)] or named) if len(named) > 1 else named or brought
+
+
+def _is_made(plugin: finding.Plugin, text: str) -> bool:
+    """Whether a spec is one of that kind, where several kinds have a component of the name."""
+    try:
+        spec.build(plugin.kind, text)
+    except UserError:
+        return False
+    return True
 
 
 def _brings(name: str, plugin: finding.Plugin) -> bool:
@@ -145,7 +177,7 @@ def _said(
     made = CheckedComponent(plugin.kind, text, plugin.origin)
     try:
         plugin.signature()
-        if plugin.kind not in KINDS:
+        if plugin.kind not in CONTRACTS:
             return replace(made, note=f"it can be loaded; there is no contract of a {plugin.kind} to try.")
         if needed := _needed(plugin, text):
             return replace(made, note=f"not tried: it needs {needed}; check {plugin.name}({needed}=…).")
@@ -166,13 +198,13 @@ def _needed(plugin: finding.Plugin, text: str) -> str:
 
 def _tried(kind: str, name: str, component: Any, model: Classifier, texts: Sequence[Text]) -> Iterator[Clause]:
     """The clauses of a kind, as long as the component gives an answer at all."""
-    clauses: Iterable[Callable[[Any], None]] = EXPLAINER_CLAUSES if kind == "explainer" else METRIC_CLAUSES
+    begin, clauses = CONTRACTS[kind]
     trial: Any = None
     for clause in clauses:
         problem = ""
         try:
             if trial is None:
-                trial = (ExplainerTrial if kind == "explainer" else MetricTrial)(component, model, texts)
+                trial = begin(component, model, texts)
             clause(trial)
         except KeyboardInterrupt:
             raise
@@ -181,7 +213,7 @@ def _tried(kind: str, name: str, component: Any, model: Classifier, texts: Seque
         except BaseException as error:  # a plugin may fail in any way, also by ending the program
             problem = f"{kind} {name} fails: {describe(error)}."
         yield Clause(" ".join((clause.__doc__ or "").split()), problem, CURES[clause] if problem else "")
-        if problem and clause in (EXPLAINER_CLAUSES[0], METRIC_CLAUSES[0]):
+        if problem and clause is clauses[0]:
             return
 
 

@@ -1,11 +1,11 @@
 """The traits that a component under check states."""
 
 from faithbench.errors import UserError
-from faithbench.interfaces import Explainer, Metric, Traits
+from faithbench.interfaces import Traits
 from faithbench.plugins.traits import read_traits
 
 
-def traits_of(kind: str, component: Explainer | Metric) -> Traits:
+def traits_of(kind: str, component: object) -> Traits:
     """Its traits.
 
     Raises:

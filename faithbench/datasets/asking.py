@@ -1,7 +1,7 @@
 """What data sets of next-token questions share that are for models trained on other texts."""
 
 from faithbench.errors import UserError
-from faithbench.plugins.naming import build_dataset
+from faithbench.plugins.naming import build_texts
 
 CLASS_NAMES = ("good", "bad")
 
@@ -13,7 +13,7 @@ def texts_of(texts: str) -> str:
         ValueError: they depend on a model.
         UserError: there is no such data set.
     """
-    source = build_dataset(texts)
+    source = build_texts(texts, "a data set of questions")
     if source.traits.for_model:
         raise ValueError(f"texts={texts!r} is not allowed; no model can be trained on it.")
     return source.identity

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from faithbench.datasets.standard_ebooks import untested
 from faithbench.errors import UserError
-from faithbench.plugins.naming import build_dataset
+from faithbench.plugins.naming import build_dataset, build_texts
 from faithbench.plugins.spec import Component
 from faithbench.types import Example
 
@@ -30,7 +30,7 @@ class Corpus:
         texts = BETWEEN.split(self.of.strip())
         if not all(texts):
             raise UserError(f"corpus: of={self.of!r} is not allowed; name data sets with a plus between.")
-        object.__setattr__(self, "of", " + ".join(build_dataset(text).spec for text in texts))
+        object.__setattr__(self, "of", " + ".join(build_texts(text, "corpus").spec for text in texts))
 
     @cached_property
     def parts(self) -> tuple[Component, ...]:

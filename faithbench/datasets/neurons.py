@@ -18,21 +18,22 @@ from faithbench.types import SPLITS, Example
 class Neurons:
     """Neurons of a model, and documents in which their activations are looked at.
 
-    Documents are divided by a hash of their ids: 60 % to describe neurons by, 10 % to calibrate, 30 % to score
+    Documents are divided by a hash of their texts: 60 % to describe neurons by, 10 % to calibrate, 30 % to score
     descriptions on. They are read in windows of so many tokens, none of which reaches over the end of a document.
 
     Args:
-        of: spec of a data set, whose texts are the documents.
+        dataset: spec of a data set, whose texts are the documents.
         per_layer: neurons of each layer, drawn at random; 0: all.
-        site: regular expression for the names of the modules whose outputs are neurons; empty: the hidden units of a
-            model's MLPs, the codes of CRATE.
+        site: regular expression for the names of the modules whose outputs are neurons, as in `mlp.act`, or with
+            `.input` behind, of those that read them, as in `mlp.down_proj.input`; empty: the hidden units of a model's
+            MLPs, the codes of CRATE.
         documents: of them, drawn at random, at most; 0: all.
-        window: tokens.
+        window: tokens of a window.
         split: of the data set: `train`, `validation` or `test`.
         seed: draws documents and neurons.
     """
 
-    of: str
+    dataset: str
     per_layer: int = 128
     site: str = ""
     documents: int = 5_000
@@ -43,18 +44,18 @@ class Neurons:
     class_names: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "of", self.texts.spec)
+        object.__setattr__(self, "dataset", self.texts.spec)
         for name, least, most in (("per_layer", 0, 10**6), ("documents", 0, 10**8), ("window", 2, 10**6)):
             check_whole(name, getattr(self, name), least, most)
         check_choice("split", self.split, SPLITS)
         check_seed(self.seed)
         if self.texts.traits.unit == self.unit:
-            raise UserError(f"of={self.of!r} is not allowed; it must be a data set of texts.")
+            raise UserError(f"dataset={self.dataset!r} is not allowed; it must be a data set of texts.")
 
     @cached_property
     def texts(self) -> Component:
         """The data set that the documents are of."""
-        return build_dataset(self.of)
+        return build_dataset(self.dataset)
 
     @property
     def base(self) -> str:

@@ -13,7 +13,7 @@ from faithbench.files import cache_folder
 from faithbench.labels import relabelled
 from faithbench.models.zoo import conventional
 from faithbench.plugins import spec
-from faithbench.plugins.naming import ModelRef, build_dataset, refer
+from faithbench.plugins.naming import ModelRef, build_texts, refer
 from faithbench.plugins.spec import Component
 from faithbench.schemas import LARGE, read_bytes, read_json
 from faithbench.types import Example
@@ -80,7 +80,7 @@ class SeqPG:
     @cached_property
     def source(self) -> Component:
         """The data set that the texts are from."""
-        return build_dataset(self.dataset)
+        return build_texts(self.dataset, "seqpg")
 
     @property
     def base(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from faithbench.errors import UserError
 from faithbench.parameters import check_choice
-from faithbench.plugins.naming import build_dataset
+from faithbench.plugins.naming import build_texts
 from faithbench.plugins.spec import Component
 from faithbench.types import SPLITS, Example, Span
 
@@ -68,7 +68,7 @@ class Shortcut:
     @cached_property
     def source(self) -> Component:
         """The data set that the texts are from."""
-        return build_dataset(self.dataset)
+        return build_texts(self.dataset, "shortcut")
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from faithbench.labels import class_number
 from faithbench.paths import as_path
 from faithbench.plan import AUTO, Plan
 from faithbench.plugins import spec
-from faithbench.plugins.naming import build_dataset
+from faithbench.plugins.naming import build_texts
 from faithbench.plugins.spec import Component
 from faithbench.records.commands import Noted
 from faithbench.records.manifest import Source
@@ -102,7 +102,7 @@ def import_attributions(
     folder = None if out is None else as_path("out", out)
     plan = Plan((dataset,), (model,), split=split, dtype=dtype)
     _imported(name, {})
-    component = build_dataset(dataset)
+    component = build_texts(dataset, "an import")
     every = list(component.object.load(split))
     texts = Texts(every, f"the {split} split of {component.label}")
     kind, entries, left_out = read_entries(file, format, method, texts, skip_unknown)

@@ -1,22 +1,31 @@
-"""Activations of neurons in the windows of a corpus, on disk in half precision, so that memory stays what it is."""
+"""Activations of neurons in the windows of a corpus, on disk, so that memory does not grow with documents and neurons.
 
-from collections.abc import Iterator, Sequence
+They are rounded to half precision (11 binary digits: by up to 0.05 %, and what is below 3e-8 to 0); those of a model
+that has larger ones than half precision can hold, 65,504, are kept in single precision.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float16, Int
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from faithbench.activations import Neuron, Recording
+from faithbench.activations import NONE, Neuron, Recording
 from faithbench.errors import UserError
-from faithbench.neurons.corpus import PARTS, Corpus
-from faithbench.neurons.sites import Site, find_sites, overwritten, recorded
+from faithbench.neurons.corpus import EVALUATE, PARTS, Corpus
+from faithbench.neurons.disk import Shelf, gigabytes, shelf, usual_folder
+from faithbench.neurons.reader import Reader
+from faithbench.neurons.sites import Site, changed, find_sites
+from faithbench.neurons.statistics import Activity, Tally, UnitActivity
 
-ROWS = 16  # pieces that are read at once
+SAID_BYTES = 1e9  # on disk, from which on it is said
 
 
 @dataclass(frozen=True)
@@ -32,11 +41,11 @@ class Unit:
         return f"{self.site.name}:{self.number}"
 
 
-def choose_units(model: torch.nn.Module, pattern: str, per_layer: int, seed: int) -> tuple[Unit, ...]:
+def choose_units(model: nn.Module, pattern: str = "", per_layer: int = 0, seed: int = 0) -> tuple[Unit, ...]:
     """Neurons of each site, drawn at random.
 
     Args:
-        model: any.
+        model: of transformers.
         pattern: of sites; see `find_sites`.
         per_layer: of each site at most; 0 for all.
         seed: of the draw.
@@ -44,85 +53,196 @@ def choose_units(model: torch.nn.Module, pattern: str, per_layer: int, seed: int
     Raises:
         UserError: there are none.
     """
-    sites = find_sites(model, pattern)
-    width = _widths(model, sites)
     chosen = []
-    for site in sites:
-        order = np.random.default_rng([seed, site.layer]).permutation(width[site.name])
+    for site in find_sites(model, pattern):
+        order = np.random.default_rng([seed, site.layer]).permutation(site.units)
         numbers = order[:per_layer] if per_layer else order
         chosen += [Unit(site, int(number)) for number in sorted(numbers)]
     return tuple(chosen)
-
-
-def _widths(model: Any, sites: Sequence[Site]) -> dict[str, int]:
-    ids = torch.zeros((1, 2), dtype=torch.long, device=model.device)
-    with torch.inference_mode(), recorded(model, sites) as found:
-        model(input_ids=ids)
-    missing = [site.name for site in sites if site.name not in found]
-    if missing:
-        raise UserError(f"module {missing[0]!r} takes no part when the model reads a text; name others with site=….")
-    return {name: value.shape[-1] for name, value in found.items()}
 
 
 class Activations:
     """What neurons do in the windows of a corpus.
 
     Args:
-        model: of transformers.
+        reader: the model.
         corpus: which documents.
         units: which neurons.
-        values: their activations.
+        values: their activations, as on disk.
+        tallies: what all units of the sites do at the tokens of the evaluate windows.
+        loss: of the model there, where it says next tokens.
     """
 
     def __init__(
-        self, model: Any, corpus: Corpus, units: Sequence[Unit], values: Float16[np.ndarray, "units windows tokens"]
+        self,
+        reader: Reader,
+        corpus: Corpus,
+        units: Sequence[Unit],
+        values: Shelf,
+        tallies: dict[Site, Tally],
+        loss: float | None,
     ) -> None:
-        self.model, self.corpus, self.units, self.values = model, corpus, tuple(units), values
-        self.places = [np.flatnonzero(corpus.part == part) for part in range(len(PARTS))]
-        self.windows = [corpus.windows.take(places) for places in self.places]
+        self.reader, self.corpus, self.units, self.values = reader, corpus, tuple(units), values
+        self.loss, self._tallies = loss, tallies
+        self.kept: dict[tuple[int, int, int], Tensor] = {}  # states of windows that were asked about
+        ends = np.searchsorted(corpus.part, range(len(PARTS) + 1))
+        self._parts = [slice(start, stop) for start, stop in pairwise(ends)]
+        self.windows = [corpus.windows.take(np.arange(part.start, part.stop)) for part in self._parts]
 
     def neuron(self, place: int) -> Neuron:
         """One of the units, with all its activations."""
-        unit, row = self.units[place], np.array(self.values[place], dtype=np.float64)
-        parts = (Recording(windows, row[places]) for windows, places in zip(self.windows, self.places, strict=True))
+        unit, row = self.units[place], self.values.row(place).astype(np.float64)
+        parts = (Recording(windows, row[part]) for windows, part in zip(self.windows, self._parts, strict=True))
         return Neuron(unit.name, unit.site.layer, unit.number, *parts)
+
+    def unit(self, place: int) -> UnitActivity:
+        """What one of the units does at the tokens of the evaluate windows."""
+        unit = self.units[place]
+        return self._tallies[unit.site].unit(unit.number)
+
+    def activity(self, chosen: Sequence[Unit] = ()) -> Activity:
+        """What a manifest says: of all units of the sites, and of those chosen; of those recorded, if none is."""
+        numbers = defaultdict[Site, list[int]](list)
+        for unit in chosen or self.units:
+            numbers[unit.site].append(unit.number)
+        sites = tuple(tally.activity(numbers[site]) for site, tally in self._tallies.items())
+        return Activity(self.corpus.documents, self.corpus.windows.ids.size, sites, self.loss)
+
+
+class _TooLargeError(Exception):
+    """A value is larger than half precision can hold."""
 
 
 @contextmanager
-def record(model: Any, corpus: Corpus, units: Sequence[Unit], folder: Path | None = None) -> Iterator[Activations]:
-    """Reads a corpus once; within it the activations are there, in a file that is removed afterwards."""
-    shape = (len(units), *corpus.windows.ids.shape)
-    with TemporaryDirectory(dir=folder) as temporary:
-        values = np.memmap(Path(temporary) / "activations.f16", dtype=np.float16, mode="w+", shape=shape)
-        for pieces in _batches(corpus):
-            _read(model, corpus, units, pieces, values)
-        yield Activations(model, corpus, units, values)
-        del values
+def record(
+    classifier: Any,
+    corpus: Corpus,
+    units: Sequence[Unit],
+    chosen: Sequence[Unit] = (),
+    folder: Path | None = None,
+    say: Callable[[str], object] = lambda line: None,
+    heard: Callable[[int], object] = lambda tokens: None,
+) -> Iterator[Activations]:
+    """Reads a corpus once; within it the activations are there, in a file without a name that ends with it.
+
+    Args:
+        classifier: a classifier or language model that lets look inside.
+        corpus: documents.
+        units: neurons to record.
+        chosen: others whose sites are to be counted too.
+        folder: where the file is; None for `activations` in the cache.
+        say: is told what it takes on disk where that is over 1 GB, or if it has to be kept in single precision.
+        heard: is told of every batch how many tokens the model has read.
+
+    Raises:
+        UserError: the model lets nobody look inside, gives what is no number, or there is no room.
+    """
+    reader, sites = Reader(classifier), tuple(dict.fromkeys(unit.site for unit in (*units, *chosen)))
+    for kind in (np.float16, np.float32):
+        size, (windows, tokens) = len(units) * np.dtype(kind).itemsize, corpus.windows.ids.shape
+        if size * windows * tokens > SAID_BYTES:
+            say(f"activations take {gigabytes(size * windows * tokens)} in {folder or usual_folder()} while this runs.")
+        with shelf(folder, len(units), windows, tokens, kind) as values:
+            recorder = _Recorder(reader, corpus, units, sites, values)
+            try:
+                recorder.run(heard)
+            except _TooLargeError:
+                say("some activations are above 65,504, and all are kept in single precision.")
+                continue
+            yield Activations(reader, corpus, units, values, recorder.tallies, recorder.loss)
+            return
 
 
-def _batches(corpus: Corpus) -> Iterator[Int[np.ndarray, "_"]]:
-    """Pieces of one length."""
-    lengths = np.array([len(piece) for piece in corpus.pieces])
-    for length in np.unique(lengths):
-        places = np.flatnonzero(lengths == length)
-        for start in range(0, len(places), ROWS):
-            yield places[start : start + ROWS]
+class _Recorder:
+    """Reads the pieces of a corpus in their order, and puts what units do onto a shelf."""
 
+    def __init__(
+        self, reader: Reader, corpus: Corpus, units: Sequence[Unit], sites: Sequence[Site], values: Shelf
+    ) -> None:
+        self.reader, self.corpus, self.values, self.sites = reader, corpus, values, sites
+        self.tallies = {site: Tally(site) for site in sites}
+        mine = {site: [place for place, unit in enumerate(units) if unit.site == site] for site in sites}
+        self._order = np.argsort([place for site in sites for place in mine[site]])
+        self._numbers = {
+            site: torch.tensor([units[place].number for place in places], device=reader.device)
+            for site, places in mine.items()
+        }
+        self._firsts = np.searchsorted(corpus.places[:, 0], np.arange(corpus.pieces + 1))
+        self._nats, self._tokens = 0.0, 0
 
-def _read(model: Any, corpus: Corpus, units: Sequence[Unit], pieces: Int[np.ndarray, "_"], values: np.ndarray) -> None:
-    ids = torch.from_numpy(np.stack([corpus.pieces[place] for place in pieces])).long().to(model.device)
-    sites = tuple(dict.fromkeys(unit.site for unit in units))
-    with torch.inference_mode(), recorded(model, sites) as found:
-        model(input_ids=ids)
-    width, rows = corpus.windows.ids.shape[1], {int(piece): row for row, piece in enumerate(pieces)}
-    of_windows = np.flatnonzero(np.isin(corpus.places[:, 0], pieces))
-    for site in sites:
-        mine = [place for place, unit in enumerate(units) if unit.site == site]
-        numbers = torch.tensor([units[place].number for place in mine], device=model.device)
-        told = found[site.name][..., numbers].half().cpu().numpy()
-        for window in of_windows:
-            piece, start = corpus.places[window]
-            values[mine, window] = told[rows[int(piece)], start : start + width].T
+    @property
+    def loss(self) -> float | None:
+        """Of the model in the evaluate windows, in nats per token; None where it says no next tokens."""
+        return self._nats / self._tokens if self._tokens else None
 
+    def run(self, heard: Callable[[int], object]) -> None:
+        """Reads all of them, and says of every batch how many tokens that were."""
+        for told, counts, nats, tokens in self.reader.batches(self.corpus.lengths, self._read):
+            self.values.append(told)
+            for site, values in counts.items():
+                self.tallies[site].add(values)
+            self._nats += nats[0]
+            self._tokens += nats[1]
+            heard(tokens)
+        self.values.flush()
 
-__all__ = ["Activations", "Unit", "choose_units", "overwritten", "record"]
+    def _read(self, pieces: slice) -> tuple[np.ndarray, dict[Site, Tensor], tuple[float, int], int]:
+        """What units do in the windows of some pieces, what is to be counted, and the sum and number of losses."""
+        corpus = self.corpus
+        windows = slice(self._firsts[pieces.start], self._firsts[pieces.stop])
+        ids = self.reader.ids(
+            corpus.ids[corpus.bounds[pieces.start] : corpus.bounds[pieces.stop]].reshape(pieces.stop - pieces.start, -1)
+        )
+        rows = torch.from_numpy(corpus.places[windows, 0] - pieces.start).long()[:, None].to(ids.device)
+        starts = torch.from_numpy(corpus.places[windows, 1].copy()).long()[:, None].to(ids.device)
+        at = rows, starts + torch.arange(self.values.tokens, device=ids.device)
+        scored = bool(corpus.part[windows.start] == EVALUATE)
+        seen, counts = dict[Site, Tensor](), dict[Site, Tensor]()
+
+        def keep(site: Site) -> Callable[[Tensor], None]:
+            def look(units: Tensor) -> None:
+                units = units.reshape(*ids.shape, -1)
+                seen[site] = units[..., self._numbers[site]][at]
+                if scored:
+                    counts[site] = units[at].flatten(0, 1)
+
+            return look
+
+        with changed(self.reader.network, {site: keep(site) for site in self.sites}):
+            states = self.reader.read(ids)
+        self._check(seen)
+        told = torch.cat([seen[site] for site in self.sites], dim=2)
+        nats = self._losses(states, at, windows) if scored and states is not None else (0.0, 0)
+        return self._kept(told), counts, nats, ids.numel()
+
+    def _check(self, seen: dict[Site, Tensor]) -> None:
+        """Raises a UserError where a site was not seen."""
+        for site in self.sites:
+            if site not in seen:
+                raise UserError(
+                    f"module {site.module!r} takes no part when the model reads a document; name others with site=…."
+                )
+
+    def _kept(self, values: Float[Tensor, "windows tokens units"]) -> Float[np.ndarray, "units windows tokens"]:
+        """Values as they are kept, rounded where they are computed."""
+        kind = torch.float16 if self.values.kind == np.float16 else torch.float32
+        told = values.to(kind).permute(2, 0, 1).cpu().numpy()[self._order]
+        if np.isfinite(told).all():
+            return told
+        if not bool(values.float().isfinite().all()):
+            raise UserError(
+                f"{type(self.reader.network).__name__} gives activations that are no numbers (NaN or infinite); use "
+                "another precision, such as --dtype float32, or other modules with site=…."
+            )
+        raise _TooLargeError
+
+    def _losses(self, states: Tensor, at: tuple[Tensor, Tensor], windows: slice) -> tuple[float, int]:
+        """The sum, in nats, and the number of what the model loses on the tokens behind those of windows."""
+        behind = torch.from_numpy(self.corpus.windows.next_ids[windows].astype(np.int64)).to(states.device).flatten()
+        known = behind != NONE
+        states, behind = states[at].flatten(0, 1)[known], behind[known]
+        losses = [
+            nn.functional.cross_entropy(self.reader.logits(states[part]).float(), behind[part], reduction="sum")
+            for part in self.reader.chunks(len(behind))
+        ]
+        return float(torch.stack(losses).double().sum()) if losses else 0.0, len(behind)

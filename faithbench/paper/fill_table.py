@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from faithbench.errors import UserError
 from faithbench.paper.choose_backbone import check_models, choose_backbone, is_of
+from faithbench.paper.crate import CrateTable, crate_table
 from faithbench.paper.decoders import DecoderTable, decoder_table
 from faithbench.paper.departures import Shown, departures
 from faithbench.paper.layouts import Layout, layout_of
@@ -15,7 +17,7 @@ from faithbench.paper.run_data import RunData, run_data_of
 from faithbench.paper.sources import ONLY_STRICT, PAPER_PROTOCOL, STRICT_PROTOCOL, Cell, Mean, Seconds, Subject
 from faithbench.paper.table import PaperTable
 from faithbench.paper.trainings import TrainedModel, differing
-from faithbench.plan import DECODERS, TABLES_OF_PAPER, Plan
+from faithbench.plan import CRATE, DECODERS, TABLES_OF_PAPER, Plan
 from faithbench.plugins.naming import refer
 from faithbench.records.results import label
 from faithbench.shown import counted
@@ -23,17 +25,27 @@ from faithbench.tables.cautions import of_earlier_versions, older_conversion
 from faithbench.tables.signature import signature_of
 
 
-def paper_table(folders: Sequence[Path | str], like: str, backbone: str | None = None) -> PaperTable | DecoderTable:
-    """A table of arXiv 2502.12992 with the numbers of runs, or the table of decoders.
+def paper_table(
+    folders: Sequence[Path | str], like: str, backbone: str | None = None, drop_last: bool = True
+) -> PaperTable | DecoderTable | CrateTable:
+    """A table of arXiv 2502.12992 with the numbers of runs, the table of decoders, or that of CRATE's neurons.
 
     Args:
         folders: of the runs.
-        like: `table2` to `table8`, or `decoders`.
-        backbone: whose models are shown; may be left out if the runs hold only one, and of `decoders`, which shows all.
+        like: `table2` to `table8`, `decoders`, or `crate` (Table 2 of arXiv 2410.16443).
+        backbone: whose models are shown; may be left out if the runs hold only one, of `decoders`, which shows all,
+            and of `crate`, which has none.
+        drop_last: of `crate`: leave the last of six or more layers out of means and variances, as is published.
 
     Raises:
-        UserError: as `published_table` or `decoder_table`.
+        UserError: as `published_table`, `decoder_table` or `crate_table`.
     """
+    if like == CRATE:
+        if backbone is not None:
+            raise UserError(
+                f"--backbone does not go with {CRATE}, which shows every crate-… and gpt-relu-… of the runs."
+            )
+        return crate_table(folders, drop_last)
     return decoder_table(folders, backbone) if like == DECODERS else published_table(folders, like, backbone)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from faithbench.errors import unknown
 from faithbench.paper.published import published
 from faithbench.paper.sources import Mean, Reported, Seconds, Source, Steps, Subject, Unmeasured
-from faithbench.plan import DECODERS
+from faithbench.plan import CRATE, DECODERS
 
 Row = Mapping[str, str]
 
@@ -179,5 +179,5 @@ def layout_of(name: str) -> Layout:
         UserError: there is none.
     """
     if name not in LAYOUTS:
-        raise unknown("table of the paper", name, (*LAYOUTS, DECODERS))
+        raise unknown("table of the paper", name, (*LAYOUTS, DECODERS, CRATE))
     return LAYOUTS[name]

@@ -17,9 +17,9 @@ GROUPS = {
     "model": "faithbench.models",
     "explainer": "faithbench.explainers",
     "metric": "faithbench.metrics",
-    "architecture": "faithbench.architectures",
     "describer": "faithbench.describers",
     "score": "faithbench.scores",
+    "architecture": "faithbench.architectures",
 }
 OF_NEURONS = {"explainer": "describer", "metric": "score"}  # what stands in their place where neurons are explained
 NAME = re.compile(r"[A-Za-z0-9_.\-]+")

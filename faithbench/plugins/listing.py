@@ -26,13 +26,14 @@ class Listed:
     """One component.
 
     Args:
-        kind: dataset, model, explainer, metric or architecture; `package` for one that cannot be read.
+        kind: of `faithbench.plugins.finding.GROUPS`; `package` for a package that cannot be read.
         name: of the component.
         signature: its parameters on one line.
         summary: what it is, a sentence or two.
         origin: the package that brings it, with its version.
         problem: why it cannot be used; empty if it can.
-        about: of metrics, what they are about: faithfulness, ground truth, …; empty where that depends on parameters.
+        about: of metrics and scores, what they are about: faithfulness, ground truth, …; empty where that depends on
+            parameters.
         on_request: whether it is only run where it is named.
         parameters: one by one.
         said: what its docstring says.
@@ -84,7 +85,7 @@ def _described(plugin: finding.Plugin, factory: Callable[..., object], signature
         ", ".join(each.name if each.default is None else f"{each.name}={each.default}" for each in parameters),
         said.summary,
         plugin.origin,
-        about=read_trait(factory, "kind", who) if plugin.kind == "metric" and not depends else "",
+        about=read_trait(factory, "kind", who) if plugin.kind in ("metric", "score") and not depends else "",
         on_request=read_trait(factory, "on_request", who),
         parameters=parameters,
         said=said,

@@ -72,6 +72,25 @@ def build_dataset(text: str | PathLike[str]) -> Component:
     return spec.build("dataset", dataset_spec(text))
 
 
+def build_texts(text: str | PathLike[str], what: str) -> Component:
+    """A data set of texts.
+
+    Args:
+        text: whatever names it.
+        what: is made of it, or done with it: the beginning of a sentence.
+
+    Raises:
+        UserError: there is none, or it is one of neurons.
+    """
+    dataset = build_dataset(text)
+    if dataset.traits.unit != "text":
+        raise UserError(
+            f"{what} takes texts, and {brief(dataset.label)} is about the neurons of a model, which faithbench run "
+            "describes; name the data set that its documents are of."
+        )
+    return dataset
+
+
 def dataset_spec(text: str | PathLike[str], columns: Mapping[str, str] | None = None) -> str:
     """A data set's text as a spec: `file(…)` for a path, `hub(…)` for a hub id; what is one already stays.
 

@@ -33,6 +33,7 @@ QUOTES = ("'", '"')
 BRACKET = re.compile(r"[()\[\]{}]")
 KEY = re.compile(r"\s*[A-Za-z_]\w*\s*=")
 PROBLEMS = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
+OF = "of"  # a first parameter that is a spec of the same kind
 REFERENCE = re.compile(r"\s*([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)\s*")  # package.module:function
 
 
@@ -140,7 +141,7 @@ def _described(
         raise UserError(f"{brief(identity)} is too long with all parameters written out: {len(identity):,} characters.")
     return Component(
         identity=identity,
-        label=_label(plugin.name, stated, signature),
+        label=_label(plugin.kind, plugin.name, stated, signature),
         object=component,
         traits=read_traits(plugin.kind, component, who),
         spec=text,
@@ -165,7 +166,7 @@ def _short(kind: str, text: str) -> str:
     with blaming(f"{plugin.whose} cannot be described"):
         said = _formerly(plugin.load(), f"{kind} {name!r}", _defaults(signature))
         said |= _given(text, signature, args, kwargs)
-        return _label(name, {key: said[key] for key in signature.parameters if key in said}, signature)
+        return _label(kind, name, {key: said[key] for key in signature.parameters if key in said}, signature)
 
 
 def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
@@ -267,16 +268,17 @@ def write(name: str, parameters: Mapping[str, object]) -> str:
     return f"{name}({inside})" if inside else name
 
 
-def _label(name: str, stated: Mapping[str, object], signature: inspect.Signature) -> str:
+def _label(kind: str, name: str, stated: Mapping[str, object], signature: inspect.Signature) -> str:
     """The text of a spec for people: a component that is told another one first shows that one's label."""
     defaults = _defaults(signature)
     told_it = {k: v for k, v in stated.items() if k not in defaults or v != defaults[k]}
     first = next(iter(signature.parameters), "")
     inner = told_it.get(first)
-    if first not in finding.GROUPS or not isinstance(inner, str) or SHAPE.fullmatch(inner) is None:
+    of = first if first in finding.GROUPS else kind if first == OF else ""
+    if not of or not isinstance(inner, str) or SHAPE.fullmatch(inner) is None:
         return write(name, told_it)
     try:
-        short = _short(first, inner)
+        short = _short(of, inner)
     except UserError:  # a path, for instance
         return write(name, told_it)
     rest = [f"{key}={_text(value)}" for key, value in told_it.items() if key != first]

@@ -96,10 +96,38 @@ KEPT = {  # what is kept beside entries, for people to look at
             ("outputs", WHOLE),
         ]
     ),
+    "neurons": pa.schema(
+        [
+            *CELL[:4],
+            ("unit", pa.string()),
+            ("layer", pa.int64()),
+            ("number", pa.int64()),
+            ("site", pa.string()),
+            ("density", pa.float64()),
+            ("mean", pa.float64()),
+            ("deviation", pa.float64()),
+            ("largest", pa.float64()),
+            ("tokens", pa.int64()),
+            ("windows", pa.string()),  # a JSON list of objects
+        ]
+    ),
+    "descriptions": pa.schema(
+        [
+            *CELL,
+            ("version", pa.string()),
+            ("unit", pa.string()),
+            ("text", pa.string()),
+            ("bits", pa.float64()),
+            ("simulated", pa.string()),  # a JSON list of lists
+            ("error", pa.string()),
+        ]
+    ),
 }
 KEPT_IDENTITY = {
     "texts": ("dataset", "dataset_fingerprint", "tokenizer", "text_id"),
     "predictions": (*(name for name, _ in CELL[:4]), "tokenizer", "text_id"),
+    "neurons": (*(name for name, _ in CELL[:4]), "unit"),
+    "descriptions": (*(name for name, _ in CELL), "version", "unit"),
 }
 
 

@@ -82,6 +82,31 @@ class Mark(TypedDict):
     probe: str
 
 
+class SiteEntry(TypedDict, total=False):
+    """A module whose outputs are neurons: how many of all `units` were `chosen`, and how many of these are `alive`.
+
+    A unit is alive that fires at all in the windows that descriptions are scored on. `l0` is how many of all of them
+    fire on a token, on average, and `density` that as a share.
+    """
+
+    name: Required[str]
+    layer: Required[int]
+    chosen: Required[int]
+    alive: Required[int]
+    units: int
+    l0: float
+    density: float
+
+
+class UnitsEntry(TypedDict, total=False):
+    """In what neurons were looked at: documents and tokens of all windows; and the model's `loss` there, in nats."""
+
+    documents: Required[int]
+    tokens: Required[int]
+    sites: Required[list[SiteEntry]]
+    loss: float
+
+
 class ModelEntry(TypedDict, total=False):
     """What is known of a model on a data set; what its weights predict in other precisions, by fingerprint."""
 
@@ -105,6 +130,7 @@ class ModelEntry(TypedDict, total=False):
     reading: list[str]
     class_names: list[str]
     tokenizer: str
+    units: UnitsEntry  # of a run on neurons
 
 
 class Moved(TypedDict):

@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from faithbench.errors import UserError, short
-from faithbench.parquet import CorruptFileError, read_parquet, written_out
-from faithbench.records.columns import KEPT, KEPT_IDENTITY, LARGEST
-from faithbench.records.entries import typed
+from faithbench.records.columns import KEPT_IDENTITY
+from faithbench.records.kept_parts import kept_parts, rows_of, where
 from faithbench.records.store import Store
 from faithbench.schemas import is_json
 from faithbench.shown import is_unicode
 from faithbench.types import LINKS, Text
 
-AT_ONCE = 1024  # texts that are turned into columns at once
 MARKS = ("evidence", "rationale", "rationale_majority")
 WEIGHTS = ("responsibility", "shapley")
 PER_TOKEN = ("ids", "special", "words", "types", "segments", *MARKS, *WEIGHTS)  # one entry a token, where there is any
@@ -60,10 +57,10 @@ def kept_ids(store: Store, kind: str, own: Mapping[str, str]) -> set[str]:
     columns = [*own, "text_id", *["predicted"] * (kind == "predictions")]
     found: set[str] = set()
     for table in parts_of(store, kind, columns):
-        where = _where(table, own)
+        mine = where(table, own)
         if kind == "predictions":
-            where = pc.and_(where, pc.is_valid(table.column("predicted")))
-        found.update(table.filter(where).column("text_id").to_pylist())
+            mine = pc.and_(mine, pc.is_valid(table.column("predicted")))
+        found.update(table.filter(mine).column("text_id").to_pylist())
     return found
 
 
@@ -78,7 +75,7 @@ def read_otherwise(store: Store, own: Mapping[str, str], texts: Iterable[Text]) 
     identity = {name: value for name, value in own.items() if name != "tokenizer"}
     before: set[tuple[str, str]] = set()
     for table in parts_of(store, "predictions", [*own, "text_id"]):
-        mine = table.filter(pc.and_(_where(table, identity), pc.not_equal(table.column("tokenizer"), own["tokenizer"])))
+        mine = table.filter(pc.and_(where(table, identity), pc.not_equal(table.column("tokenizer"), own["tokenizer"])))
         before.update(zip(mine.column("tokenizer").to_pylist(), mine.column("text_id").to_pylist(), strict=True))
     if not before:
         return None
@@ -97,18 +94,9 @@ def kept_classes(store: Store, own: Mapping[str, str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for table in parts_of(store, "predictions", [*own, "text_id", "predicted", "outputs"]):
         said = pc.and_(pc.is_valid(table.column("predicted")), pc.is_null(table.column("outputs")))
-        mine = table.filter(pc.and_(_where(table, own), said))
+        mine = table.filter(pc.and_(where(table, own), said))
         found.update(zip(mine.column("text_id").to_pylist(), mine.column("predicted").to_pylist(), strict=True))
     return found
-
-
-def add_kept(store: Store, kind: str, rows: Iterable[Mapping[str, object]]) -> None:
-    """Writes texts or predictions as one part, a few thousand rows at a time.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    store.write_part(kind, _batches(KEPT[kind], rows))
 
 
 def text_row(
@@ -118,15 +106,15 @@ def text_row(
     return {
         **own,
         "text_id": text.id,
-        "source": _sound(text.source),
-        "pair": None if pair is None else _sound(pair),
-        "tokens": json.dumps([_sound(str(token)) for token in text.tokens], ensure_ascii=False),
+        "source": sound(text.source),
+        "pair": None if pair is None else sound(pair),
+        "tokens": json.dumps([sound(str(token)) for token in text.tokens], ensure_ascii=False),
         "offsets": _flat(text),
         "truncated": bool(text.truncated),
         "segment_classes": list(text.segment_classes),
         "candidates": None if text.candidates is None else list(text.candidates),
-        "good": None if good is None else _sound(good),
-        "bad": None if bad is None else _sound(bad),
+        "good": None if good is None else sound(good),
+        "bad": None if bad is None else sound(bad),
         **{name: _array(name, getattr(text, name)) for name in PER_TOKEN},
     }
 
@@ -151,45 +139,9 @@ def prediction_row(
     }
 
 
-def _batches(schema: pa.Schema, rows: Iterable[Mapping[str, object]]) -> Iterator[pa.Table]:
-    waiting: list[Mapping[str, object]] = []
-    for row in rows:
-        waiting.append(row)
-        if len(waiting) == AT_ONCE:
-            yield pa.Table.from_pylist(waiting, schema=schema)
-            waiting = []
-    if waiting:
-        yield pa.Table.from_pylist(waiting, schema=schema)
-
-
 def parts_of(store: Store, kind: str, columns: Iterable[str] | None = None) -> Iterator[pa.Table]:
-    """The parts of a kind, checked."""
-    schema = KEPT[kind]
-    wanted = set(schema.names if columns is None else columns)
-    for path in sorted((store.folder / kind).glob("*.parquet")):
-        try:
-            table = read_parquet(path, partial(_chosen, path, kind, wanted), LARGEST)
-        except CorruptFileError as error:
-            raise UserError(
-                f"{path} is corrupt ({error.reason}); delete it and run again: only what it held is redone."
-            ) from error
-        table = typed(path, table, schema)
-        lacking = pa.nulls(len(table))
-        columns_ = {
-            field.name: table.column(field.name) if field.name in table.column_names else lacking
-            for field in schema
-            if field.name in wanted
-        }
-        table = pa.table({name: column.cast(schema.field(name).type) for name, column in columns_.items()})
-        _check(path, kind, table)
-        yield table if columns is not None else table.cast(schema)
-
-
-def _chosen(path: Path, kind: str, wanted: set[str], there: Sequence[str]) -> set[str]:
-    for name in (*KEPT_IDENTITY[kind], *NEEDED[kind]):
-        if name not in there:
-            raise UserError(f"{path} is not a part of {kind}: it has no column {name!r}.")
-    return wanted
+    """The parts of `texts` or `predictions`, checked."""
+    return kept_parts(store, kind, NEEDED[kind], _check, columns)
 
 
 def _check(path: Path, kind: str, table: pa.Table) -> None:
@@ -244,20 +196,6 @@ def _check_said(path: Path, table: pa.Table) -> None:
         raise UserError(f"{path}: predicted is a class of which probabilities says nothing.")
 
 
-def _where(table: pa.Table, own: Mapping[str, str]) -> pa.ChunkedArray:
-    where = pa.chunked_array([pa.repeat(True, len(table))])
-    for name, value in own.items():
-        where = pc.and_(where, pc.equal(table.column(name), value))
-    return where
-
-
-def rows_of(table: pa.Table, own: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """The rows of which the columns say this, a thousand or so at a time."""
-    mine = written_out(table.filter(_where(table, own)))
-    for begin in range(0, len(mine), AT_ONCE):
-        yield from mine.slice(begin, AT_ONCE).to_pylist()
-
-
 def text_of(row: Mapping[str, Any], said: Mapping[str, Any]) -> Text:
     """A text as it was, with what of it is the model's."""
     arrays, offsets = {name: _array(name, row[name]) for name in PER_TOKEN}, row["offsets"]
@@ -285,7 +223,7 @@ def text_of(row: Mapping[str, Any], said: Mapping[str, Any]) -> Text:
     )
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
     """Text as files can hold it: half of a character is written as its number."""
     return text if is_unicode(text) else text.encode("utf-8", "backslashreplace").decode()
 

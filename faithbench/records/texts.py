@@ -13,8 +13,9 @@ from jaxtyping import Float
 from faithbench.paths import as_paths
 from faithbench.records.columns import KEPT
 from faithbench.records.fingerprints import weights_of
+from faithbench.records.kept_parts import rows_of
 from faithbench.records.store import Store
-from faithbench.records.text_parts import Gold, parts_of, rows_of, text_of
+from faithbench.records.text_parts import Gold, parts_of, text_of
 from faithbench.types import Text
 
 Key = Mapping[str, str]  # `Panel.key`: data set and model, with their fingerprints

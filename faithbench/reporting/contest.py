@@ -119,16 +119,19 @@ def is_random(explainer: str) -> bool:
     return explainer.partition("(")[0] == RANDOM
 
 
-def contest(panel: Panel, rows: pd.DataFrame, costs: Mapping[str, tuple[float, float]], best: float) -> Contest | None:
-    """The explainers of a panel by its leading metric; None if no metric ranks anybody.
+def contest(
+    panel: Panel, rows: pd.DataFrame, costs: Mapping[str, tuple[float, float]], best: float, metric: str | None = None
+) -> Contest | None:
+    """The explainers of a panel by its leading metric, or another; None if no metric ranks anybody.
 
     Args:
         panel: one model on one data set.
         rows: of the table, of this panel.
         costs: rows and seconds that each explainer takes for a text.
         best: mean of the best orders that were found, by the leading metric.
+        metric: None: the leading one.
     """
-    metric = leading_metric(rows)
+    metric = metric or leading_metric(rows)
     if metric is None:
         return None
     ranks, place = ranking(panel), panel.metrics.index(metric)

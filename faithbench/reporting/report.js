@@ -83,7 +83,7 @@
   follow();
 
   for (const part of all(document, ".texts")) {
-    const texts = all(part, "details.text");
+    const texts = all(part, "details.text"), unit = part.dataset.unit || "text";
     const form = part.querySelector("form"), count = part.querySelector(".count");
     const search = part.querySelector(".search"), filter = part.querySelector(".filter");
     const order = part.querySelector(".order"), jump = part.querySelector(".jump");
@@ -96,7 +96,7 @@
         text.hidden = !(fits && (wanted === "" || words[place].includes(wanted)));
         shown += text.hidden ? 0 : 1;
       });
-      count.textContent = `${shown} of ${texts.length} texts`;
+      count.textContent = `${shown} of ${texts.length} ${unit}s`;
     };
     const arrange = () => {
       const key = order.value;
@@ -107,7 +107,7 @@
       const wanted = jump.value.trim();
       const text = texts.find((each) => each.dataset.number === wanted) || texts.find((each) => each.dataset.id === wanted);
       if (text) { open(text); return; }
-      count.textContent = `There is no text ${wanted} here`;
+      count.textContent = `There is no ${unit} ${wanted} here`;
     };
     search.addEventListener("input", choose);
     if (filter) filter.addEventListener("change", choose);

@@ -17,6 +17,7 @@ from faithbench.files import replacing, writing
 from faithbench.paths import as_path, as_paths
 from faithbench.records.commands import read_commands
 from faithbench.records.manifest import Manifest
+from faithbench.records.neuron_parts import read_neurons
 from faithbench.records.results import Panel, labels, panels, predicted_classes, read, unit_names
 from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, read_texts
@@ -24,9 +25,11 @@ from faithbench.reporting.cards import Card, cards
 from faithbench.reporting.contest import costs_of
 from faithbench.reporting.generations import ShownGeneration, legend_of, shown_generations
 from faithbench.reporting.lines import LINE_STYLE
+from faithbench.reporting.neuron_section import NeuronSection, neuron_section
+from faithbench.reporting.neurons import about_neurons
 from faithbench.reporting.sections import Section, section
 from faithbench.reporting.texts import Kept, attributions_of
-from faithbench.showing.html import LINE_CSS, TRIANGLE_CSS
+from faithbench.showing.html import LINE_CSS, STACK_CSS, TRIANGLE_CSS
 from faithbench.shown import visible
 from faithbench.tables.cautions import of_earlier_versions
 from faithbench.tables.document import legend
@@ -43,7 +46,7 @@ NAMED = 20  # failures that are listed
 class Report:
     """What a report's template is given."""
 
-    sections: tuple[Section, ...]
+    sections: tuple[Section | NeuronSection, ...]
     cards: tuple[Card, ...]
     agreement: Markup
     why_no_agreement: str
@@ -55,6 +58,11 @@ class Report:
     signature: str
     generations: tuple[ShownGeneration, ...] = ()
     generations_legend: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What records are of: neurons where all sections are about them."""
+        return "neuron" if all(each.about_neurons for each in self.sections) else "text"
 
 
 def report(folders: Sequence[Path | str], out: Path | str, generations: Sequence[Path | str] = ()) -> Path:
@@ -120,7 +128,10 @@ def page(found: Report) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     shown = _environment().get_template("report.html.j2")
     return shown.render(
-        report=found, script=script, style=f"{style}\n{LINE_CSS}\n{TRIANGLE_CSS}\n{LINE_STYLE}", digest=digest
+        report=found,
+        script=script,
+        style="\n".join((style, LINE_CSS, TRIANGLE_CSS, STACK_CSS, LINE_STYLE)),
+        digest=digest,
     )
 
 
@@ -146,15 +157,19 @@ def _sections(
     frame: pd.DataFrame,
     manifests: Sequence[Manifest],
     meta: MetaEvaluation | None,
-) -> Iterator[Section]:
+) -> Iterator[Section | NeuronSection]:
     found = list(panels(records, predicted=predicted_classes(folders)))
-    kept = read_texts(folders)
+    kept, neurons = read_texts(folders), read_neurons(folders)
     attributions = [Store(folder).read("attributions") for folder in folders]
     said = pd.concat([each for each in attributions if len(each)]) if any(map(len, attributions)) else pd.DataFrame()
     names = {**labels("dataset", frame["dataset"]), **labels("model", frame["model"])}
     agreements = pd.DataFrame() if meta is None else meta.pairs
     for number, panel in enumerate(found, 1):
         own = _own(records, panel.key)
+        if about_neurons(panel.key["dataset"]):
+            rows = _own(frame, panel.key)
+            yield neuron_section(number, panel, rows, own, neurons, manifests, names, 1 / len(found))
+            continue
         yield section(
             number,
             panel,

@@ -100,6 +100,7 @@ class Section:
     texts: ShownTexts | None
     curves: tuple[MeanCurves, ...]
     tables: Markup
+    about_neurons: bool = False
 
 
 def section(
@@ -131,9 +132,9 @@ def section(
     metric = leading_metric(rows)
     best = math.nan if metric is None else best_found(panel, metric, records)
     found = contest(panel, rows, costs, best)
-    entry = _entry(panel, manifests)
+    entry = entry_of(panel, manifests)
     curves = curves_of(panel, records)
-    scale = _scale(found)
+    scale = scale_of_dots(found)
     headline, rest = rule.headline(found)
     return Section(
         id=f"s{number}",
@@ -145,12 +146,12 @@ def section(
         headline=headline,
         rest=rest,
         remarks=tuple(rule.remarks(found)),
-        doubts=tuple(_doubts(panel, entry, manifests)),
+        doubts=tuple(doubts_of(panel, entry, manifests)),
         badges=tuple(badges(panel, entry, agreements)),
         metric=found.label if found else "",
         way=WAYS[found.direction] if found else "",
         detects=figure(found.detects) if found else "–",
-        dots=tuple(_dots(found, scale)) if found else (),
+        dots=tuple(dots_of(found, scale)) if found else (),
         axis=plots.axis(scale),
         best=figure(found.best, 3) if found and math.isfinite(found.best) else "",
         best_by=wanted(found.metric, panel) if found else "",
@@ -163,7 +164,7 @@ def section(
     )
 
 
-def _entry(panel: Panel, manifests: Sequence[Manifest]) -> ModelEntry:
+def entry_of(panel: Panel, manifests: Sequence[Manifest]) -> ModelEntry:
     """What the manifests say of a model on a data set, of these weights if any says it."""
     name = f"{panel.key['model']} on {panel.key['dataset']}"
     known = [manifest["models"][name] for manifest in manifests if name in manifest.get("models", {})]
@@ -172,7 +173,7 @@ def _entry(panel: Panel, manifests: Sequence[Manifest]) -> ModelEntry:
     return next(iter([*own, *known]), nothing)
 
 
-def _doubts(panel: Panel, entry: ModelEntry, manifests: Sequence[Manifest]) -> list[str]:
+def doubts_of(panel: Panel, entry: ModelEntry, manifests: Sequence[Manifest]) -> list[str]:
     """What makes the verdict worth less, a sentence each."""
     found = [f"Of this model: {each}" for each in cautions(entry)]
     watched = {name for manifest in manifests for name, _ in chosen_by_looking(manifest)}
@@ -183,14 +184,16 @@ def _doubts(panel: Panel, entry: ModelEntry, manifests: Sequence[Manifest]) -> l
     return found
 
 
-def _scale(found: Contest | None) -> plots.Scale:
+def scale_of_dots(found: Contest | None) -> plots.Scale:
+    """The scale of the dot plot."""
     if found is None:
         return plots.scale_of([])
     ends = [value for each in found.entrants for value in (each.mean, each.low, each.high)]
     return plots.scale_of([*ends, found.best])
 
 
-def _dots(found: Contest, scale: plots.Scale) -> list[DotRow]:
+def dots_of(found: Contest, scale: plots.Scale) -> list[DotRow]:
+    """The lines of the dot plot."""
     random, good = found.random, {each.name for each in rule.trusted(found)}
     band = None if random is None else _band(random)
     places = places_of([each.high - each.low for each in found.entrants])

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from faithbench.activations import UNIT
 from faithbench.documents.building import check_judge
 from faithbench.errors import UserError
 from faithbench.models.zoo import zoo_model
@@ -10,6 +11,7 @@ from faithbench.plan import Plan, Training
 from faithbench.plugins.naming import ModelRef, build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
 from faithbench.running.grid import Selection, select_components, why_not
+from faithbench.running.neuron_plans import check_components, check_settings, unit_of
 from faithbench.training.prepare import Setup, best_device, check_model
 from faithbench.training.settings import complete_training, training_data, training_dataset
 from faithbench.types import Link
@@ -28,7 +30,7 @@ class BlockPlan:
         selection: explainers and metrics; which of the metrics fit is known once there are examples.
         training: settings that were asked for.
         split: of the data set.
-        limit: texts; None for all.
+        limit: texts, or neurons; None for all.
         dtype: of the model.
     """
 
@@ -86,30 +88,27 @@ def resolve_plan(plan: Plan) -> tuple[BlockPlan, ...]:
         UserError: a component is not known or cannot be built.
     """
     named, models = [build_dataset(text) for text in plan.datasets], [refer(text) for text in plan.models]
-    selection = select_components(plan, _unit(named))
+    unit = unit_of(named)
+    check_components(plan, unit)
+    if unit == UNIT:
+        check_settings(plan, named)
+    selection = select_components(plan, unit)
     bases = {dataset.identity: training_dataset(dataset) for dataset in named}
-    settings = (plan.training, plan.split, plan.limit, plan.dtype)
     blocks = (
-        BlockPlan(resolve(dataset, model), training_data(model, bases[dataset.identity]), model, selection, *settings)
+        BlockPlan(
+            resolve(dataset, model),
+            training_data(model, bases[dataset.identity]),
+            model,
+            selection,
+            plan.training,
+            dataset.object.split if unit == UNIT else plan.split,
+            plan.limit,
+            plan.dtype,
+        )
         for dataset in named
         for model in models
     )
     return tuple({(block.dataset.identity, block.model.identity): block for block in blocks}.values())
-
-
-def _unit(datasets: Sequence[Component]) -> str:
-    """What records of a plan are of.
-
-    Raises:
-        UserError: of some of its data sets they are of texts, of others of neurons.
-    """
-    units = {dataset.traits.unit: dataset.identity for dataset in datasets}
-    if len(units) > 1:
-        raise UserError(
-            f"{units['neuron']} is about neurons and {units['text']} about texts, whose explainers and metrics are "
-            "others; put them into two plans."
-        )
-    return next(iter(units))
 
 
 def make_agenda(plans: Sequence[Plan], device: str | None = None, train: bool = True) -> Agenda:

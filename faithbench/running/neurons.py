@@ -1,77 +1,197 @@
-"""Neurons of one model in one data set's documents: described and scored, with a record for each."""
+"""Neurons of one model in one data set's documents: described and scored, with a record for each.
 
-import time
-from collections.abc import Callable
-from typing import cast
+What is recorded is not measured again; where nothing is left, no document is read.
+"""
 
-from faithbench.errors import describe
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+import numpy as np
+
+from faithbench.activations import Neuron, Overwritten
+from faithbench.conversations import Answer
+from faithbench.errors import UserError
 from faithbench.interfaces import WhiteBox
-from faithbench.neurons.corpus import read_corpus
-from faithbench.neurons.recording import Activations, choose_units, record
-from faithbench.running.knowledge import Knowledge, mark_of
+from faithbench.neurons.answering import answer
+from faithbench.neurons.corpus import PARTS, Corpus, read_corpus
+from faithbench.neurons.recording import Activations, Unit, choose_units, record
+from faithbench.neurons.statistics import Activity
+from faithbench.plugins.faults import blaming
+from faithbench.records.manifest import SiteEntry, UnitsEntry
+from faithbench.running.describing import Study
+from faithbench.running.knowledge import Knowledge, key_of, mark_of
 from faithbench.running.manifest import note
-from faithbench.running.remaining import version_of
+from faithbench.running.neuron_keeping import NeuronKeeping, kept_neuron, shown_windows
+from faithbench.running.neuron_progress import NeuronLine
+from faithbench.running.remaining import Cell
 from faithbench.running.scoring import Done, Scoring
-from faithbench.types import Measurement, Record, Target
+from faithbench.shown import counted
+from faithbench.stopping import written_first
 
 
-def score_neurons(begin: Callable[[], None], scoring: Scoring) -> Done:
-    """Describes and scores the neurons that have cells left."""
-    data, classifier = scoring.texts.dataset.object, cast(WhiteBox, scoring.model.classifier)
-    network, tokenizer = classifier.model, classifier.tokenizer
-    corpus = read_corpus(scoring.texts.examples, tokenizer, classifier.max_length, data.window)
-    units = choose_units(network, data.site, data.per_layer, data.seed)
+def score_neurons(begin: Callable[[], None], scoring: Scoring, limit: int | None = None) -> Done:
+    """Describes and scores the neurons that have cells left.
+
+    Before anything is written of them, and once it is known that they can be looked at, it is begun.
+
+    Args:
+        begin: the run.
+        scoring: one model on one data set of neurons.
+        limit: neurons at most; None for all that the data set takes.
+
+    Raises:
+        UserError: the model does not let components look inside, or the documents are too few.
+    """
+    units = chosen_units(scoring, limit)
     begin()
-    known = Knowledge(0, {}, {"read": mark_of(scoring)})
+    known = Knowledge(0, {}, {"read": mark_of(scoring), **_earlier(scoring)})
     note(scoring.store, scoring, known)
+    keeping = NeuronKeeping(scoring.store, scoring.identity)
     left = scoring.remaining.cells([unit.name for unit in units])
-    todo = [unit for unit in units if left[unit.name]]
-    cells = len(scoring.explainers) * len(scoring.metrics)
-    done = failed = 0
+    versions = {name: str(each.version) for name, each in scoring.explainers.items()}
+    also = {unit.name: keeping.undescribed(unit.name, versions) for unit in units}
+    todo = [unit for unit in units if left[unit.name] or also[unit.name] or keeping.lacks(unit.name)]
+    count, cells = sum(map(len, left.values())), len(scoring.explainers) * len(scoring.metrics)
+    before = len(units) * cells - count
+    _say_what(scoring, units, before)
+    failed = 0
     if todo:
-        with record(network, corpus, todo) as activations:
-            for place, unit in enumerate(todo):
-                for made in _scored(scoring, activations, place, left[unit.name]):
-                    scoring.store.add([], [made])
-                    failed += made.error is not None
-                    done += made.error is None
-        scoring.store.flush()
+        failed, entry = _study(scoring, keeping, units, todo, left, also)
+        known.more["units"] = entry  # type: ignore[index]  # it is ours
     note(scoring.store, scoring, known, done=True)
-    return Done(done, len(units) * cells - done - failed, failed)
+    return Done(count - failed, before, failed)
 
 
-def _scored(scoring: Scoring, activations: Activations, place: int, cells: list[tuple[str, str]]) -> list[Record]:
-    neuron = activations.neuron(place)
-    found = []
-    for name in dict.fromkeys(explainer for explainer, _ in cells):
-        start = time.perf_counter()
-        describer = scoring.explainers[name]
-        description, error = None, None
+def chosen_units(scoring: Scoring, limit: int | None) -> tuple[Unit, ...]:
+    """The neurons that a run takes, by layer; a larger limit takes all that a smaller does.
+
+    Raises:
+        UserError: the model has none that can be looked at.
+    """
+    data, network = scoring.texts.dataset.object, white_box(scoring).model
+    with blaming(f"{scoring.model.label} cannot be looked into"):
+        units = choose_units(network, data.site, data.per_layer, data.seed)
+    return limited_units(units, limit, data.seed)
+
+
+def limited_units(units: Sequence[Unit], limit: int | None, seed: int) -> tuple[Unit, ...]:
+    """So many of the neurons, drawn over all layers alike, in the order in which they stand."""
+    if limit is None or limit >= len(units):
+        return tuple(units)
+    of_sites: dict[str, list[int]] = {}
+    for place, unit in enumerate(units):
+        of_sites.setdefault(unit.site.name, []).append(place)
+    rounds = list[tuple[int, float, int]]()
+    for number, places in enumerate(of_sites.values()):
+        generator = np.random.default_rng([seed, number])
+        order = generator.permutation(len(places))
+        turns = generator.random(len(places))  # of each round, which site is first
+        rounds += [(turn, float(turns[turn]), places[place]) for turn, place in enumerate(order)]
+    taken = {place for *_, place in sorted(rounds)[:limit]}
+    return tuple(unit for place, unit in enumerate(units) if place in taken)
+
+
+def white_box(scoring: Scoring) -> WhiteBox:
+    """The model as one that components can look into.
+
+    Raises:
+        UserError: it is none.
+    """
+    classifier = scoring.model.classifier
+    if any(not hasattr(classifier, name) for name in ("model", "tokenizer", "max_length")):
+        raise UserError(
+            f"{scoring.model.label} shows its answers alone and not the modules inside, so its neurons cannot be "
+            "described; give a model of transformers."
+        )
+    return cast(WhiteBox, classifier)
+
+
+def _say_what(scoring: Scoring, units: Sequence[Unit], before: int) -> None:
+    layers = len({unit.site.name for unit in units})
+    cells = len(scoring.explainers) * len(scoring.metrics)
+    scoring.setup.say(
+        f"{_title(scoring)}: {counted(len(units), 'neuron')} of {counted(layers, 'layer')} × "
+        f"{counted(len(scoring.explainers), 'describer')} × {counted(len(scoring.metrics), 'score')} = "
+        f"{counted(len(units) * cells, 'result')}, {before:,} of them done already."
+    )
+
+
+def _title(scoring: Scoring) -> str:
+    return f"{scoring.model.label} on {scoring.texts.dataset.label}"
+
+
+def _study(
+    scoring: Scoring,
+    keeping: NeuronKeeping,
+    units: Sequence[Unit],
+    todo: Sequence[Unit],
+    left: Mapping[str, Sequence[Cell]],
+    also: Mapping[str, Sequence[str]],
+) -> tuple[int, UnitsEntry]:
+    """Reads the documents and studies the neurons, one after another: how many results failed, and what was read."""
+    data, inside, names = scoring.texts.dataset.object, white_box(scoring), [each.id for each in scoring.texts.examples]
+    corpus = read_corpus(scoring.texts.examples, inside.tokenizer, inside.max_length, data.window)
+    _say_read(scoring, corpus, todo)
+    failed, tokens = 0, len(corpus.ids)
+    with (
+        written_first(keeping.flush),
+        NeuronLine(_title(scoring), tokens, len(todo), scoring.setup.console) as line,
+        record(inside, corpus, todo, units, say=scoring.setup.say, heard=line.recorded) as activations,
+    ):
+        study = Study(
+            scoring.identity, scoring.explainers, scoring.metrics, _answering(activations, todo), scoring.most_seconds
+        )
         try:
-            description = describer.object(neuron.fit, neuron.calibrate)
-        except Exception as problem:
-            error = describe(problem)
-        for metric in (metric for explainer, metric in cells if explainer == name):
-            measured, wrong = Measurement(float("nan")), error
-            if description is not None:
-                try:
-                    measured = scoring.metrics[metric].object(neuron, description)
-                except Exception as problem:
-                    wrong = describe(problem)
-            found.append(
-                Record(
-                    **scoring.identity,
-                    explainer=name,
-                    metric=metric,
-                    version=version_of(describer, scoring.metrics[metric]),
-                    unit=neuron.unit,
-                    target=Target(neuron.layer),
-                    value=measured.value,
-                    parts=measured.parts,
-                    weight=measured.weight,
-                    seconds=time.perf_counter() - start,
-                    rows=0,
-                    error=wrong,
-                )
-            )
-    return found
+            for place, unit in enumerate(todo):
+                neuron = activations.neuron(place)
+                places, kinds = shown_windows(neuron)
+                shown = neuron.evaluate.windows.take(places)
+                studied = study.of(neuron, left[unit.name], also[unit.name], shown)
+                keeping.add(kept_neuron(neuron, unit.site.name, places, kinds, names), studied)
+                failed += sum(record.error is not None for record in studied.records)
+                line.studied(len(studied.records))
+        finally:
+            keeping.flush()
+    keeping.compact()
+    return failed, _units_entry(activations.activity(units))
+
+
+def _answering(activations: Activations, todo: Sequence[Unit]) -> Callable[[Neuron, Overwritten], Answer]:
+    places = {unit.name: place for place, unit in enumerate(todo)}
+    return lambda neuron, question: answer(activations, places[neuron.unit], question)
+
+
+def _say_read(scoring: Scoring, corpus: Corpus, todo: Sequence[Unit]) -> None:
+    counts = ", ".join(f"{int((corpus.part == part).sum()):,} to {name}" for part, name in enumerate(PARTS))
+    sites = list(dict.fromkeys(unit.site.name for unit in todo))
+    named = ", ".join(sites) if len(sites) < 4 else f"{sites[0]} to {sites[-1]}"
+    scoring.setup.say(
+        f"{_title(scoring)}: {counted(len(np.unique(corpus.windows.documents)), 'document')}, "
+        f"{corpus.windows.ids.size:,} tokens in windows of {corpus.windows.ids.shape[1]}: {counts}; "
+        f"{counted(len(todo), 'neuron')} of {named} recorded."
+    )
+
+
+def _earlier(scoring: Scoring) -> dict[str, Any]:
+    """What the manifest says of what was read for the same weights and documents."""
+    manifest = scoring.store.manifest()
+    entry = manifest.get("models", {}).get(key_of(scoring))
+    data = manifest.get("datasets", {}).get(scoring.texts.dataset.identity)
+    same = (
+        entry
+        and data
+        and (entry["fingerprint"], data["fingerprint"])
+        == (
+            scoring.model.fingerprint,
+            scoring.texts.fingerprint,
+        )
+    )
+    return {"units": entry["units"]} if same and entry and "units" in entry else {}
+
+
+def _units_entry(activity: Activity) -> UnitsEntry:
+    """What the manifest says of what was read, and of the neurons there."""
+    sites = [cast(SiteEntry, asdict(site)) for site in activity.sites]
+    entry: UnitsEntry = {"documents": activity.documents, "tokens": activity.tokens, "sites": sites}
+    return entry if activity.loss is None else {**entry, "loss": activity.loss}

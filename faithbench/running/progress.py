@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -21,6 +22,7 @@ SHOWN_SECONDS = 0.1  # that a live line stays as it is, at least
 BAR = 8, 40  # characters, at least and at most
 TITLE = 5  # the part of a line that it may have is one of so many
 GAP = "  "
+Own = TypeVar("Own", bound="Line")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,56 @@ class State:
 IMPORTANT = (3, 0, 1, 2)  # places in `State.parts`: the first stays longest where there is no room
 
 
-class Tracker:
+class Line:
+    """`with line: line.refresh()`: what there is to say, live on a terminal, else a line now and then.
+
+    Args:
+        title: what is being done.
+        read: what there is to say now.
+        console: None to say nothing.
+        clock: seconds, as `time.monotonic`.
+    """
+
+    def __init__(
+        self, title: str, read: Callable[[], State], console: Console | None, clock: Callable[[], float]
+    ) -> None:
+        self.title, self.read, self.console, self.clock = title, read, console, clock
+        self.start = self.said = clock()
+        self.state = read()
+        live = console is not None and console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(self, console=console, refresh_per_second=4) if live else None
+
+    def __enter__(self: Own) -> Own:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self.state = self.read()
+            self._live.stop()
+
+    def refresh(self) -> None:
+        """Something has been done."""
+        now = self.clock()
+        if self._live:
+            if now - self.state.at > SHOWN_SECONDS:
+                self.state = self.read()
+        elif self.console and now - self.said > LOG_SECONDS:
+            self.said, self.state = now, self.read()
+            say(self.console, f"{self.title}: {', '.join(filter(None, self.state.parts(now)))}")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        title, bar, parts = fitted(self.title, self.state.parts(self.clock()), options.max_width)
+        line = Table.grid(padding=(0, len(GAP), 0, 0))
+        words = [Text(_fit(console, word), no_wrap=True) for word in (title, GAP.join(parts))]
+        line.add_row(words[0], *([ProgressBar(1.0, self.state.share, width=bar)] if bar else []), words[1])
+        yield line
+
+
+class Tracker(Line):
     """`with Tracker(…) as tracker: tracker.heard(…)`: texts, results, rows per second and the time left.
 
     Args:
@@ -62,34 +113,13 @@ class Tracker:
         console: Console | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.title, self.texts, self.forecast, self.console, self.clock = title, texts, forecast, console, clock
-        self.start = self.said = clock()
-        self.state = self._state()
-        live = console is not None and console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(self, console=console, refresh_per_second=4) if live else None
-
-    def __enter__(self) -> "Tracker":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self.state = self._state()
-            self._live.stop()
+        self.texts, self.forecast = texts, forecast
+        super().__init__(title, self._state, console, clock)
 
     def heard(self, summary: Summary) -> None:
         """Something has been done."""
         self.forecast.learn(summary)
-        now = self.clock()
-        if self._live:
-            if now - self.state.at > SHOWN_SECONDS:
-                self.state = self._state()
-        elif self.console and now - self.said > LOG_SECONDS:
-            self.said, self.state = now, self._state()
-            say(self.console, f"{self.title}: {', '.join(filter(None, self.state.parts(now)))}")
+        self.refresh()
 
     def _state(self) -> State:
         now, known = self.clock(), self.forecast
@@ -100,13 +130,6 @@ class Tracker:
         if known.explanations and not known.results:
             results = f"{known.explanations:,} explanation{'s' * (known.explanations > 1)}"
         return State(texts, results, f"{known.rows / elapsed:,.0f} rows/s", left, now, share)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        title, bar, parts = fitted(self.title, self.state.parts(self.clock()), options.max_width)
-        line = Table.grid(padding=(0, len(GAP), 0, 0))
-        words = [Text(_fit(console, word), no_wrap=True) for word in (title, GAP.join(parts))]
-        line.add_row(words[0], *([ProgressBar(1.0, self.state.share, width=bar)] if bar else []), words[1])
-        yield line
 
 
 def fitted(title: str, parts: Sequence[str], width: int) -> tuple[str, int, list[str]]:

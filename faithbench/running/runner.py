@@ -29,6 +29,7 @@ from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
 from faithbench.running.manifest import note
+from faithbench.running.neuron_plans import check_alone
 from faithbench.running.neurons import score_neurons
 from faithbench.running.overview import overview_html, overview_text
 from faithbench.running.readme import write_readme
@@ -100,6 +101,8 @@ def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Opti
     if setup.device.startswith("cuda") and plan.dtype == SINGLE:
         setup.say("All is computed in float32; --dtype auto is faster on a GPU, and measures what that does to scores.")
     blocks = (agenda or make_agenda([plan], options.device, options.train)).of(plan)
+    if blocks[0].dataset.traits.unit == UNIT:
+        check_alone(options.workers)
     for explainer in {each.identity: each for block in blocks for each in block.selection.explainers}.values():
         ready("explainer", explainer)
     for metric in {each.identity: each for block in blocks for each in block.selection.metrics}.values():
@@ -155,7 +158,7 @@ def _run(
         if data.metrics:
             scoring = Scoring(data, model, store, measuring, stored, options.timeout)
             if data.dataset.traits.unit == UNIT:
-                parts.append(score_neurons(begin, scoring))
+                parts.append(score_neurons(begin, scoring, block.limit))
             else:
                 parts.append(_score(begin, scoring, options.strict, executor))
     if problem and not parts:
@@ -261,7 +264,8 @@ def fitting(data: DatasetPlan, model: Prepared, setup: Setup) -> DatasetPlan:
 
 def _examples(block: BlockPlan, earlier: Mapping[str, DatasetEntry]) -> DatasetPlan:
     known = earlier.get(block.dataset.identity)
-    return load_examples(block.dataset, block.selection, block.split, block.limit, known)
+    limit = block.limit if block.dataset.traits.unit != UNIT else None  # of neurons, and not of documents
+    return load_examples(block.dataset, block.selection, block.split, limit, known)
 
 
 def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: Executor) -> Done:

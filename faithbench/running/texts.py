@@ -12,10 +12,10 @@ from faithbench.conversations import attempt
 from faithbench.errors import UserError, short
 from faithbench.models.tokenizers import reading_fingerprint
 from faithbench.probability import probabilities
+from faithbench.records.kept_parts import add_kept
 from faithbench.records.store import Store
 from faithbench.records.text_parts import (
     Gold,
-    add_kept,
     kept_classes,
     kept_ids,
     prediction_row,

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from faithbench.activations import UNIT
 from faithbench.models.zoo import is_tiny
 from faithbench.plan import Plan
-from faithbench.plugins.naming import refer
+from faithbench.plugins.naming import build_dataset, refer
 from faithbench.running.grid import select_components
+from faithbench.running.neuron_plans import unit_of
 
 
 @dataclass(frozen=True)
@@ -14,12 +16,18 @@ class Usual:
 
     explainers: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    unit: str = "text"
 
     @property
     def line(self) -> str:
         """What a person should be told; "" for nothing."""
         if not self.left_out:
             return ""
+        if self.unit == UNIT:
+            return (
+                f"{len(self.explainers)} describers are run, those that cost little; --explainer all runs "
+                f"{', '.join(self.left_out)} too, which take long for a neuron."
+            )
         return (
             f"{len(self.explainers)} explainers are run, those that cost little; --explainer all runs "
             f"{', '.join(self.left_out)} too, which ask the model hundreds of rows a text or more."
@@ -34,6 +42,7 @@ def usual_explainers(plan: Plan) -> Usual:
     """
     if plan.explainers or all(is_tiny(refer(model)) for model in plan.models):
         return Usual()
-    chosen = select_components(plan).explainers
+    unit = unit_of([build_dataset(text) for text in plan.datasets])
+    chosen = select_components(plan, unit).explainers
     left_out = tuple(each.label for each in chosen if each.traits.dear)
-    return Usual(tuple(each.label for each in chosen if not each.traits.dear), left_out) if left_out else Usual()
+    return Usual(tuple(each.label for each in chosen if not each.traits.dear), left_out, unit) if left_out else Usual()

@@ -8,7 +8,7 @@ import math
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from matplotlib.patches import Rectangle
 from faithbench.showing.html import AGAINST, FOR
 from faithbench.showing.marked import LEVELS, Mark, Marked
 from faithbench.showing.sheet import Row, Sheet, folded
-from faithbench.showing.triangle import Triangle, cut
+from faithbench.showing.stack import Stack
+from faithbench.showing.triangle import NAME, Triangle, blocks, cut
 from faithbench.shown import visible
 
 STYLE = {
@@ -121,6 +122,8 @@ class _Drawing:
                 self._line(folded(line))
             if row.triangle is not None:
                 self._triangle(row.triangle.folded())
+            for stack in row.stacks:
+                self._stack(stack)
             for sentence in row.said:
                 self._words(sentence, SMALL)
         if sheet.legend:
@@ -164,6 +167,29 @@ class _Drawing:
                 for place, cell in enumerate(row.cells[columns.start : columns.stop]):
                     sign = self._width(cell.text, SMALL)
                     self._drawn.append(_cell_drawer(cell, left + place * CELL, base, sign))
+            self.bottom += SIZE / 2
+
+    def _stack(self, stack: Stack) -> None:
+        """A window in blocks of tokens that fit, with a line of signs below for the neuron and each describer."""
+        self._words(stack.head, SMALL)
+        lines = [(visible(cut(name, 2 * NAME)), marks) for name, marks in stack.below]
+        left = MARGIN + max(self._width(name, SMALL) for name, _ in lines) + SMALL
+        texts = [visible(mark.text) for mark in stack.tokens]
+        sizes = [min(max(self._width(text, SIZE) + 3, CELL), WIDTH - MARGIN - left) for text in texts]
+        for columns in blocks(sizes, WIDTH - MARGIN - left):
+            starts = [left + sum(sizes[columns.start : c]) for c in columns]
+            self.bottom += SIZE * LEADING
+            for c, start in zip(columns, starts, strict=True):
+                piece = _Piece(texts[c], sizes[c] - 1, stack.tokens[c])
+                self._drawn.append(_drawer(piece, start, self.bottom - SIZE * 0.45, SIZE, "normal", False))
+            for name, marks in ((name, marks) for name, marks in lines if any(marks[c].sign for c in columns)):
+                self.bottom += SIZE * LEADING
+                base = self.bottom - SIZE * 0.45
+                self._drawn.append(_drawer(_Piece(name, 0.0), MARGIN, base, SMALL, "normal", False))
+                for c, start in zip(columns, starts, strict=True):
+                    cell = replace(marks[c], text=marks[c].suffix)
+                    sign = self._width(cell.text, SMALL)
+                    self._drawn.append(_cell_drawer(cell, start, base, sign, sizes[c]))
             self.bottom += SIZE / 2
 
     def _pieces(self, mark: Mark) -> Iterator[_Piece]:
@@ -231,14 +257,16 @@ def _upright(name: str, middle: float, bottom: float, italic: bool) -> Callable[
     return draw
 
 
-def _cell_drawer(cell: Mark, left: float, base: float, sign: float) -> Callable[[Figure, float], None]:
-    """Draws a cell of a triangle: its tint, and its sign in the middle."""
+def _cell_drawer(
+    cell: Mark, left: float, base: float, sign: float, width: float = CELL
+) -> Callable[[Figure, float], None]:
+    """Draws a cell of a triangle, or of a window: its tint, and its sign in the middle."""
 
     def draw(figure: Figure, height: float) -> None:
         if math.isnan(cell.score):
             return
-        _decorate(figure, _Piece("", CELL - 1), cell, left, base, height)
-        _write(figure, cell.text, left + (CELL - 1 - sign) / 2, base, height, fontsize=SMALL)
+        _decorate(figure, _Piece("", width - 1), cell, left, base, height)
+        _write(figure, cell.text, left + (width - 1 - sign) / 2, base, height, fontsize=SMALL)
 
     return draw
 

@@ -5,9 +5,11 @@ a sign stands behind each word, and a solid or dotted line below it.
 """
 
 import math
+from collections.abc import Sequence
 from html import escape as html_escape
 
 from faithbench.showing.marked import Mark, Marked
+from faithbench.showing.stack import Stack
 from faithbench.showing.triangle import Said, Triangle, cut
 from faithbench.shown import visible
 
@@ -57,6 +59,51 @@ TRIANGLE_CSS = "\n".join(
         "@media (max-width: 34em) { .fb-triangle tbody th small { display: block; } }",
     ]
 )
+STACK_CSS = "\n".join(
+    [
+        ".fb-head { margin: .7em 0 0; font-size: .9em; }",
+        ".fb-stack { display: flex; flex-wrap: wrap; align-items: flex-start; gap: .3em 0; line-height: 1.35;"
+        " margin: .1em 0 .6em; }",
+        ".fb-stack > span { display: inline-flex; flex-direction: column; min-width: 1.3em; max-width: 100%; }",
+        ".fb-stack > .fb-names { margin-right: .6em; }",
+        ".fb-stack mark { color: inherit; background: none; padding: 0 .15em; white-space: pre-wrap;"
+        " overflow-wrap: anywhere; border-bottom: 2px solid transparent; }",
+        ".fb-stack mark, .fb-stack i { print-color-adjust: exact; -webkit-print-color-adjust: exact; }",
+        ".fb-stack i { box-sizing: border-box; height: 1.6em; font-style: normal; font-size: .8em; line-height: 1.5em;"
+        " text-align: center; border: solid transparent; border-width: 1px 1px 0 0; background-clip: padding-box; }",
+        ".fb-stack .fb-names i { text-align: start; white-space: nowrap; }",
+        *(
+            f".fb-stack .{side}{level} {{ color: #111; background-color: {tint}; }}"
+            for side, tints in (("p", FOR), ("n", AGAINST))
+            for level, tint in enumerate(tints, 1)
+        ),
+        ".fb-stack mark.p3, .fb-stack mark.p4 { border-bottom: 2px solid #111; }",
+        ".fb-stack mark.n3, .fb-stack mark.n4 { border-bottom: 2px dotted #111; }",
+    ]
+)
+
+
+def stack_html(stack: Stack) -> str:
+    """A window whose tokens flow, each above what is predicted of it; numbers are shown where the pointer rests."""
+    names = "".join(f"<i>{escape(visible(name))}</i>" for name, _ in stack.below)
+    columns = zip(stack.tokens, *(marks for _, marks in stack.below), strict=True)
+    body = "".join(_column(token, cells) for token, *cells in columns)
+    return (
+        f'<p class="fb-head">{escape(visible(stack.head))}</p><div class="fb-stack" dir="auto">'
+        f'<span class="fb-names"><mark>&nbsp;</mark>{names}</span>{body}</div>'
+    )
+
+
+def _column(token: Mark, cells: Sequence[Mark]) -> str:
+    """A token above its signs; nothing stands below where there are none, so that quiet lines are low."""
+    text = escape(visible(token.text)) or " "
+    signs = "".join(f"<i{_told(cell)}>{cell.suffix}</i>" for cell in cells) if any(cell.sign for cell in cells) else ""
+    return f"<span><mark{_told(token)}>{text}</mark>{signs}</span>"
+
+
+def _told(mark: Mark) -> str:
+    classes = classes_of(mark)
+    return f' class="{classes}" title="{mark.score:.4g}"' if classes else ""
 
 
 def triangle_html(triangle: Triangle, name: str = "") -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from faithbench.showing.html import LINE_CSS, TRIANGLE_CSS, escape, line_html, triangle_html
+from faithbench.showing.html import LINE_CSS, STACK_CSS, TRIANGLE_CSS, escape, line_html, stack_html, triangle_html
 from faithbench.showing.marked import Marked
 from faithbench.showing.sheet import Row, Sheet, folded
 
@@ -20,6 +20,7 @@ SHEET_CSS = "\n".join(
         ".fb-sheet .legend { margin-top: 1.2em; font-size: .9em; }",
         LINE_CSS,
         TRIANGLE_CSS,
+        STACK_CSS,
     ]
 )
 PAGE_CSS = """
@@ -79,7 +80,7 @@ def page_html(title: str, sheets: Sequence[Sheet], made: str = "") -> str:
 
 
 def _begin(sheet: Sheet) -> str:
-    lines = [line.text for row in sheet.rows[:1] for line in row.lines]
+    lines = [text for row in sheet.rows[:1] for text in [line.text for line in row.lines] or row.said[:1]]
     text = " / ".join(" ".join(line.split()) for line in lines)
     return text if len(text) <= NAMED else f"{text[: NAMED - 1]}…"
 
@@ -93,7 +94,8 @@ def _row(row: Row) -> str:
     scale = f" <small>({_quoting(row.scale)})</small>" if row.scale else ""
     said = "".join(f"<p>{_quoting(sentence)}</p>" for sentence in row.said)
     triangle = "" if row.triangle is None else triangle_html(row.triangle, row.head)
-    return f"<h3>{escape(row.head)}{scale}</h3>{''.join(map(_folding, row.lines))}{triangle}{said}"
+    windows = "".join(map(stack_html, row.stacks))
+    return f"<h3>{escape(row.head)}{scale}</h3>{''.join(map(_folding, row.lines))}{triangle}{windows}{said}"
 
 
 def _folding(marked: Marked) -> str:

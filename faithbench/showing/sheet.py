@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faithbench.showing.marked import Mark, Marked
+from faithbench.showing.stack import Stack
 from faithbench.showing.triangle import Triangle
 
 LONG = 1500  # characters that a folded line shows at most
@@ -22,6 +23,7 @@ class Row:
         scale: what the strongest tint of the lines stands for.
         said: sentences that go below.
         triangle: of a text that a model has gone on with, in place of lines.
+        stacks: windows in which a neuron is looked at, in place of lines.
     """
 
     head: str
@@ -29,6 +31,7 @@ class Row:
     scale: str = ""
     said: tuple[str, ...] = ()
     triangle: Triangle | None = None
+    stacks: tuple[Stack, ...] = ()
 
 
 @dataclass(frozen=True)

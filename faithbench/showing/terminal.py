@@ -1,7 +1,7 @@
 """Coloured lines in a terminal. Without colour the signs behind words say the same."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Group
@@ -10,7 +10,8 @@ from rich.text import Text
 from faithbench.showing.html import AGAINST, FOR
 from faithbench.showing.marked import Mark, Marked
 from faithbench.showing.sheet import Row, Sheet, folded
-from faithbench.showing.triangle import FAINT, Triangle, cut
+from faithbench.showing.stack import Stack
+from faithbench.showing.triangle import FAINT, NAME, Triangle, blocks, cut
 from faithbench.shown import fitting, visible
 
 INDENT = "  "
@@ -45,7 +46,29 @@ def _row(row: Row, encoding: str | None, width: int) -> Iterator[Text]:
     yield from (line_text(folded(line), encoding) for line in row.lines)
     if row.triangle is not None:
         yield from triangle_lines(row.triangle.folded(), encoding, width)
+    for stack in row.stacks:
+        yield from stack_lines(stack, encoding, width)
     yield from (_plain(sentence, "", encoding) for sentence in row.said)
+
+
+def stack_lines(stack: Stack, encoding: str | None = "utf-8", width: int = 80) -> Iterator[Text]:
+    """A window in blocks of tokens that fit, with a line below for who predicts something of them."""
+    yield _plain(stack.head, "dim", encoding)
+    lines = [(_named(cut(name, 2 * NAME), encoding), marks) for name, marks in stack.below]
+    head = max(cell_len(name) for name, _ in lines) + 1
+    texts = [_named(mark.text, encoding) for mark in stack.tokens]
+    sizes = [max(cell_len(text), 2) + 1 for text in texts]
+    for columns in blocks(sizes, width - head):
+        words = [_tinted(stack.tokens[c], texts[c], sizes[c] - 1) for c in columns]
+        yield _aligned("", words, head)
+        for name, marks in ((name, marks) for name, marks in lines if any(marks[c].sign for c in columns)):
+            signs = [_tinted(marks[c], fitting(marks[c].suffix, encoding), sizes[c] - 1) for c in columns]
+            yield _aligned(name, signs, head)
+
+
+def _aligned(name: str, cells: Sequence[tuple[str, str]], head: int) -> Text:
+    spaced = [part for cell in cells for part in (cell, (" ", ""))]
+    return Text.assemble((set_cell_size(name, head), "dim"), *spaced, no_wrap=True, overflow="crop")
 
 
 def triangle_lines(triangle: Triangle, encoding: str | None = "utf-8", width: int = 80) -> Iterator[Text]:
@@ -71,8 +94,12 @@ def triangle_lines(triangle: Triangle, encoding: str | None = "utf-8", width: in
 
 
 def _cell(cell: Mark, size: int, encoding: str | None) -> tuple[str, str]:
-    style = "" if not cell.sign else f"black on {(FOR if cell.sign > 0 else AGAINST)[cell.strength - 1]}"
-    return set_cell_size(fitting(cell.text, encoding), size), style
+    return _tinted(cell, fitting(cell.text, encoding), size)
+
+
+def _tinted(mark: Mark, text: str, size: int) -> tuple[str, str]:
+    style = "" if not mark.sign else f"black on {(FOR if mark.sign > 0 else AGAINST)[mark.strength - 1]}"
+    return set_cell_size(text, size), style
 
 
 def _named(name: str, encoding: str | None) -> str:

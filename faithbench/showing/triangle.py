@@ -94,13 +94,19 @@ class Triangle:
             sizes: of the columns.
             room: for those of a block.
         """
-        start = 0
-        while start < len(self.columns):
-            end, taken = start + 1, sizes[start]
-            while end < len(self.columns) and taken + sizes[end] <= room:
-                taken, end = taken + sizes[end], end + 1
-            yield range(start, end), [row for row in self.rows if len(row.scores) > start]
-            start = end
+        for columns in blocks(sizes, room):
+            yield columns, [row for row in self.rows if len(row.scores) > columns.start]
+
+
+def blocks(sizes: Sequence[float], room: float) -> Iterator[range]:
+    """Columns of such sizes in blocks that fit, each of at least one."""
+    start = 0
+    while start < len(sizes):
+        end, taken = start + 1, sizes[start]
+        while end < len(sizes) and taken + sizes[end] <= room:
+            taken, end = taken + sizes[end], end + 1
+        yield range(start, end)
+        start = end
 
 
 def cut(name: str, most: int = NAME) -> str:

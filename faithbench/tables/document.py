@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faithbench.activations import UNIT
 from faithbench.records.results import FAITHFULNESS, TRUTH, degrades, higher_is_better, kind_order, labels
+from faithbench.records.units import unit_of, units_of
 from faithbench.shown import counted
 from faithbench.statistics.verdicts import NEGLIGIBLE
+from faithbench.tables import layers, neurons
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
 from faithbench.tables.wording import places_of, shown
 
@@ -24,6 +27,8 @@ HEADINGS = {
 def document(frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str], signature: str) -> list[Part]:
     """A frame of `tables.table` for people, with the models, sentences that go below, and the signature."""
     told = [*map(Note, notes), *map(Note, legend(frame))]
+    if "layer" in frame:
+        return [*of_models(models), *layers.numbers(frame), Note(layers.LEGEND), *told, Signature(signature)]
     return [*of_models(models), *numbers(frame), *told, Signature(signature)]
 
 
@@ -77,15 +82,18 @@ def grids(group: pd.DataFrame) -> list[Part]:
     """
     kinds = sorted(set(group["kind"]), key=kind_order)
     texts = int((group["n"] + group["undefined"] + group["failed"]).max())
-    pairs = [(Heading(HEADINGS.get(name, name)), _grid(group[group["kind"] == name], texts)) for name in kinds]
-    told, units = counted(texts, "text"), int(group["texts"].max()) if "texts" in group else texts
+    unit = unit_of(str(group["dataset"].iloc[0]))
+    headings = HEADINGS if unit != UNIT else HEADINGS | neurons.HEADINGS
+    pairs = [(Heading(headings.get(name, name)), _grid(group[group["kind"] == name], texts, unit)) for name in kinds]
+    told, units = counted(texts, unit), int(group["texts"].max()) if "texts" in group else texts
     if units < texts:
-        told = f"{counted(texts, 'explained output')} of {counted(units, 'text')}, each counted alone"
-    return [*(part for pair in pairs for part in pair), Note(f"{told}.{_unranked(group)}")]
+        told = f"{counted(texts, 'explained output')} of {counted(units, unit)}, each counted alone"
+    beside = neurons.undefined(group) if "mean_with_zeros" in group else ()
+    return [*(part for pair in pairs for part in pair), *beside, Note(f"{told}.{_unranked(group, unit)}")]
 
 
-def _unranked(group: pd.DataFrame) -> str:
-    """By which metrics nobody is ranked, for want of texts."""
+def _unranked(group: pd.DataFrame, unit: str) -> str:
+    """By which metrics nobody is ranked, for want of texts or neurons."""
     several = group[(group["n"] > 0) & group["ranked_on"].notna()]
     lacking = [
         (str(metric), int(column["texts_needed"].max()))
@@ -95,27 +103,37 @@ def _unranked(group: pd.DataFrame) -> str:
     if not lacking:
         return ""
     names = labels("metric", [metric for metric, _ in lacking]).values()
-    return f" Too few texts to rank explainers, which takes {max(n for _, n in lacking)}: {', '.join(names)}."
+    who = "describers" if unit == UNIT else "explainers"
+    return f" Too few {unit}s to rank {who}, which takes {max(n for _, n in lacking)}: {', '.join(names)}."
 
 
-def _grid(group: pd.DataFrame, texts: int) -> Grid:
-    """Explainers down, metrics across; cells that were measured on fewer texts than others say so."""
+def _grid(group: pd.DataFrame, texts: int, unit: str) -> Grid:
+    """Explainers down, metrics across; cells that were measured on fewer texts than others say so.
+
+    Beside describers stands how long their descriptions are.
+    """
     explainers, metrics = labels("explainer", group["explainer"]), labels("metric", group["metric"])
     columns: dict[str, dict[str, Cell]] = {}
     for metric, column in group.groupby("metric"):
         places = places_of(column["high"] - column["low"])
         several = bool(column["rank_group"].notna().sum() > 1)
         columns[metrics[str(metric)]] = {
-            explainers[str(row.explainer)]: _cell(row, places, several, texts) for row in column.itertuples()
+            explainers[str(row.explainer)]: _cell(row, places, several, texts, unit) for row in column.itertuples()
         }
+    bits = neurons.length_of(group) if "bits" in group else {}
     rows = tuple(
-        (Words(name), *(column.get(name, EMPTY) for _, column in sorted(columns.items())))
-        for name in sorted(explainers.values())
+        (
+            Words(name),
+            *[Number(bits.get(identity, math.nan), 0)] * bool(bits),
+            *(column.get(name, EMPTY) for _, column in sorted(columns.items())),
+        )
+        for name, identity in sorted((name, identity) for identity, name in explainers.items())
     )
-    return Grid((Column("explainer"), *map(Column, sorted(columns))), rows)
+    heads = (Column("describer" if unit == UNIT else "explainer"), *[Column("bits", right=True)] * bool(bits))
+    return Grid((*heads, *map(Column, sorted(columns))), rows)
 
 
-def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
+def _cell(row: Any, places: int, several: bool, texts: int, unit: str) -> Cell:
     """A mean with its interval, bold if tied with the best; what is missing; whether the texts are too few for a rank.
 
     If they are enough, or there are no ranks, it says on how many texts it rests where others have more.
@@ -124,7 +142,7 @@ def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
     few = bool(row.rank_group is pd.NA and row.ranked_on is not pd.NA and row.n < row.ranked_on)
     few = few and degrades(str(row.explainer)) is None
     remarks = [f"{count} {what}" for count, what in ((row.failed, "failed"), (row.undefined, "undefined")) if count]
-    remarks = [f"of {asked:,} texts"] * (asked < texts and not (few and row.n)) + remarks
+    remarks = [f"of {asked:,} {unit}s"] * (asked < texts and not (few and row.n)) + remarks
     raw = shown(row.raw_mean, places)
     if not row.low <= row.raw_mean <= row.high and raw != shown(row.mean, places):
         remarks.append(f"raw {raw}")
@@ -138,7 +156,7 @@ def _cell(row: Any, places: int, several: bool, texts: int) -> Cell:
         deviation=getattr(row, "seed_deviation", math.nan),
         bold=several and row.tied_with_best is not pd.NA and bool(row.tied_with_best),
         remarks=tuple(remarks),
-        behind=f"too few texts ({asked if asked < row.ranked_on else row.n:,} of {row.ranked_on:,})" if few else "",
+        behind=f"too few {unit}s ({asked if asked < row.ranked_on else row.n:,} of {row.ranked_on:,})" if few else "",
     )
 
 
@@ -148,8 +166,9 @@ def legend(frame: pd.DataFrame) -> list[str]:
     for metric, name in labels("metric", sorted(set(frame["metric"]))).items():
         ways[higher_is_better(metric)].append(name)
     words = {True: "Higher is better", False: "Lower is better", None: "No better or worse"}
+    units = units_of(frame["dataset"].unique())
     lines = [
-        "Means over texts with 95 % bootstrap intervals: ± half the width, or (low, high) where one is lopsided.",
+        f"Means over {units} with 95 % bootstrap intervals: ± half the width, or (low, high) where one is lopsided.",
         *_weighed_how(frame),
         *_ranked_how(frame),
         " ".join(f"{words[way]}: {', '.join(names)}." for way, names in ways.items() if names),
@@ -157,7 +176,7 @@ def legend(frame: pd.DataFrame) -> list[str]:
     if "seeds" in frame:
         lines.append(
             "Models that differ in their seed alone are put together: means over trainings. The interval is over "
-            "texts; seeds ± is the standard deviation of the trainings' means."
+            f"{units}; seeds ± is the standard deviation of the trainings' means."
         )
     return lines
 
@@ -170,7 +189,8 @@ def _weighed_how(frame: pd.DataFrame) -> Iterator[str]:
             "predicted in the whole split; the raw mean over the texts measured is given where it is outside of the "
             "interval."
         )
-    if "target" in frame or frame["post_stratified"].all():
+    frame = frame[[unit_of(str(name)) != UNIT for name in frame["dataset"]]]  # neurons are of no predicted class
+    if frame.empty or "target" in frame or frame["post_stratified"].all():
         return
     names = {what: labels(what, frame[what]) for what in ("model", "dataset")}
     told = [
@@ -189,10 +209,12 @@ def _weighed_how(frame: pd.DataFrame) -> Iterator[str]:
 def _ranked_how(frame: pd.DataFrame) -> Iterator[str]:
     """What bold means, how many texts a rank takes, and which explainers count once."""
     ranked = frame[frame["ranked_on"].notna()]
-    if ranked.empty:
+    if ranked.empty or "layer" in frame:
         return
+    units = units_of(frame["dataset"].unique())
+    who = {"texts": "explainers", "neurons": "describers"}.get(units, "explainers or describers")
     yield (
-        "Bold: the best of the explainers of a column that were measured on the same texts, and those that are tied "
+        f"Bold: the best of the {who} of a column that were measured on the same {units}, and those that are tied "
         "with it: paired tests (Holm-corrected over all pairs of the column, 5 %) do not show that they differ from it "
         f"or from another one in bold. A difference below 1/{round(1 / NEGLIGIBLE):,} of a metric's range is none."
     )
@@ -200,14 +222,15 @@ def _ranked_how(frame: pd.DataFrame) -> Iterator[str]:
         yield "Degraded copies of explainers are not ranked: they show what metrics can tell."
     needed = sorted({int(n) for n in ranked["texts_needed"]} - {1})
     if needed:
-        span = "" if len(needed) < 2 else f" ({needed[0]} to {needed[-1]}, the more explainers the more)"
-        yield f"A test of n texts has no p below 2^(1−n): fewer than {needed[-1]} texts{span} could show nothing."
+        span = "" if len(needed) < 2 else f" ({needed[0]} to {needed[-1]}, the more {who} the more)"
+        yield f"A test of n {units} has no p below 2^(1−n): fewer than {needed[-1]} {units}{span} could show nothing."
     equal = frame[frame["equal_to"] != ""].drop_duplicates(["dataset", "model", "model_fingerprint", "explainer"])
     names = {what: labels(what, frame[what]) for what in ("explainer", "model", "dataset")}
     told = [
         f"{names['explainer'][row['explainer']]} = {names['explainer'][row['equal_to']]} (equal on all "
-        f"{counted(row['equal_on'], 'text')}) for {names['model'][row['model']]} on {names['dataset'][row['dataset']]}"
+        f"{counted(row['equal_on'], unit_of(row['dataset']))}) for {names['model'][row['model']]} on "
+        f"{names['dataset'][row['dataset']]}"
         for _, row in equal.iterrows()
     ]
     if told:
-        yield f"Explainers with equal scores count once in ranks and tests: {'; '.join(told)}."
+        yield f"{who.capitalize()} with equal scores count once in ranks and tests: {'; '.join(told)}."

@@ -10,6 +10,7 @@ import pandas as pd
 from faithbench.records.results import CELL, Panel, any_twice, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
+from faithbench.records.units import is_of_neurons
 from faithbench.tables.cautions import (
     cautions,
     not_by_label,
@@ -20,7 +21,9 @@ from faithbench.tables.cautions import (
     trained_as,
 )
 from faithbench.tables.document import document
+from faithbench.tables.layers import check_layers, with_sites
 from faithbench.tables.looking import chosen_by_looking, leads, looked, not_corrected
+from faithbench.tables.neurons import with_neurons
 from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
@@ -29,7 +32,9 @@ from faithbench.tables.writers import WRITERS, check_format
 NOTES = {"token": "part of the tokens themselves", "position": "part of their places"}  # others are said as they are
 
 
-def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: bool = False) -> pd.DataFrame:
+def table(
+    folders: Sequence[Path | str], by_class: bool = False, over_seeds: bool = False, by_layer: bool = False
+) -> pd.DataFrame:
     """One row for each data set, model, explainer and metric of the runs.
 
     Columns: `dataset`, `dataset_fingerprint`, `model`, `model_fingerprint`, `explainer`, `metric` (identities); `kind`
@@ -41,23 +46,35 @@ def table(folders: Sequence[Path | str], by_class: bool = False, over_seeds: boo
     the mean is `post_stratified` by the predicted class, and the `raw_mean` over the texts measured. Of several
     versions of a component only the latest counts. Where texts have several outputs explained, as those of a
     multi-label model may, these counts are of outputs, and `texts` is that of texts. See docs/statistics.md.
+    Of neurons there are the columns of `tables.neurons.with_neurons`, and by layer those of `tables.layers.with_sites`.
 
     Args:
         folders: of the runs.
         by_class: apart for each class that was explained, the column `target`.
         over_seeds: models that differ in their seed alone are put together: means over `seeds` trainings, and
             `seed_deviation`, the standard deviation of the trainings' means. The interval is that over texts.
+        by_layer: neurons alone, apart for each layer of the model, the column `layer`.
 
     Raises:
-        UserError: a folder is no run, or two runs hold different records of one identity.
+        UserError: a folder is no run, two runs hold different records of one identity, or no neurons have layers.
     """
-    return frame_of(folders, read(folders, slim=True), by_class, over_seeds)
+    return frame_of(folders, read(folders, slim=True), by_class, over_seeds, by_layer)
 
 
 def frame_of(
-    folders: Sequence[Path | str], records: pd.DataFrame, by_class: bool = False, over_seeds: bool = False
+    folders: Sequence[Path | str],
+    records: pd.DataFrame,
+    by_class: bool = False,
+    over_seeds: bool = False,
+    by_layer: bool = False,
 ) -> pd.DataFrame:
-    """The same of records that were read."""
+    """The same of records that were read.
+
+    Raises:
+        UserError: layers are asked for, and there are no neurons.
+    """
+    if by_layer:
+        records, by_class = check_layers(records), True
     found = panels(records, by_class, predicted_classes(folders))
     seeds = together(found) if over_seeds else None
     parts = [_rows(each.panel, each) for each in seeds] if seeds is not None else [_rows(panel) for panel in found]
@@ -69,6 +86,10 @@ def frame_of(
         frame["target"] = frame["target"].astype(int)
     elif any_twice(records, [*CELL, "unit"]) and not over_seeds:
         frame = frame.merge(_texts(records), on=CELL)
+    frame = with_neurons(frame, folders, over_seeds)
+    if by_layer:
+        frame = with_sites(frame.rename(columns={"target": "layer"}), folders, over_seeds)
+        return frame.sort_values([*CELL, "layer"], ignore_index=True)
     return frame.sort_values([*CELL, "target"] if by_class else CELL, ignore_index=True)
 
 
@@ -115,18 +136,26 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
 
 
 def render(
-    folders: Sequence[Path | str], format: str = "markdown", by_class: bool = False, over_seeds: bool = False
+    folders: Sequence[Path | str],
+    format: str = "markdown",
+    by_class: bool = False,
+    over_seeds: bool = False,
+    by_layer: bool = False,
 ) -> str:
     """The table as `markdown`, `latex` or for a `terminal`, or tidy as `csv`.
 
     Raises:
         UserError: another format.
     """
-    return renderings(folders, (format,), by_class, over_seeds)[format]
+    return renderings(folders, (format,), by_class, over_seeds, by_layer)[format]
 
 
 def renderings(
-    folders: Sequence[Path | str], formats: Sequence[str], by_class: bool = False, over_seeds: bool = False
+    folders: Sequence[Path | str],
+    formats: Sequence[str],
+    by_class: bool = False,
+    over_seeds: bool = False,
+    by_layer: bool = False,
 ) -> dict[str, str]:
     """The table in several formats, computed once.
 
@@ -136,8 +165,8 @@ def renderings(
     for each in formats:
         check_format(each)
     if set(formats) == {"csv"}:
-        return {"csv": csv(table(folders, by_class, over_seeds))}
-    found = contents(folders, by_class, over_seeds)
+        return {"csv": csv(table(folders, by_class, over_seeds, by_layer))}
+    found = contents(folders, by_class, over_seeds, by_layer)
     parts = document(found.frame, found.models, found.notes, found.signature)
     return {each: csv(found.frame) if each == "csv" else WRITERS[each](parts) for each in formats}
 
@@ -152,7 +181,9 @@ class Contents:
     signature: str
 
 
-def contents(folders: Sequence[Path | str], by_class: bool = False, over_seeds: bool = False) -> Contents:
+def contents(
+    folders: Sequence[Path | str], by_class: bool = False, over_seeds: bool = False, by_layer: bool = False
+) -> Contents:
     """What the table of runs says, computed once.
 
     Raises:
@@ -161,7 +192,10 @@ def contents(folders: Sequence[Path | str], by_class: bool = False, over_seeds: 
     records = read(folders, slim=True)
     told = (*notes(folders), *of_earlier_versions(records))
     return Contents(
-        frame_of(folders, records, by_class, over_seeds), models(folders), told, signature_of(records, folders)
+        frame_of(folders, records, by_class, over_seeds, by_layer),
+        models(folders),
+        told,
+        signature_of(records, folders),
     )
 
 
@@ -221,7 +255,8 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
         yield from of_data(manifest.get("datasets", {}))
         for place, entry in manifest.get("models", {}).items():
             where = f"{entry['label']}, {label('dataset', place.partition(' on ')[2])}"
-            yield from (f"{where}: {sentence}." for sentence in entry.get("reading", ()))
+            if not is_of_neurons(place.partition(" on ")[2]):  # of which no tokens are taken away
+                yield from (f"{where}: {sentence}." for sentence in entry.get("reading", ()))
             yield from (f"{where}: {sentence}" for sentence in cautions(entry))
             for explainer, found in entry.get("notes", {}).items():
                 for note, value in found.items():

@@ -18,6 +18,7 @@ from transformers import (
 
 from faithbench.bcos.convert import convert
 from faithbench.errors import UserError
+from faithbench.models import crate  # noqa: F401 # transformers is to know its models before a folder is read
 
 WEIGHTS = "model.safetensors"
 CAUSAL = ("ForCausalLM", "LMHeadModel")  # ends of the names of transformers' classes

@@ -16,7 +16,6 @@ from transformers import (
 )
 
 from faithbench.errors import UserError
-from faithbench.models import crate  # noqa: F401 # transformers is to know it
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.plugins.naming import is_folder

@@ -10,6 +10,7 @@ import faithbench
 from faithbench.conformance.checking import CURES
 from faithbench.conformance.explainers import EXPLAINER_CLAUSES
 from faithbench.conformance.metrics import METRIC_CLAUSES
+from faithbench.conformance.scores import SCORE_CLAUSES
 from faithbench.errors import UserError
 
 COMPONENTS = '''
@@ -169,5 +170,5 @@ def test_the_example_of_a_package_passes(tmp_path, monkeypatch, capsys):
 
 
 def test_every_clause_has_a_cure():
-    assert set(CURES) == {*EXPLAINER_CLAUSES, *METRIC_CLAUSES}
+    assert set(CURES) == {*EXPLAINER_CLAUSES, *METRIC_CLAUSES, *SCORE_CLAUSES}
     assert all(clause.__doc__ for clause in CURES)

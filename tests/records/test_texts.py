@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from faithbench.errors import UserError
-from faithbench.records import text_parts
+from faithbench.records import kept_parts
 from faithbench.records.columns import KEPT
+from faithbench.records.kept_parts import add_kept
 from faithbench.records.store import Store
-from faithbench.records.text_parts import Gold, add_kept, kept_ids, prediction_row, text_row
+from faithbench.records.text_parts import Gold, kept_ids, prediction_row, text_row
 from faithbench.records.texts import read_texts
 from faithbench.types import Text
 
@@ -234,7 +235,7 @@ def test_candidates_that_no_run_writes_are_refused(tmp_path: Path, candidates: l
 
 
 def test_many_texts_are_read_in_several_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(text_parts, "AT_ONCE", 3)
+    monkeypatch.setattr(kept_parts, "AT_ONCE", 3)
     store = Store(tmp_path).open()
     many = [a_text(str(i), tokens=tuple(f"{i}{k}" for k in "abcd")) for i in range(20)]
     add_kept(store, "texts", (text_row(DATA | READING, each, None) for each in many))

@@ -11,6 +11,7 @@ from faithbench.errors import UserError
 from faithbench.paper.drawing import FIGURES
 from faithbench.paper.layouts import LAYOUTS
 from faithbench.plan import (
+    CRATE,
     DECODERS,
     FIGURES_OF_PAPER,
     OPEN,
@@ -60,7 +61,7 @@ def test_a_plan_of_the_paper_runs_with_any_backbone(path):
 
 
 def test_the_names_of_tables_and_figures_are_those_that_can_be_made():
-    assert (*LAYOUTS, DECODERS) == (*TABLES_OF_PAPER, DECODERS) == TABLES
+    assert (*LAYOUTS, DECODERS, CRATE) == (*TABLES_OF_PAPER, DECODERS, CRATE) == TABLES
     assert tuple(FIGURES) == (*FIGURES_OF_PAPER, *TABLES_OF_PAPER)
     with pytest.raises(UserError, match="'tabel2' is not a known table or figure of the paper; did you mean table2"):
         Plan(("a",), ("b",), like=("tabel2",))

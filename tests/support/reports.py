@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from records import record
 
+from faithbench.records.kept_parts import add_kept
 from faithbench.records.store import Store
-from faithbench.records.text_parts import Gold, add_kept, prediction_row, text_row
+from faithbench.records.text_parts import Gold, prediction_row, text_row
 from faithbench.types import Record, Text
 
 CELL = {"dataset": "planted", "dataset_fingerprint": "d", "model": "conv-tiny(seed=42)", "model_fingerprint": "m"}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from faithbench.records.kept_parts import add_kept
 from faithbench.records.store import Store
-from faithbench.records.text_parts import Gold, add_kept, prediction_row, text_row
+from faithbench.records.text_parts import Gold, prediction_row, text_row
 from faithbench.types import Text
 
 CLASSES = ("World", "Sports")

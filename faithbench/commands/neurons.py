@@ -1,0 +1,40 @@
+"""`faithbench neuron` and `faithbench export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import faithbench
+from faithbench.commands.completion import names
+from faithbench.commands.output import err_console, out_console
+from faithbench.console import paragraphs, say
+
+Run = Annotated[Path, typer.Argument(help="Folder of a run about neurons.")]
+Model = Annotated[
+    str | None, typer.Option(help="Of the run, as tables show it [default: all].", autocompletion=names("model"))
+]
+
+
+def neuron(
+    run: Run,
+    units: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[UNIT]...",
+            help="Names, or layer and number as 0:17 [default: the best, median and worst of each layer].",
+        ),
+    ] = None,
+    model: Model = None,
+    out: Annotated[Path | None, typer.Option(help="A file .html, .svg, .png, .pdf or .json to write besides.")] = None,
+) -> None:
+    """Show what a neuron does, and what is said of it.
+
+    Its top windows coloured by activation, its descriptions with their scores, and what each predicts.
+    """
+    found = faithbench.neuron(run, units or (), model=model)
+    if out is not None:
+        found.save(out)
+    paragraphs(out_console, found.lines(out_console.encoding, out_console.width))
+    if out is not None:
+        say(err_console, f"wrote {out}", whole=True)

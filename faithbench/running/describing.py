@@ -1,0 +1,222 @@
+"""Describes one neuron and scores the descriptions: what components raise, or return wrongly, is an error of theirs."""
+
+import ctypes
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from faithbench.activations import Description, Neuron, Overwritten, Windows
+from faithbench.answering.returned import LARGEST, check_measurement
+from faithbench.conversations import Answer, Asking, Outcome, alone, ask
+from faithbench.plugins.spec import Component
+from faithbench.records.neuron_parts import KeptDescription
+from faithbench.running.remaining import Cell, version_of
+from faithbench.types import Measurement, Record, Target
+
+T = TypeVar("T")
+
+LONGEST = 100_000  # characters of a description
+Simulation: TypeAlias = Float[np.ndarray, "windows tokens"]
+Answering = Callable[[Neuron, Overwritten], Answer]
+
+
+@dataclass(frozen=True)
+class Studied:
+    """What came of one neuron.
+
+    Args:
+        records: of its cells.
+        descriptions: of each describer that was asked.
+    """
+
+    records: tuple[Record, ...]
+    descriptions: tuple[KeptDescription, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A description whose simulations are looked at before they are used, and can be had by nobody else."""
+
+    description: Description
+    text: str
+    bits: float
+
+    def simulate(self, windows: Windows) -> Float[np.ndarray, "windows tokens"]:
+        """The activations that it predicts, in float64, all of them finite.
+
+        Raises:
+            ValueError: it gives something else.
+        """
+        given: object = self.description.simulate(windows)
+        try:
+            array = np.array(given, dtype=np.float64)
+        except Exception as error:  # whatever the thing raises
+            raise ValueError(f"simulate gave a {type(given).__name__}, not an array of numbers") from error
+        if array.shape != windows.ids.shape:
+            raise ValueError(
+                f"simulate gave shape {array.shape} for {windows.ids.shape[0]} windows of {windows.ids.shape[1]} tokens"
+            )
+        if not (np.abs(array) <= LARGEST).all():
+            raise ValueError(f"simulate gave numbers that are not finite, or beyond {LARGEST:g}")
+        return array
+
+
+@dataclass(frozen=True)
+class Study:
+    """One model on one data set of neurons: what is to be described by whom, and scored how.
+
+    The seconds of a record are those of the score, and an equal share of those that the description took; its rows are
+    the windows that the model was asked.
+
+    Args:
+        identity: what all records have in common.
+        describers: by identity.
+        scores: by identity.
+        answer: what scores ask of the model.
+        most_seconds: that a component may take for one neuron; None for any time.
+    """
+
+    identity: Mapping[str, str]
+    describers: Mapping[str, Component]
+    scores: Mapping[str, Component]
+    answer: Answering
+    most_seconds: float | None = None
+
+    def of(self, neuron: Neuron, cells: Sequence[Cell], also: Sequence[str], shown: Windows) -> Studied:
+        """Describes a neuron once by each describer, and scores that.
+
+        Args:
+            neuron: which.
+            cells: that are left of it.
+            also: describers that are asked whether or not they have cells left.
+            shown: windows in which people see what is simulated.
+        """
+        records, descriptions, watch = list[Record](), list[KeptDescription](), Watch(neuron, shown)
+        for name in dict.fromkeys((*(describer for describer, _ in cells), *also)):
+            made = self._described(name, neuron, watch)
+            simulated = self._simulated(made, shown, watch)
+            made = made if simulated.error is None else replace(made, value=None, error=simulated.error)
+            descriptions.append(self._kept(name, neuron, made, simulated))
+            scores = [score for describer, score in cells if describer == name]
+            for score in scores:
+                outcome = self._scored(score, neuron, made, watch)
+                outcome.seconds += made.seconds / len(scores)
+                records.append(self._record(name, score, neuron, outcome))
+        return Studied(tuple(records), tuple(descriptions))
+
+    def _described(self, name: str, neuron: Neuron, watch: "Watch") -> Outcome[Checked]:
+        def asking() -> Asking[Checked]:
+            return check_description((yield from ask(self.describers[name].object, neuron.fit, neuron.calibrate)))
+
+        return watch.checked(alone(asking(), _nothing_to_ask, (), self.most_seconds))
+
+    def _simulated(self, made: Outcome[Checked], windows: Windows, watch: "Watch") -> Outcome[Simulation]:
+        """What a description predicts in some windows; where there is none, an error likewise."""
+        description = made.value
+        if description is None:
+            return Outcome(error=f"describer failed: {made.error}")
+
+        def asking() -> Asking[Simulation]:
+            yield from ()
+            return description.simulate(windows)
+
+        outcome = watch.checked(alone(asking(), _nothing_to_ask, (), self.most_seconds))
+        return outcome if outcome.error is None else replace(outcome, error=f"describer failed: {outcome.error}")
+
+    def _kept(
+        self, name: str, neuron: Neuron, made: Outcome[Checked], simulated: Outcome[Simulation]
+    ) -> KeptDescription:
+        said = neuron.unit, name, str(self.describers[name].version)
+        if made.value is None or simulated.value is None:
+            return KeptDescription(*said, "", math.nan, (), made.error)
+        rows = tuple(tuple(map(float, row)) for row in simulated.value)
+        return KeptDescription(*said, made.value.text, made.value.bits, rows)
+
+    def _scored(self, score: str, neuron: Neuron, made: Outcome[Checked], watch: "Watch") -> Outcome[Measurement]:
+        description = made.value
+        if description is None:
+            return Outcome(error=made.error)
+
+        def asking() -> Asking[Measurement]:
+            return check_measurement((yield from ask(self.scores[score].object, neuron, description)))
+
+        def answer(question: Overwritten) -> Answer:
+            return self.answer(neuron, question)
+
+        return watch.checked(alone(asking(), answer, Overwritten, self.most_seconds))
+
+    def _record(self, name: str, score: str, neuron: Neuron, outcome: Outcome[Measurement]) -> Record:
+        value = outcome.value or Measurement(math.nan)
+        return Record(
+            **self.identity,
+            explainer=name,
+            metric=score,
+            version=version_of(self.describers[name], self.scores[score]),
+            unit=neuron.unit,
+            target=Target(neuron.layer),
+            value=value.value,
+            parts=value.parts,
+            weight=value.weight,
+            seconds=outcome.seconds,
+            rows=outcome.rows,
+            error=outcome.error,
+        )
+
+
+class Watch:
+    """Sees whether a component has written into what others are given, as torch lets it, and puts that back.
+
+    Args:
+        neuron: what components are given.
+        shown: likewise.
+    """
+
+    def __init__(self, neuron: Neuron, shown: Windows) -> None:
+        recordings = (neuron.fit, neuron.calibrate, neuron.evaluate)
+        of_windows = [each for windows in (shown, *(r.windows for r in recordings)) for each in _arrays(windows)]
+        self._arrays = [*(recording.activations for recording in recordings), *of_windows]
+        self._before = [array.tobytes() for array in self._arrays]
+
+    def checked(self, outcome: Outcome[T]) -> Outcome[T]:
+        """The outcome of a component; an error where it has written into anything, all of which is as it was then."""
+        changed = False
+        for array, before in zip(self._arrays, self._before, strict=True):
+            if not np.array_equal(_bytes(array), np.frombuffer(before, np.uint8)):
+                changed = True
+                ctypes.memmove(array.ctypes.data, before, len(before))
+        return replace(outcome, value=None, error="it wrote into the activations it was given") if changed else outcome
+
+
+def _arrays(windows: Windows) -> list[np.ndarray]:
+    return [windows.ids, windows.documents, windows.following]
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return np.frombuffer(array.data.cast("B") if array.size else b"", np.uint8)
+
+
+def check_description(found: object) -> Checked:
+    """A description as scores can be given it: with a text, a length from 0, and a function that simulates.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    kind = type(found).__name__
+    text, bits, simulate = (getattr(found, name, None) for name in ("text", "bits", "simulate"))
+    if not isinstance(text, str) or not callable(simulate):
+        raise ValueError(f"gave a {kind}, not a description with text, bits and simulate")
+    if isinstance(bits, bool) or not isinstance(bits, (int, float, np.integer, np.floating)):
+        raise ValueError(f"gave a description whose bits are a {type(bits).__name__}, not a number")
+    if not 0 <= bits <= LARGEST:
+        raise ValueError(f"gave a description of {bits} bits; a length is finite and not below 0")
+    if len(text) > LONGEST:
+        raise ValueError(f"gave a description of {len(text):,} characters; {LONGEST:,} are allowed")
+    return Checked(found, text, float(bits))  # type: ignore[arg-type]  # it has what a description has
+
+
+def _nothing_to_ask(question: object) -> Answer:
+    raise TypeError("a describer asks the model nothing")
