@@ -159,7 +159,7 @@ def _study(
 
 def _answering(activations: Activations, todo: Sequence[Unit]) -> Callable[[Neuron, Overwritten], Answer]:
     places = {unit.name: place for place, unit in enumerate(todo)}
-    return lambda neuron, question: answer(activations, places[neuron.unit], question)
+    return lambda neuron, question: Answer(value=answer(activations, places[neuron.unit], question))
 
 
 def _say_read(scoring: Scoring, corpus: Corpus, todo: Sequence[Unit]) -> None:
