@@ -53,8 +53,8 @@ def find_sites(model: nn.Module, pattern: str = "") -> tuple[Site, ...]:
     Args:
         model: of transformers.
         pattern: regular expression, looked for in the names of modules, and in those with `.input` behind for what a
-            module reads, as in `mlp.down_proj.input`; empty for the hidden units of MLPs, or what the model itself says,
-            such as the latents of `sae(…)`.
+            module reads, as in `mlp.down_proj.input`; empty for the hidden units of MLPs, or what the model itself
+            says, such as the latents of `sae(…)`.
 
     Raises:
         UserError: there is none, or what a module gives are no units of tokens.
