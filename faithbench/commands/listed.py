@@ -31,7 +31,7 @@ Names = list[tuple[str, list[str]]]  # a heading, and what is under it
 
 
 def screen(console: Console, found: Sequence[Listed]) -> RenderableType:
-    """All names, grouped; none is cut or folded. What faithbench brings fits on 30 lines of 80 characters.
+    """All names, grouped; none is cut or folded. What faithbench brings fits on 28 lines of 80 characters.
 
     Of models that there are in both forms, such as B-cos and conventional, the rest of the name stands once.
     """
