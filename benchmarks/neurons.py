@@ -19,6 +19,8 @@ from statistics import median
 import numpy as np
 import torch
 import transformers
+from faithbench_describers.token_topk import TokenTopK
+from faithbench_scores.random_only import RandomOnly
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -29,8 +31,6 @@ from faithbench.neurons.corpus import Corpus, read_corpus
 from faithbench.neurons.reader import Reader
 from faithbench.neurons.recording import Unit, choose_units, record
 from faithbench.types import Example
-from faithbench_describers.token_topk import TokenTopK
-from faithbench_scores.random_only import RandomOnly
 
 WORDS, WINDOW, LENGTH = 2_000, 64, 128
 
