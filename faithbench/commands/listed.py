@@ -22,7 +22,7 @@ KINDS = {
     "package": "cannot be read",
 }
 OF_ANOTHER = "of another metric"
-FAMILIES = ("bcos-", "conv-")  # how the names of models begin that there are in both forms
+FAMILIES = (("bcos-", "conv-"), ("crate-", "gpt-relu-"))  # how the names of models begin that there are in both forms
 FEW = 2  # names of a group that has no line of its own on the screen
 EXCEPTIONS = "  exceptions: "
 HINT = "faithbench list explainer: a line each; faithbench list occlusion: one in full"
@@ -113,17 +113,23 @@ def _with_few_together(groups: Names) -> Names:
 
 
 def _in_families(groups: Names) -> Names:
-    return [(about, _family(names)) for about, names in groups]
+    return [(about, part) for about, names in groups for part in _families(names)]
 
 
-def _family(names: list[str]) -> list[str]:
+def _families(names: list[str]) -> list[list[str]]:
     """The names of which there is one form alone; then, for the others, how they begin and what follows."""
-    bcos, conv = ({name.removeprefix(form) for name in names if name.startswith(form)} for form in FAMILIES)
-    both = sorted(bcos & conv)
-    if not both:
-        return names
-    folded = {form + rest for form in FAMILIES for rest in both}
-    return [*(name for name in names if name not in folded), f"{' or '.join(FAMILIES)} with {both[0]}", *both[1:]]
+    folded = set[str]()
+    parts = list[list[str]]()
+    for forms in FAMILIES:
+        both = set.intersection(
+            *({name.removeprefix(form) for name in names if name.startswith(form)} for form in forms)
+        )
+        if both:
+            first, *others = sorted(both, key=lambda rest: (len(rest) if rest[0].isdecimal() else 0, rest))
+            parts.append([f"{' or '.join(forms)} with {first}", *others])
+            folded |= {form + rest for form in forms for rest in both}
+    rest = [name for name in names if name not in folded]
+    return [rest, *parts] if rest or not parts else parts
 
 
 def _names(console: Console, groups: Names) -> RenderableType:
