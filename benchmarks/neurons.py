@@ -3,8 +3,8 @@
     python benchmarks/neurons.py
     python benchmarks/neurons.py --tiny
 
-A CRATE of two layers with random weights reads documents of random words. `bare` runs the same rows of the same batches
-and keeps nothing; the median of several repeats in turn is told. Peaks (`VmHWM`) are of a process each, imports included,
+A CRATE of two layers with random weights reads documents of random words. `bare` runs the same batches
+and keeps nothing; the median of several repeats in turn is told. Peaks (`VmHWM`) are of a process each, with imports,
 in MB of 10⁶ bytes.
 """
 
