@@ -216,7 +216,6 @@ class ChangedModel(Protocol):
         """The other model changed; what is given stays as it is. Called again in each worker, with the same result."""
 
 
-
 @dataclass(frozen=True)
 class Traits:
     """What a component may say of itself in class attributes or properties of these names; all have defaults.

@@ -42,7 +42,12 @@ class Level:
 
     def below(self, some: Bool[np.ndarray, "nodes"], numbers: Real[np.ndarray, "nodes"]) -> Float[np.ndarray, "above"]:
         """Of each suffix one token shorter, the sum of the numbers of some of those that are longer."""
-        return np.bincount(self.parents[some], weights=numbers[some], minlength=self.above)
+        return np.bincount(self.parents[some], weights=numbers[some], minlength=self.above).astype(np.float64)
+
+    def only(self, stay: Bool[np.ndarray, "nodes"], renumbered: Int[np.ndarray, "above"], above: int) -> "Level":
+        """Some of them, without the places where they end; those above have other numbers, and there are so many."""
+        nowhere = np.zeros(0, dtype=np.int64)
+        return Level(renumbered[self.parents[stay]], above, self.tokens[stay], self.counts[stay], nowhere, nowhere)
 
 
 @lru_cache(maxsize=2)

@@ -1,4 +1,4 @@
-"""The contract in words, for authors of explainers, metrics, describers, scores: `faithbench.check` and `faithbench check`."""
+"""The contract in words, for authors of components: `faithbench.check` and `faithbench check`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +46,7 @@ CURES: Mapping[Callable[[Any], None], str] = {
     metrics.trait_direction_holds: f"{TRAIT}; where it cannot hold by definition, say why in `unproven`",
     describers.gives_a_description: "return an object with `text`, `bits` and `simulate`; look at copies, not in place",
     describers.simulates_every_token: "return an array of the shape of `windows.ids`; nan_to_num what is not known",
-    describers.simulates_alike_in_any_company: "predict a window by its tokens alone: no mean over all windows, no batch",
+    describers.simulates_alike_in_any_company: "predict a window by its tokens alone: not by a mean over all of them",
     describers.describes_alike_again: "draw with numpy.random.default_rng(self.seed), and keep no state",
     describers.leaves_all_as_found_describing: "work on copies: activations − mean, rather than activations −= mean",
     describers.description_can_be_kept: "let a description be a frozen dataclass of plain values, without functions",
@@ -137,11 +137,8 @@ def _meant(name: str) -> Iterator[tuple[finding.Plugin, str]]:
     brought = [(plugin, plugin.name) for plugin in every if _brings(name, plugin)]
     if not named and not brought:
         known = {plugin.name for plugin in every if plugin.kind in CONTRACTS}
-        raise unknown(
-            "explainer, metric, describer, score or package with some",
-            name,
-            known | {_package(plugin) for plugin in every},
-        )
+        kinds = "explainer, metric, describer, score or package with some"
+        raise unknown(kinds, name, known | {_package(plugin) for plugin in every})
     yield from ([each for each in named if _is_made(*each)] or named) if len(named) > 1 else named or brought
 
 

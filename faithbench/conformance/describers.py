@@ -59,7 +59,7 @@ class DescriberTrial:
     @cached_property
     def again(self) -> dict[str, Description]:
         """What it says when it is asked once more, in another order."""
-        return {name: self.component(each.fit, each.calibrate) for name, each in reversed(self.neurons.items())}
+        return {name: self.component(each.fit, each.calibrate) for name, each in reversed(list(self.neurons.items()))}
 
     @cached_property
     def simulations(self) -> dict[str, Simulation]:

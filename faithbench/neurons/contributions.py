@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from faithbench.errors import UserError, brief
 from faithbench.models.crate import WhiteBoxForCausalLM
-from faithbench.neurons.sites import find_sites
+from faithbench.neurons.sites import Site, changed, find_sites
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,14 +130,12 @@ def steered(model: PreTrainedModel, unit: str, value: float | Float[Tensor, "row
     site, number = _place(model, unit)
     values = torch.as_tensor(value, device=model.device)
 
-    def overwrite(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        if number >= output.shape[-1]:
-            raise UserError(f"unit={unit!r} is no neuron; {site!r} has {output.shape[-1]:,}, which begin with 0.")
-        changed = output.clone()
-        changed[..., number] = values.to(output.dtype)
-        return changed
+    def overwrite(units: Tensor) -> Tensor:
+        told = units.clone()
+        told[..., number] = values.to(told.dtype)
+        return told
 
-    with model.get_submodule(site).register_forward_hook(overwrite):
+    with changed(model, {site: overwrite}):
         yield
 
 
@@ -168,10 +166,17 @@ def effect(
     return after - before
 
 
-def _place(model: PreTrainedModel, unit: str) -> tuple[str, int]:
-    """The site of a neuron, and its number there."""
+def _place(model: PreTrainedModel, unit: str) -> tuple[Site, int]:
+    """The site of a neuron, and its number there.
+
+    Raises:
+        UserError: there is no such neuron.
+    """
     name, _, number = unit.rpartition(":")
-    sites = {site.name for site in find_sites(model, f"^{re.escape(name)}$")} if name else set()
+    module = name.partition("#")[0]  # behind it, which of several calls
+    sites = {site.name: site for site in find_sites(model, f"^{re.escape(module)}$")} if module else {}
     if name not in sites or not number.isdecimal():
         raise UserError(f"unit={brief(repr(unit))} is no neuron; write a module's name, a colon and a number.")
-    return name, int(number)
+    if int(number) >= sites[name].units:
+        raise UserError(f"unit={unit!r} is no neuron; {name!r} has {sites[name].units:,}, which begin with 0.")
+    return sites[name], int(number)

@@ -224,15 +224,6 @@ def kept_names(store: Store, own: Key) -> tuple[set[str], set[tuple[str, str, st
     return neurons, described
 
 
-def kept_densities(store: Store, own: Key) -> list[tuple[int, str, float]]:
-    """Layer, site and density of each neuron of a model on a data set that is kept."""
-    identity, found = {name: own[name] for name in PLACE}, dict[str, tuple[int, str, float]]()
-    for table in parts_of(store, "neurons", (*KEPT_IDENTITY["neurons"], "layer", "site", "density")):
-        for row in rows_of(table, identity):
-            found[row["unit"]] = row["layer"], row["site"], row["density"]
-    return list(found.values())
-
-
 def compact(store: Store) -> None:
     """Joins the parts of neurons and of descriptions into one of each, in which nothing stands twice.
 

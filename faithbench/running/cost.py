@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from faithbench.activations import UNIT
 from faithbench.errors import UserError
 from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
@@ -15,6 +16,7 @@ from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
 from faithbench.running.calibration import Calibration
 from faithbench.running.drift import SINGLE
 from faithbench.running.grid import DatasetPlan, load_examples
+from faithbench.running.neuron_cost import neuron_cost
 from faithbench.running.progress import duration
 from faithbench.running.remaining import Entries, stored_entries
 from faithbench.running.runner import default_folder, encode, fitting
@@ -24,6 +26,8 @@ from faithbench.tables.parts import Column, Grid, Heading, Note, Number, Part, T
 from faithbench.tables.writers import WRITERS, check_format
 from faithbench.training.prepare import Setup, Workshop, best_device, check_model
 
+WORDS = {"text": ("text", "explainer", "metric"), UNIT: (UNIT, "describer", "score")}
+
 
 @dataclass(frozen=True)
 class BlockCost:
@@ -32,7 +36,7 @@ class BlockCost:
     Args:
         dataset: as tables show it.
         model: likewise.
-        texts: how many, those included that have been done.
+        texts: how many, or neurons, those included that have been done.
         explainers: that would be run.
         metrics: likewise; as far as they are known to fit.
         todo: results to do.
@@ -40,6 +44,8 @@ class BlockCost:
         calibration: what texts were found to cost; None where that is not known.
         seconds: that all would take in one process; None where that is not known.
         why: it is not known.
+        unit: what `texts` are of: "text" or "neuron".
+        said: what would be done besides, in sentences.
     """
 
     dataset: str
@@ -52,6 +58,8 @@ class BlockCost:
     calibration: Calibration | None = None
     seconds: float | None = None
     why: str = ""
+    unit: str = "text"
+    said: tuple[str, ...] = ()
 
     @property
     def is_counted(self) -> bool:
@@ -143,21 +151,46 @@ def cost(
 def _block(block: BlockPlan, workshop: Workshop, store: Store, stored: Entries) -> BlockCost:
     chosen = block.selection
     names = [tuple(each.label for each in of) for of in (chosen.explainers, chosen.metrics)]
-    usual = BlockCost(block.dataset.label, block.model.label, 0, names[0], names[1], 0, 0)
+    unit = block.dataset.traits.unit
+    usual = BlockCost(block.dataset.label, block.model.label, 0, names[0], names[1], 0, 0, unit=unit)
     if block.dataset.traits.for_model:
         return replace(usual, why="its documents are looked for, and perhaps built, when it is run")
     known = store.manifest().get("datasets", {}).get(block.dataset.identity)
-    data = load_examples(block.dataset, chosen, block.split, block.limit, known)
+    data = load_examples(block.dataset, chosen, block.split, None if unit == UNIT else block.limit, known)
     try:
         check_model(block.model, block.base, workshop.setup)
     except UserError:
         if zoo_model(block.model.root) is None:
             raise
+        if unit == UNIT:
+            return replace(usual, why=f"{block.model.label} would be trained first")
         every = len(data.examples) * len(data.explainers) * len(data.metrics)
         labels = tuple(metric.label for metric in data.metrics)
         why = f"{block.model.label} would be trained first"
         return replace(usual, texts=len(data.examples), metrics=labels, todo=every, why=why)
+    if unit == UNIT:
+        return _of_neurons(block, data, workshop, store, stored)
     return _measured(block, data, workshop, store, stored)
+
+
+def _of_neurons(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: Store, stored: Entries) -> BlockCost:
+    model = workshop.prepare(block.model, block.base)
+    scoring = Scoring(data, model, store, workshop.setup, stored)
+    found = neuron_cost(scoring, block.limit)
+    return BlockCost(
+        data.dataset.label,
+        model.label,
+        found.neurons,
+        tuple(each.label for each in data.explainers),
+        tuple(each.label for each in data.metrics),
+        found.todo,
+        found.neurons * len(data.explainers) * len(data.metrics) - found.todo,
+        found.calibration,
+        found.seconds,
+        "" if found.todo else "there is nothing to try",
+        UNIT,
+        found.said,
+    )
 
 
 def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: Store, stored: Entries) -> BlockCost:
@@ -184,15 +217,19 @@ def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: St
 def cost_parts(block: BlockCost) -> Iterator[Part]:
     """One model on one data set as a table for people: what each explainer costs."""
     yield Heading(f"{block.model} on {block.dataset}")
-    texts = counted(block.texts, "text") if block.is_counted else "Texts not known yet"
+    unit, explainer, metric = WORDS[block.unit]
+    texts = counted(block.texts, unit) if block.is_counted else f"{unit.capitalize()}s not known yet"
     results = f": {counted(block.todo, 'result')} to do, {block.before:,} are there" if block.is_counted else ""
-    metrics = f"{counted(len(block.metrics), 'metric')} ({', '.join(block.metrics)})"
-    yield Note(f"{texts} × {counted(len(block.explainers), 'explainer')} × {metrics}{results}.")
+    metrics = f"{counted(len(block.metrics), metric)} ({', '.join(block.metrics)})"
+    yield Note(f"{texts} × {counted(len(block.explainers), explainer)} × {metrics}{results}.")
     if block.calibration is None:
-        yield Note(f"Explainers: {', '.join(block.explainers)}.")
+        yield Note(f"{explainer.capitalize()}s: {', '.join(block.explainers)}.")
         yield Note(f"What it takes is not known: {block.why}." if not block.is_known else "All is done.")
         return
     yield cost_grid(block)
+    yield from map(Note, block.said)
+    if block.unit == UNIT:
+        return
     yield Note(
         f"Tried on {block.calibration.texts} of the texts, of usual length; rows that several ask for are run once, "
         "and stand with each."
@@ -201,8 +238,9 @@ def cost_parts(block: BlockCost) -> Iterator[Part]:
 
 def cost_grid(block: BlockCost) -> Grid:
     """Explainers, the dearest first."""
-    columns = ("explainer", "rows a text", "time a text", "its metrics' time", "all texts")
-    heads = tuple(Column(name, right=name != "explainer") for name in columns)
+    unit, explainer, metric = WORDS[block.unit]
+    columns = (explainer, f"rows a {unit}", f"time a {unit}", f"its {metric}s' time", f"all {unit}s")
+    heads = tuple(Column(name, right=name != explainer) for name in columns)
     return Grid(heads, tuple((Words(name), *_shown(numbers)) for name, numbers in _numbers(block)))
 
 

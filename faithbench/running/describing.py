@@ -3,7 +3,7 @@
 import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -31,10 +31,12 @@ class Studied:
     Args:
         records: of its cells.
         descriptions: of each describer that was asked.
+        seconds: that each of these took.
     """
 
     records: tuple[Record, ...]
     descriptions: tuple[KeptDescription, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,18 +97,20 @@ class Study:
             also: describers that are asked whether or not they have cells left.
             shown: windows in which people see what is simulated.
         """
-        records, descriptions, watch = list[Record](), list[KeptDescription](), Watch(neuron, shown)
+        records, descriptions, seconds = list[Record](), list[KeptDescription](), dict[str, float]()
+        watch = Watch(neuron, shown)
         for name in dict.fromkeys((*(describer for describer, _ in cells), *also)):
             made = self._described(name, neuron, watch)
             simulated = self._simulated(made, shown, watch)
             made = made if simulated.error is None else replace(made, value=None, error=simulated.error)
+            seconds[name] = made.seconds
             descriptions.append(self._kept(name, neuron, made, simulated))
             scores = [score for describer, score in cells if describer == name]
             for score in scores:
                 outcome = self._scored(score, neuron, made, watch)
                 outcome.seconds += made.seconds / len(scores)
                 records.append(self._record(name, score, neuron, outcome))
-        return Studied(tuple(records), tuple(descriptions))
+        return Studied(tuple(records), tuple(descriptions), seconds)
 
     def _described(self, name: str, neuron: Neuron, watch: "Watch") -> Outcome[Checked]:
         def asking() -> Asking[Checked]:
@@ -192,7 +196,8 @@ class Watch:
 
 
 def _arrays(windows: Windows) -> list[np.ndarray]:
-    return [windows.ids, windows.documents, windows.following]
+    arrays = (windows.ids, windows.documents, windows.following, windows.places)
+    return [array for array in arrays if array is not None]
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

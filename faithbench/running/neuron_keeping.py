@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 from jaxtyping import Int
 
 from faithbench.activations import Neuron
+from faithbench.neurons.statistics import UnitActivity
 from faithbench.records.kept_parts import add_kept
 from faithbench.records.neuron_parts import (
     KeptDescription,
@@ -16,7 +18,6 @@ from faithbench.records.neuron_parts import (
     Shown,
     compact,
     description_row,
-    kept_densities,
     kept_names,
     neuron_row,
 )
@@ -25,7 +26,6 @@ from faithbench.running.describing import Studied
 from faithbench.types import Record
 
 FLUSH_SECONDS = 10.0
-EACH = 5  # windows of each kind
 
 
 class NeuronKeeping:
@@ -77,10 +77,6 @@ class NeuronKeeping:
             self._store.flush()
             self._written = time.monotonic()
 
-    def densities(self) -> list[tuple[int, str, float]]:
-        """Layer, site and density of each neuron that is kept."""
-        return kept_densities(self._store, self._identity)
-
     def compact(self) -> None:
         """Joins the parts there are into one of each kind."""
         compact(self._store)
@@ -94,30 +90,20 @@ class NeuronKeeping:
         return description_row(self._identity, description)
 
 
-def shown_windows(neuron: Neuron) -> tuple[Int[np.ndarray, "windows"], list[Kind]]:
-    """Places of windows in which people see a neuron: those with its largest activations, and some drawn at random.
-
-    No two of the first are of one document. Where there are few windows, none stands twice.
-    """
-    evaluate = neuron.evaluate
-    largest = evaluate.activations.max(axis=1)
-    order = np.argsort(-largest, kind="stable")
-    _, first = np.unique(evaluate.windows.documents[order], return_index=True)
-    top = order[np.sort(first)][:EACH]
-    drawn = neuron.generator("shown").permutation(len(order))
-    others = drawn[~np.isin(drawn, top)][:EACH]
-    kinds: list[Kind] = ["top" if number < len(top) else "random" for number in range(len(top) + len(others))]
-    return np.concatenate([top, others]), kinds
-
-
 def kept_neuron(
-    neuron: Neuron, site: str, places: Int[np.ndarray, "windows"], kinds: Sequence[Kind], names: Sequence[str]
+    neuron: Neuron,
+    site: str,
+    activity: UnitActivity,
+    places: Int[np.ndarray, "windows"],
+    kinds: Sequence[str],
+    names: Sequence[str],
 ) -> KeptNeuron:
     """A neuron as it is kept.
 
     Args:
         neuron: which.
         site: its module.
+        activity: what it does where descriptions of it are scored.
         places: of the windows that are shown, among those that it is scored on.
         kinds: of each.
         names: of documents.
@@ -128,7 +114,7 @@ def kept_neuron(
             tuple(windows.pieces[token] for token in windows.ids[place]),
             tuple(map(float, activations[place])),
             names[int(windows.documents[place])],
-            kind,
+            cast(Kind, kind),
         )
         for place, kind in zip(places, kinds, strict=True)
     )
@@ -137,10 +123,10 @@ def kept_neuron(
         layer=neuron.layer,
         number=neuron.number,
         site=site,
-        density=float((activations > 0).mean()),
-        mean=float(activations.mean()),
-        deviation=float(activations.std()),
-        largest=float(activations.max()),
+        density=activity.density,
+        mean=activity.mean,
+        deviation=activity.deviation,
+        largest=activity.largest,
         tokens=activations.size,
         windows=shown,
     )

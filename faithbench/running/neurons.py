@@ -3,6 +3,7 @@
 What is recorded is not measured again; where nothing is left, no document is read.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
@@ -16,13 +17,14 @@ from faithbench.interfaces import WhiteBox
 from faithbench.neurons.answering import answer
 from faithbench.neurons.corpus import PARTS, Corpus, read_corpus
 from faithbench.neurons.recording import Activations, Unit, choose_units, record
+from faithbench.neurons.showing import shown_windows
 from faithbench.neurons.statistics import Activity
 from faithbench.plugins.faults import blaming
 from faithbench.records.manifest import SiteEntry, UnitsEntry
 from faithbench.running.describing import Study
 from faithbench.running.knowledge import Knowledge, key_of, mark_of
 from faithbench.running.manifest import note
-from faithbench.running.neuron_keeping import NeuronKeeping, kept_neuron, shown_windows
+from faithbench.running.neuron_keeping import NeuronKeeping, kept_neuron
 from faithbench.running.neuron_progress import NeuronLine
 from faithbench.running.remaining import Cell
 from faithbench.running.scoring import Done, Scoring
@@ -130,7 +132,7 @@ def _study(
     also: Mapping[str, Sequence[str]],
 ) -> tuple[int, UnitsEntry]:
     """Reads the documents and studies the neurons, one after another: how many results failed, and what was read."""
-    data, inside, names = scoring.texts.dataset.object, white_box(scoring), [each.id for each in scoring.texts.examples]
+    data, inside = scoring.texts.dataset.object, white_box(scoring)
     corpus = read_corpus(scoring.texts.examples, inside.tokenizer, inside.max_length, data.window)
     _say_read(scoring, corpus, todo)
     failed, tokens = 0, len(corpus.ids)
@@ -140,7 +142,7 @@ def _study(
         record(inside, corpus, todo, units, say=scoring.setup.say, heard=line.recorded) as activations,
     ):
         study = Study(
-            scoring.identity, scoring.explainers, scoring.metrics, _answering(activations, todo), scoring.most_seconds
+            scoring.identity, scoring.explainers, scoring.metrics, answering(activations), scoring.most_seconds
         )
         try:
             for place, unit in enumerate(todo):
@@ -148,7 +150,8 @@ def _study(
                 places, kinds = shown_windows(neuron)
                 shown = neuron.evaluate.windows.take(places)
                 studied = study.of(neuron, left[unit.name], also[unit.name], shown)
-                keeping.add(kept_neuron(neuron, unit.site.name, places, kinds, names), studied)
+                kept = kept_neuron(neuron, unit.site.name, activations.unit(place), places, kinds, corpus.names)
+                keeping.add(kept, studied)
                 failed += sum(record.error is not None for record in studied.records)
                 line.studied(len(studied.records))
         finally:
@@ -157,9 +160,16 @@ def _study(
     return failed, _units_entry(activations.activity(units))
 
 
-def _answering(activations: Activations, todo: Sequence[Unit]) -> Callable[[Neuron, Overwritten], Answer]:
-    places = {unit.name: place for place, unit in enumerate(todo)}
-    return lambda neuron, question: answer(activations, places[neuron.unit], question)
+def answering(activations: Activations) -> Callable[[Neuron, Overwritten], Answer]:
+    """What scores ask of the model; a window is a row."""
+    places = {unit.name: place for place, unit in enumerate(activations.units)}
+
+    def told(neuron: Neuron, question: Overwritten) -> Answer:
+        start = time.perf_counter()
+        value = answer(activations, places[neuron.unit], question)
+        return Answer(value, len(question.windows), time.perf_counter() - start)
+
+    return told
 
 
 def _say_read(scoring: Scoring, corpus: Corpus, todo: Sequence[Unit]) -> None:
@@ -167,27 +177,22 @@ def _say_read(scoring: Scoring, corpus: Corpus, todo: Sequence[Unit]) -> None:
     sites = list(dict.fromkeys(unit.site.name for unit in todo))
     named = ", ".join(sites) if len(sites) < 4 else f"{sites[0]} to {sites[-1]}"
     scoring.setup.say(
-        f"{_title(scoring)}: {counted(len(np.unique(corpus.windows.documents)), 'document')}, "
-        f"{corpus.windows.ids.size:,} tokens in windows of {corpus.windows.ids.shape[1]}: {counts}; "
-        f"{counted(len(todo), 'neuron')} of {named} recorded."
+        f"{_title(scoring)}: {corpus.documents:,} of {counted(len(corpus.names), 'document')} of the "
+        f"{scoring.texts.split} split have {corpus.windows.ids.size:,} tokens in windows of "
+        f"{corpus.windows.ids.shape[1]}: {counts}; {counted(len(todo), 'neuron')} of {named} "
+        f"{'is' if len(todo) == 1 else 'are'} recorded."
     )
 
 
 def _earlier(scoring: Scoring) -> dict[str, Any]:
     """What the manifest says of what was read for the same weights and documents."""
-    manifest = scoring.store.manifest()
+    manifest, texts = scoring.store.manifest(), scoring.texts
     entry = manifest.get("models", {}).get(key_of(scoring))
-    data = manifest.get("datasets", {}).get(scoring.texts.dataset.identity)
-    same = (
-        entry
-        and data
-        and (entry["fingerprint"], data["fingerprint"])
-        == (
-            scoring.model.fingerprint,
-            scoring.texts.fingerprint,
-        )
-    )
-    return {"units": entry["units"]} if same and entry and "units" in entry else {}
+    data = manifest.get("datasets", {}).get(texts.dataset.identity)
+    if entry is None or data is None or "units" not in entry:
+        return {}
+    same = (entry["fingerprint"], data["fingerprint"]) == (scoring.model.fingerprint, texts.fingerprint)
+    return {"units": entry["units"]} if same else {}
 
 
 def _units_entry(activity: Activity) -> UnitsEntry:

@@ -127,6 +127,7 @@ def train_language_model(
         "seed": recipe.seed,
         "optimizer": recipe.optimizer,
         "schedule": recipe.schedule,
+        **_optimization(recipe, trainer.args),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "block": blocks["train"].length,
         "tokens": {split: len(of.ids) for split, of in blocks.items()},
@@ -159,6 +160,12 @@ def _arguments(work: Path, recipe: Recipe, blocks: int) -> TrainingArguments:
     told.max_grad_norm = LARGEST_NORM
     told.save_steps = told.logging_steps = math.ceil(steps / STATES)
     return told
+
+
+def _optimization(recipe: Recipe, told: TrainingArguments) -> dict[str, object]:
+    """What a report says of it beside its name and schedule."""
+    betas = {"betas": [told.adam_beta1, told.adam_beta2]} if recipe.optimizer == "adamw" else {}
+    return {**betas, "weight_decay": told.weight_decay, "warm_up_steps": told.warmup_steps}
 
 
 def warm_up(steps: int) -> int:

@@ -200,9 +200,7 @@ def _site(model: PreTrainedModel, pattern: str, layer: int) -> Site:
     return sites[layer]
 
 
-def _train(
-    named: ModelRef, texts: Component, folder: Path, classifier: HuggingFaceClassifier, setup: Setup
-) -> None:
+def _train(named: ModelRef, texts: Component, folder: Path, classifier: HuggingFaceClassifier, setup: Setup) -> None:
     """Trains an autoencoder into a folder, and measures it."""
     sae, start = _parameters(named), time.perf_counter()
     blocks = whole_blocks(texts, "train", classifier, sae.tokens, sae.seed)

@@ -53,11 +53,10 @@ class Ablation:
         """Asks for both divergences, and compares them."""
         recording = neuron.evaluate.take(neuron.evaluate.drawn(self.windows, neuron.generator("ablation", self.seed)))
         windows, line = recording.windows, calibration(neuron.calibrate, description)
-        simulated = simulation(description, windows)
-        spread = (deviation(recording.activations), deviation(simulated))
         if line is None or not len(windows):
-            return Measurement(math.nan, (*spread, 0.0, math.nan, math.nan), weight=0.0)
-        parts = (*spread, float(windows.ids.size))
+            return Measurement(math.nan, (0.0, 0.0, 0.0), weight=0.0)
+        simulated = simulation(description, windows)
+        parts = (deviation(recording.activations), deviation(simulated), float(windows.ids.size))
         mean = np.full(windows.ids.shape, neuron.calibrate.activations.mean(dtype=np.float64))
         by_mean = float(np.mean((yield Overwritten(windows, mean))))
         if by_mean < LEAST:

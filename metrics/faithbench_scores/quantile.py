@@ -34,9 +34,9 @@ class Quantile:
     - 10 of three tokens around other peaks: those of the next documents that are above 0, the peak in the middle, or
       at an end where the window ends.
 
-    All tokens are joined: 326 where there are so many. A unit that fires seldom has fewer pieces in its bins, and one
-    that never does has the top and the random ones, which tell nothing: NaN. The description sees no more than the
-    piece.
+    All tokens are joined: 326 where each bin has two pieces. Bins have fewer where peaks are rare or of a few sizes, or
+    the top ones took them; a unit that never fires has the top and the random pieces alone, which tell nothing: NaN.
+    The description sees no more of the text than the piece.
 
     Args:
         form: `pearson`, as published, `spearman`, or `r2`, after calibration, which has no lower limit.
@@ -78,7 +78,7 @@ def pieces(whole: Recording, draws: np.random.Generator) -> tuple[Recording, Rec
 
 def choose(
     peaks: Float[np.ndarray, "pieces"], documents: Int[np.ndarray, "pieces"], draws: np.random.Generator
-) -> tuple[Places, Places]:
+) -> tuple[Int[np.ndarray, "chosen"], Int[np.ndarray, "others"]]:
     """Which pieces are taken whole, and around whose peaks others are cut.
 
     Args:

@@ -16,7 +16,7 @@ HERE = "completing"
 
 def test_what_a_function_says_is_a_description():
     described = spec.build("describer", f"function({HERE}:animals)").object(SHOWN, SHOWN)
-    assert described == Reply("names of animals", 16 * 8, f"{HERE}:animals")
+    assert described == Reply("names of animals", 128.0, f"{HERE}:animals")
     assert described.simulate(windows([[0, 1, 2], [1, 1, 3]], PIECES)).tolist() == [[0, 9, 0], [9, 9, 0]]
 
 

@@ -250,11 +250,13 @@ def test_generation_with_and_without_a_cache_is_the_same(made, attention, more):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_a_cache_with_room_for_more_is_read_as_far_as_it_is_full(attention):
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_cache_with_room_for_more_is_read_as_far_as_it_is_full(attention, masked):
     network = crate(attention)
-    cache = StaticCache(config=network.config, max_cache_len=12)
-    first = logits_of(network, IDS[:, :4], past_key_values=cache)
-    parts = [first, *(logits_of(network, IDS[:, t : t + 1], past_key_values=cache) for t in (4, 5))]
+    cache, parts = StaticCache(config=network.config, max_cache_len=12), []
+    for start, end in ((0, 3), (3, 5), (5, 6)):
+        mask = torch.ones(2, end, dtype=torch.long) if masked else None
+        parts.append(logits_of(network, IDS[:, start:end], past_key_values=cache, attention_mask=mask))
     torch.testing.assert_close(torch.cat(parts, dim=1), logits_of(network))
 
 

@@ -139,7 +139,11 @@ def test_tiny_language_models_are_explained_by_all_explainers():
         (ConvGPT2, {"vocabulary": 256}, "vocabulary=256 is not allowed; with pieces=bpe it must be at least 257."),
         (ConvGPT2Tiny, {"vocabulary": 2}, "with pieces=words it must be at least 3."),
         (ConvGPT2, {"optimizer": "sgd"}, "optimizer='sgd' is not allowed; use adamw or adafactor."),
-        (ConvGPT2, {"schedule": "constant"}, "schedule='constant' is not allowed; use linear or cosine."),
+        (
+            ConvGPT2,
+            {"schedule": "constant"},
+            "schedule='constant' is not allowed; use linear or cosine or cosine_with_min_lr.",
+        ),
         (ConvGPT2, {"pieces": "letters"}, "pieces='letters' is not allowed; use bpe or words."),
         (BcosGPT2, {"b": 0.9}, "b=0.9 is not allowed; B-cos needs a number of at least 1."),
         (BcosGPT2, {"b": float("nan")}, "b=nan is not allowed"),

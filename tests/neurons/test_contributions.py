@@ -126,6 +126,7 @@ def test_other_models_are_steered_too():
     found = effect(network, ids, "transformer.h.1.mlp.act:2", 1.0)
     assert found.shape == (1, 3, network.config.vocab_size)
     assert found.any()
+    assert torch.equal(effect(network, ids, "transformer.h.1.mlp.c_proj.input:2", 1.0), found)
 
 
 def test_what_cannot_be_said_is_one_sentence():

@@ -9,7 +9,7 @@ import scipy.stats
 from faithbench_scores.correlating import calibration, correlated, explained, joined, ranks, simulation
 from faithbench_scores.full import Full
 from faithbench_scores.random_only import RandomOnly
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from neurons import Said, corpus, dead, neuron, noise, stuck, token_table, topic, unigram
 
@@ -25,6 +25,7 @@ def pair(count, seed=0):
     return one, np.round(one + draws.normal(size=count), 1)
 
 
+@settings(max_examples=25)
 @given(NUMBERS, st.randoms(use_true_random=False))
 def test_correlations_are_those_of_scipy(numbers, random):
     one, other = np.array(numbers), np.array(random.sample(numbers, len(numbers)))
@@ -36,6 +37,7 @@ def test_correlations_are_those_of_scipy(numbers, random):
     assert list(ranks(one)) == list(scipy.stats.rankdata(one))
 
 
+@settings(max_examples=25)
 @given(NUMBERS, SCALES, st.integers(-1000, 1000), st.randoms(use_true_random=False))
 def test_the_scale_of_a_simulation_is_of_no_account(numbers, slope, height, random):
     one, other = np.array(numbers), np.array(random.sample(numbers, len(numbers)))
@@ -124,7 +126,9 @@ def test_r2_is_that_of_the_line_fitted_on_what_is_there_to_calibrate_by():
     )
     actual = unit.evaluate.activations.ravel()
     guess = fitted.slope * description.simulate(unit.evaluate.windows).ravel() + fitted.intercept
-    assert found.value == pytest.approx(100 * (1 - ((actual - guess) ** 2).sum() / ((actual - actual.mean()) ** 2).sum()))
+    assert found.value == pytest.approx(
+        100 * (1 - ((actual - guess) ** 2).sum() / ((actual - actual.mean()) ** 2).sum())
+    )
     assert found.value < Full()(unit, description).value ** 2 / 100  # no line does better than the one of these windows
 
 

@@ -40,7 +40,7 @@ TEXTS = ["the cat sat on the mat .", "a dog", "", "the dog saw the cat , and the
 WORDS = ConvGPT2Tiny(context=8)
 DATA = "planted-grammar(train=300, validation=20, test=5)"
 QUICK = "(layers=1, width=16, heads=2{more})"
-QUICK_GPT2, QUICK_LLAMA = f"conv-gpt2-tiny{QUICK}", f"conv-llama-tiny{QUICK}"
+QUICK_GPT2, QUICK_LLAMA, QUICK_CRATE = (f"{kind}-tiny{QUICK}" for kind in ("conv-gpt2", "conv-llama", "crate"))
 TRAIN = """
 import sys
 
@@ -296,8 +296,8 @@ def test_other_weights_in_a_folder_are_another_start(cache, tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path, monkeypatch):
-    model = named(QUICK_GPT2, ", schedule=cosine")
+@pytest.mark.parametrize("model", [named(QUICK_GPT2, ", schedule=cosine"), named(QUICK_CRATE)])
+def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(model, tmp_path, monkeypatch):
     use_cache(monkeypatch, tmp_path / "undisturbed")
     long = faithbench.Training(epochs=8)
     undisturbed, told = faithbench.train(model, DATA, long, device="cpu")
