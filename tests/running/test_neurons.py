@@ -210,7 +210,7 @@ def test_a_larger_limit_takes_what_a_smaller_does_and_of_all_layers_alike():
     ],
 )
 def test_what_is_for_texts_is_refused_in_a_sentence(options, said):
-    with pytest.raises(UserError, match="^[^\n]{1,400}$") as told:
+    with pytest.raises(UserError, match=r"^[^\n]{1,400}$") as told:
         resolve_plan(Plan(**{"datasets": (DATA,), "models": ("crate-tiny",), **options}))
     assert said in str(told.value)
 
