@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from faithbench.conformance.describing import describe
     from faithbench.documents.building import build_documents
     from faithbench.errors import UserError
+    from faithbench.exporting.export import export
     from faithbench.figures.making import figure
     from faithbench.importing.in_memory import score
     from faithbench.importing.run import import_attributions
@@ -69,6 +70,7 @@ __all__ = [
     "cost",
     "describe",
     "explain",
+    "export",
     "failures",
     "figure",
     "import_attributions",
@@ -115,6 +117,7 @@ _HOMES = {
     "cost": "faithbench.running.cost:cost",
     "describe": "faithbench.conformance.describing:describe",
     "explain": "faithbench.running.explain:explain",
+    "export": "faithbench.exporting.export:export",
     "failures": "faithbench.tables.table:failures",
     "figure": "faithbench.figures.making:figure",
     "import_attributions": "faithbench.importing.run:import_attributions",

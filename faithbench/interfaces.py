@@ -18,8 +18,6 @@ if TYPE_CHECKING:  # torch takes a second to load, and these are descriptions
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from faithbench.models.huggingface import HuggingFaceClassifier
-
 
 class Dataset(Protocol):
     """A labelled data set with the splits `train`, `validation` and `test`."""
@@ -162,6 +160,9 @@ class WhiteBox(Classifier, Protocol):
     max_length: int  # tokens of the longest text
     architecture: Architecture
 
+    def remade(self, model: "PreTrainedModel") -> "WhiteBox":
+        """The classifier of another model, with the same tokenizer and in the same precision, read in the same way."""
+
     def inputs_of(self, text: Text) -> "tuple[Tensor, Tensor | None]":
         """Token ids and, where there are some, token types of a text, each [1, tokens]."""
 
@@ -212,7 +213,7 @@ class ChangedModel(Protocol):
 
     model: str  # spec of the other, a folder or a hub id
 
-    def change(self, classifier: "HuggingFaceClassifier") -> Classifier:
+    def change(self, classifier: "WhiteBox") -> Classifier:
         """The other model changed; what is given stays as it is. Called again in each worker, with the same result."""
 
 

@@ -1,5 +1,6 @@
 """What parameters of components may be: a check raises a ValueError with the name, the value and what is allowed."""
 
+import re
 from collections.abc import Sequence
 
 LARGEST_SEED = 2**32 - 1  # that every generator takes
@@ -32,3 +33,11 @@ def check_share(name: str, value: float) -> None:
 def check_seed(seed: int) -> None:
     """A seed that every generator takes."""
     check_whole("seed", seed, 0, LARGEST_SEED)
+
+
+def check_pattern(name: str, value: str) -> None:
+    """A regular expression."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{name}={value!r} is not allowed; as a regular expression it is wrong: {error}.") from error

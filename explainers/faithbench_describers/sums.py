@@ -74,12 +74,11 @@ class Sums:
         for level, stay in zip(self.levels, kept, strict=True):
             levels.append(level.only(stay, above, len(levels[-1].tokens) if levels else 1))
             above = np.cumsum(stay) - 1
-        chosen = ([each[stay] for each, stay in zip(several, kept, strict=True)] for several in self._of_suffixes)
-        return Sums(levels, *chosen, self.fit, self.calibrate)
-
-    @property
-    def _of_suffixes(self) -> tuple[Sequence[Numbers], ...]:
-        return self.fitted, self.checked, self.occurring
+        fitted, checked, occurring = (
+            [each[stay] for each, stay in zip(several, kept, strict=True)]
+            for several in (self.fitted, self.checked, self.occurring)
+        )
+        return Sums(levels, fitted, checked, occurring, self.fit, self.calibrate)
 
     def values(self, kept: Sequence[Flags]) -> tuple[list[Numbers], float]:
         """The value of each node where some are kept, and that of all other tokens."""

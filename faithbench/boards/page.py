@@ -17,6 +17,7 @@ def page_of(found: Contents) -> str:
         *doubts,
         Title("Numbers"),
         *numbers(found.frame),
+        *found.controls,
         *map(Note, legend(found.frame)),
         Title("How it was made"),
         *of_models(found.models),

@@ -46,6 +46,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "faithbench neuron runs/neurons 0:17 1:3 --model crate-tiny",
         "faithbench neuron runs/neurons model.layers.0.mlp.act:17 --out neuron.html",
     ),
+    "export": (
+        "faithbench export runs/neurons --out records",
+        "faithbench export runs/neurons --model crate-tiny --out records",
+    ),
     "check": ("faithbench check occlusion", "faithbench check faithbench-example"),
     "study": ("faithbench study make runs/bcos runs/conv", "faithbench study read runs/bcos-study"),
     "study make": (

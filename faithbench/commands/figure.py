@@ -16,7 +16,7 @@ Names = list[str] | None
 def figure(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     out: Annotated[Path, typer.Option(help="A file .svg, .png or .pdf.")],
-    of: Annotated[str, typer.Option(help="scores, curves, cost, agreement or text.")] = "scores",
+    of: Annotated[str, typer.Option(help="scores, curves, cost, agreement, text; layers, length, density.")] = "scores",
     like: Annotated[
         str | None,
         typer.Option(

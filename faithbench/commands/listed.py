@@ -1,6 +1,7 @@
 """Lists of components: all on one screen, those of a kind a line each, and as tables for pipes and programs."""
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from itertools import groupby
 
 from rich.console import Console, Group, RenderableType
@@ -22,7 +23,7 @@ KINDS = {
     "package": "cannot be read",
 }
 OF_ANOTHER = "of another metric"
-FAMILIES = (("bcos-", "conv-"), ("crate-", "gpt-relu-"))  # how the names of models begin that there are in both forms
+FAMILIES = (("bcos-", "conv-"), ("crate-", "gpt-relu-"))  # how names of models begin that there are in both forms
 FEW = 2  # names of a group that has no line of its own on the screen
 ON_A_LINE = {"describer": "  of neurons: ", "score": "  of these: ", "architecture": "  exceptions: "}
 HINT = "faithbench list explainer: a line each; faithbench list occlusion: one in full"
@@ -30,9 +31,9 @@ Names = list[tuple[str, list[str]]]  # a heading, and what is under it
 
 
 def screen(console: Console, found: Sequence[Listed]) -> RenderableType:
-    """All names, grouped; none is cut or folded. What faithbench brings fits on 30 lines of 80 characters.
+    """All names, grouped; none is cut or folded. What faithbench brings fits on 28 lines of 80 characters.
 
-    Of models that there are in two forms, such as B-cos and conventional, the rest of the name stands once.
+    Of models that there are in both forms, such as B-cos and conventional, the rest of the name stands once.
     """
     shown: list[RenderableType] = []
     for kind, several in _by_kind(found):
@@ -113,18 +114,17 @@ def _with_few_together(groups: Names) -> Names:
 
 
 def _in_families(groups: Names) -> Names:
-    return [(about, _family(names)) for about, names in groups]
+    return [(about, reduce(_family, FAMILIES, names)) for about, names in groups]
 
 
-def _family(names: list[str]) -> list[str]:
+def _family(names: list[str], forms: tuple[str, str]) -> list[str]:
     """The names of which there is one form alone; then, for the others, how they begin and what follows."""
-    for forms in FAMILIES:
-        one, other = ({name.removeprefix(form) for name in names if name.startswith(form)} for form in forms)
-        if both := sorted(one & other):
-            folded = {form + rest for form in forms for rest in both}
-            alone = [name for name in names if name not in folded]
-            names = [*alone, f"{' or '.join(forms)} with {both[0]}", *both[1:]]
-    return names
+    one, other = ({name.removeprefix(form) for name in names if name.startswith(form)} for form in forms)
+    both = sorted(one & other)
+    if not both:
+        return names
+    folded = {form + rest for form in forms for rest in both}
+    return [*(name for name in names if name not in folded), f"{' or '.join(forms)} with {both[0]}", *both[1:]]
 
 
 def _names(console: Console, groups: Names) -> RenderableType:

@@ -38,3 +38,16 @@ def neuron(
     paragraphs(out_console, found.lines(out_console.encoding, out_console.width))
     if out is not None:
         say(err_console, f"wrote {out}", whole=True)
+
+
+def export(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="The folder to write, which must be new or empty.")],
+    format: Annotated[str, typer.Option(help="neuron-explainer: records of OpenAI's tool.")] = "neuron-explainer",
+    model: Model = None,
+) -> None:
+    """Write a run's neurons in the shape that other tools read.
+
+    Their activations in the windows that the run has kept, and their descriptions.
+    """
+    say(out_console, faithbench.export(run, out, format=format, model=model).said, whole=True)

@@ -94,5 +94,11 @@ def _reached(report: Mapping[str, Any]) -> str:
             f"Test accuracy {test['accuracy']:.2f} %, balanced {test['balanced_accuracy']:.2f} %, on {texts:,} texts."
         )
     own, start = report["validation"], report.get("start", {}).get("validation")
+    if "loss_recovered" in own:
+        return (
+            f"{own['loss_recovered']:.2f} % of the loss recovered, on {own['tokens']:,} tokens: perplexity "
+            f"{own['perplexity']:,.2f}, {start['perplexity']:,.2f} of the model as it is; {own['l0']:.1f} of "
+            f"{own['latents']:,} latents are active at a token, {own['dead']:,} never."
+        )
     before = "" if start is None else f" ({start['perplexity']:,.2f} of the model that was converted)"
     return f"Validation perplexity {own['perplexity']:,.2f}{before}, on {own['tokens']:,} tokens."

@@ -12,6 +12,7 @@ from faithbench.comparing.pairs import CALLED, Pair, against_others, check_test,
 from faithbench.errors import UserError
 from faithbench.records.results import Panel, higher_is_better, kind, label, labels, panels, predicted_classes, read
 from faithbench.records.store import Store
+from faithbench.records.units import units_of
 from faithbench.statistics.paired_tests import FLIPS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, is_negligible, least_texts
 from faithbench.tables.looking import not_corrected
@@ -129,10 +130,12 @@ class AgainstAll:
     def _how(self, name: str) -> str:
         most, fewest = max(row.tests for row in self.rows), min(row.found.n for row in self.rows)
         least = least_texts(most, self.alpha)
-        few = f" Fewer than {least} texts could not show any difference." if fewest < least else ""
+        units = units_of(row.pair.dataset for row in self.rows)
+        few = f" Fewer than {least} {units} could not show any difference." if fewest < least else ""
         return (
-            f"Differences are {name} less the other, with 95 % intervals; p of paired {CALLED[self.test]} over texts, "
-            f"Holm-corrected over the others of a metric; n texts; not shown: p is {self.alpha:g} or more.{few}"
+            f"Differences are {name} less the other, with 95 % intervals; p of paired {CALLED[self.test]} over "
+            f"{units}, Holm-corrected over the others of a metric; n {units}; not shown: p is {self.alpha:g} or "
+            f"more.{few}"
         )
 
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from faithbench.comparing.pairs import CALLED, Pair, both, check_test, of_explainers, of_models, one, only
 from faithbench.errors import UserError
-from faithbench.records.results import higher_is_better, kind, label, panels, predicted_classes, read
+from faithbench.records.results import Panel, higher_is_better, kind, label, panels, predicted_classes, read
 from faithbench.records.store import Store
+from faithbench.records.units import is_of_neurons, unit_of, units_of
 from faithbench.shown import visible
 from faithbench.statistics.paired_tests import FLIPS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE, is_negligible, least_texts
@@ -102,10 +103,10 @@ class Comparison:
         a, b = label(self.what, self.a), label(self.what, self.b)
         where = self._where(pair)
         if not found.n:
-            return f"{where} {a} and {b} cannot be compared, for no text has a value for both."
+            return f"{where} {a} and {b} cannot be compared, for no {unit_of(pair.dataset)} has a value for both."
         evidence = self._evidence(cell, a, b, direction)
         if found.equal == 1:
-            return f"{where} {a} and {b} are equal on all {found.n:,} texts."
+            return f"{where} {a} and {b} are equal on all {found.n:,} {unit_of(pair.dataset)}s."
         if cell.p < self.alpha:
             a_first = (found.mean > 0) == (direction is not False)
             first, second = (a, b) if a_first else (b, a)
@@ -118,7 +119,7 @@ class Comparison:
             return f" A difference below {_figure(NEGLIGIBLE * cell.pair.width)} counts as none."
         least = least_texts(cell.tests, self.alpha)
         if cell.found.n < least:
-            return f" Fewer than {least} texts could not show any."
+            return f" Fewer than {least} {unit_of(cell.pair.dataset)}s could not show any."
         return (
             f" Such a sample would have shown, 8 times in 10, a true difference of {_figure(cell.found.detectable)} or "
             "more."
@@ -135,8 +136,9 @@ class Comparison:
         return f"{label('dataset', pair.dataset)}, {label(under, pair.under)}{state}, {metric}:"
 
     def _evidence(self, cell: Compared, a: str, b: str, direction: bool | None) -> str:
-        found, tests = cell.found, cell.tests
-        over = f"all {tests} pairs of explainers" if cell.is_ranked else f"{tests} comparisons"
+        found, tests, units = cell.found, cell.tests, f"{unit_of(cell.pair.dataset)}s"
+        who = "describers" if is_of_neurons(cell.pair.dataset) else "explainers"
+        over = f"all {tests} pairs of {who}" if cell.is_ranked else f"{tests} comparisons"
         wins = found.better if direction is not False else 1 - found.better - found.equal
         parts = [
             f"difference {a} − {b} {_figure(found.mean)}"
@@ -144,9 +146,9 @@ class Comparison:
             ("p < 0.001" if cell.p < 0.001 else f"p = {cell.p:.3f}")
             + (f", Holm-corrected over {over}" if tests > 1 else ""),
             "" if math.isnan(found.effect) else f"effect size d_z {found.effect:.2f}".replace("-", "−"),
-            f"{a} is {'higher' if direction is None else 'better'} on {100 * wins:.0f} % of {found.n:,} texts"
+            f"{a} is {'higher' if direction is None else 'better'} on {100 * wins:.0f} % of {found.n:,} {units}"
             + (f", level on {100 * found.equal:.0f} %" if found.equal else ""),
-            f"{found.left_out:,} texts left out for want of a value" if found.left_out else "",
+            f"{found.left_out:,} {units} left out for want of a value" if found.left_out else "",
         ]
         return "; ".join(part for part in parts if part)
 
@@ -160,7 +162,8 @@ class Comparison:
             return csv(self.table(), "%.6g")
         if format != "text":
             raise UserError(f"format {format!r} is not known; use text or csv.")
-        how = f"p of paired {CALLED[self.test]} over texts; 95 % intervals."
+        units = units_of(cell.pair.dataset for cell in self.cells)
+        how = f"p of paired {CALLED[self.test]} over {units}; 95 % intervals."
         return "\n\n".join([*self.sentences(), how, *self.notes]) + "\n"
 
 
@@ -191,6 +194,8 @@ def comparison(
     what, first, second = both(a, b, names)
     chosen = {one("metric", name, names["metric"]) for name in metrics} or set(names["metric"])
     found = only(found, model, dataset)
+    if what == "model":
+        found = _not_of_neurons(found, first, second)
     pairs = (of_explainers if what == "explainer" else of_models)(found, first, second)
     kept = [pair for pair in pairs if pair.metric in chosen]
     if not kept:
@@ -198,6 +203,22 @@ def comparison(
     cells = tuple(_compared(kept, test, alpha))
     notes = tuple(not_corrected(Store(Path(folder)).manifest() for folder in folders))
     return Comparison(what, first, second, cells, test, alpha, notes)
+
+
+def _not_of_neurons(found: Sequence[Panel], first: str, second: str) -> list[Panel]:
+    """The panels of texts, which two models share.
+
+    Raises:
+        UserError: the two were measured on neurons alone.
+    """
+    kept = [panel for panel in found if not is_of_neurons(panel.key["dataset"])]
+    if not kept or {first, second}.isdisjoint(panel.key["model"] for panel in kept):
+        raise UserError(
+            f"neurons of {label('model', first)} and {label('model', second)} are not the same ones and cannot be "
+            "compared in pairs; faithbench table shows the difference of their means, over all neurons and at equal "
+            "density."
+        )
+    return kept
 
 
 def _compared(pairs: Sequence[Pair], test: str, alpha: float) -> Iterator[Compared]:

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from faithbench.errors import UserError
-from faithbench.parameters import check_choice, check_seed, check_whole
+from faithbench.errors import UserError, brief
+from faithbench.parameters import check_choice, check_pattern, check_seed, check_whole
 from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
+from faithbench.shown import listed
 from faithbench.types import SPLITS, Example
 
 
@@ -49,8 +50,12 @@ class Neurons:
             check_whole(name, getattr(self, name), least, most)
         check_choice("split", self.split, SPLITS)
         check_seed(self.seed)
-        if self.texts.traits.unit == self.unit:
-            raise UserError(f"dataset={self.dataset!r} is not allowed; it must be a data set of texts.")
+        check_pattern("site", self.site)
+        if self.texts.traits.unit == self.unit or self.texts.traits.for_model:
+            raise UserError(
+                f"dataset={brief(self.texts.label)} is not allowed; it must be a data set of texts that are there "
+                "whatever the model, such as standard_ebooks or a file."
+            )
 
     @cached_property
     def texts(self) -> Component:
@@ -74,8 +79,30 @@ class Neurons:
         Raises:
             UserError: they cannot be had.
         """
-        found: Sequence[Example] = [each for each in self.texts.object.load(self.split) if each.text.strip()]
+        found = [example for example in self._whole() if example.text.strip()]
+        if not found:
+            raise UserError(f"{brief(self.texts.label)} has no text in its split {self.split!r}, so no documents.")
         if self.documents and self.documents < len(found):
             chosen = np.random.default_rng(self.seed).permutation(len(found))[: self.documents]
             found = [found[place] for place in sorted(chosen)]
         return found
+
+    def _whole(self) -> Sequence[Example]:
+        """The split; a UserError names those that there are, if it is none of them."""
+        try:
+            texts: Sequence[Example] = self.texts.object.load(self.split)
+        except UserError as error:
+            there = [split for split in SPLITS if split != self.split and self._has(split)]
+            if not there:
+                raise
+            raise UserError(
+                f"{brief(self.texts.label)} has no split {self.split!r} to take documents of; it has "
+                f"{listed(there)}: use split={there[0]}."
+            ) from error
+        return texts
+
+    def _has(self, split: str) -> bool:
+        try:
+            return bool(self.texts.object.load(split))
+        except UserError:
+            return False

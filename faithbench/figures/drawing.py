@@ -16,12 +16,14 @@ from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import blended_transform_factory
 
 from faithbench.figures.choosing import is_random, leading, place_names, rows_of
+from faithbench.figures.neuron_drawing import draw_density, draw_layers, few_ticks
 from faithbench.records.results import PLACE, higher_is_better, labels
 from faithbench.tables.drawing import STYLE, looks, put_caption, save, short, spread, style
 
 ACROSS = 3  # panels of a row
 BAND: Mapping[str, Any] = {"facecolor": "0.9", "edgecolor": "0.65", "hatch": "////", "linewidth": 0.0, "zorder": 0}
 WAYS = {True: "higher is better", False: "lower is better", None: "no better or worse"}
+BITS = "bits"  # what descriptions of neurons cost
 LINE = 0.17  # inches of a line of text
 Panel = tuple[str, pd.DataFrame]  # a metric's name, and its rows
 
@@ -189,7 +191,7 @@ def _costs(data: pd.DataFrame) -> Figure:
     for part, (title, panels) in parts:
         for axes, (metric, rows_) in zip(_axes(part, title, panels, across, False), panels, strict=True):
             _points(axes, rows_, by)
-            axes.set_xlabel(f"{by} that an explanation of a text takes")
+            axes.set_xlabel(f"{by} of a description" if by == BITS else f"{by} that an explanation of a text takes")
             way = WAYS[higher_is_better(str(rows_["metric"].iloc[0]))]
             axes.set_ylabel(f"{short(metric)}\n({way})")
             axes.grid(color="0.92", linewidth=0.5)
@@ -204,6 +206,8 @@ def _points(axes: Axes, rows: pd.DataFrame, by: str) -> None:
     names, ends = labels("explainer", rows["explainer"]), {}
     axes.set_xscale("symlog", linthresh=1) if by == "rows" else axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if by == BITS:
+        few_ticks(axes)
     for row, look in zip(rows_of(rows.sort_values("explainer")), looks(), strict=False):
         fill = "black" if row.tied_with_best is not pd.NA and bool(row.tied_with_best) else "white"
         arms = np.nan_to_num([[row.mean - row.low], [row.high - row.mean]]).clip(min=0)
@@ -213,4 +217,11 @@ def _points(axes: Axes, rows: pd.DataFrame, by: str) -> None:
     _at_the_right(axes, ends)
 
 
-DRAWERS: Mapping[str, Callable[[pd.DataFrame], Figure]] = {"scores": _scores, "curves": _curves, "cost": _costs}
+DRAWERS: Mapping[str, Callable[[pd.DataFrame], Figure]] = {
+    "scores": _scores,
+    "curves": _curves,
+    "cost": _costs,
+    "length": _costs,
+    "layers": draw_layers,
+    "density": draw_density,
+}

@@ -9,14 +9,16 @@ import pandas as pd
 from faithbench.comparing.meta import meta_evaluation
 from faithbench.errors import UserError, unknown
 from faithbench.figures.choosing import Choice, is_random
+from faithbench.figures.neurons import by_density, layers, lengths
 from faithbench.figures.scores import costs, curves, scores
 from faithbench.figures.texts import coloured
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.figures import paper_figure
 from faithbench.paths import as_names, as_paths
+from faithbench.records.units import units_of
 from faithbench.tables.figure import write_figure
 
-MEANS = "means over texts, with 95 % bootstrap intervals over texts"
+MEANS = "means over {units}, with 95 % bootstrap intervals over {units}"
 FILLED = "Filled: the best{of}, and those not shown to differ from it; hollow: others"
 
 
@@ -25,7 +27,7 @@ class RunFigure:
     """What a figure shows.
 
     Args:
-        of: `scores`, `curves`, `cost`, `agreement` or `text`.
+        of: `scores`, `curves`, `cost`, `agreement`, `text`; of neurons `layers`, `length` or `density`.
         data: a row for each dot; the numbers of `faithbench.table`.
         caption: what stands below the drawing: of how many texts it is, and what intervals and marks mean.
         notes: sentences on what is not drawn.
@@ -68,7 +70,8 @@ def figure(
 
     `scores`: the mean of each explainer by each metric with its interval. `curves`: what a deletion metric sums up,
     over the share of tokens. `cost`: scores against rows or seconds of an explanation. `agreement`: how alike metrics
-    rank explainers. `text`: one text, coloured by each explainer.
+    rank explainers. `text`: one text, coloured by each explainer. Of neurons: `layers`, scores by layer; `length`,
+    scores against the length of descriptions; `density`, scores by how often neurons fire.
 
     Args:
         runs: their folders.
@@ -103,19 +106,21 @@ NAMES = ("datasets", "models", "metrics", "explainers")
 def _scores(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
     data, notes = scores(folders, choice)
     best = " Dashed line: the best orders that a search found (normalised)." if data["best"].notna().any() else ""
-    return RunFigure("scores", data, f"{_texts(data)}. Dots: {MEANS}. {_filled(choice)}.{_random(data)}{best}", notes)
+    return RunFigure(
+        "scores", data, f"{_texts(data)}. Dots: {_means(data)}. {_filled(choice)}.{_random(data)}{best}", notes
+    )
 
 
 def _curves(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
     data, notes = curves(folders, choice)
     told = "Drop of what the model says of its class, by the share of tokens, highest scores first"
-    return RunFigure("curves", data, f"{_texts(data)}. {told}: {MEANS}.{_random(data)}", notes)
+    return RunFigure("curves", data, f"{_texts(data)}. {told}: {_means(data)}.{_random(data)}", notes)
 
 
 def _cost(folders: Sequence[Path], choice: Choice, by: str | None) -> RunFigure:
     data, notes = costs(folders, choice, by or "rows")
     data = data.assign(by=by or "rows")
-    told = f"Marks: {MEANS}; across: mean {by} of an explanation, logarithmic"
+    told = f"Marks: {_means(data)}; across: mean {by} of an explanation, logarithmic"
     return RunFigure("cost", data, f"{_texts(data)}. {told}. {_filled(choice)}.{_random(data)}", notes)
 
 
@@ -132,9 +137,33 @@ def _text(folders: Sequence[Path], choice: Choice, wanted: str | None) -> RunFig
     return RunFigure("text", data, caption, (), (lines,))
 
 
+def _layers(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
+    data, notes = layers(folders, choice)
+    return RunFigure("layers", data, f"{_texts(data)} a layer. Dots: {_means(data)}. Lines: models.", notes)
+
+
+def _length(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
+    data, notes = lengths(folders, choice)
+    told = f"Marks: {_means(data)}; across: mean length of a description in bits, logarithmic (1: none)"
+    return RunFigure("length", data.assign(by="bits"), f"{_texts(data)}. {told}. {_filled(choice)}.", notes)
+
+
+def _density(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
+    data, notes = by_density(folders, choice)
+    told = (
+        "Neurons in ten groups by the share of tokens on which they fire, of all models that are no controls together; "
+        "those that never fire are in none"
+    )
+    return RunFigure("density", data, f"{_texts(data)} a group. {told}. Dots: {_means(data)}.", notes)
+
+
+def _means(data: pd.DataFrame) -> str:
+    return MEANS.format(units=units_of(data["dataset"].unique()))
+
+
 def _texts(data: pd.DataFrame) -> str:
-    least, most = int(data["n"].min()), int(data["n"].max())
-    return f"n = {most:,} texts" if least == most else f"n = {least:,} to {most:,} texts"
+    least, most, units = int(data["n"].min()), int(data["n"].max()), units_of(data["dataset"].unique())
+    return f"n = {most:,} {units}" if least == most else f"n = {least:,} to {most:,} {units}"
 
 
 def _filled(choice: Choice) -> str:
@@ -152,4 +181,7 @@ MAKERS: Mapping[str, Callable[[Sequence[Path], Choice, str | None], RunFigure]] 
     "cost": _cost,
     "agreement": _agreement,
     "text": _text,
+    "layers": _layers,
+    "length": _length,
+    "density": _density,
 }

@@ -10,7 +10,6 @@ from faithbench.plugins import spec
 OPTIMIZERS = ("adamw", "adafactor")
 SCHEDULES = ("linear", "cosine", "cosine_with_min_lr")  # transformers' words; the last ends at a tenth
 PIECES = ("bpe", "words")
-DECODINGS = ("shared", "decoupled")  # of codes
 LEARNT = ("gpt2", "crate", "gpt-relu")  # whose positions have parameters
 CONVENTIONAL, SCRATCH = "conventional", "scratch"
 AT_LEAST_ONE = ("layers", "width", "heads", "kv_heads", "context")
@@ -28,7 +27,7 @@ class LanguageModel:
         layers: number of them.
         width: of the embeddings and states.
         heads: of attention, a divisor of the width.
-        feed_forward: width of the MLP inside a layer; 0: four times the width for GPT-2, 8/3 of it for Llama.
+        feed_forward: width of the MLP inside a layer; 0: four times the width, for Llama 8/3 of it.
         context: tokens that the model reads, and of a block in training.
         pieces: of a text: those of byte-level `bpe` trained on the texts, or whole `words`.
         vocabulary: pieces at most, BOS included.
@@ -184,128 +183,6 @@ class BcosLlama(BcosLanguageModel):
 
 
 @dataclass(frozen=True)
-class WhiteBoxRecipe:
-    """Sizes and training of the models of arXiv 2410.16443, which there are read 1,024 tokens of 50,304 pieces."""
-
-    layers: int = 2
-    width: int = 128
-    heads: int = 4
-    schedule: str = "cosine_with_min_lr"
-    weight_decay: ClassVar[float] = 0.1
-    adam_beta2: ClassVar[float] = 0.95
-
-    @property
-    def usual_lr(self) -> float:
-        """Peak learning rate where nobody says another."""
-        return 6e-4
-
-
-@dataclass(frozen=True)
-class Crate(WhiteBoxRecipe, LanguageModel):
-    """White-box CRATE: subspace attention, and codes of a dictionary, which are its neurons.
-
-    Args:
-        decode: `shared`, by the dictionary that encodes, or `decoupled`, by a second one.
-        residual: whether the codes' half of a block has a residual connection, too (CRATE-α).
-    """
-
-    decode: str = "shared"
-    residual: bool = False
-    architecture = "crate"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("decode", self.decode, DECODINGS)
-
-
-@dataclass(frozen=True)
-class GPTRelu(WhiteBoxRecipe, LanguageModel):
-    """GPT-2 without biases and with ReLU: the baseline of CRATE, trained alike."""
-
-    architecture = "gpt-relu"
-
-
-@dataclass(frozen=True)
-class OneLayer:
-    """Of one layer."""
-
-    layers: int = 1
-
-
-@dataclass(frozen=True)
-class ThreeLayers:
-    """Of three layers."""
-
-    layers: int = 3
-
-
-@dataclass(frozen=True)
-class SixLayers:
-    """Of six layers, 768 wide."""
-
-    layers: int = 6
-    width: int = 768
-    heads: int = 12
-
-
-@dataclass(frozen=True)
-class TwelveLayers(SixLayers):
-    """Of twelve layers, 768 wide."""
-
-    layers: int = 12
-
-
-@dataclass(frozen=True)
-class Crate1(OneLayer, Crate):
-    """White-box CRATE of one layer, 128 wide."""
-
-
-@dataclass(frozen=True)
-class Crate2(Crate):
-    """White-box CRATE of two layers, 128 wide."""
-
-
-@dataclass(frozen=True)
-class Crate3(ThreeLayers, Crate):
-    """White-box CRATE of three layers, 128 wide."""
-
-
-@dataclass(frozen=True)
-class Crate6(SixLayers, Crate):
-    """White-box CRATE of six layers, 768 wide."""
-
-
-@dataclass(frozen=True)
-class Crate12(TwelveLayers, Crate):
-    """White-box CRATE of twelve layers, 768 wide."""
-
-
-@dataclass(frozen=True)
-class GPTRelu1(OneLayer, GPTRelu):
-    """GPT-2 without biases, of one layer, 128 wide: the baseline of CRATE."""
-
-
-@dataclass(frozen=True)
-class GPTRelu2(GPTRelu):
-    """GPT-2 without biases, of two layers, 128 wide: the baseline of CRATE."""
-
-
-@dataclass(frozen=True)
-class GPTRelu3(ThreeLayers, GPTRelu):
-    """GPT-2 without biases, of three layers, 128 wide: the baseline of CRATE."""
-
-
-@dataclass(frozen=True)
-class GPTRelu6(SixLayers, GPTRelu):
-    """GPT-2 without biases, of six layers, 768 wide: the baseline of CRATE."""
-
-
-@dataclass(frozen=True)
-class GPTRelu12(TwelveLayers, GPTRelu):
-    """GPT-2 without biases, of twelve layers, 768 wide: the baseline of CRATE."""
-
-
-@dataclass(frozen=True)
 class Tiny:
     """The sizes of the tiny ones."""
 
@@ -346,30 +223,6 @@ class BcosLlamaTiny(Tiny, BcosLlama):
 
     kv_heads: int = 2
     conventional = "conv-llama-tiny"
-
-
-@dataclass(frozen=True)
-class CrateTiny(Tiny, Crate):
-    """White-box CRATE of 2 layers, 64 wide, that reads whole words."""
-
-    usual_epochs = 2
-
-    @property
-    def usual_lr(self) -> float:
-        """Peak learning rate where nobody says another."""
-        return 3e-3
-
-
-@dataclass(frozen=True)
-class GPTReluTiny(Tiny, GPTRelu):
-    """GPT-2 without biases, of 2 layers, 64 wide, that reads whole words: the baseline of CRATE."""
-
-    usual_epochs = 2
-
-    @property
-    def usual_lr(self) -> float:
-        """Peak learning rate where nobody says another."""
-        return 3e-3
 
 
 def _check_numbers(model: LanguageModel) -> None:

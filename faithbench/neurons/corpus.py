@@ -143,7 +143,9 @@ def _frame(tokenizer: PreTrainedTokenizerBase, context: int) -> _Frame:
     whole = tokenizer("a")["input_ids"]
     begins = next((at for at in range(len(whole)) if whole[at : at + len(alone)] == alone), 0)
     before, behind = whole[:begins], whole[begins + len(alone) :]
-    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    marks = [getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "sep", "pad", "cls", "mask")]
+    content = {tokenizer.unk_token_id} - set(marks)  # GPT-2's is its end of a text, too
+    special = set(tokenizer.all_special_ids) - content
     told = [np.array(ids, dtype=np.int32) for ids in (before, behind, sorted(special))]
     return _Frame(told[0], told[1], told[2], context - len(before) - len(behind))
 
@@ -153,7 +155,7 @@ def _pieces(
 ) -> Iterator[tuple[int, _Piece]]:
     """The pieces of a document, each with the number of its tokens that are content and stand together."""
     content = ~np.isin(ids, frame.special)
-    behind = np.where(np.append(content[1:], False), np.append(ids[1:], NONE), NONE)
+    behind = np.where(np.append(content[1:], False), np.append(ids[1:], NONE), NONE).astype(np.int32)
     for start in range(0, len(ids), frame.room):
         stop = min(start + frame.room, len(ids))
         runs = _runs(content[start:stop])
@@ -173,9 +175,7 @@ def _runs(content: Bool[np.ndarray, "_"]) -> list[tuple[int, int]]:
 def _check(pieces: list[_Piece], names: list[str], window: int, longest: int) -> None:
     """Raises a UserError where there are too few windows."""
     if not pieces and longest < 2:
-        raise UserError(
-            f"the {counted(len(names), 'document')} have no two tokens that stand together; use longer ones."
-        )
+        raise UserError(f"{counted(len(names), 'document')} have no two tokens that stand together; use longer ones.")
     if not pieces:
         raise UserError(
             f"no document has a window of {window} tokens; the longest has {longest}: use window={longest} or less."

@@ -89,13 +89,18 @@ def probed(model: nn.Module) -> list[Call]:
 
 
 def _read(model: nn.Module) -> None:
+    """Reads the tokens as a model does that is not being trained."""
+    training = [module for module in model.modules() if module.training]
     try:
-        model(input_ids=few_tokens(model))
+        model.eval()(input_ids=few_tokens(model))
     except Exception as error:
         raise UserError(
             f"{type(model).__name__} cannot read token ids alone, so that its neurons cannot be found: "
             f"{describe(error, 150)}."
         ) from error
+    finally:
+        for module in training:
+            module.training = True
 
 
 class _Watch:
@@ -151,8 +156,11 @@ def _of_layer(
             once = giver is not None and sum(call.module is giver.module for call in calls) == 1
             named = once and giver is not None and not isinstance(giver.module, nn.Dropout)
             return (giver, False) if giver is not None and named else (last, True)
-    codes = [call for call in own if call.given is not None and call.given.shape[-1] == _size(model, layer)]
-    return (codes[-1], False) if codes and by_tokens(codes[-1].given) else None
+    if any(_fits(model, call) for call in linear):
+        return None
+    size = _size(model, layer)  # of codes that no linear layer reads, as CRATE's
+    codes = [call for call in own if by_tokens(call.given) and call.given is not None and call.given.shape[-1] == size]
+    return (codes[-1], False) if codes else None
 
 
 def _fits(model: nn.Module, call: Call) -> bool:

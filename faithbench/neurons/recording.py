@@ -164,7 +164,7 @@ class _Recorder:
         mine = {site: [place for place, unit in enumerate(units) if unit.site == site] for site in sites}
         self._order = np.argsort([place for site in sites for place in mine[site]])
         self._numbers = {
-            site: torch.tensor([units[place].number for place in places], device=reader.device)
+            site: torch.tensor([units[place].number for place in places], dtype=torch.long, device=reader.device)
             for site, places in mine.items()
         }
         self._firsts = np.searchsorted(corpus.places[:, 0], np.arange(corpus.pieces + 1))
@@ -242,7 +242,12 @@ class _Recorder:
         known = behind != NONE
         states, behind = states[at].flatten(0, 1)[known], behind[known]
         losses = [
-            nn.functional.cross_entropy(self.reader.logits(states[part]).float(), behind[part], reduction="sum")
+            nn.functional.cross_entropy(_exact(self.reader.logits(states[part])), behind[part], reduction="sum")
             for part in self.reader.chunks(len(behind))
         ]
         return float(torch.stack(losses).double().sum()) if losses else 0.0, len(behind)
+
+
+def _exact(values: Tensor) -> Tensor:
+    """In single precision at least."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -13,6 +13,7 @@ from faithbench.errors import UserError, brief, enumerated, words_of
 from faithbench.neurons.probing import Call, by_tokens, first_tensor, hidden_units, probed
 
 INPUT = ".input"  # behind a module's name: what it reads
+SAID = "neuron_sites"  # attribute of a model whose neurons are others than usual: the pattern for them
 Change = Callable[[Tensor], Tensor | None]
 
 
@@ -52,12 +53,13 @@ def find_sites(model: nn.Module, pattern: str = "") -> tuple[Site, ...]:
     Args:
         model: of transformers.
         pattern: regular expression, looked for in the names of modules, and in those with `.input` behind for what a
-            module reads, as in `mlp.down_proj.input`; empty for the hidden units of MLPs.
+            module reads, as in `mlp.down_proj.input`; empty for the hidden units of MLPs, or what the model itself
+            says, such as the latents of `sae(…)`.
 
     Raises:
         UserError: there is none, or what a module gives are no units of tokens.
     """
-    calls = probed(model)
+    calls, pattern = probed(model), pattern or str(getattr(model, SAID, ""))
     chosen = _matching(model, calls, pattern) if pattern else hidden_units(model, calls)
     if not chosen:
         raise UserError(

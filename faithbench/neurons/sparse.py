@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from faithbench.neurons.sites import Site
+from faithbench.neurons.sites import SAID, Site
 
 LARGEST, SAE, LATENTS = "largest", "sae", "act"  # names of modules: what is put into a site, and what gives latents
 
@@ -120,14 +120,14 @@ def with_largest(model: PreTrainedModel, sites: Sequence[Site], k: int) -> PreTr
     """A copy of a model in which the k largest activations of each site survive at each token; they are its neurons."""
     changed = with_change(model, sites, LARGEST, TopK(k))
     names = (re.escape(f"{site.module}.{LARGEST}" if site.reads else site.module) for site in sites)
-    changed.__dict__["neuron_sites"] = f"^({'|'.join(dict.fromkeys(names))})$"
+    vars(changed)[SAID] = f"^({'|'.join(dict.fromkeys(names))})$"
     return changed
 
 
 def with_reconstruction(model: PreTrainedModel, site: Site, sae: SparseAutoencoder) -> PreTrainedModel:
     """A copy of a model in which a site gives its reconstruction; the latents are its neurons."""
     changed = with_change(model, [site], SAE, sae)
-    changed.__dict__["neuron_sites"] = f"^{re.escape(f'{site.module}.{SAE}.{LATENTS}')}$"
+    vars(changed)[SAID] = f"^{re.escape(f'{site.module}.{SAE}.{LATENTS}')}$"
     return changed
 
 

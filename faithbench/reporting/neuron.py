@@ -167,7 +167,7 @@ def neuron(folder: Path | str, units: str | Sequence[str] = (), *, model: str | 
         UserError: the folder is no run about neurons, or has no such neuron or model.
     """
     path = as_path("folder", folder)
-    wanted = as_names("units", units) if units else ()
+    wanted = as_names("units", [units] if isinstance(units, str) else units) if units else ()
     found = [seen for looking, name in lookings([path], model) for seen in _seen(looking, name, wanted, path)]
     for unit in wanted:
         if not any(_is_named(each.seen, unit) for each in found):

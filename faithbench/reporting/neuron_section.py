@@ -3,13 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from faithbench.records.manifest import Manifest, ModelEntry
+from faithbench.records.manifest import Manifest, ModelEntry, SiteEntry
 from faithbench.records.neuron_parts import KeptNeurons
 from faithbench.records.results import Panel, labels
 from faithbench.reporting import plots
@@ -17,7 +16,7 @@ from faithbench.reporting.badges import Badge
 from faithbench.reporting.contest import Contest, contest
 from faithbench.reporting.neuron_verdict import badges, headline
 from faithbench.reporting.neurons import Looking, Seen, leading_score, percent, score
-from faithbench.reporting.sections import WAYS, dots_of, doubts_of, entry_of, scale_of_dots
+from faithbench.reporting.sections import WAYS, DotRow, dots_of, doubts_of, entry_of, scale_of_dots
 from faithbench.reporting.wording import figure, interval
 from faithbench.showing.html import stack_html
 from faithbench.showing.stack import Stack, stack_legend
@@ -65,7 +64,7 @@ class LayerRow:
 class Describer:
     """A line of the plot and of the table below it: an entrant with the length of its descriptions."""
 
-    row: Any
+    row: DotRow
     bits: str
     bits_value: float
     undefined: str
@@ -183,9 +182,8 @@ def _layers(found: Contest | None, looking: Looking, entry: ModelEntry) -> list[
 def _layer(layer: int, looking: Looking, values: np.ndarray, entry: ModelEntry) -> LayerRow:
     units = [unit for unit, number in looking.layers.items() if number == layer]
     shares = np.array([looking.neurons[unit].density for unit in units if unit in looking.neurons])
-    told: Mapping[str, Any] = cast(Mapping[str, Any], entry).get("units") or {}
-    sites = [site for site in told.get("sites") or [] if site.get("layer") == layer]
-    active = " / ".join(f"{figure(float(site['l0']), 3, most=1)} of {int(site['units']):,}" for site in sites)
+    sites = [site for site in entry["units"]["sites"] if site["layer"] == layer] if "units" in entry else []
+    active = " / ".join(_active(site) for site in sites if "l0" in site)
     return LayerRow(
         layer,
         f"{len(units):,}",
@@ -197,6 +195,11 @@ def _layer(layer: int, looking: Looking, values: np.ndarray, entry: ModelEntry) 
         active or "–",
         tuple(_means(values)),
     )
+
+
+def _active(site: SiteEntry) -> str:
+    whole = f" of {site['units']:,}" if "units" in site else ""
+    return f"{figure(site['l0'], 3, most=1)}{whole}"
 
 
 def _means(values: np.ndarray) -> list[tuple[str, float]]:
@@ -221,7 +224,7 @@ def _neurons(looking: Looking, share: float) -> tuple[tuple[ShownNeuron, ...], b
     windows = () if first is None else (*first.windows("top", TOP), *first.windows("random", RANDOM))
     size = sum(len(stack_html(window)) for window in windows) or 1
     room = min(share * ROOM / size, WHOLE) / layers
-    most = max(LEAST, min(MOST, int(room)) | 1)
+    most = max(LEAST, (min(MOST, int(room)) - 1) | 1)
     is_shortened = room < LEAST
     top, random = (max(1, int(TOP * room / LEAST)), 1) if is_shortened else (TOP, RANDOM)
     found = [_shown(number, seen, top, random) for number, seen in enumerate(looking.chosen(most), 1)]

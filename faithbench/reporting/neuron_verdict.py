@@ -6,8 +6,7 @@ nothing may predict, and the documents that a description was made from.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -65,19 +64,19 @@ def badges(panel: Panel, rows: pd.DataFrame, entry: ModelEntry, metric: str | No
         entry: what the manifest says of the model on the data set; empty where it says nothing.
         metric: the leading score.
     """
-    units: Mapping[str, Any] = cast(Mapping[str, Any], entry).get("units") or {}
-    yield _loss(entry, units)
+    yield _loss(entry)
     yield _permuted(rows, metric)
     yield _fitted(rows, metric)
     yield _undefined(panel, metric)
-    yield _dead(units)
+    yield _dead(entry)
     yield _failures(panel)
 
 
-def _loss(entry: ModelEntry, units: Mapping[str, Any]) -> Badge:
-    name, loss, (own, _) = "model's loss", units.get("loss"), perplexities(entry)
-    if isinstance(loss, (int, float)) and math.isfinite(loss):
-        return Badge(name, f"{figure(loss, 3)} nats per token in the documents that neurons are scored on", HOLDS)
+def _loss(entry: ModelEntry) -> Badge:
+    name, (own, _) = "model's loss", perplexities(entry)
+    if "loss" in entry.get("units", {}):
+        loss = figure(entry["units"]["loss"], 3)
+        return Badge(name, f"{loss} nats per token in the documents that neurons are scored on", HOLDS)
     if math.isfinite(own):
         return Badge(name, f"not noted here; perplexity {figure(own, 3)} of validation texts", UNKNOWN)
     return Badge(name, "not known", UNKNOWN)
@@ -121,9 +120,9 @@ def _undefined(panel: Panel, metric: str | None) -> Badge:
     return Badge(name, told, DOUBT if lacking else HOLDS)
 
 
-def _dead(units: Mapping[str, Any]) -> Badge:
-    sites = units.get("sites") or []
-    chosen, alive = (sum(int(site.get(key, 0)) for site in sites) for key in ("chosen", "alive"))
+def _dead(entry: ModelEntry) -> Badge:
+    sites = entry["units"]["sites"] if "units" in entry else []
+    chosen, alive = sum(site["chosen"] for site in sites), sum(site["alive"] for site in sites)
     if not chosen:
         return Badge("never active", "not known", UNKNOWN)
     told = f"{chosen - alive:,} of {chosen:,} neurons" if alive < chosen else "none"

@@ -86,12 +86,10 @@ STACK_CSS = "\n".join(
 def stack_html(stack: Stack) -> str:
     """A window whose tokens flow, each above what is predicted of it; numbers are shown where the pointer rests."""
     names = "".join(f"<i>{escape(visible(name))}</i>" for name, _ in stack.below)
+    head = f'<span class="fb-names"><mark>&nbsp;</mark>{names}</span>' if stack.is_active else ""
     columns = zip(stack.tokens, *(marks for _, marks in stack.below), strict=True)
     body = "".join(_column(token, cells) for token, *cells in columns)
-    return (
-        f'<p class="fb-head">{escape(visible(stack.head))}</p><div class="fb-stack" dir="auto">'
-        f'<span class="fb-names"><mark>&nbsp;</mark>{names}</span>{body}</div>'
-    )
+    return f'<p class="fb-head">{escape(visible(stack.head))}</p><div class="fb-stack" dir="auto">{head}{body}</div>'
 
 
 def _column(token: Mark, cells: Sequence[Mark]) -> str:

@@ -28,6 +28,11 @@ class Stack:
     tokens: tuple[Mark, ...]
     below: tuple[tuple[str, tuple[Mark, ...]], ...]
 
+    @property
+    def is_active(self) -> bool:
+        """Whether there is any sign in it."""
+        return any(mark.sign for _, marks in self.below for mark in marks)
+
 
 def stacks(
     heads: Sequence[str], tokens: Sequence[Sequence[str]], activations: Numbers, predicted: Mapping[str, Numbers]

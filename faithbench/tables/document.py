@@ -24,12 +24,14 @@ HEADINGS = {
 }
 
 
-def document(frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str], signature: str) -> list[Part]:
-    """A frame of `tables.table` for people, with the models, sentences that go below, and the signature."""
+def document(
+    frame: pd.DataFrame, models: pd.DataFrame, notes: Sequence[str], signature: str, controls: Sequence[Part] = ()
+) -> list[Part]:
+    """A frame of `tables.table` for people, with the models, controls, sentences that go below, and the signature."""
     told = [*map(Note, notes), *map(Note, legend(frame))]
     if "layer" in frame:
         return [*of_models(models), *layers.numbers(frame), Note(layers.LEGEND), *told, Signature(signature)]
-    return [*of_models(models), *numbers(frame), *told, Signature(signature)]
+    return [*of_models(models), *numbers(frame), *controls, *told, Signature(signature)]
 
 
 def of_models(models: pd.DataFrame) -> list[Part]:

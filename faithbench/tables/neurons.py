@@ -67,7 +67,7 @@ def undefined(group: pd.DataFrame) -> Iterator[Part]:
     Args:
         group: rows of a frame of `tables.table` with `ADDED`, of one model on one data set.
     """
-    some = group[group["undefined"] > 0]
+    some = group[(group["undefined"] > 0) & (group["kind"] != "control")]
     if some.empty:
         return
     names = {kind: labels(kind, some[kind]) for kind in ("explainer", "metric")}
@@ -80,7 +80,7 @@ def undefined(group: pd.DataFrame) -> Iterator[Part]:
             (
                 Words(names["metric"][str(row.metric)]),
                 Words(names["explainer"][str(row.explainer)]),
-                Number(row.mean, places),
+                Number(row.mean, places) if row.n else EMPTY,
                 Number(row.mean_with_zeros, places),
                 Number(int(row.undefined)),
                 Number(row.undefined_share, 1),

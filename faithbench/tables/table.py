@@ -10,7 +10,7 @@ import pandas as pd
 from faithbench.records.results import CELL, Panel, any_twice, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
-from faithbench.records.units import is_of_neurons
+from faithbench.records.units import is_of_neurons, of_neurons
 from faithbench.tables.cautions import (
     cautions,
     not_by_label,
@@ -20,10 +20,12 @@ from faithbench.tables.cautions import (
     precision_said,
     trained_as,
 )
+from faithbench.tables.controls import controls
 from faithbench.tables.document import document
 from faithbench.tables.layers import check_layers, with_sites
 from faithbench.tables.looking import chosen_by_looking, leads, looked, not_corrected
 from faithbench.tables.neurons import with_neurons
+from faithbench.tables.parts import Part
 from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
@@ -167,18 +169,22 @@ def renderings(
     if set(formats) == {"csv"}:
         return {"csv": csv(table(folders, by_class, over_seeds, by_layer))}
     found = contents(folders, by_class, over_seeds, by_layer)
-    parts = document(found.frame, found.models, found.notes, found.signature)
+    parts = document(found.frame, found.models, found.notes, found.signature, found.controls)
     return {each: csv(found.frame) if each == "csv" else WRITERS[each](parts) for each in formats}
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a table for people says: the numbers, what is known of the models, what must be said beside them."""
+    """What a table for people says: the numbers, what is known of the models, what must be said beside them.
+
+    Of neurons there are `controls`.
+    """
 
     frame: pd.DataFrame
     models: pd.DataFrame
     notes: tuple[str, ...]
     signature: str
+    controls: tuple[Part, ...] = ()
 
 
 def contents(
@@ -191,12 +197,9 @@ def contents(
     """
     records = read(folders, slim=True)
     told = (*notes(folders), *of_earlier_versions(records))
-    return Contents(
-        frame_of(folders, records, by_class, over_seeds, by_layer),
-        models(folders),
-        told,
-        signature_of(records, folders),
-    )
+    frame = frame_of(folders, records, by_class, over_seeds, by_layer)
+    shown = () if by_class or by_layer or of_neurons(records).empty else tuple(controls(folders))
+    return Contents(frame, models(folders), told, signature_of(records, folders), shown)
 
 
 def models(folders: Sequence[Path | str]) -> pd.DataFrame:

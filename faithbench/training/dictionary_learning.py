@@ -46,7 +46,7 @@ class DictionaryRecipe:
     latents: int
     steps: int
     l1: float
-    lr: float = 1e-3
+    lr: float = 2e-3
     seed: int = 0
 
 
@@ -99,8 +99,8 @@ def _begun(activations: Float[Tensor, "tokens inputs"], recipe: DictionaryRecipe
         sae.encoder.copy_(directions)
         sae.decoder.copy_(directions)
     sae = sae.to(activations.device)
-    moments = ({name: torch.zeros_like(value) for name, value in sae.named_parameters()} for _ in BETAS)
-    return _State(sae, *moments, torch.zeros(recipe.latents, dtype=torch.bool, device=activations.device))
+    first, second = ({name: torch.zeros_like(value) for name, value in sae.named_parameters()} for _ in BETAS)
+    return _State(sae, first, second, torch.zeros(recipe.latents, dtype=torch.bool, device=activations.device))
 
 
 def _step(state: _State, activations: Float[Tensor, "tokens inputs"], recipe: DictionaryRecipe) -> None:

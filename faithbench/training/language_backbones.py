@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from faithbench.models.crate import CrateConfig, GPTReluConfig
-from faithbench.models.language_zoo import Crate, LanguageModel
+from faithbench.models.language_zoo import LanguageModel
+from faithbench.models.white_box_zoo import Crate
 
 BOS, UNKNOWN = "<s>", "<unk>"
 SAMPLE = 20_000_000  # characters of texts that a vocabulary is made of

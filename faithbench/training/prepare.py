@@ -191,8 +191,8 @@ def _changed(model: ModelRef, made_of: Prepared, data: Component | None, setup: 
     assert model.component is not None
     if not isinstance(made_of.classifier, HuggingFaceClassifier):
         raise UserError(
-            f"model {model.label} cannot be had: {made_of.label} is not read by the adapter for models of transformers; "
-            "name one that is."
+            f"model {model.label} cannot be had: {made_of.label} is prepared by a plugin in its own way; name a model "
+            "of transformers."
         )
     changed, report = model.component.object, dict[str, Any]()
     with blaming(f"model {model.label} cannot be had"):
@@ -358,14 +358,28 @@ def train(
     if not is_named(model):
         raise UserError(f"model {model!r} is a folder or hub id; only named models can be trained.")
     told = {name: value for name, value in (("seed", seed), ("masking", masking)) if value is not None}
-    zoo = zoo_model(ModelRef(model, spec.build("model", model, told)))
+    ref = ModelRef(model, spec.build("model", model, told))
+    setup = Setup(best_device(device), training=training, console=console)
+    if ref.made_of is not None:
+        return _train_changed(ref, build_dataset(str(dataset)), setup)
+    zoo = zoo_model(ref)
     if zoo is None:
         raise UserError(f"model {model!r} is a plugin's own and cannot be trained by this command.")
     _check_task(model, zoo, task, masking)
-    setup = Setup(best_device(device), training=training, console=console)
     data = training_data(ModelRef(zoo.spec, zoo), build_dataset(str(dataset)))
     checkpoint = trained(zoo, data, setup)
     return checkpoint.folder, checkpoint.report
+
+
+def _train_changed(model: ModelRef, dataset: Component, setup: Setup) -> tuple[Path, Mapping[str, Any]]:
+    """What a model learns that is another one changed."""
+    assert model.component is not None
+    assert model.made_of is not None
+    if not hasattr(model.component.object, "learnt"):
+        raise UserError(f"model {model.label} learns nothing; train what it is made of, {model.made_of.label}.")
+    prepared = prepare(model, dataset, setup)
+    folder = Path(getattr(prepared.origin and prepared.origin.changed, "folder", ""))
+    return folder, prepared.report
 
 
 def _check_task(text: str, model: Component, task: str | None, masking: str | None) -> None:

@@ -1,7 +1,7 @@
 """A sparse autoencoder of one layer's neurons as a model of its own, whose neurons are the latents.
 
-Training and module are this package's own: they are two short files, while libraries for it (sae-lens, dictionary-learning)
-bring hubs, trackers and other models' wrappers with them, and train in ways that no fingerprint here would know of.
+Training and module are this package's own: they are two short files, while libraries for it (sae-lens,
+dictionary-learning) bring hubs, trackers and wrappers of models with them, and none continues a killed training.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,14 @@ class SparseLatents:
     """A causal language model that computes with a sparse autoencoder's reconstruction of one layer's neurons.
 
     The latents are its neurons. The autoencoder (Bricken et al. 2023; arXiv 2309.08600) is trained with the price `l1`
-    on the activations that the model has in the texts it was trained on, a site's hidden layer, as in the comparison of
-    arXiv 2410.16443; of GPT-2's 512 hidden units of a layer, 16 times as many are 8,192 latents. It is kept as
-    checkpoints are, and a killed training continues. The report says what the reconstruction leaves out (`unexplained`,
-    percent of the activations' variance), how many latents are active at a token (`l0`), how many never are (`dead`), the
-    loss with the reconstruction in place, and `loss_recovered`: 100 · (L₀ − L) / (L₀ − L₁), with L₁ the model's own
-    loss and L₀ that with zeros in the place of the site.
+    on what the hidden layer of the MLP does in the texts that the model was trained on: 512 units where states are 128
+    wide, so that 16 times as many are 8,192 latents. Other sites can be named, such as what a layer gives (`site`). It
+    is kept as checkpoints are, and a killed training continues.
+
+    The report says what the reconstruction leaves out (`unexplained`, percent of the activations' variance), how many
+    latents are active at a token (`l0`), how many never are (`dead`), the loss with the reconstruction in place, and
+    `loss_recovered`: 100 · (L₀ − L) / (L₀ − L₁), with L₁ the model's own loss and L₀ that with zeros in the place of
+    the site. All of that is of validation texts.
 
     Args:
         model: a named model, a folder or a hub id, or another control; a causal language model.

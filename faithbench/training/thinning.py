@@ -33,7 +33,7 @@ def thinned(model: PreTrainedModel, k: int, pattern: str) -> PreTrainedModel:
 def losses(
     classifier: HuggingFaceClassifier, change: Callable[..., HuggingFaceClassifier], data: Component | None
 ) -> dict[str, Any]:
-    """The perplexity of a language model before (`start`) and after a change, on validation texts, where there are some.
+    """The perplexity of a language model before (`start`) and after a change, on validation texts if there are some.
 
     Args:
         classifier: the model.

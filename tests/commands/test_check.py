@@ -8,6 +8,7 @@ from fixtures_run import add_distribution, call
 
 import faithbench
 from faithbench.conformance.checking import CURES
+from faithbench.conformance.describers import DESCRIBER_CLAUSES
 from faithbench.conformance.explainers import EXPLAINER_CLAUSES
 from faithbench.conformance.metrics import METRIC_CLAUSES
 from faithbench.conformance.scores import SCORE_CLAUSES
@@ -170,5 +171,5 @@ def test_the_example_of_a_package_passes(tmp_path, monkeypatch, capsys):
 
 
 def test_every_clause_has_a_cure():
-    assert set(CURES) == {*EXPLAINER_CLAUSES, *METRIC_CLAUSES, *SCORE_CLAUSES}
+    assert set(CURES) == {*EXPLAINER_CLAUSES, *METRIC_CLAUSES, *DESCRIBER_CLAUSES, *SCORE_CLAUSES}
     assert all(clause.__doc__ for clause in CURES)

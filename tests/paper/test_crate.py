@@ -9,7 +9,7 @@ from faithbench.paper.crate import crate_table, over_layers, published_layers, p
 from faithbench.paper.fill_table import paper_table
 from faithbench.paper.published import number
 
-DATA = "neurons(of=planted-grammar)"
+DATA = "neurons(dataset=planted-grammar)"
 SCORE = "random_only(windows=200, seed=0)"
 LAYERS = {"crate-6l(seed=42)": (1, 2, 3, 4, 5, 60), "gpt-relu-6l(seed=42)": (9, 1, 1, 1, 3, 0)}
 

@@ -12,7 +12,7 @@ from records import record, run_of
 from faithbench.records.columns import CELL
 from faithbench.types import Record
 
-DATA = "neurons(of=planted-grammar, per_layer=128, site='', documents=5000, window=64, split=train, seed=0)"
+DATA = "neurons(dataset=planted-grammar, per_layer=128, site='', documents=5000, window=64, split=train, seed=0)"
 CRATE, GPT = "crate-tiny(seed=42)", "gpt-relu-tiny(seed=42)"
 SCORE, TOPK = "random_only(windows=200, seed=0)", "token_topk(k=20)"
 CONSTANT_NEURON, CONSTANT_SIMULATION = (0.0, 1.0, 64.0), (1.0, 0.0, 64.0)  # parts of undefined correlations

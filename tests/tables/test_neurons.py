@@ -90,7 +90,7 @@ def test_runs_of_texts_have_no_layers(tmp_path):
 
 
 def test_a_data_set_of_another_is_labelled_by_what_that_is_called():
-    full = "neurons(of='planted-grammar(train=40000)', window=8)"
+    full = "neurons(dataset='planted-grammar(train=40000)', window=8)"
     assert spec.label("dataset", full) == "neurons(planted-grammar, window=8)"
     assert spec.build("dataset", full).label == "neurons(planted-grammar, window=8)"
     again = spec.build("dataset", "neurons(planted-grammar, window=8)")

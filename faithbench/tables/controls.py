@@ -1,0 +1,307 @@
+"""Controls of studies of neurons, each with what is to be expected and whether it held; and what density explains."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faithbench.records.results import label
+from faithbench.records.store import Store
+from faithbench.shown import counted
+from faithbench.statistics.density import (
+    CALIPER,
+    DECILES,
+    Gap,
+    decile_edges,
+    deciles,
+    explained,
+    is_shown,
+    means_by_decile,
+)
+from faithbench.tables.comparing_neurons import Neurons, neurons_of
+from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Title, Words
+from faithbench.tables.wording import MINUS, places_of
+
+LEAST = 2.0  # percent: what scores of permuted activations stay below
+Told = dict[str, tuple[Gap, tuple[str, ...]]]
+Rows = list[tuple[str, str, Told]]  # model, score, and by describer what is told
+ADD = {
+    "random weights": "--model 'untrained(model={model})'",
+    "permuted activations": "--metric 'permuted({score})'",
+    "leak check": "--metric 'fitted({score})'",
+    "the k largest activations": "--model 'topk(model={model}, k=…)'",
+    "sparse autoencoder": "--model 'sae(model={model})'",
+}
+
+
+def controls(folders: Sequence[Path | str]) -> list[Part]:
+    """The controls of every data set of neurons in runs, and sentences on those that are missing."""
+    return [part for dataset, neurons in neurons_of(folders) for part in _of_data(dataset, neurons, folders)]
+
+
+def _of_data(dataset: str, neurons: Neurons, folders: Sequence[Path | str]) -> Iterator[Part]:
+    yield Title("Controls", f" on {label('dataset', dataset)}")
+    made: Mapping[str, Callable[[Neurons], Iterable[Part]]] = {
+        "random weights": _untrained,
+        "permuted activations": _permuted,
+        "leak check": _fitted,
+        "the k largest activations": _topk,
+        "sparse autoencoder": lambda own: _sae(own, folders),
+    }
+    missing = []
+    for name, make in made.items():
+        parts = list(make(neurons))
+        missing += [name] * (not parts)
+        yield from parts
+    yield from _density(neurons)
+    if missing:
+        names = {
+            "model": label("model", neurons.bases[0]) if neurons.bases else "…",
+            "score": label("metric", neurons.scores[0]) if neurons.scores else "…",
+        }
+        told = "; ".join(f"{name} ({ADD[name].format(**names)})" for name in missing)
+        yield Note(f"Controls that these runs do not have: {told}. Add them to the same run, which keeps what it has.")
+
+
+def _untrained(neurons: Neurons) -> Iterator[Part]:
+    rows = _against_base(neurons, "untrained", trained_first=True)
+    if rows:
+        yield Heading(
+            "random weights: the trained model less the same with random weights, whose mean is in parentheses"
+        )
+        yield _grid(rows)
+        yield Note(
+            "Random weights: what training has to do with a score is what it is above that of random weights, so the "
+            f"differences are expected above 0; {_held(rows, lambda gap: gap.low > 0, 'this is shown')}."
+        )
+
+
+def _topk(neurons: Neurons) -> Iterator[Part]:
+    rows = _against_base(neurons, "topk", trained_first=False)
+    if rows:
+        yield Heading(
+            "the k largest activations of a layer alone: less the same model with all, whose mean is in parentheses"
+        )
+        yield _grid(rows)
+        yield Note(
+            "The k largest activations alone: if fewer active neurons were enough to make descriptions true, the "
+            f"differences would be above 0; {_held(rows, lambda gap: gap.low > 0, 'this is shown')}."
+        )
+
+
+def _sae(neurons: Neurons, folders: Sequence[Path | str]) -> Iterator[Part]:
+    rows = _against_base(neurons, "sae", trained_first=False)
+    if rows:
+        yield Heading(
+            "sparse autoencoder: latents less the neurons that they are made of, whose mean is in parentheses"
+        )
+        yield _grid(rows)
+        known = "; ".join(_recovered(folders))
+        yield Note(
+            "Sparse autoencoder: its latents are expected to be easier to describe, at the price of what it does not "
+            f"reconstruct; {_held(rows, lambda gap: gap.low > 0, 'that they are is shown')}."
+            + (f" Loss recovered and active latents a token (L0): {known}." if known else "")
+        )
+
+
+def _recovered(folders: Sequence[Path | str]) -> Iterator[str]:
+    """How much of the loss each sparse autoencoder recovers, and how many latents are active at a token."""
+    told = dict[str, str]()
+    for folder in folders:
+        for name, entry in Store(Path(folder)).manifest().get("models", {}).items():
+            report: Mapping[str, Any] = {**entry.get("training", {})}
+            if name.startswith("sae(") and "loss_recovered" in report:
+                told[entry["label"]] = (
+                    f"{entry['label']} {report['loss_recovered']:.1f} %, L0 {report.get('l0', np.nan):.1f}"
+                )
+    yield from told.values()
+
+
+def _against_base(neurons: Neurons, control: str, trained_first: bool) -> Rows:
+    """Differences between controls and the models that they are made of, with the mean of the subtrahend."""
+    found: Rows = []
+    for made, base in neurons.controls(control):
+        pair = (base, made) if trained_first else (made, base)
+        for score in neurons.scores:
+            told: Told = {}
+            for describer in neurons.describers:
+                gap = neurons.gap(*pair, score, describer)
+                if gap.n:
+                    mean = np.nanmean(neurons.values(pair[1], score, describer))
+                    told[describer] = gap, (f"{mean:.1f}".replace("-", MINUS),)
+            found += [(made, score, told)] * bool(told)
+    return found
+
+
+def _permuted(neurons: Neurons) -> Iterator[Part]:
+    rows: Rows = []
+    for metric, _ in neurons.metrics_of("permuted"):
+        for model in sorted(map(str, neurons.records["bare"].unique())):
+            means = {each: neurons.mean(model, metric, each) for each in neurons.describers}
+            told: Told = {each: (mean, ()) for each, mean in means.items() if mean.n}
+            rows += [(model, metric, told)] * bool(told)
+    if rows:
+        yield Heading("permuted activations: means of the same scores where nothing can be predicted")
+        yield _grid(rows)
+        held = _held(rows, lambda gap: abs(gap.mean) < LEAST, "it is")
+        yield Note(
+            f"Permuted activations: without any relation to the text a mean score is expected within "
+            f"±{LEAST:g}; {held}."
+        )
+
+
+def _fitted(neurons: Neurons) -> Iterator[Part]:
+    rows: Rows = []
+    for metric, score in neurons.metrics_of("fitted"):
+        for model in sorted(map(str, neurons.records["bare"].unique())):
+            means = {each: neurons.more(model, metric, score, each) for each in neurons.describers}
+            told: Told = {each: (mean, ()) for each, mean in means.items() if mean.n}
+            rows += [(model, score, told)] * bool(told)
+    if rows:
+        yield Heading("leak check: scores on the documents that descriptions were made from, less those on others")
+        yield _grid(rows)
+        held = _held(rows, lambda gap: not gap.high < 0, "it is not below")
+        yield Note(
+            "Leak check: by so much a description knows its own documents better, which is no merit of it and is not "
+            f"in the scores above; the leak is expected at 0 or above, and {held}. "
+            f"{_held(rows, lambda gap: gap.low > 0, 'It is shown to be above 0')}."
+        )
+
+
+def _held(rows: Rows, holds: Callable[[Gap], bool], words: str) -> str:
+    """In how many comparisons something holds, and the first of those in which it does not."""
+    every = [(model, score, name, gap) for model, score, told in rows for name, (gap, _) in told.items()]
+    failed = [each for each in every if not holds(each[3])]
+    said = f"{words} in {len(every) - len(failed)} of {len(every)}"
+    if failed and len(failed) < len(every):
+        model, score, name, gap = failed[0]
+        where = f"{label('model', model)}, {label('metric', score)}, {label('explainer', name)}"
+        said += f" (not in {where}: {gap.mean:.1f}{', for instance' * (len(failed) > 1)})".replace(": -", f": {MINUS}")
+    return said
+
+
+def _grid(rows: Rows) -> Grid:
+    """Models and scores down, describers across."""
+    describers = sorted({name for _, _, told in rows for name in told}, key=lambda name: label("explainer", name))
+    gaps = [gap for _, _, told in rows for gap, _ in told.values()]
+    places = places_of(gap.high - gap.low for gap in gaps)
+    return Grid(
+        (Column("model"), Column("score"), *(Column(label("explainer", name)) for name in describers)),
+        tuple(
+            (
+                Words(label("model", model)),
+                Words(label("metric", score)),
+                *(_cell(*told[name], places) if name in told else EMPTY for name in describers),
+            )
+            for model, score, told in rows
+        ),
+        keys=2,
+        minus=MINUS,
+    )
+
+
+def _cell(gap: Gap, remarks: tuple[str, ...], places: int) -> Cell:
+    return Number(gap.mean, places, gap.low, gap.high, remarks=remarks)
+
+
+def _density(neurons: Neurons) -> Iterator[Part]:
+    """Differences between models at equal density beside those of all neurons, and means by decile of density."""
+    if not neurons.records["density"].notna().any():
+        yield Note(
+            "Neurons matched by density: these runs do not say how often each neuron fires, so what density explains "
+            "of a difference is not known; run the plan again to keep it."
+        )
+        return
+    pairs = neurons.pairs()
+    rows = [(*pair, score, describer) for pair in pairs for score in neurons.scores for describer in neurons.describers]
+    gaps = [(row, neurons.gap(*row), neurons.matched_gap(*row)) for row in rows]
+    gaps = [each for each in gaps if each[1].n]
+    if gaps:
+        yield Heading(
+            "neurons matched by density: a model less another, of all neurons and in pairs that fire as often"
+        )
+        yield _matched(gaps)
+        yield Note(_density_said(gaps))
+    elif len(neurons.bases) > 1:
+        yield Note("Neurons matched by density: no two models here are a CRATE and a GPT of one size to be compared.")
+    yield from _by_decile(neurons)
+
+
+def _matched(gaps: Sequence[tuple[tuple[str, str, str, str], Gap, Gap]]) -> Grid:
+    places = places_of(gap.high - gap.low for _, *both in gaps for gap in both)
+    heads = ("models", "score", "describer", "all neurons", "matched", "pairs", "explained, %")
+    rows = []
+    for (first, second, score, describer), every, pairs in gaps:
+        names = f"{label('model', first)} − {label('model', second)}"
+        share = explained(every, pairs)
+        rows.append(
+            (
+                Words(names),
+                Words(label("metric", score)),
+                Words(label("explainer", describer)),
+                _cell(every, (), places),
+                _cell(pairs, (), places),
+                Number(pairs.n),
+                Number(share, 0) if np.isfinite(share) else EMPTY,
+            )
+        )
+    return Grid(tuple(map(Column, heads)), tuple(rows), keys=3, minus=MINUS)
+
+
+def _density_said(gaps: Sequence[tuple[tuple[str, str, str, str], Gap, Gap]]) -> str:
+    shown = [pairs for _, every, pairs in gaps if is_shown(every)]
+    left = sum(map(is_shown, shown))
+    return (
+        "Neurons matched by density: each neuron of one model with one of the other that fires nearly as often, of the "
+        f"same decile of density and within {10**CALIPER:.2f} times (nearest logarithm, most pairs); intervals are "
+        "over neurons, and over pairs. If density explained a difference, it would be 0 at equal density: of "
+        f"{counted(len(shown), 'difference')} shown of all neurons, {left} shown in pairs, too. Explained: by how much "
+        "a difference that is shown shrinks in pairs."
+    )
+
+
+def _by_decile(neurons: Neurons) -> Iterator[Part]:
+    """For each score and describer the mean of each decile of density, models across."""
+    models = neurons.bases
+    one = neurons.records.drop_duplicates(["model", "model_fingerprint", "unit"])
+    one = one[one["control"] == ""]
+    edges = decile_edges(one["density"].fillna(0.0).to_numpy(dtype=np.float64))
+    if not len(edges):
+        return
+    bounds = [0.0, *edges, 1.0]
+    for score in neurons.scores:
+        for describer in neurons.describers:
+            columns = [_decile_means(neurons, model, score, describer, edges) for model in models]
+            if not any(counts.any() for _, counts in columns):
+                continue
+            yield Heading(f"by decile of density: {label('metric', score)}, {label('explainer', describer)}")
+            rows: tuple[tuple[Cell, ...], ...] = tuple(
+                (
+                    Words(f"{_percent(bounds[decile])} to {_percent(bounds[decile + 1])} %"),
+                    *(Number(means[decile], 1, remarks=(Number(int(counts[decile])),)) for means, counts in columns),
+                )
+                for decile in range(DECILES)
+            )
+            yield Grid(
+                (Column("fires on tokens"), *(Column(label("model", model)) for model in models)), rows, minus=MINUS
+            )
+    yield Note(
+        "Deciles are of all models' neurons together; in parentheses how many have a score. Neurons that never fire "
+        "are in none."
+    )
+
+
+def _percent(share: float) -> str:
+    """Two significant digits, without powers of ten."""
+    places = max(0, 1 - math.floor(math.log10(100 * share))) if share else 0
+    return f"{100 * share:.{places}f}"
+
+
+def _decile_means(
+    neurons: Neurons, model: str, score: str, describer: str, edges: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    own = neurons.of(model, score, describer)
+    density, values = (own[name].to_numpy(dtype=np.float64) for name in ("density", "value"))
+    return means_by_decile(values, deciles(np.nan_to_num(density), edges))

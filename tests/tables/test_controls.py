@@ -1,0 +1,108 @@
+"""Controls of studies of neurons: what is expected, whether it held, and which are missing."""
+
+import numpy as np
+import pytest
+from neuron_records import CRATE, DATA, GPT, SCORE, neurons, run_of_neurons, unit
+
+from faithbench.records.results import label
+from faithbench.tables.comparing_neurons import bare, neurons_of, role_of
+from faithbench.tables.controls import controls
+from faithbench.tables.markdown import markdown
+from faithbench.tables.table import contents, render
+
+PERMUTED, FITTED = f"permuted(score={SCORE!r}, seed=0)", f"fitted(score={SCORE!r})"
+UNTRAINED, TOPK = f"untrained(model={CRATE!r}, seed=0)", f"topk(model={GPT!r}, k=8, site='')"
+
+
+def drawn(mean, seed, n=60, **changes):
+    values = mean + np.random.default_rng(seed).normal(0, 2, n)
+    return neurons([list(map(float, values))], **changes)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    records = [
+        *drawn(60, 0),
+        *drawn(0, 1, metric=PERMUTED),
+        *drawn(63, 0, metric=FITTED),
+        *drawn(20, 2, model=UNTRAINED),
+        *drawn(40, 3, model=GPT),
+        *drawn(5, 4, model=GPT, metric=PERMUTED),
+        *drawn(41, 5, model=TOPK),
+    ]
+    density = {(r.model, r.unit): 0.1 + 0.001 * i for i, r in enumerate(drawn(0, 0))}
+    density |= {(GPT, name): share for (_, name), share in density.items()}
+    return run_of_neurons(tmp_path_factory.mktemp("runs") / "run", records, density)
+
+
+def said(run):
+    return markdown(controls([run]))
+
+
+def test_models_are_known_by_what_they_are_made_of():
+    assert role_of(UNTRAINED).base == role_of("untrained(crate-tiny(seed=7))").base == bare(CRATE)
+    assert role_of(TOPK).control == "topk"
+    assert role_of("runs/model").base == "runs/model"
+
+
+def test_random_weights_are_compared_with_the_trained_model(run):
+    told = said(run)
+    assert "Random weights:" in told
+    assert "this is shown in 1 of 1" in told
+    assert "| 40." in told or "| 39." in told
+
+
+def test_scores_of_permuted_activations_are_held_to_two_percent(run):
+    told = said(run)
+    assert "within ±2; it is in 1 of 2 (not in gpt-relu-tiny" in told
+
+
+def test_the_leak_is_the_difference_of_the_same_neurons(run):
+    dataset, found = next(neurons_of([run]))
+    leak = found.more(bare(CRATE), FITTED, SCORE, "token_topk(k=20)")
+    assert (leak.mean, leak.low, leak.high) == pytest.approx((3, 3, 3))
+    assert dataset == DATA
+    assert "It is shown to be above 0 in 1 of 1" in said(run)
+
+
+def test_what_the_largest_activations_alone_make_is_said(run):
+    assert "The k largest activations alone" in said(run)
+    assert "topk(gpt-relu-tiny, k=8)" in said(run)
+
+
+def test_models_of_one_size_are_matched_by_density(run):
+    _, found = next(neurons_of([run]))
+    assert found.pairs() == [(bare(CRATE), bare(GPT))]
+    gap = found.matched_gap(bare(CRATE), bare(GPT), SCORE, "token_topk(k=20)")
+    assert gap.n == 60
+    assert gap.low < 20 < gap.high
+    told = said(run)
+    assert "of 1 difference shown of all neurons, 1 shown in pairs" in told
+    assert "by decile of density" in told
+
+
+def test_controls_that_are_missing_are_named_with_the_cure(run, tmp_path):
+    assert "do not have: sparse autoencoder (--model 'sae(model=crate-tiny)')" in said(run)
+    bare_run = run_of_neurons(tmp_path / "run", neurons([(1, 2, 3)]))
+    told = said(bare_run)
+    assert f"--metric 'permuted({label('metric', SCORE)})'" in told
+    assert "--model 'untrained(model=crate-tiny)'" in told
+
+
+def test_without_densities_it_is_said_what_is_not_known(tmp_path):
+    folder = run_of_neurons(tmp_path / "run", neurons([(1, 2, 3)]))
+    (folder / "neurons" / "1.parquet").unlink()
+    assert "do not say how often each neuron fires" in said(folder)
+
+
+def test_the_table_of_a_run_has_its_controls(run):
+    assert "**Controls**" in render([run])
+    assert "Controls" not in render([run], by_layer=True)
+    assert contents([run]).controls
+
+
+def test_neurons_are_those_of_their_model(run):
+    _, found = next(neurons_of([run]))
+    own = found.of(bare(GPT), SCORE, "token_topk(k=20)")
+    assert set(own["unit"]) == {unit(0, number) for number in range(60)}
+    assert found.bases == [bare(CRATE), bare(GPT)]
