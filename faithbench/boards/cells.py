@@ -10,6 +10,7 @@ from faithbench.plan import LARGEST
 from faithbench.plugins.naming import ModelRef
 from faithbench.plugins.spec import Component
 from faithbench.records.manifest import DatasetEntry, ModelEntry, UntilEntry
+from faithbench.records.units import is_of_neurons
 from faithbench.running.agenda import BlockPlan, Cell, resolve_plan
 from faithbench.running.grid import fields_present
 from faithbench.types import Link
@@ -75,6 +76,12 @@ class Splits:
         there = int(told or limit or self.most.get(dataset) or 1)
         return min(there, limit or there)
 
+    def neurons(self, dataset: str, model: str, limit: int | None) -> int:
+        """How many neurons of a model there are to measure, as its manifest says; at least 1 where nothing is known."""
+        entry = self.models.get(f"{model} on {dataset}")
+        chosen = sum(site["chosen"] for site in entry["units"]["sites"]) if entry and "units" in entry else 1
+        return min(chosen, limit or chosen)
+
     def link(self, dataset: str, model: str) -> Link:
         """From the model's logits to what it says; by older manifests one class of several."""
         entry = self.models.get(f"{model} on {dataset}")
@@ -114,7 +121,9 @@ def read_asks(board: Board) -> Asks:
 
 def _cells(named: NamedBlock, splits: Splits, until: float | None) -> Iterator[tuple[Cell, int]]:
     block = named.block
-    texts = splits.texts(block.dataset.identity, block.limit, until)
+    texts = splits.neurons(block.dataset.identity, named.model, block.limit)
+    if not is_of_neurons(block.dataset.identity):
+        texts = splits.texts(block.dataset.identity, block.limit, until)
     link = splits.link(block.dataset.identity, named.model)
     for cell in block.cells(splits.offers(block.dataset, block.selection.metrics), named.model, link):
         yield cell, texts

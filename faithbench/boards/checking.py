@@ -17,6 +17,7 @@ from faithbench.paths import as_paths
 from faithbench.plan import AUTO, CRATE, DECODERS
 from faithbench.plugins import spec
 from faithbench.records.results import earlier_versions, installed, label
+from faithbench.records.units import is_of_neurons
 from faithbench.running.agenda import Cell
 from faithbench.schemas import MissingFileError, read_text
 from faithbench.shown import visible
@@ -143,7 +144,8 @@ def _settings(board: Board, blocks: Sequence[NamedBlock]) -> Iterator[str]:
     for named in blocks:
         block, dataset = named.block, named.block.dataset.identity
         entry, where = board.entry("models", f"{named.model} on {dataset}"), _where(named)
-        known = {"split": board.entry("datasets", dataset).get("split"), "dtype": entry.get("dtype")}
+        split = None if is_of_neurons(dataset) else board.entry("datasets", dataset).get("split")
+        known = {"split": split, "dtype": entry.get("dtype")}
         asked = {"split": block.split, "dtype": known["dtype"] if block.dtype == AUTO else block.dtype}
         apart: list[tuple[str, object, object]] = [
             (key, there, asked[key]) for key, there in known.items() if there not in (None, asked[key])

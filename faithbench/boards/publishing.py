@@ -24,6 +24,7 @@ from faithbench.records.columns import ADDED, IDENTITY
 from faithbench.records.manifest import read_manifest
 from faithbench.records.results import installed, label, named, read
 from faithbench.records.store import Store
+from faithbench.records.units import is_of_neurons
 from faithbench.running.contents import WRITTEN
 from faithbench.schemas import read_text
 from faithbench.shown import visible
@@ -130,7 +131,7 @@ def _check_held(run: Board) -> None:
     for each in read_asks(run).blocks:
         dataset = each.block.dataset.identity
         entry, data = run.entry("models", f"{each.model} on {dataset}"), run.entry("datasets", dataset)
-        ways = [("split", each.block.split, data.get("split"))]
+        ways = [] if is_of_neurons(dataset) else [("split", each.block.split, data.get("split"))]
         ways += [("dtype", each.block.dtype, entry.get("dtype"))] * (each.block.dtype != AUTO)
         for name, asked, there in ways:
             if there not in (None, asked):

@@ -28,11 +28,11 @@ LEAST = 2.0  # percent: what scores of permuted activations stay below
 Told = dict[str, tuple[Gap, tuple[str, ...]]]
 Rows = list[tuple[str, str, Told]]  # model, score, and by describer what is told
 ADD = {
-    "random weights": "--model 'untrained(model={model})'",
+    "random weights": '--model "untrained(model={model!r})"',
     "permuted activations": "--metric 'permuted({score})'",
     "leak check": "--metric 'fitted({score})'",
-    "the k largest activations": "--model 'topk(model={model}, k=…)'",
-    "sparse autoencoder": "--model 'sae(model={model})'",
+    "the k largest activations": '--model "topk(model={model!r}, k=…)"',
+    "sparse autoencoder": '--model "sae(model={model!r})"',
 }
 
 

@@ -82,11 +82,11 @@ def test_models_of_one_size_are_matched_by_density(run):
 
 
 def test_controls_that_are_missing_are_named_with_the_cure(run, tmp_path):
-    assert "do not have: sparse autoencoder (--model 'sae(model=crate-tiny)')" in said(run)
+    assert """do not have: sparse autoencoder (--model "sae(model='crate-tiny')")""" in said(run)
     bare_run = run_of_neurons(tmp_path / "run", neurons([(1, 2, 3)]))
     told = said(bare_run)
     assert f"--metric 'permuted({label('metric', SCORE)})'" in told
-    assert "--model 'untrained(model=crate-tiny)'" in told
+    assert """--model "untrained(model='crate-tiny')\"""" in told
 
 
 def test_without_densities_it_is_said_what_is_not_known(tmp_path):
