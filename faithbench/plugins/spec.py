@@ -26,7 +26,7 @@ PLAIN = (bool, int, float, str)
 SHAPE = re.compile(r"\s*([A-Za-z0-9_.\-]+)(?:\s*\((.*)\))?\s*", re.DOTALL)
 SPECIAL = re.compile(r"""['"=,{}#\0\n]""")
 FILE = re.compile(r"\.(?:csv|tsv|txt|jsonl?|ndjson|parquet)(?:\.(?:gz|bz2|xz))?\Z")
-BARE = re.compile(r"(?:latin|utf|iso|windows|koi8|euc)(?:-\w+)+|[A-Za-z]\w*\[[-\d:%]*\]|[;|]")
+BARE = re.compile(r"[A-Za-z]\w*(?:-\w+)+(?:\(.*\))?|[A-Za-z]\w*\[[-\d:%]*\]|[;|]", re.DOTALL)
 PIECE = re.compile(r"""(?:[^,'"(\[]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\([^()]*\)|\[[^\[\]]*\])+""", re.DOTALL)
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*('|\\?\Z)|"(?:[^"\\]|\\.)*("|\\?\Z)""", re.DOTALL)  # perhaps to the end
 QUOTES = ("'", '"')
