@@ -18,13 +18,12 @@ import pyarrow.compute as pc
 from typing_extensions import TypedDict
 
 from faithbench.errors import UserError, short
-from faithbench.parquet import MissingFileError
 from faithbench.paths import as_paths
 from faithbench.records.columns import KEPT, KEPT_IDENTITY
 from faithbench.records.kept_parts import add_kept, kept_parts, rows_of, where
 from faithbench.records.store import Store
 from faithbench.records.text_parts import sound
-from faithbench.schemas import is_json
+from faithbench.schemas import MissingFileError, is_json
 
 Key = Mapping[str, str]  # `Panel.key`: data set and model, with their fingerprints
 Kind = Literal["top", "random"]

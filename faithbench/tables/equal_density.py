@@ -179,7 +179,7 @@ def _deciles(neurons: Neurons, score: str, describer: str) -> Iterator[Part]:
     if not any(counts.any() for _, counts in columns):
         return
     yield Heading(f"by decile of density: {label('metric', score)}, {label('explainer', describer)}")
-    rows = tuple(
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
             Words(f"{_percent(above)} to {_percent(up_to)} %"),
             *(Number(means[decile], 1, remarks=(Number(int(counts[decile])),)) for means, counts in columns),

@@ -77,16 +77,17 @@ def undefined(group: pd.DataFrame) -> Iterator[Part]:
     yield Heading("undefined: how many neurons, and why; and by each score the mean with 0 for these")
     heads = ("undefined", *CONSTANT.values(), *(names["metric"][name] for name in scores))
     same = ["explainer", "undefined", "undefined_share", *CONSTANT]
+    some = some.fillna(dict.fromkeys(CONSTANT, -1))
     yield Grid(
         (Column("describer"), *(Column(head, right=True) for head in heads)),
         tuple(
             (
-                Words(names["explainer"][str(describer)]),
-                Number(int(count), remarks=(f"{share:.1f} %",)),
-                *(Number(int(reasons)) if reasons >= 0 else EMPTY for reasons in constant),
+                Words(names["explainer"][str(first.explainer)]),
+                Number(int(first.undefined), remarks=(f"{first.undefined_share:.1f} %",)),
+                *(Number(int(first[name])) if first[name] >= 0 else EMPTY for name in CONSTANT),
                 *_with_zeros(cells, scores, places),
             )
-            for (describer, count, share, *constant), cells in some.fillna(dict.fromkeys(CONSTANT, -1)).groupby(same)
+            for first, cells in ((cells.iloc[0], cells) for _, cells in some.groupby(same))
         ),
     )
 
