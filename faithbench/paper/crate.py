@@ -151,8 +151,8 @@ class CrateTable:
                 parts += [head, _grid(str(metric), rows, beside_paper)]
         if not self.losses.empty:
             parts += [Heading(f"loss, nats per token{whose}"), _losses(self.losses, beside_paper)]
-        told = map(Note, (*self._legend(beside_paper), *self.notes))
-        return [*parts, *told, *self.controls, Signature(self.signature)]
+        notes = map(Note, (*self._legend(beside_paper), *self.notes))
+        return [*parts, *notes, *self.controls, Signature(self.signature)]
 
     def _legend(self, beside_paper: bool) -> Iterator[str]:
         yield (

@@ -115,7 +115,9 @@ class Study:
 
     def _described(self, name: str, neuron: Neuron, watch: "Watch") -> Outcome[Checked]:
         def asking() -> Asking[Checked]:
-            return check_description((yield from ask(self.describers[name].object, own(neuron.fit), own(neuron.calibrate))))
+            return check_description(
+                (yield from ask(self.describers[name].object, own(neuron.fit), own(neuron.calibrate)))
+            )
 
         return watch.checked(alone(asking(), _nothing_to_ask, (), self.most_seconds))
 
