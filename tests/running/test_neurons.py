@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from documents import documents, white_box
 from neurons import neuron, noise, token_table, unigram
 
 from faithbench.activations import Neuron, Overwritten, Windows
 from faithbench.conversations import Answer
 from faithbench.errors import UserError
 from faithbench.interfaces import Traits
-from faithbench.neurons.recording import Unit
+from faithbench.neurons.answering import answer
+from faithbench.neurons.corpus import read_corpus
+from faithbench.neurons.recording import Unit, choose_units, record
 from faithbench.neurons.sites import Site
 from faithbench.plan import Plan
 from faithbench.plugins.spec import Component
 from faithbench.running.agenda import resolve_plan
 from faithbench.running.describing import Studied, Study, check_description
 from faithbench.running.neuron_plans import check_alone
-from faithbench.running.neurons import limited_units
+from faithbench.running.neurons import answering, limited_units
 from faithbench.types import Measurement
 
 DATA = "neurons(planted-grammar, window=8)"
@@ -29,6 +32,31 @@ IDENTITY = {"dataset": "d", "dataset_fingerprint": "1", "model": "m", "model_fin
 
 def component(name: str, function: Callable[..., Any]) -> Component:
     return Component(name, name, function, Traits())
+
+
+def test_one_number_in_a_neurons_place_is_asked_of_the_model_once():
+    model = white_box("crate")
+    corpus = read_corpus(documents(50, 8, 14), model.tokenizer, model.max_length, 4)
+    units, runs = choose_units(model.model, per_layer=1), []
+    with record(model, corpus, units) as activations:
+        told, (one, other) = answering(activations), (activations.neuron(0), activations.neuron(1))
+        windows = one.evaluate.windows.take(np.arange(5))
+        same = Overwritten(windows, np.full(windows.ids.shape, 0.5))
+        expected = [answer(activations, place, same) for place in (0, 1)]
+        model.model.get_submodule(units[0].site.module).register_forward_pre_hook(lambda *_: runs.append(1))
+        first = told(one, same)
+        first.value[:] = -1.0
+        asked = len(runs)
+        again = told(one, Overwritten(windows, same.values.copy()))
+        assert len(runs) == asked > 0
+        np.testing.assert_array_equal(again.value, expected[0])
+        assert (again.rows, again.seconds) == (5, first.seconds)
+        np.testing.assert_array_equal(told(other, same).value, expected[1])
+        for changed in (
+            Overwritten(windows, same.values + 1),
+            Overwritten(windows.take(np.arange(4)), same.values[:4]),
+        ):
+            np.testing.assert_array_equal(told(other, changed).value, answer(activations, 1, changed))
 
 
 def described(fit, calibrate):
@@ -156,6 +184,30 @@ def test_nobody_can_write_into_what_others_are_given():
     assert "wrote into" in bad.error
     assert good.error is None
     assert np.array_equal(one.fit.activations, before)
+
+
+def test_what_a_component_puts_in_the_place_of_its_input_nobody_else_sees():
+    def describes(fit, calibrate):
+        object.__setattr__(fit.windows, "pieces", ())
+        fit.activations.shape = (-1,)
+        object.__setattr__(calibrate, "activations", None)
+        return Wrong(simulates)
+
+    def simulates(windows):
+        windows.ids.shape = (-1,)
+        return np.arange(windows.ids.size, dtype=float).reshape(len(windows.documents), -1)
+
+    def scores(neuron, description):
+        neuron.evaluate.activations.shape = (-1,)
+        object.__setattr__(neuron, "evaluate", neuron.fit)
+        return Measurement(1.0)
+
+    alone, one = study({"good": described}, {"r": correlated}), neuron(unigram)
+    after = study({"bad": describes, "good": described}, {"bad": scores, "r": correlated}, one)
+    assert [each.error for each in after.records] == [None] * 4
+    assert after.records[-1].value == alone.records[0].value
+    assert after.descriptions[1] == alone.descriptions[0]
+    assert one.fit.activations.ndim == 2
 
 
 def test_a_component_may_not_take_longer_than_it_may():
