@@ -175,4 +175,4 @@ def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     for path in files_below(folder):
         say(out_console, f"  {path}", whole=True)
     read = ["faithbench", "report", path_word(folder), "--out", "report.html"]
-    say(out_console, f"To see it in a browser, text by text: {shell_words(read)}", whole=True)
+    say(out_console, f"To see it in a browser, one by one: {shell_words(read)}", whole=True)
