@@ -90,8 +90,8 @@ def high_water() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, default=300)
-    parser.add_argument("--per-layer", type=int, default=128)
+    parser.add_argument("--documents", type=int, default=150)
+    parser.add_argument("--per-layer", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--peak", type=int, default=0, help=argparse.SUPPRESS)

@@ -102,6 +102,12 @@ class Recording:
         """
         return top_places(self.activations.max(axis=1), self.windows.documents, count, draws)
 
+    def strongest(self, count: int) -> Int[np.ndarray, "some"]:
+        """The same for people to see: of equal windows the earlier one."""
+        order = np.argsort(-self.activations.max(axis=1), kind="stable")
+        _, firsts = np.unique(self.windows.documents[order], return_index=True)
+        return order[np.sort(firsts)[:count]]
+
     def drawn(self, count: int, draws: np.random.Generator) -> Int[np.ndarray, "some"]:
         """Places of windows drawn at random, none twice; all of them where there are not so many."""
         return draws.permutation(len(self.windows))[:count]

@@ -33,7 +33,7 @@ def explanation_prompt(recording: Recording, windows: int) -> str:
         recording: of the neuron.
         windows: at most.
     """
-    best = recording.take(top_windows(recording, windows))
+    best = recording.take(recording.strongest(windows))
     scaled = scaled_to_digits(best.activations)
     shown = [lines(row, digits) for row, digits in zip(shown_pieces(best.windows), scaled, strict=True)]
     return "\n\n".join(
@@ -82,13 +82,6 @@ def listing_prompt(text: str, pieces: Sequence[str]) -> str:
             f"Neuron 2 is active at: {text}\nTokens:\n{lines(pieces)}\nActivations:\n",
         ]
     )
-
-
-def top_windows(recording: Recording, windows: int) -> Int[np.ndarray, "chosen"]:
-    """The windows with the largest activations, falling, one of each document."""
-    order = np.argsort(-recording.activations.max(axis=1), kind="stable")
-    firsts = np.unique(recording.windows.documents[order], return_index=True)[1]
-    return order[np.sort(firsts)[:windows]]
 
 
 def scaled_to_digits(activations: Float[np.ndarray, "windows tokens"]) -> Int[np.ndarray, "windows tokens"]:

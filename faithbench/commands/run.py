@@ -150,18 +150,18 @@ def _say(results: Sequence["Run"], likes: Iterable[str]) -> None:
     """How a run has ended; status 1 where something has failed."""
     folder, failed = results[0].folder, any(each.failed for each in results)
     if failed:
-        _say_failures(folder)
-    _show(folder, sum(each.done for each in results), sum(each.before for each in results), likes)
+        _say_failures(folder, results[0].unit)
+    _show(folder, results[0].unit, sum(each.done for each in results), sum(each.before for each in results), likes)
     if failed:
         raise typer.Exit(1)
 
 
-def _say_failures(folder: Path) -> None:
-    for explainer, metric, error, texts in faithbench.failures([folder]).itertuples(index=False, name=None):
-        say(err_console, f"FAILED {explainer}, {metric}: {error} ({counted(texts, 'text')})")
+def _say_failures(folder: Path, unit: str) -> None:
+    for explainer, metric, error, count in faithbench.failures([folder]).itertuples(index=False, name=None):
+        say(err_console, f"FAILED {explainer}, {metric}: {error} ({counted(count, unit)})")
 
 
-def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
+def _show(folder: Path, unit: str, done: int, before: int, likes: Iterable[str]) -> None:
     """What a run has found, as the published tables that its plans are like or as the usual one; and its files."""
     tables = [name for name in likes if name in TABLES]
     figures = [name for name in likes if name not in TABLES]
@@ -175,4 +175,4 @@ def _show(folder: Path, done: int, before: int, likes: Iterable[str]) -> None:
     for path in files_below(folder):
         say(out_console, f"  {path}", whole=True)
     read = ["faithbench", "report", path_word(folder), "--out", "report.html"]
-    say(out_console, f"To see it in a browser, one by one: {shell_words(read)}", whole=True)
+    say(out_console, f"To see it in a browser, {unit} by {unit}: {shell_words(read)}", whole=True)

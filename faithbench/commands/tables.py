@@ -14,7 +14,7 @@ from faithbench.errors import UserError, unknown
 from faithbench.plan import CRATE
 
 ALL = "all"  # every other explainer
-APART = ("class", "layer")
+APART = ("class", "layer", "density")
 
 
 def table(
@@ -22,7 +22,8 @@ def table(
     format: TableFormat = None,
     by_class: Annotated[bool, typer.Option("--by-class", help="Apart for each class that was explained.")] = False,
     by: Annotated[
-        str | None, typer.Option(help="Apart for each class, as --by-class, or each layer of neurons.")
+        str | None,
+        typer.Option(help="Apart for each class, as --by-class; or of neurons for each layer, or decile of density."),
     ] = None,
     over_seeds: Annotated[
         bool, typer.Option("--over-seeds", help="Models that differ in their seed alone together; --like always does.")
@@ -46,14 +47,15 @@ def table(
     if by not in (None, *APART):
         raise unknown("way to tell apart", by, APART)
     by_class = by_class or by == "class"
-    if by_class and by == "layer":
-        raise UserError("--by-class and --by layer do not go together; give one of them.")
+    if by_class and by not in (None, "class"):
+        raise UserError(f"--by-class and --by {by} do not go together; give one of them.")
     if like is None:
         if beside_paper or keep_last or backbone is not None:
             raise UserError(
                 "--beside-paper, --keep-last and --backbone are for published tables; say which with --like, as table2."
             )
-        write_table(faithbench.render(runs, format_of(format), by_class, over_seeds, by == "layer"), format)
+        apart = by_class, over_seeds, by == "layer", by == "density"
+        write_table(faithbench.render(runs, format_of(format), *apart), format)
         return
     if by_class or by is not None:
         raise UserError("--by-class and --by do not go with --like: the published tables tell nothing apart.")

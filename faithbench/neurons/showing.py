@@ -3,16 +3,9 @@
 import numpy as np
 from jaxtyping import Int
 
-from faithbench.activations import Neuron, Recording
+from faithbench.activations import Neuron
 
 TOP, RANDOM = "top", "random"
-
-
-def top_windows(recording: Recording, count: int) -> Int[np.ndarray, "top"]:
-    """The windows with the largest activations, the largest first, one of a document; fewer of few documents."""
-    order = np.argsort(-recording.activations.max(axis=1), kind="stable")
-    _, firsts = np.unique(recording.windows.documents[order], return_index=True)
-    return order[np.sort(firsts)[:count]]
 
 
 def shown_windows(neuron: Neuron, each: int = 5) -> tuple[Int[np.ndarray, "windows"], tuple[str, ...]]:
@@ -22,7 +15,7 @@ def shown_windows(neuron: Neuron, each: int = 5) -> tuple[Int[np.ndarray, "windo
         neuron: any.
         each: top windows, and as many random ones, of other documents; fewer where there are fewer documents.
     """
-    recording, top = neuron.evaluate, top_windows(neuron.evaluate, each)
+    recording, top = neuron.evaluate, neuron.evaluate.strongest(each)
     order = neuron.generator("shown").permutation(len(recording.windows))
     order = order[~np.isin(recording.windows.documents[order], recording.windows.documents[top])]
     _, firsts = np.unique(recording.windows.documents[order], return_index=True)

@@ -13,11 +13,12 @@ from faithbench.paths import as_names, as_path
 from faithbench.records.neuron_parts import KeptNeurons, Shown, read_neurons
 from faithbench.records.results import Panel, labels, panels, read
 from faithbench.reporting.contest import contest
-from faithbench.reporting.neurons import Looking, Seen, about_neurons, leading_score
+from faithbench.reporting.neurons import Looking, Seen, about_neurons
 from faithbench.running.showable import Showable, written
 from faithbench.showing.sheet import Row, Sheet
 from faithbench.showing.stack import stack_legend
 from faithbench.showing.terminal import sheet_text
+from faithbench.tables.comparing_neurons import leading_score
 from faithbench.tables.table import frame_of
 
 FORMAT = "faithbench neurons 1"

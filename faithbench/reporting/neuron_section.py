@@ -15,12 +15,13 @@ from faithbench.reporting import plots
 from faithbench.reporting.badges import Badge
 from faithbench.reporting.contest import Contest, contest
 from faithbench.reporting.neuron_verdict import badges, headline
-from faithbench.reporting.neurons import Looking, Seen, leading_score, percent, score
+from faithbench.reporting.neurons import Looking, Seen, percent, score
 from faithbench.reporting.sections import WAYS, DotRow, dots_of, doubts_of, entry_of, scale_of_dots
 from faithbench.reporting.wording import figure, interval
 from faithbench.showing.html import stack_html
 from faithbench.showing.stack import Stack, stack_legend
 from faithbench.statistics.intervals import clean, intervals, weighted_mean
+from faithbench.tables.comparing_neurons import leading_score
 from faithbench.tables.document import grids
 from faithbench.tables.html import fragment
 from faithbench.tables.wording import places_of

@@ -18,7 +18,6 @@ from faithbench.showing.stack import Stack, stacks
 from faithbench.shown import counted
 from faithbench.tables.ranking import direction
 
-LEADERS = ("random_only", "top_and_random", "quantile", "full")  # the scores by which neurons are ordered, if measured
 CONTROLS = ("permuted", "fitted")  # scores of what must not, or only too easily, be predicted
 LONGEST = 1200  # characters of a description
 
@@ -135,15 +134,6 @@ def control_of(metric: str) -> tuple[str, str]:
     except UserError:
         return "", ""
     return (name, str(parameters.get("score", ""))) if name in CONTROLS else ("", "")
-
-
-def leading_score(metrics: Sequence[str]) -> str | None:
-    """The score by which neurons are ordered: of random windows, else of the others; of one the shortest form."""
-    scores = [name for name in metrics if not control_of(name)[0] and direction(name)]
-    names = labels("metric", metrics)
-    known = {name: place for place, name in enumerate(LEADERS)}
-    order = sorted(scores, key=lambda name: (known.get(name.partition("(")[0], len(known)), len(names[name]), name))
-    return next(iter(order), None)
 
 
 def layers_of(records: pd.DataFrame) -> dict[str, int]:

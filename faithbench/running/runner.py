@@ -22,6 +22,7 @@ from faithbench.plugins.spec import Component
 from faithbench.records.commands import Noted
 from faithbench.records.manifest import DatasetEntry
 from faithbench.records.store import Store
+from faithbench.records.units import TEXT, units_of
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
 from faithbench.running.contents import Contents, named
 from faithbench.running.drift import SINGLE, resolve
@@ -58,6 +59,11 @@ class Run:
     done: int
     before: int
     failed: int
+
+    @property
+    def unit(self) -> str:
+        """What its results are of: `neuron` where all are, and `text` otherwise."""
+        return UNIT if units_of(Store(self.folder).manifest().get("datasets", {})) == f"{UNIT}s" else TEXT
 
     def frame(self) -> pd.DataFrame:
         """Its table: a row for each data set, model, explainer and metric (see `faithbench.table`)."""

@@ -14,16 +14,18 @@ from jaxtyping import Float
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.records.results import PLACE, kind, label, read
+from faithbench.records.results import PLACE, kind, label, labels, read
 from faithbench.records.units import densities, of_neurons
 from faithbench.statistics.density import Gap, firing, matched, matched_gap, unmatched_gap
 from faithbench.statistics.intervals import intervals, weighted_mean
+from faithbench.tables.ranking import direction
 
 CONTROL = "control"  # kind of scores that judge others
 CONTROLS = ("untrained", "topk", "sae")  # models that are made of another one
 MOST = 3  # base models that are compared with each other where no two are of one size
 FAMILIES = ("crate-", "gpt-relu-")
 NUMBERS = ("density", "value", "weight")
+LEADERS = ("random_only", "top_and_random", "quantile", "full")  # the scores by which neurons are ordered, if measured
 Key = tuple[str, str]  # score and describer
 
 
@@ -33,6 +35,14 @@ class Role:
 
     control: str
     base: str
+
+
+def leading_score(metrics: Sequence[str]) -> str | None:
+    """The score by which neurons are ordered: of random windows, else of the others; of one the shortest form."""
+    names, known = labels("metric", metrics), {name: place for place, name in enumerate(LEADERS)}
+    scores = [name for name in metrics if kind(name) != CONTROL and direction(name)]
+    order = sorted(scores, key=lambda name: (known.get(name.partition("(")[0], len(known)), len(names[name]), name))
+    return next(iter(order), None)
 
 
 def role_of(model: str) -> Role:

@@ -1,28 +1,16 @@
-"""Controls of studies of neurons, each with what is to be expected and whether it held; and what density explains."""
+"""Controls of studies of neurons, each with what is to be expected and whether it held."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from faithbench.records.results import label
 from faithbench.records.store import Store
-from faithbench.shown import counted
-from faithbench.statistics.density import (
-    CALIPER,
-    DECILES,
-    Gap,
-    decile_edges,
-    deciles,
-    explained,
-    is_shown,
-    means_by_decile,
-)
+from faithbench.statistics.density import Gap
 from faithbench.statistics.intervals import weighted_mean
-from faithbench.tables.comparing_neurons import NUMBERS, Neurons, neurons_of
-from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Title, Words
+from faithbench.tables.comparing_neurons import Neurons, leading_score, neurons_of
+from faithbench.tables.equal_density import at_equal_density, gap_cell
+from faithbench.tables.parts import EMPTY, Column, Grid, Heading, Note, Part, Title, Words
 from faithbench.tables.wording import MINUS, places_of
 
 LEAST = 2.0  # percent: what scores of permuted activations stay below
@@ -56,11 +44,12 @@ def _of_data(dataset: str, neurons: Neurons, folders: Sequence[Path | str]) -> I
         parts = list(make(neurons))
         missing += [name] * (not parts)
         yield from parts
-    yield from _density(neurons)
+    yield from at_equal_density(neurons)
     if missing:
+        first = leading_score(neurons.scores)
         names = {
             "model": label("model", neurons.bases[0]) if neurons.bases else "…",
-            "score": label("metric", neurons.scores[0]) if neurons.scores else "…",
+            "score": "…" if first is None else label("metric", first),
         }
         told = "; ".join(f"{name} ({ADD[name].format(**names)})" for name in missing)
         yield Note(f"Controls that these runs do not have: {told}. Add them to the same run, which keeps what it has.")
@@ -194,115 +183,10 @@ def _grid(rows: Rows) -> Grid:
             (
                 Words(label("model", model)),
                 Words(label("metric", score)),
-                *(_cell(*told[name], places) if name in told else EMPTY for name in describers),
+                *(gap_cell(*told[name], places) if name in told else EMPTY for name in describers),
             )
             for model, score, told in rows
         ),
         keys=2,
         minus=MINUS,
     )
-
-
-def _cell(gap: Gap, remarks: tuple[str, ...], places: int) -> Cell:
-    return Number(gap.mean, places, gap.low, gap.high, remarks=remarks)
-
-
-def _density(neurons: Neurons) -> Iterator[Part]:
-    """Differences between models at equal density beside those of all neurons, and means by decile of density."""
-    if not neurons.records["density"].notna().any():
-        yield Note(
-            "Neurons matched by density: these runs do not say how often each neuron fires, so what density explains "
-            "of a difference is not known; run the plan again to keep it."
-        )
-        return
-    pairs = neurons.pairs()
-    rows = [(*pair, score, describer) for pair in pairs for score in neurons.scores for describer in neurons.describers]
-    gaps = [(row, neurons.gap(*row), neurons.matched_gap(*row)) for row in rows]
-    gaps = [each for each in gaps if each[1].n]
-    if gaps:
-        yield Heading(
-            "neurons matched by density: a model less another, of all neurons and in pairs that fire as often"
-        )
-        yield _matched(gaps)
-        yield Note(_density_said(gaps))
-    elif len(neurons.bases) > 1:
-        yield Note("Neurons matched by density: no two models here are a CRATE and a GPT of one size to be compared.")
-    yield from _by_decile(neurons)
-
-
-def _matched(gaps: Sequence[tuple[tuple[str, str, str, str], Gap, Gap]]) -> Grid:
-    places = places_of(gap.high - gap.low for _, *both in gaps for gap in both)
-    heads = ("models", "score", "describer", "all neurons", "matched", "pairs", "explained, %")
-    rows = []
-    for (first, second, score, describer), every, pairs in gaps:
-        names = f"{label('model', first)} − {label('model', second)}"
-        share = explained(every, pairs)
-        rows.append(
-            (
-                Words(names),
-                Words(label("metric", score)),
-                Words(label("explainer", describer)),
-                _cell(every, (), places),
-                _cell(pairs, (), places),
-                Number(pairs.n),
-                Number(share, 0) if np.isfinite(share) else EMPTY,
-            )
-        )
-    return Grid(tuple(map(Column, heads)), tuple(rows), keys=3, minus=MINUS)
-
-
-def _density_said(gaps: Sequence[tuple[tuple[str, str, str, str], Gap, Gap]]) -> str:
-    shown = [pairs for _, every, pairs in gaps if is_shown(every)]
-    left = sum(map(is_shown, shown))
-    return (
-        "Neurons matched by density: each neuron of one model with one of the other that fires nearly as often, of the "
-        f"same decile of density and within {10**CALIPER:.2f} times (nearest logarithm, most pairs); intervals are "
-        "over neurons, and over pairs. If density explained a difference, it would be 0 at equal density: of "
-        f"{counted(len(shown), 'difference')} shown of all neurons, {left} shown in pairs, too. Explained: by how much "
-        "a difference that is shown shrinks in pairs."
-    )
-
-
-def _by_decile(neurons: Neurons) -> Iterator[Part]:
-    """For each score and describer the mean of each decile of density, models across."""
-    models = neurons.bases
-    one = neurons.records.drop_duplicates(["model", "model_fingerprint", "unit"])
-    one = one[one["control"] == ""]
-    edges = decile_edges(one["density"].fillna(0.0).to_numpy(dtype=np.float64))
-    if not len(edges):
-        return
-    bounds = [0.0, *edges, 1.0]
-    for score in neurons.scores:
-        for describer in neurons.describers:
-            columns = [_decile_means(neurons, model, score, describer, edges) for model in models]
-            if not any(counts.any() for _, counts in columns):
-                continue
-            yield Heading(f"by decile of density: {label('metric', score)}, {label('explainer', describer)}")
-            rows: tuple[tuple[Cell, ...], ...] = tuple(
-                (
-                    Words(f"{_percent(bounds[decile])} to {_percent(bounds[decile + 1])} %"),
-                    *(Number(means[decile], 1, remarks=(Number(int(counts[decile])),)) for means, counts in columns),
-                )
-                for decile in range(DECILES)
-            )
-            yield Grid(
-                (Column("fires on tokens"), *(Column(label("model", model)) for model in models)), rows, minus=MINUS
-            )
-    yield Note(
-        "Deciles are of all models' neurons together; in parentheses how many have a score. Neurons that never fire "
-        "are in none."
-    )
-
-
-def _percent(share: float) -> str:
-    """Two significant digits, without powers of ten."""
-    places = max(0, 1 - math.floor(math.log10(100 * share))) if share else 0
-    return f"{100 * share:.{places}f}"
-
-
-def _decile_means(
-    neurons: Neurons, model: str, score: str, describer: str, edges: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    own = neurons.of(model, score, describer)
-    density, values, weights = (own[name].to_numpy(dtype=np.float64) for name in NUMBERS)
-    return means_by_decile(values, deciles(np.nan_to_num(density), edges), weights)

@@ -141,9 +141,10 @@ def _cell(row: Any, places: int, several: bool, texts: int, unit: str) -> Cell:
     If they are enough, or there are no ranks, it says on how many texts it rests where others have more.
     """
     asked = row.n + row.undefined + row.failed
+    undefined = 0 if row.n and hasattr(row, "mean_with_zeros") else row.undefined  # which a grid of its own says
     few = bool(row.rank_group is pd.NA and row.ranked_on is not pd.NA and row.n < row.ranked_on)
     few = few and degrades(str(row.explainer)) is None
-    remarks = [f"{count} {what}" for count, what in ((row.failed, "failed"), (row.undefined, "undefined")) if count]
+    remarks = [f"{count} {what}" for count, what in ((row.failed, "failed"), (undefined, "undefined")) if count]
     remarks = [f"of {asked:,} {unit}s"] * (asked < texts and not (few and row.n)) + remarks
     raw = shown(row.raw_mean, places)
     if not row.low <= row.raw_mean <= row.high and raw != shown(row.mean, places):

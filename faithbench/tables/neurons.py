@@ -12,7 +12,7 @@ from faithbench.activations import reason
 from faithbench.records.results import CELL, labels, read
 from faithbench.records.seeds import without_seed
 from faithbench.records.units import lengths, of_neurons
-from faithbench.tables.parts import EMPTY, Column, Grid, Heading, Number, Part, Words
+from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Number, Part, Words
 from faithbench.tables.wording import places_of
 
 CONSTANT = {"activations_constant": "activations constant", "simulation_constant": "simulation constant"}
@@ -62,7 +62,9 @@ def _told(group: pd.DataFrame) -> "pd.Series[Any]":
 
 
 def undefined(group: pd.DataFrame) -> Iterator[Part]:
-    """A grid of the cells in which some neurons have no value, with all three ways to say the mean, and the reasons.
+    """A grid of the describers that have no value for some neurons: how many, why, and each mean with 0 for these.
+
+    Where this is the same by several scores, they share a row.
 
     Args:
         group: rows of a frame of `tables.table` with `ADDED`, of one model on one data set.
@@ -71,29 +73,29 @@ def undefined(group: pd.DataFrame) -> Iterator[Part]:
     if some.empty:
         return
     names = {kind: labels(kind, some[kind]) for kind in ("explainer", "metric")}
-    places = places_of(group["high"] - group["low"])
-    yield Heading("undefined: the mean over defined values, the mean with 0 for undefined ones, and why they are")
-    heads = ("score", "describer", "defined", "with 0", "undefined", "%", *CONSTANT.values())
+    places, scores = places_of(group["high"] - group["low"]), sorted(map(str, some["metric"].unique()))
+    yield Heading("undefined: how many neurons, and why; and by each score the mean with 0 for these")
+    heads = ("undefined", *CONSTANT.values(), *(names["metric"][name] for name in scores))
+    same = ["explainer", "undefined", "undefined_share", *CONSTANT]
+    some = some.fillna(dict.fromkeys(CONSTANT, -1))
     yield Grid(
-        tuple(Column(head, right=number > 1) for number, head in enumerate(heads)),
+        (Column("describer"), *(Column(head, right=True) for head in heads)),
         tuple(
             (
-                Words(names["metric"][str(row.metric)]),
-                Words(names["explainer"][str(row.explainer)]),
-                Number(row.mean, places) if row.n else EMPTY,
-                Number(row.mean_with_zeros, places),
-                Number(int(row.undefined)),
-                Number(row.undefined_share, 1),
-                *(Number(int(getattr(row, name))) if getattr(row, name) >= 0 else EMPTY for name in CONSTANT),
+                Words(names["explainer"][str(first.explainer)]),
+                Number(int(first.undefined), remarks=(f"{first.undefined_share:.1f} %",)),
+                *(Number(int(first[name])) if first[name] >= 0 else EMPTY for name in CONSTANT),
+                *_with_zeros(cells, scores, places),
             )
-            for row in _rows(some)
+            for first, cells in ((cells.iloc[0], cells) for _, cells in some.groupby(same))
         ),
-        keys=2,
     )
 
 
-def _rows(frame: pd.DataFrame) -> Iterator[Any]:
-    yield from frame.sort_values(["metric", "explainer"]).itertuples()
+def _with_zeros(cells: pd.DataFrame, scores: Sequence[str], places: int) -> Iterator[Cell]:
+    """The means with 0 by some scores, where the cells are of them."""
+    means = dict(zip(map(str, cells["metric"]), map(float, cells["mean_with_zeros"]), strict=True))
+    yield from (Number(means[name], places) if name in means else EMPTY for name in scores)
 
 
 def length_of(group: pd.DataFrame) -> dict[str, float]:

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from faithbench.activations import UNIT
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.fingerprints import precision_of
 from faithbench.records.store import Store
+from faithbench.records.units import units_of
 
+NEURONS = f"{UNIT}s"
 UNKNOWN, NONE = "unknown", "none"
 FEW = 4  # that are named one by one
 DIGITS = 8  # of a fingerprint or hash
@@ -42,7 +45,7 @@ def signature(entries: pd.DataFrame, manifests: Iterable[Manifest]) -> str:
     - `faithbench`: the version that measured.
     - `versions`: of components; 1.1 is the first of explainer and metric, and those of others stand behind their names.
     - `data`, `models`: fingerprints, in the order of the names; more than a few are counted and hashed.
-    - `texts`: how many of each data set, and a hash of their ids.
+    - `texts`, or `neurons` where all are: how many of each data set, and a hash of their ids.
     - `split`: as the manifests say.
     - `metrics`: how many, and a hash of their identities, in which every parameter stands.
     - `protocol`, `seed`: of data sets, models and metrics.
@@ -55,7 +58,7 @@ def signature(entries: pd.DataFrame, manifests: Iterable[Manifest]) -> str:
         "versions": _versions(known),
         "data": _fingerprints(known, DATA),
         "models": _fingerprints(known, MODELS),
-        "texts": _texts(known),
+        _unit(known): _texts(known),
         "split": _listed(sorted(set(_splits(known, told)))),
         "metrics": f"{len(metrics)}@{_hash(metrics)}" if metrics else NONE,
         "protocol": _listed(_parameters(specs, "protocol")),
@@ -91,6 +94,10 @@ def _fingerprints(entries: pd.DataFrame, columns: Sequence[str]) -> str:
 def _shortened(fingerprint: str) -> str:
     """Its first digits, and the precision, if that is of forward rows alone."""
     return "-".join(filter(None, (fingerprint[:DIGITS], precision_of(fingerprint))))
+
+
+def _unit(entries: pd.DataFrame) -> str:
+    return NEURONS if units_of(_distinct(entries["dataset"])) == NEURONS else "texts"
 
 
 def _texts(entries: pd.DataFrame) -> str:

@@ -22,6 +22,8 @@ from faithbench.tables.cautions import (
 )
 from faithbench.tables.controls import controls
 from faithbench.tables.document import document
+from faithbench.tables.equal_density import by_density as density_parts
+from faithbench.tables.equal_density import density_frame
 from faithbench.tables.layers import check_layers, with_sites
 from faithbench.tables.looking import chosen_by_looking, leads, looked, not_corrected
 from faithbench.tables.neurons import with_neurons
@@ -29,7 +31,7 @@ from faithbench.tables.parts import Part
 from faithbench.tables.ranking import ranking
 from faithbench.tables.signature import signature_of
 from faithbench.tables.spreadsheet import csv
-from faithbench.tables.writers import WRITERS, check_format
+from faithbench.tables.writers import WRITERS, check_format, rendered
 
 NOTES = {"token": "part of the tokens themselves", "position": "part of their places"}  # others are said as they are
 
@@ -143,12 +145,18 @@ def render(
     by_class: bool = False,
     over_seeds: bool = False,
     by_layer: bool = False,
+    by_density: bool = False,
 ) -> str:
     """The table as `markdown`, `latex` or for a `terminal`, or tidy as `csv`.
 
+    By density it is of neurons alone: by each score and describer means for each decile of how often neurons fire, and
+    differences between models in pairs that fire as often. Models that differ in their seed alone are then one.
+
     Raises:
-        UserError: another format.
+        UserError: another format, or no neurons for what is asked of them.
     """
+    if by_density:
+        return rendered(format, lambda: density_frame(folders), lambda: density_parts(folders))
     return renderings(folders, (format,), by_class, over_seeds, by_layer)[format]
 
 

@@ -10,7 +10,6 @@ from faithbench_describers.prompting import (
     one_line,
     scaled_to_digits,
     simulation_prompt,
-    top_windows,
 )
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from writers import recording, windows, writer_folder
@@ -61,8 +60,8 @@ def test_the_prompt_that_asks_for_a_simulation_is_this_one():
 
 def test_the_windows_shown_are_the_strongest_and_one_a_document():
     shown = recording([[0], [1], [2], [3], [0]], [[3.0], [5.0], [4.0], [0.0], [5.0]], PIECES, [0, 1, 1, 2, 3])
-    assert top_windows(shown, 5).tolist() == [1, 4, 0, 3]
-    assert top_windows(shown, 2).tolist() == [1, 4]
+    assert shown.strongest(5).tolist() == [1, 4, 0, 3]
+    assert shown.strongest(2).tolist() == [1, 4]
 
 
 def test_activations_are_scaled_to_digits():

@@ -15,7 +15,7 @@ from faithbench.neurons.corpus import EVALUATE, PARTS, read_corpus
 from faithbench.neurons.disk import Shelf, shelf
 from faithbench.neurons.reader import Reader
 from faithbench.neurons.recording import choose_units, record
-from faithbench.neurons.showing import shown_windows, top_windows
+from faithbench.neurons.showing import shown_windows
 
 TEXTS = documents(60)
 HALF = {"rtol": 2**-11, "atol": 1e-7}  # what rounding to half precision may do
@@ -275,7 +275,7 @@ def test_windows_that_are_shown_are_of_a_document_each():
         neuron = activations.neuron(1)
     peaks, numbers = neuron.evaluate.activations.max(1), neuron.evaluate.windows.documents
     best = {number: peaks[numbers == number].max() for number in numbers}
-    top = top_windows(neuron.evaluate, 5)
+    top = neuron.evaluate.strongest(5)
     assert peaks[top].tolist() == sorted(best.values(), reverse=True)[:5]
     places, kinds = shown_windows(neuron)
     assert kinds == ("top",) * 5 + ("random",) * 5

@@ -14,8 +14,9 @@ import faithbench
 from faithbench.errors import UserError
 from faithbench.records.store import Store
 from faithbench.reporting import neuron_section
-from faithbench.reporting.neurons import control_of, leading_score, percent, ranked
+from faithbench.reporting.neurons import control_of, percent, ranked
 from faithbench.reporting.report import contents
+from faithbench.tables.comparing_neurons import leading_score
 from faithbench.tables.table import table
 
 CONSTANT = "constant"

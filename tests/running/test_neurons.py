@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from documents import documents, white_box
 from neurons import neuron, noise, token_table, unigram
 
 from faithbench.activations import Neuron, Overwritten, Windows
 from faithbench.conversations import Answer
 from faithbench.errors import UserError
 from faithbench.interfaces import Traits
-from faithbench.neurons.recording import Unit
+from faithbench.neurons.answering import answer
+from faithbench.neurons.corpus import read_corpus
+from faithbench.neurons.recording import Unit, choose_units, record
 from faithbench.neurons.sites import Site
 from faithbench.plan import Plan
 from faithbench.plugins.spec import Component
 from faithbench.running.agenda import resolve_plan
 from faithbench.running.describing import Studied, Study, check_description
 from faithbench.running.neuron_plans import check_alone
-from faithbench.running.neurons import limited_units
+from faithbench.running.neurons import answering, limited_units
 from faithbench.types import Measurement
 
 DATA = "neurons(planted-grammar, window=8)"
@@ -29,6 +32,31 @@ IDENTITY = {"dataset": "d", "dataset_fingerprint": "1", "model": "m", "model_fin
 
 def component(name: str, function: Callable[..., Any]) -> Component:
     return Component(name, name, function, Traits())
+
+
+def test_one_number_in_a_neurons_place_is_asked_of_the_model_once():
+    model = white_box("crate")
+    corpus = read_corpus(documents(50, 8, 14), model.tokenizer, model.max_length, 4)
+    units, runs = choose_units(model.model, per_layer=1), []
+    with record(model, corpus, units) as activations:
+        told, (one, other) = answering(activations), (activations.neuron(0), activations.neuron(1))
+        windows = one.evaluate.windows.take(np.arange(5))
+        same = Overwritten(windows, np.full(windows.ids.shape, 0.5))
+        expected = [answer(activations, place, same) for place in (0, 1)]
+        model.model.get_submodule(units[0].site.module).register_forward_pre_hook(lambda *_: runs.append(1))
+        first = told(one, same)
+        first.value[:] = -1.0
+        asked = len(runs)
+        again = told(one, Overwritten(windows, same.values.copy()))
+        assert len(runs) == asked > 0
+        np.testing.assert_array_equal(again.value, expected[0])
+        assert (again.rows, again.seconds) == (5, first.seconds)
+        np.testing.assert_array_equal(told(other, same).value, expected[1])
+        for changed in (
+            Overwritten(windows, same.values + 1),
+            Overwritten(windows.take(np.arange(4)), same.values[:4]),
+        ):
+            np.testing.assert_array_equal(told(other, changed).value, answer(activations, 1, changed))
 
 
 def described(fit, calibrate):

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 from neuron_records import CRATE, DATA, GPT, SCORE, neuron, neurons, run_of_neurons, unit
+from records import record, run_of
 
+from faithbench.errors import UserError
 from faithbench.records.results import label
 from faithbench.tables.comparing_neurons import bare, neurons_of, role_of
 from faithbench.tables.controls import controls
+from faithbench.tables.equal_density import density_frame
 from faithbench.tables.markdown import markdown
 from faithbench.tables.table import contents, render, table
 
@@ -95,6 +98,56 @@ def test_without_densities_it_is_said_what_is_not_known(tmp_path):
     folder = run_of_neurons(tmp_path / "run", neurons([(1, 2, 3)]))
     (folder / "neurons" / "1.parquet").unlink()
     assert "do not say how often each neuron fires" in said(folder)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """Two models, two scores and three describers, by which each neuron has the same value."""
+    records = [
+        record
+        for model, mean in ((CRATE, 60), (GPT, 40))
+        for metric in (SCORE, "full(form=pearson)")
+        for describer in ("ngram(most=4)", "token_table()", "token_topk(k=20)")
+        for record in drawn(mean, 0, model=model, metric=metric, explainer=describer)
+    ]
+    density = {(r.model, r.unit): 0.1 + 0.001 * int(r.unit.split(":")[1]) for r in records}
+    return run_of_neurons(tmp_path_factory.mktemp("runs") / "run", records, density)
+
+
+def test_density_is_told_by_the_leading_score_alone_and_in_deciles_of_one_describer(several):
+    told = said(several)
+    assert [line for line in told.splitlines() if "by decile" in line] == [
+        f"*by decile of density: {label('metric', SCORE)}, token_topk*"
+    ]
+    assert told.count("20.0 ± ") == 2 * 3  # of all neurons and of pairs, by describer
+    assert "add --by density" in told
+    assert f"permuted({label('metric', SCORE)})" in told
+
+
+def test_by_density_all_scores_and_describers_are_told(several):
+    told = render([several], by_density=True)
+    assert told.count("by decile of density") == 2 * 3
+    assert told.count("20.0 ± ") == 2 * 2 * 3
+    assert "crate-tiny − gpt-relu-tiny, of all neurons" in told
+
+
+def test_deciles_as_numbers_are_means_of_the_neurons_between_two_densities(several):
+    frame = density_frame([several])
+    assert len(frame) == 10 * 2 * 2 * 3
+    assert frame.groupby(["model", "metric", "explainer"])["n"].sum().unique().tolist() == [60]
+    values = np.array([r.value for r in drawn(60, 0)])
+    density = 0.1 + 0.001 * np.arange(60)
+    for _, row in frame[frame["model"] == bare(CRATE)].iterrows():
+        inside = (density > row["above"]) & (density <= row["up_to"])
+        assert row["n"] == inside.sum()
+        assert row["mean"] == pytest.approx(values[inside].mean())
+    assert render([several], "csv", by_density=True).startswith("dataset,model,metric,explainer,decile,above,up_to")
+
+
+def test_there_is_no_density_of_texts(tmp_path):
+    texts = run_of(tmp_path / "texts", [record(float(i), i) for i in range(4)])
+    with pytest.raises(UserError, match="hold no neurons, so there is no density to show"):
+        render([texts], by_density=True)
 
 
 def test_the_table_of_a_run_has_its_controls(run):

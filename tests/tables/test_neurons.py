@@ -33,6 +33,20 @@ def test_undefined_correlations_are_told_in_three_ways_with_their_reasons(run):
     assert (row["activations_constant"], row["simulation_constant"]) == (1, 1)
 
 
+def test_scores_share_a_row_where_the_same_neurons_have_no_value_for_the_same_reasons(tmp_path):
+    other, third = "full(form=pearson)", "quantile(windows=100, seed=0)"
+    records = [
+        *neurons([(10, NAN)]),
+        *neurons([(50, NAN)], metric=other),
+        neuron(70, metric=third),
+        neuron(NAN, 0, 1, metric=third, parts=CONSTANT_SIMULATION),
+    ]
+    told = render([run_of_neurons(tmp_path / "run", records)])
+    rows = [line.replace(" ", "") for line in told.splitlines() if "50.0 %" in line]
+    assert rows == ["|token_topk|1(50.0%)|0|1||35.00||", "|token_topk|1(50.0%)|1|0|25.00||5.00|"]
+    assert "neurons:2@" in told
+
+
 def test_undefined_ratios_count_nothing_where_their_denominator_is_nothing(tmp_path):
     records = [neuron(10.0, 0, 0, weight=2.0), neuron(40.0, 0, 1, weight=1.0), neuron(NAN, 0, 2, weight=0.0)]
     row = table([run_of_neurons(tmp_path / "run", records)]).iloc[0]
