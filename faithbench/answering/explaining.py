@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from faithbench.answering.returned import check_attribution, check_dimensions, check_measurement
 from faithbench.conversations import Asking, answering, ask, gather, on_variant
-from faithbench.errors import QuestionError, UserError, describe
+from faithbench.errors import QuestionError, UserError, describe, words_of
 from faithbench.interfaces import Classifier
 from faithbench.plugins.spec import Component
 from faithbench.questions import Explain
@@ -27,7 +27,8 @@ def ready(kind: str, component: Component) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise UserError(f"{kind} {component.label!r}: {describe(error)}") from error
+        words = words_of(error) if isinstance(error, UserError) else describe(error)
+        raise UserError(f"{kind} {component.label!r}: {words}") from error
 
 
 def explain(explainer: Component, text: Text, target: Target, outputs: int) -> Asking[Attribution]:

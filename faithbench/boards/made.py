@@ -7,10 +7,12 @@ from faithbench.boards.page import page_of
 from faithbench.boards.pictures import pictures
 from faithbench.paper.fill_table import paper_table
 from faithbench.plan import TABLES
+from faithbench.records.units import of_neurons
 from faithbench.tables.spreadsheet import csv
-from faithbench.tables.table import contents
+from faithbench.tables.table import Contents, contents, renderings
 
 PAGE = "README.md"  # of the folder that boards are in: the overview
+LAYERS = {"table-layers.md": "markdown", "table-layers.csv": "csv"}
 FILES = {"table.md": "markdown", "table.csv": "csv"}
 MAX_BYTES = 1_000_000
 MAX_BOARD_BYTES = 2_000_000
@@ -24,13 +26,22 @@ def generated(board: Board) -> dict[str, str]:
 def tables_of(board: Board) -> dict[str, str]:
     """The tables of a board: name and text."""
     found = contents([board.folder])
-    return {"table.md": page_of(found), "table.csv": csv(found.frame)} | _likes(board)
+    return {"table.md": page_of(found), "table.csv": csv(found.frame)} | _layers(board, found) | _likes(board)
 
 
 def sizes(folder: Path) -> dict[str, int]:
     """The bytes of each file of a board."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _layers(board: Board, found: Contents) -> dict[str, str]:
+    """The table of every layer, of boards that hold neurons."""
+    if of_neurons(found.frame).empty:
+        return {}
+    formats = tuple(LAYERS.values())
+    made = renderings([board.folder], formats, by_layer=True)
+    return {name: made[kind] for name, kind in LAYERS.items()}
 
 
 def _likes(board: Board) -> dict[str, str]:

@@ -14,6 +14,7 @@ from faithbench.boards.cells import NamedBlock, read_asks
 from faithbench.boards.checking import disagreements
 from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, texts_of
 from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
+from faithbench.boards.neuron_facts import neuron_facts
 from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError, brief
 from faithbench.file_names import cut, digest, slug
@@ -89,12 +90,14 @@ def _publish(run: Path, board: Path) -> list[Path]:
             path.unlink()
         small = ["manifest.json", *([] if has_plans else plans)]
         _put(made, {name: (run / name).read_bytes() for name in small})
+        facts = dict(neuron_facts(run, frame))
+        _put(made, facts)
         for metrics in (set(frame["metric"]), set(filter(_keeps_parts, frame["metric"].unique()))):
             packed = {f"records/{name}": data for name, data in _packed(frame, metrics).items()}
             _put(made, packed)
             tables = _encoded(generated(Board(made, plans, manifest, Store(made).read("records"))))
             _put(made, tables)
-            problem = _too_large(board, made, [*small, *packed, *tables])
+            problem = _too_large(board, made, [*small, *facts, *packed, *tables])
             if problem is None:
                 break
         else:
@@ -216,6 +219,7 @@ def _link(source: str, target: str) -> None:
 def _put(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes files that may be there already, as links to others."""
     for name, data in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).unlink(missing_ok=True)
         (folder / name).write_bytes(data)
 

@@ -9,9 +9,10 @@ import pandas as pd
 from faithbench.errors import UserError
 from faithbench.figures.choosing import Choice, few_panels, leading
 from faithbench.records.results import CELL, PLACE
-from faithbench.statistics.density import DECILES, decile_edges, deciles
+from faithbench.statistics.density import DECILES, decile_edges, deciles, in_deciles, means_by_decile
 from faithbench.statistics.intervals import intervals
 from faithbench.tables.comparing_neurons import CONTROL, Neurons, neurons_of
+from faithbench.tables.comparing_neurons import NUMBERS as TOLD
 from faithbench.tables.table import table
 
 PANEL = ["dataset", "explainer", "metric"]
@@ -69,10 +70,10 @@ def _deciles(dataset: str, neurons: Neurons) -> Iterator[dict[str, object]]:
     if not len(edges):
         return
     for (model, metric, explainer), group in own.groupby(["bare", "metric", "explainer"], observed=True):
-        fires, values = (group[name].to_numpy(dtype=np.float64) for name in ("density", "value"))
+        fires, values, weights = (group[name].to_numpy(dtype=np.float64) for name in TOLD)
         places = deciles(np.nan_to_num(fires), edges)
-        columns = np.where(places[:, None] == np.arange(DECILES), values[:, None], np.nan)
-        found, counts = intervals(columns, np.ones_like(columns)), np.isfinite(columns).sum(axis=0)
+        means, counts = means_by_decile(values, places, weights)
+        found = intervals(in_deciles(values, places), np.repeat(weights[:, None], DECILES, axis=1))
         for decile in np.flatnonzero(counts):
             yield {
                 "dataset": dataset,
@@ -82,7 +83,7 @@ def _deciles(dataset: str, neurons: Neurons) -> Iterator[dict[str, object]]:
                 "kind": CONTROL if metric not in neurons.scores else "",
                 "decile": int(decile) + 1,
                 "density": float(100 * np.median(fires[places == decile])),
-                "mean": float(np.nanmean(columns[:, decile])),
+                "mean": float(means[decile]),
                 "low": float(found.low[decile]),
                 "high": float(found.high[decile]),
                 "n": int(counts[decile]),

@@ -84,15 +84,19 @@ def probed(model: nn.Module) -> list[Call]:
             if name:
                 stack.callback(module.register_forward_pre_hook(watch.begins(name), with_kwargs=True).remove)
                 stack.callback(module.register_forward_hook(watch.ends).remove)
-        _read(model)
+        read_few(model)
     return watch.calls
 
 
-def _read(model: nn.Module) -> None:
-    """Reads the tokens as a model does that is not being trained."""
+def read_few(model: nn.Module, texts: int = 1) -> None:
+    """Reads the tokens, so many times in one batch, as a model does that is not being trained.
+
+    Raises:
+        UserError: it cannot.
+    """
     training = [module for module in model.modules() if module.training]
     try:
-        model.eval()(input_ids=few_tokens(model))
+        model.eval()(input_ids=few_tokens(model).repeat(texts, 1))
     except Exception as error:
         raise UserError(
             f"{type(model).__name__} cannot read token ids alone, so that its neurons cannot be found: "
@@ -188,9 +192,10 @@ def _is_linear(call: Call) -> bool:
     )
 
 
-def by_tokens(units: Tensor | None) -> bool:
-    """Whether these are units of the tokens that are read, [1, tokens, units], or with all tokens below each other."""
-    return units is not None and units.is_floating_point() and tuple(units.shape[:-1]) in ((1, TOKENS), (TOKENS,))
+def by_tokens(units: Tensor | None, texts: int = 1) -> bool:
+    """Whether these are units of the tokens read, [texts, tokens, units], or with all tokens below each other."""
+    shapes = (texts, TOKENS), (texts * TOKENS,)
+    return units is not None and units.is_floating_point() and tuple(units.shape[:-1]) in shapes
 
 
 def _size(model: nn.Module, layer: int) -> int | None:
@@ -230,7 +235,7 @@ def _by_token(model: nn.Module, before: Call, last: Call) -> bool:
     with ExitStack() as stack, torch.inference_mode():
         stack.callback(before.module.register_forward_hook(change).remove)
         stack.callback(last.module.register_forward_pre_hook(look, with_kwargs=True).remove)
-        _read(model)
+        read_few(model)
     if not seen or last.read is None:
         return False
     moved = (seen[0] - last.read).abs().reshape(TOKENS, -1).amax(1)

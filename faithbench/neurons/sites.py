@@ -6,11 +6,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from faithbench.errors import UserError, brief, enumerated, words_of
-from faithbench.neurons.probing import Call, by_tokens, first_tensor, hidden_units, probed
+from faithbench.neurons.probing import Call, by_tokens, first_tensor, hidden_units, probed, read_few
 
 INPUT = ".input"  # behind a module's name: what it reads
 SAID = "neuron_sites"  # attribute of a model whose neurons are others than usual: the pattern for them
@@ -67,7 +68,9 @@ def find_sites(model: nn.Module, pattern: str = "") -> tuple[Site, ...]:
             "neurons with site=…, or with .input behind the name those that read them."
         )
     inside = all(call.layer is not None for call, _ in chosen)
-    return tuple(_site(calls, call, reads, number, inside) for number, (call, reads) in enumerate(chosen))
+    sites = tuple(_site(calls, call, reads, number, inside) for number, (call, reads) in enumerate(chosen))
+    _check_texts(model, sites)
+    return sites
 
 
 def _matching(model: nn.Module, calls: Sequence[Call], pattern: str) -> list[tuple[Call, bool]]:
@@ -118,6 +121,19 @@ def _site(calls: Sequence[Call], call: Call, reads: bool, number: int, inside: b
     layer = call.layer if inside and call.layer is not None else number
     often = sum(other.module is call.module for other in calls)
     return Site(call.name, layer, reads, call.number, often, units.shape[-1])
+
+
+def _check_texts(model: nn.Module, sites: Sequence[Site]) -> None:
+    """Raises a UserError where a site is the same for all texts of a batch, as the embeddings of places are."""
+    with recorded(model, sites) as seen, torch.inference_mode():
+        read_few(model, 2)
+    for site in sites:
+        if site.name in seen and not by_tokens(seen[site.name], 2):
+            raise UserError(
+                f"module {brief(site.module)!r} {'reads' if site.reads else 'gives'} "
+                f"{list(seen[site.name].shape)} numbers for two texts of 5 tokens, and not units of each text's "
+                "tokens; name others with site=…."
+            )
 
 
 @contextmanager

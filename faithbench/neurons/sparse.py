@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from faithbench.errors import UserError
 from faithbench.neurons.sites import SAID, Site
 
 LARGEST, SAE, LATENTS = "largest", "sae", "act"  # names of modules: what is put into a site, and what gives latents
@@ -108,11 +109,17 @@ class Through(nn.Module):
 
 
 def with_change(model: PreTrainedModel, sites: Sequence[Site], name: str, change: nn.Module) -> PreTrainedModel:
-    """A copy of a model in which the activations of sites go through a module each, a copy of `change`."""
+    """A copy of a model in which the activations of sites go through a module each, a copy of `change`.
+
+    Raises:
+        UserError: one goes through such a module already.
+    """
     changed = copy.deepcopy(model)
     for place in dict.fromkeys((site.module, site.reads) for site in sites):
-        own = copy.deepcopy(change).to(device=model.device, dtype=model.dtype)
-        changed.set_submodule(place[0], Through(changed.get_submodule(place[0]), name, own, place[1]))
+        module, own = changed.get_submodule(place[0]), copy.deepcopy(change).to(device=model.device, dtype=model.dtype)
+        if hasattr(module, name):
+            raise UserError(f"{place[0]} has {name!r} in it already; a model is changed by a control of a kind once.")
+        changed.set_submodule(place[0], Through(module, name, own, place[1]))
     return changed
 
 

@@ -27,6 +27,8 @@ SHAPE = re.compile(r"\s*([A-Za-z0-9_.\-]+)(?:\s*\((.*)\))?\s*", re.DOTALL)
 SPECIAL = re.compile(r"""['"=,{}#\0\n]""")
 FILE = re.compile(r"\.(?:csv|tsv|txt|jsonl?|ndjson|parquet)(?:\.(?:gz|bz2|xz))?\Z")
 BARE = re.compile(r"(?:latin|utf|iso|windows|koi8|euc)(?:-\w+)+|[A-Za-z]\w*\[[-\d:%]*\]|[;|]")
+SIZED = re.compile(r"([A-Za-z_]\w*\s*-\s*)(\d+[A-Za-z_]\w*)")  # a name that goes on with a number, such as crate-2l
+MARK = "sized__"  # before such a number, so that Python reads it as a word
 PIECE = re.compile(r"""(?:[^,'"(\[]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\([^()]*\)|\[[^\[\]]*\])+""", re.DOTALL)
 QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*('|\\?\Z)|"(?:[^"\\]|\\.)*("|\\?\Z)""", re.DOTALL)  # perhaps to the end
 QUOTES = ("'", '"')
@@ -216,7 +218,7 @@ def _brackets(inside: str) -> int:
 
 def _parameters(inside: str) -> tuple[list[object], dict[str, object]]:
     """Positional and named parameters, read as Python; one of `PROBLEMS` if they are none."""
-    call = ast.parse(f"f({inside})", mode="eval").body
+    call = ast.parse(f"f({_marked(inside)})", mode="eval").body
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
         raise ValueError(inside)
     if not inside.isascii():
@@ -225,6 +227,15 @@ def _parameters(inside: str) -> tuple[list[object], dict[str, object]]:
     if "None" in kwargs or len(kwargs) < len(call.keywords):  # ** or a parameter twice
         raise ValueError(inside)
     return [_literal(arg) for arg in call.args], kwargs
+
+
+def _marked(inside: str) -> str:
+    """The text with a mark in names that Python would take for a number too many; what is in quotes stays."""
+    begin, pieces = 0, list[str]()
+    for quoted in QUOTED.finditer(inside):
+        pieces += [SIZED.sub(rf"\1{MARK}\2", inside[begin : quoted.start()]), quoted[0]]
+        begin = quoted.end()
+    return "".join([*pieces, SIZED.sub(rf"\1{MARK}\2", inside[begin:])])
 
 
 def _check_spelling(call: ast.Call, inside: str) -> None:
@@ -288,7 +299,7 @@ def _label(kind: str, name: str, stated: Mapping[str, object], signature: inspec
 def _literal(node: ast.expr) -> Any:
     """A plain value; one of `PROBLEMS` if the text is something else."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return ast.unparse(node)
+        return ast.unparse(node).replace(MARK, "")
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):  # a name with a hyphen, such as conv-minilm
         parts = _literal(node.left), _literal(node.right)
         if all(isinstance(part, str) for part in parts):
@@ -297,7 +308,7 @@ def _literal(node: ast.expr) -> Any:
         parts = _literal(node.left), _literal(node.right)
         if all(isinstance(part, str) for part in parts):
             return " + ".join(parts)
-    value = node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+    value = node.id.removeprefix(MARK) if isinstance(node, ast.Name) else ast.literal_eval(node)
     if not is_plain(value):
         raise ValueError(ast.unparse(node))
     return value

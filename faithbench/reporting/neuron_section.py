@@ -20,7 +20,7 @@ from faithbench.reporting.sections import WAYS, DotRow, dots_of, doubts_of, entr
 from faithbench.reporting.wording import figure, interval
 from faithbench.showing.html import stack_html
 from faithbench.showing.stack import Stack, stack_legend
-from faithbench.statistics.intervals import intervals
+from faithbench.statistics.intervals import clean, intervals, weighted_mean
 from faithbench.tables.comparing_neurons import leading_score
 from faithbench.tables.document import grids
 from faithbench.tables.html import fragment
@@ -176,11 +176,15 @@ def _undefined(panel: Panel, metric: str | None) -> list[str]:
 def _layers(found: Contest | None, looking: Looking, entry: ModelEntry) -> list[LayerRow]:
     layers = np.array([looking.layers[unit] for unit in looking.panel.texts])
     places = [] if found is None else [each.place for each in found.entrants]
-    values = np.zeros((len(layers), 0)) if found is None else looking.panel.values[:, places, found.place]
-    return [_layer(int(layer), looking, values[layers == layer], entry) for layer in np.unique(layers)]
+    both = [
+        np.zeros((len(layers), 0)) if found is None else numbers[:, places, found.place]
+        for numbers in (looking.panel.values, looking.panel.weights)
+    ]
+    of_layers = {int(layer): [numbers[layers == layer] for numbers in both] for layer in np.unique(layers)}
+    return [_layer(layer, looking, values, weights, entry) for layer, (values, weights) in of_layers.items()]
 
 
-def _layer(layer: int, looking: Looking, values: np.ndarray, entry: ModelEntry) -> LayerRow:
+def _layer(layer: int, looking: Looking, values: np.ndarray, weights: np.ndarray, entry: ModelEntry) -> LayerRow:
     units = [unit for unit, number in looking.layers.items() if number == layer]
     shares = np.array([looking.neurons[unit].density for unit in units if unit in looking.neurons])
     sites = [site for site in entry["units"]["sites"] if site["layer"] == layer] if "units" in entry else []
@@ -194,7 +198,7 @@ def _layer(layer: int, looking: Looking, values: np.ndarray, entry: ModelEntry) 
         percent(float(np.median(shares))) if len(shares) else "–",
         f"{percent(float(shares.min()))} to {percent(float(shares.max()))}" if len(shares) else "–",
         active or "–",
-        tuple(_means(values)),
+        tuple(_means(values, weights)),
     )
 
 
@@ -203,12 +207,10 @@ def _active(site: SiteEntry) -> str:
     return f"{figure(site['l0'], 3, most=1)}{whole}"
 
 
-def _means(values: np.ndarray) -> list[tuple[str, float]]:
+def _means(values: np.ndarray, weights: np.ndarray) -> list[tuple[str, float]]:
     """Of each describer, with its interval and how many are undefined."""
-    weights = np.isfinite(values).astype(float)
-    ends = intervals(np.nan_to_num(values), weights)
-    counts = weights.sum(axis=0)
-    means = np.where(counts > 0, np.nan_to_num(values).sum(axis=0) / np.maximum(counts, 1), np.nan)
+    ends, means = intervals(values, weights), weighted_mean(values, weights)
+    counts = (clean(values, weights)[1] > 0).sum(axis=0)
     places = places_of(list(ends.high - ends.low))
     found = []
     for mean, low, high, count in zip(means, ends.low, ends.high, counts, strict=True):

@@ -3,13 +3,13 @@
 import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from faithbench.activations import Description, Neuron, Overwritten, Windows
+from faithbench.activations import Description, Neuron, Overwritten, Recording, Windows
 from faithbench.answering.returned import LARGEST, check_measurement
 from faithbench.conversations import Answer, Asking, Outcome, alone, ask
 from faithbench.plugins.spec import Component
@@ -18,6 +18,7 @@ from faithbench.running.remaining import Cell, version_of
 from faithbench.types import Measurement, Record, Target
 
 T = TypeVar("T")
+Told = TypeVar("Told", Neuron, Recording, Windows)
 
 LONGEST = 100_000  # characters of a description
 Simulation: TypeAlias = Float[np.ndarray, "windows tokens"]
@@ -53,7 +54,7 @@ class Checked:
         Raises:
             ValueError: it gives something else.
         """
-        given: object = self.description.simulate(windows)
+        given: object = self.description.simulate(own(windows))
         try:
             array = np.array(given, dtype=np.float64)
         except Exception as error:  # whatever the thing raises
@@ -114,7 +115,9 @@ class Study:
 
     def _described(self, name: str, neuron: Neuron, watch: "Watch") -> Outcome[Checked]:
         def asking() -> Asking[Checked]:
-            return check_description((yield from ask(self.describers[name].object, neuron.fit, neuron.calibrate)))
+            return check_description(
+                (yield from ask(self.describers[name].object, own(neuron.fit), own(neuron.calibrate)))
+            )
 
         return watch.checked(alone(asking(), _nothing_to_ask, (), self.most_seconds))
 
@@ -146,7 +149,7 @@ class Study:
             return Outcome(error=made.error)
 
         def asking() -> Asking[Measurement]:
-            return check_measurement((yield from ask(self.scores[score].object, neuron, description)))
+            return check_measurement((yield from ask(self.scores[score].object, own(neuron), description)))
 
         def answer(question: Overwritten) -> Answer:
             return self.answer(neuron, question)
@@ -202,6 +205,15 @@ def _arrays(windows: Windows) -> list[np.ndarray]:
 
 def _bytes(array: np.ndarray) -> np.ndarray:
     return np.frombuffer(array.data.cast("B") if array.size else b"", np.uint8)
+
+
+def own(told: Told) -> Told:
+    """The same for one component alone, whatever it makes of it; the numbers, which `Watch` looks after, are theirs."""
+    parts = {each.name: getattr(told, each.name) for each in fields(told)}
+    inner = {name: own(part) for name, part in parts.items() if isinstance(part, (Recording, Windows))}
+    arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
+    inner |= {name: np.ndarray(part.shape, part.dtype, part.base) for name, part in arrays.items()}
+    return replace(told, **inner)
 
 
 def check_description(found: object) -> Checked:

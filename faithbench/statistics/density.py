@@ -2,7 +2,7 @@
 
 A neuron that fires often is easier to predict than one that hardly ever does, so two models whose neurons fire at
 different rates differ in their scores for that alone. Pure functions on arrays: of each neuron its density, the share
-of tokens on which it fires, and its score, NaN where undefined.
+of tokens on which it fires, and its score, NaN where undefined, with its weight in means (above 0; 1 if none is given).
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import optimize, stats
 
-from faithbench.statistics.intervals import intervals
+from faithbench.statistics.intervals import RESAMPLES, intervals, resampled_means, standard_errors, weighted_mean
 
 DECILES = 10
 CALIPER = 0.1  # difference of the decimal logarithms of two densities, at most: a factor of 1.26
@@ -43,14 +43,24 @@ def deciles(density: Float[np.ndarray, "neurons"], edges: Float[np.ndarray, "inn
 
 
 def means_by_decile(
-    scores: Float[np.ndarray, "neurons"], places: Int[np.ndarray, "neurons"]
+    scores: Float[np.ndarray, "neurons"],
+    places: Int[np.ndarray, "neurons"],
+    weights: Float[np.ndarray, "neurons"] | None = None,
 ) -> tuple[Float[np.ndarray, "deciles"], Int[np.ndarray, "deciles"]]:
     """The mean of each decile's defined scores (NaN without any), and how many there are."""
-    known = np.isfinite(scores) & (places >= 0)
-    counts = np.bincount(places[known], minlength=DECILES)[:DECILES]
-    sums = np.bincount(places[known], weights=scores[known], minlength=DECILES)[:DECILES]
-    with np.errstate(invalid="ignore"):
-        return sums / counts, counts
+    apart = in_deciles(scores, places)
+    of_each = np.broadcast_to(np.ones_like(scores) if weights is None else weights, apart.T.shape).T
+    return weighted_mean(apart, of_each), np.isfinite(apart).sum(axis=0)
+
+
+def in_deciles(
+    scores: Float[np.ndarray, "neurons"], places: Int[np.ndarray, "neurons"]
+) -> Float[np.ndarray, "neurons deciles"]:
+    """Scores, a column for each decile, NaN in the others."""
+    apart: Float[np.ndarray, "neurons deciles"] = np.where(
+        places[:, None] == np.arange(DECILES), scores[:, None], np.nan
+    )
+    return apart
 
 
 def matched(
@@ -75,23 +85,47 @@ def matched(
     return np.concatenate(found)
 
 
-def matched_gap(scores: Float[np.ndarray, "pairs 2"]) -> Gap:
-    """Mean difference within pairs; the interval draws pairs, those in which one is undefined left out."""
-    both = scores[np.isfinite(scores).all(axis=1)]
-    gaps = both[:, :1] - both[:, 1:]
-    found = intervals(gaps, np.ones_like(gaps))
-    mean = float(gaps.mean()) if len(gaps) else math.nan
-    return Gap(mean, float(found.low[0]), float(found.high[0]), len(gaps))
+def matched_gap(scores: Float[np.ndarray, "pairs 2"], weights: Float[np.ndarray, "pairs 2"] | None = None) -> Gap:
+    """The first mean less the second; the interval draws pairs, those in which one is undefined left out.
+
+    Where weights are alike this is the mean difference within pairs, with the usual interval; else both are weighted
+    means, and the interval is that of percentiles.
+    """
+    known = np.isfinite(scores).all(axis=1)
+    both, weights = scores[known], (np.ones_like(scores) if weights is None else weights)[known]
+    if not len(both):
+        return Gap(math.nan, math.nan, math.nan, 0)
+    if np.ptp(weights) == 0:
+        gaps = both[:, :1] - both[:, 1:]
+        found = intervals(gaps, np.ones_like(gaps))
+        return Gap(float(gaps.mean()), float(found.low[0]), float(found.high[0]), len(gaps))
+    mean = float(-np.diff(weighted_mean(both, weights))[0])
+    if len(both) == 1:
+        return Gap(mean, math.nan, math.nan, 1)
+    rows = np.random.default_rng(0).integers(len(both), size=(RESAMPLES, len(both)))
+    low, high = np.quantile(-np.diff(resampled_means(rows, both, weights)), (0.025, 0.975))
+    return Gap(mean, float(low), float(high), len(both))
 
 
-def unmatched_gap(first: Float[np.ndarray, "neurons"], second: Float[np.ndarray, "others"]) -> Gap:
-    """Difference of the means of defined scores of neurons that are not the same ones; Welch's interval (1947)."""
-    sides = first[np.isfinite(first)], second[np.isfinite(second)]
+def unmatched_gap(
+    first: Float[np.ndarray, "neurons"],
+    second: Float[np.ndarray, "others"],
+    weights: tuple[Float[np.ndarray, "neurons"], Float[np.ndarray, "others"]] | None = None,
+) -> Gap:
+    """Difference of the means of defined scores of neurons that are not the same ones; Welch's interval (1947).
+
+    The error of a weighted mean is that of its linearisation, s / √n where weights are alike.
+    """
+    known = [np.isfinite(side) for side in (first, second)]
+    sides = [side[there] for side, there in zip((first, second), known, strict=True)]
+    heavy = (np.ones_like(first), np.ones_like(second)) if weights is None else weights
+    heavy = heavy[0][known[0]], heavy[1][known[1]]
     least = min(map(len, sides))
-    mean = float(sides[0].mean() - sides[1].mean()) if least else math.nan
+    means = [float(weighted_mean(*pair)) if len(pair[0]) else math.nan for pair in zip(sides, heavy, strict=True)]
+    mean = means[0] - means[1]
     if least < 2:
         return Gap(mean, math.nan, math.nan, least)
-    errors = np.array([side.var(ddof=1) / len(side) for side in sides])
+    errors = np.array([float(standard_errors(*pair)) ** 2 for pair in zip(sides, heavy, strict=True)])
     if not errors.any():
         return Gap(mean, mean, mean, least)
     freedom = errors.sum() ** 2 / (errors**2 / [len(side) - 1 for side in sides]).sum()

@@ -17,13 +17,14 @@ from faithbench.plugins import spec
 from faithbench.records.results import PLACE, kind, label, labels, read
 from faithbench.records.units import densities, of_neurons
 from faithbench.statistics.density import Gap, firing, matched, matched_gap, unmatched_gap
-from faithbench.statistics.intervals import intervals
+from faithbench.statistics.intervals import intervals, weighted_mean
 from faithbench.tables.ranking import direction
 
 CONTROL = "control"  # kind of scores that judge others
 CONTROLS = ("untrained", "topk", "sae")  # models that are made of another one
 MOST = 3  # base models that are compared with each other where no two are of one size
 FAMILIES = ("crate-", "gpt-relu-")
+NUMBERS = ("density", "value", "weight")
 LEADERS = ("random_only", "top_and_random", "quantile", "full")  # the scores by which neurons are ordered, if measured
 Key = tuple[str, str]  # score and describer
 
@@ -73,7 +74,7 @@ class Neurons:
     """The scores of neurons in runs on one data set, by model, score and describer.
 
     Args:
-        records: those without errors, with `bare` model, `role` and `density`.
+        records: those without errors, with `bare` model, `role`, `density` and the `weight` of values in means.
     """
 
     def __init__(self, records: pd.DataFrame) -> None:
@@ -115,32 +116,45 @@ class Neurons:
         """Their scores."""
         return self.of(model, score, describer)["value"].to_numpy(dtype=np.float64)
 
+    def weights(self, model: str, score: str, describer: str) -> Float[np.ndarray, "neurons"]:
+        """Theirs in means."""
+        return self.of(model, score, describer)["weight"].to_numpy(dtype=np.float64)
+
     def gap(self, first: str, second: str, score: str, describer: str) -> Gap:
-        """Means of one model's neurons less those of another's."""
-        return unmatched_gap(self.values(first, score, describer), self.values(second, score, describer))
+        """Mean of one model's neurons less that of another's."""
+        one, other = (first, score, describer), (second, score, describer)
+        return unmatched_gap(self.values(*one), self.values(*other), (self.weights(*one), self.weights(*other)))
 
     def matched_gap(self, first: str, second: str, score: str, describer: str) -> Gap:
         """The same in pairs of like density, among neurons that fire and have a score."""
         sides = []
         for model in (first, second):
             own = self.of(model, score, describer)
-            density, values = (own[name].to_numpy(dtype=np.float64) for name in ("density", "value"))
+            density, values, weights = (own[name].to_numpy(dtype=np.float64) for name in NUMBERS)
             usable = firing(np.nan_to_num(density), values)
-            sides.append((density[usable], values[usable]))
+            sides.append((density[usable], values[usable], weights[usable]))
         pairs = matched(sides[0][0], sides[1][0])
-        return matched_gap(np.stack([sides[0][1][pairs[:, 0]], sides[1][1][pairs[:, 1]]], axis=1))
+        return matched_gap(
+            *(np.stack([sides[0][part][pairs[:, 0]], sides[1][part][pairs[:, 1]]], axis=1) for part in (1, 2))
+        )
 
     def mean(self, model: str, score: str, describer: str) -> Gap:
         """Mean of the defined scores with its interval over neurons."""
-        values = self.values(model, score, describer)
-        return _mean(values[np.isfinite(values)])
+        values, weights = self.values(model, score, describer)[:, None], self.weights(model, score, describer)[:, None]
+        if not (n := int(np.isfinite(values).sum())):
+            return Gap(np.nan, np.nan, np.nan, 0)
+        found = intervals(values, weights)
+        return Gap(float(weighted_mean(values, weights)[0]), float(found.low[0]), float(found.high[0]), n)
 
     def more(self, model: str, score: str, other: str, describer: str) -> Gap:
         """Mean of a score less another one of the same neurons, where both are defined."""
         keys = ["model", "model_fingerprint", "unit"]
-        sides = [self.of(model, name, describer).set_index(keys)["value"] for name in (score, other)]
-        gaps = (sides[0] - sides[1]).to_numpy(dtype=np.float64)
-        return _mean(gaps[np.isfinite(gaps)])
+        sides = [self.of(model, name, describer).set_index(keys)[["value", "weight"]] for name in (score, other)]
+        both = sides[0].join(sides[1].add_suffix("_other"), how="inner")
+        return matched_gap(
+            both[["value", "value_other"]].to_numpy(dtype=np.float64),
+            both[["weight", "weight_other"]].to_numpy(dtype=np.float64),
+        )
 
     def pairs(self) -> list[tuple[str, str]]:
         """Models to be compared: CRATE and GPT of one size; failing that all of a few with each other."""
@@ -151,13 +165,6 @@ class Neurons:
                     sizes.setdefault(label("model", model).removeprefix(prefix), {})[prefix] = model
         found = [(own[FAMILIES[0]], own[FAMILIES[1]]) for own in sizes.values() if len(own) == len(FAMILIES)]
         return found or (list(combinations(self.bases, 2)) if len(self.bases) <= MOST else [])
-
-
-def _mean(values: Float[np.ndarray, "neurons"]) -> Gap:
-    if not len(values):
-        return Gap(np.nan, np.nan, np.nan, 0)
-    found = intervals(values[:, None], np.ones((len(values), 1)))
-    return Gap(float(values.mean()), float(found.low[0]), float(found.high[0]), len(values))
 
 
 def _named(metric: str) -> str:
@@ -177,11 +184,14 @@ def neurons_of(folders: Sequence[Path | str]) -> Iterator[tuple[str, Neurons]]:
     known = densities(folders).drop(columns="layer")
     every = every.merge(known, on=[*PLACE, "unit"], how="left")
     roles = {name: role_of(str(name)) for name in every["model"].unique()}
+    weights = pd.to_numeric(every["weight"]).fillna(1.0)
     every = every.assign(
         bare=every["model"].map({name: bare(str(name)) for name in roles}),
         base=every["model"].map({name: role.base for name, role in roles.items()}),
         control=every["model"].map({name: role.control for name, role in roles.items()}),
         density=pd.to_numeric(every["density"]),
+        weight=weights,
+        value=pd.to_numeric(every["value"]).where(weights > 0),
     )
     for (dataset, _), group in every.groupby(["dataset", "dataset_fingerprint"], observed=True):
         yield str(dataset), Neurons(group.sort_values(["model", "target", "unit"]))

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from faithbench.records.results import label
 from faithbench.records.store import Store
 from faithbench.statistics.density import Gap
+from faithbench.statistics.intervals import weighted_mean
 from faithbench.tables.comparing_neurons import Neurons, leading_score, neurons_of
 from faithbench.tables.equal_density import at_equal_density, gap_cell
 from faithbench.tables.parts import EMPTY, Column, Grid, Heading, Note, Part, Title, Words
@@ -93,7 +92,7 @@ def _sae(neurons: Neurons, folders: Sequence[Path | str]) -> Iterator[Part]:
         yield Note(
             "Sparse autoencoder: its latents are expected to be easier to describe, at the price of what it does not "
             f"reconstruct; {_held(rows, lambda gap: gap.low > 0, 'that they are is shown')}."
-            + (f" Loss recovered and active latents a token (L0): {known}." if known else "")
+            + (f" Loss recovered and active latents a token (L0), of validation texts: {known}." if known else "")
         )
 
 
@@ -102,11 +101,10 @@ def _recovered(folders: Sequence[Path | str]) -> Iterator[str]:
     told = dict[str, str]()
     for folder in folders:
         for name, entry in Store(Path(folder)).manifest().get("models", {}).items():
-            report: Mapping[str, Any] = {**entry.get("training", {})}
-            if name.startswith("sae(") and "loss_recovered" in report:
-                told[entry["label"]] = (
-                    f"{entry['label']} {report['loss_recovered']:.1f} %, L0 {report.get('l0', np.nan):.1f}"
-                )
+            training: Mapping[str, Any] = {**entry.get("training", {})}
+            own = training.get("validation", {})
+            if name.startswith("sae(") and "loss_recovered" in own:
+                told[entry["label"]] = f"{entry['label']} {own['loss_recovered']:.1f} %, L0 {own['l0']:.1f}"
     yield from told.values()
 
 
@@ -120,7 +118,8 @@ def _against_base(neurons: Neurons, control: str, trained_first: bool) -> Rows:
             for describer in neurons.describers:
                 gap = neurons.gap(*pair, score, describer)
                 if gap.n:
-                    mean = np.nanmean(neurons.values(pair[1], score, describer))
+                    place = pair[1], score, describer
+                    mean = weighted_mean(neurons.values(*place), neurons.weights(*place))
                     told[describer] = gap, (f"{mean:.1f}".replace("-", MINUS),)
             found += [(made, score, told)] * bool(told)
     return found

@@ -22,7 +22,7 @@ from faithbench.statistics.density import (
     is_shown,
     means_by_decile,
 )
-from faithbench.tables.comparing_neurons import Neurons, leading_score, neurons_of
+from faithbench.tables.comparing_neurons import NUMBERS, Neurons, leading_score, neurons_of
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Title, Words
 from faithbench.tables.wording import MINUS, places_of
 
@@ -223,8 +223,8 @@ def _bounds(edges: Edges) -> list[tuple[float, float]]:
 
 def _means(neurons: Neurons, model: str, score: str, describer: str, edges: Edges) -> Means:
     own = neurons.of(model, score, describer)
-    density, values = (own[name].to_numpy(dtype=np.float64) for name in ("density", "value"))
-    return means_by_decile(values, deciles(np.nan_to_num(density), edges))
+    density, values, weights = (own[name].to_numpy(dtype=np.float64) for name in NUMBERS)
+    return means_by_decile(values, deciles(np.nan_to_num(density), edges), weights)
 
 
 def _percent(share: float) -> str:

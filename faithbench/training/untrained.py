@@ -32,7 +32,7 @@ class Untrained:
         other = refer(self.model)
         if other.made_of is not None:
             raise UserError(
-                f"model={self.model!r} is not allowed; untrained(…) is made of a model that is no control: change an "
+                f"model={other.label} is not allowed; untrained(…) is made of a model that is no control: change an "
                 f"untrained one instead, as in topk(untrained({other.root.label}), k=16)."
             )
         object.__setattr__(self, "model", other.spec)

@@ -109,6 +109,7 @@ def test_a_pattern_names_what_modules_give_or_with_input_what_they_read():
         ("encoder$", "gives no tensor"),
         (r"^bert\.encoder\.layer$", "takes no part when BertForSequenceClassification reads a text"),
         ("word_embeddings.input", "reads [1, 5] numbers"),
+        ("position_embeddings$", "gives [1, 5, 32] numbers for two texts of 5 tokens"),
     ],
 )
 def test_patterns_that_name_no_neurons_are_refused_with_the_cure(pattern, words):

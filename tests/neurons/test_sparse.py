@@ -80,6 +80,11 @@ def test_more_than_there_are_is_refused():
         thinned(network("GPT2"), 10_000, "")
 
 
+def test_a_site_is_thinned_once():
+    with pytest.raises(UserError, match="a model is changed by a control of a kind once"):
+        thinned(thinned(network("GPT2"), 4, ""), 2, "")
+
+
 def test_only_the_site_that_is_named_is_thinned():
     model = network("GPT2")
     sites = find_sites(model)

@@ -8,12 +8,19 @@ from faithbench.plugins.naming import refer
 HUB = r"a model of the hub is named lm\({}\), if it is a language model, or owner/name"
 
 
-@pytest.mark.parametrize("name", ["gpt2", "gpt2-medium", "bert-base-uncased", "x" * 40])
-def test_a_bare_name_of_the_hub_is_told_how_it_is_written(name):
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("gpt2", "did you mean conv-gpt2 or bcos-gpt2"),
+        ("gpt2-medium", "did you mean gpt-relu-"),
+        ("bert-base-uncased", "known: bcos-bert, "),
+        ("x" * 40, "known: bcos-bert, "),
+    ],
+)
+def test_a_bare_name_of_the_hub_is_told_how_it_is_written(name, near):
     with pytest.raises(UserError, match=rf"^'{name}' is not a known model \({HUB.format(name)}\); ") as caught:
         refer(name)
     assert len(str(caught.value)) < 400
-    near = "did you mean conv-gpt2 or bcos-gpt2?" if name == "gpt2" else "known: bcos-bert, "
     assert f"; {near}" in str(caught.value)
 
 

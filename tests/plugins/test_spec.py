@@ -57,8 +57,12 @@ TOLD = (
     "captum",
     "classifier",
     "degraded",
+    "fitted",
+    "function",
     "hub",
+    "llm",
     "lm",
+    "neurons",
     "untrained",
     "topk",
     "sae",
@@ -394,6 +398,12 @@ def test_names_with_hyphens_need_no_quotes():
     _, _, parameters = spec.parse("seqpg(judge=bcos-minilm(b=2.0), dataset=ag_news, seed=-1)")
     assert parameters == {"judge": "bcos-minilm(b=2.0)", "dataset": "ag_news", "seed": -1}
     assert spec.parse("words(a-b-c)") == ("words", ["a-b-c"], {})
+    assert spec.parse("topk(crate-2l, k=2, rate=1e-5)") == ("topk", ["crate-2l"], {"k": 2, "rate": 1e-5})
+    assert spec.parse("sae(crate-2l(seed=43, data='a-1b - 2c'), layer=-1)")[1] == [
+        "crate-2l(seed=43, data='a-1b - 2c')"
+    ]
+    outer = spec.parse("topk(model=untrained(model=gpt-relu-2l(seed=43)), k=3)")[2]
+    assert spec.parse(outer["model"]) == ("untrained", [], {"model": "gpt-relu-2l(seed=43)"})
     for wrong in ("words(a-1)", "words(1-a)", "words(2-1)"):
         with pytest.raises(UserError, match="plain values"):
             spec.parse(wrong)

@@ -186,6 +186,30 @@ def test_nobody_can_write_into_what_others_are_given():
     assert np.array_equal(one.fit.activations, before)
 
 
+def test_what_a_component_puts_in_the_place_of_its_input_nobody_else_sees():
+    def describes(fit, calibrate):
+        object.__setattr__(fit.windows, "pieces", ())
+        fit.activations.shape = (-1,)
+        object.__setattr__(calibrate, "activations", None)
+        return Wrong(simulates)
+
+    def simulates(windows):
+        windows.ids.shape = (-1,)
+        return np.arange(windows.ids.size, dtype=float).reshape(len(windows.documents), -1)
+
+    def scores(neuron, description):
+        neuron.evaluate.activations.shape = (-1,)
+        object.__setattr__(neuron, "evaluate", neuron.fit)
+        return Measurement(1.0)
+
+    alone, one = study({"good": described}, {"r": correlated}), neuron(unigram)
+    after = study({"bad": describes, "good": described}, {"bad": scores, "r": correlated}, one)
+    assert [each.error for each in after.records] == [None] * 4
+    assert after.records[-1].value == alone.records[0].value
+    assert after.descriptions[1] == alone.descriptions[0]
+    assert one.fit.activations.ndim == 2
+
+
 def test_a_component_may_not_take_longer_than_it_may():
     def endless(fit, calibrate):
         while True:

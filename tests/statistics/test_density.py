@@ -101,3 +101,31 @@ def test_a_gap_of_too_few_has_no_interval():
     assert np.isnan(unmatched_gap(np.ones(1), np.ones(3)).low)
     assert unmatched_gap(np.full(3, 2.0), np.ones(3)).low == 1.0
     assert matched_gap(np.array([[1.0, np.nan]])).n == 0
+
+
+def test_weighted_means_differ_with_an_interval_that_covers_as_often_as_it_says():
+    draws, held, tries = np.random.default_rng(4), np.zeros(2), 100
+    for _ in range(tries):
+        weights = draws.gamma(2, size=(100, 2))
+        scores = 50 + draws.normal(0, 10, (100, 2)) + 5 * weights  # of which the weighted means are 50 + 5 · 3
+        gaps = matched_gap(scores, weights), unmatched_gap(*scores.T, tuple(weights.T))
+        held += [gap.low <= 0 <= gap.high for gap in gaps]
+        told = np.average(scores, axis=0, weights=weights)
+        assert [gap.mean for gap in gaps] == pytest.approx([told[0] - told[1]] * 2)
+    assert (held >= 0.9 * tries).all()
+    assert (held <= 0.99 * tries).all()
+
+
+def test_weights_that_are_alike_change_nothing():
+    scores = np.random.default_rng(5).normal(size=(40, 2))
+    assert matched_gap(scores, np.full((40, 2), 3.0)) == matched_gap(scores)
+    alike = unmatched_gap(*scores.T, (np.full(40, 3.0), np.full(40, 3.0)))
+    assert (alike.low, alike.high) == pytest.approx((unmatched_gap(*scores.T).low, unmatched_gap(*scores.T).high))
+
+
+def test_means_of_deciles_are_weighted():
+    places = np.array([0, 0, 1, -1])
+    means, counts = means_by_decile(np.array([1.0, 4.0, np.nan, 7.0]), places, np.array([1.0, 2.0, 1.0, 1.0]))
+    assert means[0] == pytest.approx(3)
+    assert np.isnan(means[1:]).all()
+    assert counts.tolist() == [2] + [0] * 9

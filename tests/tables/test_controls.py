@@ -1,8 +1,10 @@
 """Controls of studies of neurons: what is expected, whether it held, and which are missing."""
 
+import json
+
 import numpy as np
 import pytest
-from neuron_records import CRATE, DATA, GPT, SCORE, neurons, run_of_neurons, unit
+from neuron_records import CRATE, DATA, GPT, SCORE, neuron, neurons, run_of_neurons, unit
 from records import record, run_of
 
 from faithbench.errors import UserError
@@ -11,7 +13,7 @@ from faithbench.tables.comparing_neurons import bare, neurons_of, role_of
 from faithbench.tables.controls import controls
 from faithbench.tables.equal_density import density_frame
 from faithbench.tables.markdown import markdown
-from faithbench.tables.table import contents, render
+from faithbench.tables.table import contents, render, table
 
 PERMUTED, FITTED = f"permuted(score={SCORE!r}, seed=0)", f"fitted(score={SCORE!r})"
 UNTRAINED, TOPK = f"untrained(model={CRATE!r}, seed=0)", f"topk(model={GPT!r}, k=8, site='')"
@@ -159,3 +161,37 @@ def test_neurons_are_those_of_their_model(run):
     own = found.of(bare(GPT), SCORE, "token_topk(k=20)")
     assert set(own["unit"]) == {unit(0, number) for number in range(60)}
     assert found.bases == [bare(CRATE), bare(GPT)]
+
+
+ABLATION = "ablation(windows=40, seed=0)"
+WEIGHED = {CRATE: [(90.0, 3.0), (-900.0, 0.1), (60.0, 1.0)], GPT: [(10.0, 1.0), (-30.0, 3.0), (20.0, 1.0)]}
+
+
+def test_scores_that_have_weights_are_compared_by_the_means_of_the_table(tmp_path):
+    records = [
+        neuron(value, 0, number, model=model, metric=ABLATION, weight=weight)
+        for model, own in WEIGHED.items()
+        for number, (value, weight) in enumerate(own)
+    ]
+    folder = run_of_neurons(tmp_path / "run", records)
+    means = {
+        model: sum(value * weight for value, weight in own) / sum(weight for _, weight in own)
+        for model, own in WEIGHED.items()
+    }
+    frame = table([folder]).set_index("model")["mean"]
+    assert dict(frame) == pytest.approx(means)
+    _, found = next(neurons_of([folder]))
+    place = ABLATION, "token_topk(k=20)"
+    for gap in (found.gap, found.matched_gap):
+        assert gap(bare(CRATE), bare(GPT), *place).mean == pytest.approx(means[CRATE] - means[GPT])
+    assert found.mean(bare(CRATE), *place).mean == pytest.approx(means[CRATE])
+
+
+def test_the_loss_that_a_sparse_autoencoder_recovers_stands_beside_its_scores(tmp_path):
+    sae = f"sae(model={GPT!r}, layer=1)"
+    folder = run_of_neurons(tmp_path / "run", [*drawn(40, 3, model=GPT), *drawn(41, 5, model=sae)])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    name = next(name for name in manifest["models"] if name.startswith("sae("))
+    manifest["models"][name]["training"] = {"validation": {"loss_recovered": 98.69, "l0": 74.93}}  # as trainings say it
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "98.7 %, L0 74.9." in said(folder)
