@@ -23,6 +23,7 @@ from faithbench.records.seeds import without_seed
 from faithbench.records.store import Store
 from faithbench.statistics.stratified import Strata, stratified_intervals
 from faithbench.tables.cautions import of_earlier_versions
+from faithbench.tables.controls import controls
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Heading, Note, Number, Part, Signature, Title, Words
 from faithbench.tables.signature import signature_of
 from faithbench.tables.wording import MINUS, places_of
@@ -105,12 +106,14 @@ class CrateTable:
     drop_last: bool
     notes: tuple[str, ...]
     signature: str = ""
+    controls: tuple[Part, ...] = ()
 
     def frame(self, beside_paper: bool = False) -> pd.DataFrame:
         """A row for each data set, describer, score, number of layers, size and family of models.
 
         `mean` and `variance` over layers, in percent and its square, the mean with its interval (`low`, `high`) over
-        neurons; `last`, the last layer's mean; `n` neurons with a value and `undefined` without, of `seeds` trainings.
+        neurons; `last`, the last layer's mean; `n` neurons with a value and `undefined` without, of `seeds` trainings;
+        `mean_with_zeros`, in which those count as 0.
         `beside_paper` adds what is published as `published_mean`, `published_variance` and `published_last`.
         """
         found = self.cells.copy()
@@ -148,14 +151,15 @@ class CrateTable:
                 parts += [head, _grid(str(metric), rows, beside_paper)]
         if not self.losses.empty:
             parts += [Heading(f"loss, nats per token{whose}"), _losses(self.losses, beside_paper)]
-        return [*parts, *map(Note, (*self._legend(beside_paper), *self.notes)), Signature(self.signature)]
+        notes = map(Note, (*self._legend(beside_paper), *self.notes))
+        return [*parts, *notes, *self.controls, Signature(self.signature)]
 
     def _legend(self, beside_paper: bool) -> Iterator[str]:
         yield (
             "Correlation of simulated with real activations, in percent: means over neurons of a layer, then mean and "
             "variance over layers (each layer counts alike; the variance is that of the layers, divided by their "
             "number). 95 % bootstrap intervals over neurons, drawn within each layer. L: layers. Undefined "
-            "correlations are left out and counted; what is empty was not run."
+            "correlations are left out and counted, with the mean in which they are 0; what is empty was not run."
         )
         left = "is left out of means and variances, as in the published ones" if self.drop_last else "counts as others"
         yield f"The last layer of models with {DEEP} layers or more {left}; it stands beside."
@@ -195,13 +199,15 @@ def crate_table(folders: Sequence[Path | str], drop_last: bool = True) -> CrateT
     ]
     cells = pd.DataFrame(rows).sort_values(PLACE, ignore_index=True)
     notes = tuple(of_earlier_versions(kept))
-    return CrateTable(cells, _known_losses(folders, cells), drop_last, notes, signature_of(kept, folders))
+    losses = _known_losses(folders, cells)
+    return CrateTable(cells, losses, drop_last, notes, signature_of(kept, folders), tuple(controls(folders)))
 
 
 def _numbers(group: pd.DataFrame, drop_last: bool) -> dict[str, object]:
     """Mean and variance over layers of one model, or of several trainings, which count alike."""
-    means = group.groupby(["target", "model"], observed=True)["value"].mean().groupby("target").mean()
+    means = _means(group)
     found = over_layers(means.to_numpy(dtype=np.float64), drop_last)
+    zeros = over_layers(_means(group.fillna({"value": 0.0})).to_numpy(dtype=np.float64), drop_last)
     layers = list(means.index)
     kept = layers[:-1] if drop_last and len(layers) >= DEEP else layers
     mine = group[group["target"].isin(kept)]
@@ -216,8 +222,14 @@ def _numbers(group: pd.DataFrame, drop_last: bool) -> dict[str, object]:
         "last": found.last,
         "n": int(defined.sum()),
         "undefined": int((~defined).sum()),
+        "mean_with_zeros": zeros.mean,
         "seeds": int(group["model"].nunique()),
     }
+
+
+def _means(group: pd.DataFrame) -> "pd.Series[float]":
+    """Of each layer, trainings counting alike."""
+    return group.groupby(["target", "model"], observed=True)["value"].mean().groupby("target").mean()
 
 
 def _interval(values: Float[np.ndarray, "neurons"], places: pd.DataFrame) -> tuple[float, float]:
@@ -264,7 +276,10 @@ def _grid(metric: str, rows: pd.DataFrame, beside_paper: bool) -> Grid:
 def _ours(row: Mapping[str, Any] | None, places: int) -> list[Cell]:
     if row is None:
         return [EMPTY] * len(NUMBERS)
-    remarks = [f"{row['n']:,} neurons"] + [f"{row['undefined']:,} undefined"] * bool(row["undefined"])
+    remarks = [f"{row['n']:,} neurons"]
+    if row["undefined"]:
+        zeros = f"{row['mean_with_zeros']:.{places}f}".replace("-", MINUS)
+        remarks.append(f"{row['undefined']:,} undefined, with which as 0 it is {zeros}")
     remarks += [f"{row['seeds']} trainings"] * (row["seeds"] > 1)
     mean = Number(row["mean"], places, row["low"], row["high"], remarks=tuple(remarks))
     return [mean, Number(row["variance"], 2), Number(row["last"], places)]

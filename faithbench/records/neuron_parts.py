@@ -6,7 +6,8 @@ from; its descriptions beside it, with what each predicts in the same windows.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from faithbench.records.columns import KEPT, KEPT_IDENTITY
 from faithbench.records.kept_parts import add_kept, kept_parts, rows_of, where
 from faithbench.records.store import Store
 from faithbench.records.text_parts import sound
-from faithbench.schemas import is_json
+from faithbench.schemas import MissingFileError, is_json
 
 Key = Mapping[str, str]  # `Panel.key`: data set and model, with their fingerprints
 Kind = Literal["top", "random"]
@@ -32,6 +33,7 @@ NEEDED = {"neurons": ("layer", "number", "site", "windows"), "descriptions": ("t
 SHARES = ("density",)  # from 0 to 1
 LEAST = ("layer", "number", "tokens", "deviation", "bits")  # that are not below 0
 FINITE = ("density", "mean", "deviation", "largest", "bits")
+TRIES = 100  # to read parts that another process is joining
 DIGITS = 5  # of numbers that are there to be looked at
 
 
@@ -245,9 +247,16 @@ def compact(store: Store) -> None:
             path.unlink(missing_ok=True)
 
 
-def parts_of(store: Store, kind: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """The parts of `neurons` or `descriptions`, checked."""
-    return kept_parts(store, kind, NEEDED[kind], _check, columns)
+def parts_of(store: Store, kind: str, columns: Sequence[str] | None = None) -> list[pa.Table]:
+    """The parts of `neurons` or `descriptions`, checked; a run that goes on meanwhile may join them.
+
+    Raises:
+        UserError: one is corrupt, or holds what no run writes.
+    """
+    for _ in range(TRIES):
+        with suppress(MissingFileError):  # they have just been joined: look again
+            return list(kept_parts(store, kind, NEEDED[kind], _check, columns))
+    raise UserError(f"{store.folder / kind} keeps changing, or holds a link to nothing.")
 
 
 def _check(path: Path, kind: str, table: pa.Table) -> None:

@@ -4,7 +4,7 @@ import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +18,7 @@ from faithbench.running.remaining import Cell, version_of
 from faithbench.types import Measurement, Record, Target
 
 T = TypeVar("T")
-Told = TypeVar("Told", Neuron, Recording, Windows)
+Told = TypeVar("Told", bound=Neuron | Recording | Windows)
 
 LONGEST = 100_000  # characters of a description
 Simulation: TypeAlias = Float[np.ndarray, "windows tokens"]
@@ -210,7 +210,7 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 def own(told: Told) -> Told:
     """The same for one component alone, whatever it makes of it; the numbers, which `Watch` looks after, are theirs."""
     parts = {each.name: getattr(told, each.name) for each in fields(told)}
-    inner = {name: own(part) for name, part in parts.items() if isinstance(part, (Recording, Windows))}
+    inner: dict[str, Any] = {name: own(part) for name, part in parts.items() if isinstance(part, (Recording, Windows))}
     arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
     inner |= {name: np.ndarray(part.shape, part.dtype, part.base) for name, part in arrays.items()}
     return replace(told, **inner)

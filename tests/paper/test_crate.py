@@ -91,6 +91,17 @@ def test_trainings_count_alike_and_undefined_neurons_are_counted(tmp_path):
     only = crate_table([run_of(tmp_path / "run", records)]).frame().iloc[0]
     assert (only["mean"], only["variance"], only["last"]) == (25.0, 25.0, 30.0)
     assert (only["n"], only["undefined"], only["seeds"], only["size"]) == (16, 1, 2, "2l")
+    assert only["mean_with_zeros"] == pytest.approx(((10 * 4 / 5 + 30) / 2 + (20 + 40) / 2) / 2)
+    told = crate_table([tmp_path / "run"]).render("markdown")
+    assert "16 neurons, 1 undefined, with which as 0 it is 24.5" in told.replace("24.50", "24.5")
+
+
+def test_the_table_has_the_controls_that_there_are_and_names_the_others(tmp_path):
+    permuted = f"permuted(score='{SCORE}')"
+    records = [*of_layers("crate-2l(seed=1)", (10, 20)), *of_layers("crate-2l(seed=1)", (0, 1), metric=permuted)]
+    told = crate_table([run_of(tmp_path / "run", records)]).render("markdown")
+    assert "Permuted activations: without any relation to the text a mean score is expected within ±2" in told
+    assert "Controls that these runs do not have: random weights" in told
 
 
 def test_published_numbers_are_labelled_and_stand_apart(run):
