@@ -4,7 +4,7 @@ import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -209,10 +209,14 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 
 def own(told: Told) -> Told:
     """The same for one component alone, whatever it makes of it; the numbers, which `Watch` looks after, are theirs."""
-    parts = {each.name: getattr(told, each.name) for each in fields(told)}
-    inner = {name: own(part) for name, part in parts.items() if isinstance(part, (Recording, Windows))}
-    arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
-    inner |= {name: np.ndarray(part.shape, part.dtype, part.base) for name, part in arrays.items()}
+    inner = dict[str, Any]()
+    for name, part in ((each.name, getattr(told, each.name)) for each in fields(told)):
+        if isinstance(part, Windows):
+            inner[name] = own(part)
+        elif isinstance(part, Recording):
+            inner[name] = own(part)
+        elif isinstance(part, np.ndarray):
+            inner[name] = np.ndarray(part.shape, part.dtype, part.base)
     return replace(told, **inner)
 
 
