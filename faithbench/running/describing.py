@@ -211,9 +211,7 @@ def own(told: Told) -> Told:
     """The same for one component alone, whatever it makes of it; the numbers, which `Watch` looks after, are theirs."""
     inner = dict[str, Any]()
     for name, part in ((each.name, getattr(told, each.name)) for each in fields(told)):
-        if isinstance(part, Windows):
-            inner[name] = own(part)
-        elif isinstance(part, Recording):
+        if isinstance(part, Windows) or isinstance(part, Recording):
             inner[name] = own(part)
         elif isinstance(part, np.ndarray):
             inner[name] = np.ndarray(part.shape, part.dtype, part.base)
