@@ -6,6 +6,7 @@ from; its descriptions beside it, with what each predicts in the same windows.
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ NEEDED = {"neurons": ("layer", "number", "site", "windows"), "descriptions": ("t
 SHARES = ("density",)  # from 0 to 1
 LEAST = ("layer", "number", "tokens", "deviation", "bits")  # that are not below 0
 FINITE = ("density", "mean", "deviation", "largest", "bits")
+LARGEST_FLOAT = sys.float_info.max
 TRIES = 100  # to read parts that another process is joining
 DIGITS = 5  # of numbers that are there to be looked at
 
@@ -286,6 +288,11 @@ def _check(path: Path, kind: str, table: pa.Table) -> None:
             raise UserError(f"{path}: {name} is no share from 0 to 1 in a row.")
 
 
+def _is_finite(number: float) -> bool:
+    """Whether it is in the range of floats; JSON has whole numbers that are not."""
+    return -LARGEST_FLOAT <= number <= LARGEST_FLOAT
+
+
 def _neuron(row: Mapping[str, Any]) -> KeptNeuron:
     where = f"neuron {short(row['unit'])} of {row['model']}"
     if not is_json(row["windows"], list[_Window]):
@@ -295,7 +302,7 @@ def _neuron(row: Mapping[str, Any]) -> KeptNeuron:
         for each in json.loads(row["windows"])
     )
     for each in windows:
-        if len(each.tokens) != len(each.activations) or not all(map(math.isfinite, each.activations)):
+        if len(each.tokens) != len(each.activations) or not all(map(_is_finite, each.activations)):
             raise UserError(f"{where} has a window without a finite activation for each of its tokens.")
     names = ("unit", "layer", "number", "site", "density", "mean", "deviation", "largest", "tokens")
     return KeptNeuron(**{name: row[name] for name in names}, windows=windows)
@@ -310,6 +317,6 @@ def _description(row: Mapping[str, Any], neuron: KeptNeuron | None) -> KeptDescr
         raise UserError(f"{where} has simulated activations that are no JSON list of lists of numbers.")
     simulated = tuple(map(tuple, json.loads(row["simulated"])))
     wanted = [len(each.tokens) for each in neuron.windows] if neuron else [len(each) for each in simulated]
-    if [len(each) for each in simulated] != wanted or not all(math.isfinite(v) for each in simulated for v in each):
+    if [len(each) for each in simulated] != wanted or not all(_is_finite(v) for each in simulated for v in each):
         raise UserError(f"{where} has other than one finite simulated activation for each token of its windows.")
     return KeptDescription(*names, row["text"], row["bits"], simulated)
