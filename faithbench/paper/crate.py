@@ -149,8 +149,10 @@ class CrateTable:
             for metric, rows in sorted(group.groupby("metric"), key=lambda pair: _order(str(pair[0]))):
                 head = Heading(f"{label('metric', str(metric))}{whose}")
                 parts += [head, _grid(str(metric), rows, beside_paper)]
-        if not self.losses.empty:
-            parts += [Heading(f"loss, nats per token{whose}"), _losses(self.losses, beside_paper)]
+        several = self.losses["dataset"].nunique() > 1
+        for dataset, group in self.losses.groupby("dataset"):
+            on = f" on {label('dataset', str(dataset))}" * several
+            parts += [Heading(f"loss, nats per token{on}{whose}"), _losses(group, beside_paper)]
         notes = map(Note, (*self._legend(beside_paper), *self.notes))
         return [*parts, *notes, *self.controls, Signature(self.signature)]
 
@@ -306,17 +308,18 @@ def _losses(losses: pd.DataFrame, beside_paper: bool) -> Grid:
 
 
 def _known_losses(folders: Sequence[Path | str], cells: pd.DataFrame) -> pd.DataFrame:
-    """The losses that manifests say, of the evaluated windows; means over trainings."""
+    """The losses that manifests say, of the evaluated windows of each data set; means over trainings."""
     layers = dict(zip(zip(cells["size"], cells["family"], strict=True), cells["layers"], strict=True))
     rows = []
     for folder in folders:
         for name, entry in Store(Path(folder)).manifest().get("models", {}).items():
-            model = name.partition(" on ")[0]
+            model, _, dataset = name.partition(" on ")
             place, loss = (_size(model), _family(model)), _units(entry).get("loss")
             if loss is not None and place in layers:
-                rows.append({"layers": layers[place], "size": place[0], "family": place[1], "loss": float(loss)})
-    found = pd.DataFrame(rows, columns=["layers", "size", "family", "loss"])
-    return found.groupby(["layers", "size", "family"])["loss"].mean().reset_index()
+                rows.append((dataset, layers[place], *place, entry["fingerprint"], float(loss)))
+    keys = ["dataset", "layers", "size", "family"]
+    found = pd.DataFrame(rows, columns=[*keys, "model_fingerprint", "loss"])
+    return found.drop_duplicates([*keys, "model_fingerprint"]).groupby(keys)["loss"].mean().reset_index()
 
 
 def _units(entry: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -21,8 +21,11 @@ class Permuted:
 
     Each token gets the activation of a token of another document, wherever that stood, in the documents to calibrate by
     and in those to evaluate on, so that neither words nor places nor topics are left. With n tokens a correlation is
-    within ±200 / √n of 0 in 95 of 100 cases: ±1.8 for 200 windows of 64. Where one document has more than half of all
-    windows, some of them are left out; one document alone leaves none, and the score is NaN.
+    within ±200 / √n of 0 in 95 of 100 cases: ±1.8 for 200 windows of 64. As no document keeps its own activations, it
+    is somewhat below 0 where few documents are told apart: −100 / (D − 1) for a description that tells all D of them.
+
+    Where one document has more than half of all windows, some of them are left out; one document alone leaves none, and
+    the score is NaN.
 
     Args:
         score: a spec, as in `permuted(random_only)`.

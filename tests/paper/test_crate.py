@@ -1,5 +1,8 @@
 """Table 2 of arXiv 2410.16443: the published one recomputed from its layers, and ours from records by hand."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from records import record, run_of
@@ -10,6 +13,8 @@ from faithbench.paper.fill_table import paper_table
 from faithbench.paper.published import number
 
 DATA = "neurons(dataset=planted-grammar)"
+READ = {"documents": 10, "tokens": 640, "sites": []}
+OTHER = "neurons(dataset=standard_ebooks)"
 SCORE = "random_only(windows=200, seed=0)"
 LAYERS = {"crate-6l(seed=42)": (1, 2, 3, 4, 5, 60), "gpt-relu-6l(seed=42)": (9, 1, 1, 1, 3, 0)}
 
@@ -128,3 +133,25 @@ def test_what_the_table_cannot_show_is_said(run, tmp_path):
         crate_table([run_of(tmp_path / "texts", [record(1.0, 0)])])
     with pytest.raises(UserError, match="backbone does not go with crate"):
         paper_table([run], "crate", "2l")
+
+
+def test_losses_are_means_over_trainings_of_one_data_set(tmp_path):
+    losses = {(DATA, 42): 2.0, (DATA, 43): 3.0, (OTHER, 42): 7.0}
+    records = [
+        one
+        for dataset, seed in losses
+        for one in of_layers(f"crate-6l(seed={seed})", LAYERS["crate-6l(seed=42)"], dataset=dataset)
+    ]
+    records = [replace(one, model_fingerprint=one.model) for one in records]
+    run = run_of(tmp_path / "run", records)
+    manifest = json.loads((run / "manifest.json").read_text())
+    for (dataset, seed), loss in losses.items():
+        manifest["models"][f"crate-6l(seed={seed}) on {dataset}"]["units"] = {**READ, "loss": loss}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    for folders in ([run], [run, run]):
+        found = crate_table(folders)
+        assert dict(zip(found.losses["dataset"], found.losses["loss"], strict=True)) == {DATA: 2.5, OTHER: 7.0}
+    told = found.render("markdown")
+    assert "loss, nats per token on neurons(standard_ebooks)" in told
+    assert "2.500" in told
+    assert "7.000" in told

@@ -26,7 +26,7 @@ from neurons import (
     unigram,
 )
 
-from faithbench.activations import reason
+from faithbench.activations import Recording, reason
 from faithbench.plugins import spec
 
 EVERY = "top_and_random random_only quantile full full(spearman) full(r2)".split()
@@ -137,3 +137,13 @@ def test_one_document_alone_cannot_be_permuted(name, windows):
     found = Permuted(name)(unit, Said(gelu))
     assert math.isnan(found.value)
     assert reason(found.parts) == "no windows"
+
+
+@pytest.mark.parametrize("documents", [4, 10])
+def test_what_tells_few_documents_apart_is_as_far_below_0_as_is_said(documents):
+    draws = np.random.default_rng(0)
+    windows = corpus(documents=documents, each=20, tokens=8)
+    recording = Recording(windows, np.repeat(draws.normal(size=documents)[windows.documents][:, None], 8, axis=1))
+    moved = [across_documents(recording, draws).activations.ravel() for _ in range(50)]
+    found = [100 * np.corrcoef(recording.activations.ravel(), each)[0, 1] for each in moved]
+    assert np.mean(found) == pytest.approx(-100 / (documents - 1), abs=2)
