@@ -18,7 +18,7 @@ from faithbench.running.remaining import Cell, version_of
 from faithbench.types import Measurement, Record, Target
 
 T = TypeVar("T")
-Told = TypeVar("Told", Neuron, Recording, Windows)
+Told = TypeVar("Told", bound=Neuron | Recording | Windows)
 
 LONGEST = 100_000  # characters of a description
 Simulation: TypeAlias = Float[np.ndarray, "windows tokens"]
@@ -211,7 +211,7 @@ def own(told: Told) -> Told:
     """The same for one component alone, whatever it makes of it; the numbers, which `Watch` looks after, are theirs."""
     inner = dict[str, Any]()
     for name, part in ((each.name, getattr(told, each.name)) for each in fields(told)):
-        if isinstance(part, Windows) or isinstance(part, Recording):
+        if isinstance(part, (Recording, Windows)):
             inner[name] = own(part)
         elif isinstance(part, np.ndarray):
             inner[name] = np.ndarray(part.shape, part.dtype, part.base)
