@@ -30,7 +30,7 @@ def neuron_record(neuron: KeptNeuron) -> dict[str, Any]:
         "random_sample_by_quantile": None,
         "quantile_boundaries": None,
         "mean": neuron.mean,
-        "variance": neuron.deviation**2,
+        "variance": _square(neuron.deviation),
         "skewness": None,
         "kurtosis": None,
         "most_positive_activation_records": [_activation_record(each) for each in neuron.windows if each.kind == "top"],
@@ -49,6 +49,12 @@ def simulation_results(neuron: KeptNeuron, said: Sequence[Said]) -> dict[str, An
         "neuron_id": _neuron_id(neuron),
         "scored_explanations": [_scored(neuron, each) for each in said if each.simulated],
     }
+
+
+def _square(deviation: float) -> float | None:
+    """None where it is beyond what a number can be."""
+    square = deviation * deviation
+    return square if math.isfinite(square) else None
 
 
 def _neuron_id(neuron: KeptNeuron) -> dict[str, Any]:

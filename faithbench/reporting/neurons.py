@@ -197,7 +197,7 @@ class Looking:
     ) -> None:
         self.panel, self.metric = panel, metric
         self.layers = layers_of(records)
-        self.neurons = kept.of(panel.key)
+        self.neurons = {unit: neuron for unit, neuron in kept.of(panel.key).items() if unit in self.layers}
         self._descriptions = kept.descriptions(panel.key)
         self._describers = [*order, *(place for place in range(len(panel.explainers)) if place not in order)]
         self._names = labels("explainer", panel.explainers)

@@ -2,18 +2,22 @@
 
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fixtures_run import call
 from hostile_words import WORDS
-from kept_neurons import DATA, NGRAM, TOPK, neuron_of, neuron_run, unit_of
+from kept_neurons import CELL, DATA, NGRAM, TOPK, neuron_of, neuron_run, unit_of
 
 import faithbench
 from faithbench.errors import UserError
 from faithbench.exporting import export as exporting
+from faithbench.exporting.neuron_explainer import neuron_record
+from faithbench.records.kept_parts import add_kept
+from faithbench.records.neuron_parts import neuron_row
+from faithbench.records.store import Store
 
 
 @dataclass
@@ -201,6 +205,18 @@ def test_nothing_is_overwritten_or_half_written(tmp_path: Path, monkeypatch):
     with pytest.raises(UserError, match="No space left"):
         faithbench.export(run, tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_neurons_of_no_record_are_left_out(tmp_path: Path):
+    run = neuron_run(tmp_path / "run")
+    own = {name: str(CELL[name]) for name in CELL}
+    add_kept(Store(run), "neurons", [neuron_row(own, neuron_of(1, 9))])
+    assert faithbench.export(run, tmp_path / "out").neurons == 8
+    assert "neurons/1/9.json" not in files(tmp_path / "out" / "crate-tiny")
+
+
+def test_a_variance_beyond_what_numbers_can_be_is_not_known():
+    assert neuron_record(replace(neuron_of(1, 3), deviation=1e308))["variance"] is None
 
 
 def test_a_run_that_has_kept_nothing_cannot_be_exported(tmp_path: Path):

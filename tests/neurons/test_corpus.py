@@ -107,7 +107,7 @@ def test_a_pair_is_one_document_of_both_texts():
     [
         (documents(40), 64, 300, "reads 62 tokens of a document at once; use window=62"),
         (documents(1, 6, 6), 64, 60, "no document has a window of 60 tokens; the longest has 1"),
-        (documents(1), 64, 4, "leave none to"),
+        (documents(1), 64, 4, "none is left to"),
         ([], 64, 4, "0 documents"),
     ],
 )
