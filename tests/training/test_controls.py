@@ -13,7 +13,7 @@ from rich.console import Console
 import faithbench
 from faithbench.bcos.convert import is_bcos
 from faithbench.errors import UserError
-from faithbench.models.language_zoo import GPTReluTiny
+from faithbench.models.white_box_zoo import GPTReluTiny
 from faithbench.models.zoo import is_tiny
 from faithbench.neurons.sites import find_sites
 from faithbench.neurons.sparse import SparseAutoencoder
