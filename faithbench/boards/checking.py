@@ -130,13 +130,19 @@ def _missing(board: Board, asked: Cells) -> Iterator[str]:
         if cell[:2] not in measured:
             block = (*cell[:2], wanted.plan)
             blocks[block] = blocks.get(block, 0) + 1
-        elif texts < wanted.texts:
+        elif texts < wanted.texts - _unreadable(board, *cell[:2]):
             groups.setdefault((cell[:3], texts, wanted), []).append(cell[3])
     for (dataset, model, plan), cells in blocks.items():
         where = f"{label('model', model)} on {label('dataset', dataset)}"
         yield f"there are no records of {where}, of which {plan} asks for {cells:,} results"
     for (place, texts, wanted), metrics in groups.items():
         yield f"{_told(place, metrics)} has {texts:,} of the {wanted.texts:,} texts of {wanted.plan}"
+
+
+def _unreadable(board: Board, dataset: str, model: str) -> int:
+    """How many of the texts that were taken the model could not read, as the manifest says with their reasons."""
+    entry = board.manifest.get("models", {}).get(f"{model} on {dataset}")
+    return entry["skipped"]["count"] if entry is not None and "skipped" in entry else 0
 
 
 def _settings(board: Board, blocks: Sequence[NamedBlock]) -> Iterator[str]:
