@@ -27,7 +27,7 @@ def check(
         ),
     ],
 ) -> None:
-    """Try whether an explainer, metric, describer or score keeps the contract.
+    """Try whether a component keeps its contract.
 
     On a tiny model, in seconds, offline; what fails comes with what to do. Status 1 if anything fails.
     """

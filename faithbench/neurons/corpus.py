@@ -185,8 +185,8 @@ def _check(pieces: list[_Piece], names: list[str], window: int, longest: int) ->
         count = len({piece.document for piece in pieces})
         raise UserError(
             f"of {counted(count, 'document')} with a window of {window} tokens none is left to "
-            f"{' and '.join(lacking)}, for a hash of its text says which part a document is in; use more documents, or a "
-            "shorter window."
+            f"{' and '.join(lacking)}, for a hash of its text says which part a document is in; use more documents, "
+            "or a shorter window."
         )
 
 
