@@ -48,6 +48,7 @@ def train_named(
     training: Training,
     device: str,
     console: Console | None,
+    named: str = "",
 ) -> Path:
     """Trains a named language model on the texts of a data set; a killed training continues.
 
@@ -59,6 +60,7 @@ def train_named(
         training: epochs and lr must be given; where the precision is left open, the device decides.
         device: `cpu`, or what Trainer finds.
         console: where progress goes; None for silence.
+        named: identity of what is converted, where that is a named model and lies in the cache.
 
     Returns:
         The folder.
@@ -83,7 +85,7 @@ def train_named(
         "texts": {split: len(rows) for split, rows in texts.items()},
     }
     if begun.source:
-        about["start"] = {"model": begun.source, "validation": _measured(begun, blocks["validation"], device)}
+        about["start"] = {"model": named or begun.source, "validation": _measured(begun, blocks["validation"], device)}
     network = begun.network
     if isinstance(zoo, BcosLanguageModel):
         network = convert(network, b=zoo.b)

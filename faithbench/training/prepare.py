@@ -448,15 +448,15 @@ def _train_now(model: Component, dataset: Component, folder: Path, setup: Setup)
 def _train_language_model(model: Component, dataset: Component, folder: Path, setup: Setup) -> Checkpoint:
     """The same of a language model; what it is converted from is trained before, unless it is there."""
     start = start_of(model)
-    if start is None:
-        source = ""
-    elif isinstance(start, str):
-        source = start
+    if start is None or isinstance(start, str):
+        source, named = start or "", ""
     else:
         begun = replace(setup, training=start_training(setup.training))
         source = str(trained(start, training_data(ModelRef(start.spec, start), dataset), begun).folder)
+        named = start.identity
     training = complete_training(model, dataset, setup.training)
-    resolve_name(f"{LANGUAGE}:train_named")(model, dataset, folder, source, training, setup.device, setup.console)
+    train_named = resolve_name(f"{LANGUAGE}:train_named")
+    train_named(model, dataset, folder, source, training, setup.device, setup.console, named)
     return Checkpoint(folder, report_of(folder) or {})
 
 

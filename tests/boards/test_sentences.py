@@ -40,3 +40,11 @@ def test_a_board_of_single_trainings_speaks_of_these_models_alone(board: Path):
     assert len(seeds) == len(models)
     assert re.search(r"One training (each|of each)[^.]*", plain(board / "README.md"))
     assert re.search(r"B-cos (does )?as a method", plain(board / "README.md"))
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_no_file_of_a_board_says_where_something_lay_on_a_machine(board: Path):
+    files = [path for path in board.iterdir() if path.suffix in (".json", ".md", ".csv", ".toml")]
+    assert files
+    for path in files:
+        assert re.findall(r"(?<![\w./])/(?:root|home|tmp|work|Users|mnt|var)/[^\s\"']*", path.read_text("utf-8")) == []

@@ -218,6 +218,8 @@ def test_a_bcos_model_is_converted_from_the_conventional_one_and_both_perplexiti
     told, before = report(bcos), report(conventional)
     assert told["start"]["validation"]["perplexity"] == pytest.approx(before["validation"]["perplexity"], rel=1e-6)
     assert told["start"]["validation"]["tokens"] == told["validation"]["tokens"]
+    assert told["start"]["model"] == before["model"]
+    assert str(cache) not in json.dumps(told)
     assert told["training"]["lr"] == 5e-4
     assert before["training"]["lr"] == 3e-3
     assert told["validation"]["perplexity"] < 83  # the words that there are
