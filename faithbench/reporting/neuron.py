@@ -12,8 +12,9 @@ from faithbench.errors import UserError, brief, unknown
 from faithbench.paths import as_names, as_path
 from faithbench.records.neuron_parts import KeptNeurons, Shown, read_neurons
 from faithbench.records.results import Panel, labels, panels, read
+from faithbench.records.units import is_of_neurons
 from faithbench.reporting.contest import contest
-from faithbench.reporting.neurons import Looking, Seen, about_neurons
+from faithbench.reporting.neurons import Looking, Seen
 from faithbench.running.showable import Showable, written
 from faithbench.showing.sheet import Row, Sheet
 from faithbench.showing.stack import stack_legend
@@ -188,7 +189,7 @@ def lookings(folders: Sequence[Path], model: str | None = None) -> Iterator[tupl
         UserError: the runs are not about neurons, or have no such model.
     """
     records = read(folders)
-    own = [panel for panel in panels(records) if about_neurons(panel.key["dataset"])]
+    own = [panel for panel in panels(records) if is_of_neurons(panel.key["dataset"])]
     if not own:
         raise UserError(
             f'{", ".join(map(str, folders))} has no neurons; make a run of some with --dataset "neurons(…)".'

@@ -8,11 +8,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from faithbench.activations import UNIT
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.neuron_parts import KeptDescription, KeptNeuron, KeptNeurons
-from faithbench.records.results import Panel, installed, labels
+from faithbench.records.results import Panel, labels
 from faithbench.reporting.wording import figure
 from faithbench.showing.stack import Stack, stacks
 from faithbench.shown import counted
@@ -107,12 +106,6 @@ class Seen:
         predicted = {each.label: each.simulated for each in self.said if each.simulated and not each.is_constant}
         found = stacks(heads, [each.tokens for each in shown], [each.activations for each in shown], predicted)
         return tuple(stack for stack, each in zip(found, shown, strict=True) if each.kind == kind)[:most]
-
-
-def about_neurons(dataset: str) -> bool:
-    """Whether the units of a data set are neurons."""
-    found = installed("dataset", dataset)
-    return dataset.partition("(")[0] == "neurons" if found is None else found.traits.unit == UNIT
 
 
 def percent(share: float) -> str:

@@ -21,12 +21,12 @@ from faithbench.records.neuron_parts import read_neurons
 from faithbench.records.results import Panel, labels, panels, predicted_classes, read, unit_names
 from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, read_texts
+from faithbench.records.units import is_of_neurons
 from faithbench.reporting.cards import Card, cards
 from faithbench.reporting.contest import costs_of
 from faithbench.reporting.generations import ShownGeneration, legend_of, shown_generations
 from faithbench.reporting.lines import LINE_STYLE
 from faithbench.reporting.neuron_section import NeuronSection, neuron_section
-from faithbench.reporting.neurons import about_neurons
 from faithbench.reporting.sections import Section, section
 from faithbench.reporting.texts import Kept, attributions_of
 from faithbench.showing.html import LINE_CSS, STACK_CSS, TRIANGLE_CSS
@@ -166,7 +166,7 @@ def _sections(
     agreements = pd.DataFrame() if meta is None else meta.pairs
     for number, panel in enumerate(found, 1):
         own = _own(records, panel.key)
-        if about_neurons(panel.key["dataset"]):
+        if is_of_neurons(panel.key["dataset"]):
             rows = _own(frame, panel.key)
             yield neuron_section(number, panel, rows, own, neurons, manifests, names, 1 / len(found))
             continue
