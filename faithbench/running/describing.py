@@ -14,7 +14,8 @@ from faithbench.answering.returned import LARGEST, check_measurement
 from faithbench.conversations import Answer, Asking, Outcome, alone, ask
 from faithbench.plugins.spec import Component
 from faithbench.records.neuron_parts import KeptDescription
-from faithbench.running.remaining import Cell, version_of
+from faithbench.running.measuring import record_of
+from faithbench.running.remaining import Cell
 from faithbench.types import Measurement, Record, Target
 
 T = TypeVar("T")
@@ -110,7 +111,9 @@ class Study:
             for score in scores:
                 outcome = self._scored(score, neuron, made, watch)
                 outcome.seconds += made.seconds / len(scores)
-                records.append(self._record(name, score, neuron, outcome))
+                described, scored = self.describers[name], self.scores[score]
+                target = Target(neuron.layer)
+                records.append(record_of(self.identity, described, scored, neuron.unit, target, outcome))
         return Studied(tuple(records), tuple(descriptions), seconds)
 
     def _described(self, name: str, neuron: Neuron, watch: "Watch") -> Outcome[Checked]:
@@ -155,23 +158,6 @@ class Study:
             return self.answer(neuron, question)
 
         return watch.checked(alone(asking(), answer, Overwritten, self.most_seconds))
-
-    def _record(self, name: str, score: str, neuron: Neuron, outcome: Outcome[Measurement]) -> Record:
-        value = outcome.value or Measurement(math.nan)
-        return Record(
-            **self.identity,
-            explainer=name,
-            metric=score,
-            version=version_of(self.describers[name], self.scores[score]),
-            unit=neuron.unit,
-            target=Target(neuron.layer),
-            value=value.value,
-            parts=value.parts,
-            weight=value.weight,
-            seconds=outcome.seconds,
-            rows=outcome.rows,
-            error=outcome.error,
-        )
 
 
 class Watch:

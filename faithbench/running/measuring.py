@@ -128,14 +128,31 @@ def _measure(
     return measure_repeats(job.metrics[metric], text, found, job.explainers[explainer], outputs)
 
 
-def _record(job: Job, explainer: str, metric: str, target: Target, text: Text, outcome: Outcome[Measurement]) -> Record:
+def record_of(
+    identity: Mapping[str, str],
+    explainer: Component,
+    metric: Component,
+    unit: str,
+    target: Target,
+    outcome: Outcome[Measurement],
+) -> Record:
+    """What the store keeps of one measurement.
+
+    Args:
+        identity: what all records of a model on a data set have in common.
+        explainer: or describer.
+        metric: or score.
+        unit: what was measured: the id of a text, or a neuron.
+        target: what was explained of it.
+        outcome: of the metric.
+    """
     value = outcome.value or Measurement(math.nan)
     return Record(
-        **job.identity,
-        explainer=explainer,
-        metric=metric,
-        version=version_of(job.explainers[explainer], job.metrics[metric]),
-        unit=text.id,
+        **identity,
+        explainer=explainer.identity,
+        metric=metric.identity,
+        version=version_of(explainer, metric),
+        unit=unit,
         target=target,
         value=value.value,
         parts=value.parts,
@@ -144,6 +161,10 @@ def _record(job: Job, explainer: str, metric: str, target: Target, text: Text, o
         rows=outcome.rows,
         error=outcome.error,
     )
+
+
+def _record(job: Job, explainer: str, metric: str, target: Target, text: Text, outcome: Outcome[Measurement]) -> Record:
+    return record_of(job.identity, job.explainers[explainer], job.metrics[metric], text.id, target, outcome)
 
 
 def attribution_row(
