@@ -1,18 +1,17 @@
 """Anybody's function in the place of a language model that describes a neuron and simulates it."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pkgutil import resolve_name
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from faithbench.activations import Recording, Windows
-from faithbench.errors import describe, short
+from faithbench.errors import short
 from faithbench.parameters import check_whole
+from faithbench.plugins.references import check_reference, imported
 from faithbench_describers.prompting import (
     CHARACTER,
     LARGEST,
@@ -22,7 +21,6 @@ from faithbench_describers.prompting import (
     shown_pieces,
 )
 
-REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 FENCE = "```"
 Complete = Callable[[str], str]
 
@@ -73,8 +71,7 @@ class Function:
     dear: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not REFERENCE.fullmatch(self.reference):
-            raise ValueError(f"reference={self.reference!r} is not allowed; it must be package.module:function.")
+        check_reference("reference", self.reference)
         check_whole("windows", self.windows, 1, 1000)
 
     def resolve(self) -> None:
@@ -88,15 +85,7 @@ class Function:
     @cached_property
     def complete(self) -> Complete:
         """The function itself."""
-        try:
-            found: Complete = resolve_name(self.reference)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # whatever its module raises
-            raise ValueError(f"reference={self.reference!r} cannot be imported ({describe(error)}).") from error
-        if not callable(found):
-            raise ValueError(f"reference={self.reference!r} is not a function.")
-        return found
+        return imported("reference", self.reference)
 
     def __call__(self, fit: Recording, calibrate: Recording) -> Reply:
         """The description.

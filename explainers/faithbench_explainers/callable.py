@@ -1,20 +1,16 @@
 """Anybody's function as an explainer."""
 
 import inspect
-import re
 from collections.abc import Callable as Function
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pkgutil import resolve_name
 
 import numpy as np
 
-from faithbench.errors import describe
+from faithbench.plugins.references import check_reference, imported
 from faithbench.tokens import spread
 from faithbench.types import Attribution, Target, Text
-
-REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,8 +29,7 @@ class Callable:
     function: str
 
     def __post_init__(self) -> None:
-        if not REFERENCE.fullmatch(self.function):
-            raise ValueError(f"function={self.function!r} is not allowed; it must be package.module:function.")
+        check_reference("function", self.function)
 
     def resolve(self) -> None:
         """Imports the function, which nothing but explaining does.
@@ -47,15 +42,7 @@ class Callable:
     @cached_property
     def called(self) -> Function[..., Sequence[object]]:
         """The function itself."""
-        try:
-            found: Function[..., Sequence[object]] = resolve_name(self.function)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # whatever its module raises
-            raise ValueError(f"function={self.function!r} cannot be imported ({describe(error)}).") from error
-        if not callable(found):
-            raise ValueError(f"function={self.function!r} is not a function.")
-        return found
+        return imported("function", self.function)
 
     @property
     def class_sensitive(self) -> bool:
