@@ -16,19 +16,23 @@ from faithbench.shown import visible
 FOR = ("#eaf3fb", "#cfe3f5", "#a3cbec", "#74b1e0")  # by strength
 AGAINST = ("#fdf0e4", "#fbdcbf", "#f8bf8a", "#f2a154")
 CLASS_SAID = ' class="fb-said"'
+
+
+def _tinted(inside: str, property: str, more: str = "") -> list[str]:
+    """Rules for the classes of marks, `p1` to `p4` and `n1` to `n4`, by strength."""
+    return [
+        f"{inside} .{side}{level} {{ color: #111; {property}: {tint};{more} }}"
+        for side, tints in (("p", FOR), ("n", AGAINST))
+        for level, tint in enumerate(tints, 1)
+    ]
+
+
 LINE_CSS = "\n".join(
     [
         ".fb-line { line-height: 1.9; overflow-wrap: anywhere; white-space: pre-wrap; }",
         ".fb-line mark { color: inherit; background: none; border-radius: .15em; border-bottom: 2px solid transparent;"
         " print-color-adjust: exact; -webkit-print-color-adjust: exact; }",
-        *(
-            f".fb-line .p{level} {{ color: #111; background: {tint}; padding: .1em .12em; }}"
-            for level, tint in enumerate(FOR, 1)
-        ),
-        *(
-            f".fb-line .n{level} {{ color: #111; background: {tint}; padding: .1em .12em; }}"
-            for level, tint in enumerate(AGAINST, 1)
-        ),
+        *_tinted(".fb-line", "background", " padding: .1em .12em;"),
         ".fb-line .p3, .fb-line .p4 { border-bottom: 2px solid #111; }",
         ".fb-line .n3, .fb-line .n4 { border-bottom: 2px dotted #111; }",
         ".fb-line .framed { outline: 2px solid currentColor; outline-offset: 1px; margin: 0 .15em; }",
@@ -49,11 +53,7 @@ TRIANGLE_CSS = "\n".join(
         ".fb-triangle td { min-width: 1.5em; text-align: center; white-space: nowrap; padding: .15em .2em;"
         " border: 1px solid #d6d6d6; print-color-adjust: exact; -webkit-print-color-adjust: exact; }",
         ".fb-triangle td.none { border: none; }",
-        *(
-            f".fb-triangle .{side}{level} {{ color: #111; background: {tint}; }}"
-            for side, tints in (("p", FOR), ("n", AGAINST))
-            for level, tint in enumerate(tints, 1)
-        ),
+        *_tinted(".fb-triangle", "background"),
         ".fb-triangle .p3, .fb-triangle .p4 { box-shadow: inset 0 -2px #111; }",
         ".fb-triangle .n3, .fb-triangle .n4 { border-bottom: 2px dotted #111; }",
         "@media (max-width: 34em) { .fb-triangle tbody th small { display: block; } }",
@@ -72,11 +72,7 @@ STACK_CSS = "\n".join(
         ".fb-stack i { box-sizing: border-box; height: 1.6em; font-style: normal; font-size: .8em; line-height: 1.5em;"
         " text-align: center; border: solid transparent; border-width: 1px 1px 0 0; background-clip: padding-box; }",
         ".fb-stack .fb-names i { text-align: start; white-space: nowrap; }",
-        *(
-            f".fb-stack .{side}{level} {{ color: #111; background-color: {tint}; }}"
-            for side, tints in (("p", FOR), ("n", AGAINST))
-            for level, tint in enumerate(tints, 1)
-        ),
+        *_tinted(".fb-stack", "background-color"),
         ".fb-stack mark.p3, .fb-stack mark.p4 { border-bottom: 2px solid #111; }",
         ".fb-stack mark.n3, .fb-stack mark.n4 { border-bottom: 2px dotted #111; }",
     ]
