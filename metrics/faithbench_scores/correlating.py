@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -13,9 +14,12 @@ PEARSON, SPEARMAN, R2 = FORMS = ("pearson", "spearman", "r2")
 Numbers = Float[np.ndarray, "tokens"]
 
 
-def range_of(form: str) -> tuple[float, float]:
-    """The least and the largest value of a form."""
-    return (-math.inf if form == R2 else -100.0, 100.0)
+def _range(self: Any) -> tuple[float, float]:
+    """The least and the largest value of a score's form."""
+    return (-math.inf if self.form == R2 else -100.0, 100.0)
+
+
+range_of_form = property(_range)  # of scores, which take it into their class
 
 
 def scored(form: str, neuron: Neuron, description: Description, recordings: Sequence[Recording]) -> Measurement:

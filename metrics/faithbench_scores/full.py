@@ -6,7 +6,7 @@ from typing import ClassVar
 from faithbench.activations import Description, Neuron
 from faithbench.parameters import check_choice
 from faithbench.types import Measurement
-from faithbench_scores.correlating import FORMS, PEARSON, range_of, scored
+from faithbench_scores.correlating import FORMS, PEARSON, range_of_form, scored
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,10 @@ class Full:
     form: str = PEARSON
     higher_is_better: ClassVar[bool] = True
     keep_parts: ClassVar[bool] = True
+    range = range_of_form
 
     def __post_init__(self) -> None:
         check_choice("form", self.form, FORMS)
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """Of the form."""
-        return range_of(self.form)
 
     def __call__(self, neuron: Neuron, description: Description) -> Measurement:
         """The correlation, or R²."""

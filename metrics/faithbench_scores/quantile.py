@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from faithbench.activations import Description, Neuron, Recording, top_places
 from faithbench.parameters import check_choice, check_seed
 from faithbench.types import Measurement
-from faithbench_scores.correlating import FORMS, PEARSON, range_of, scored
+from faithbench_scores.correlating import FORMS, PEARSON, range_of_form, scored
 
 TOKENS, AROUND = 8, 3  # of a window, and of one around another peak
 TOP, BINS, IN_BIN, RANDOM, OTHERS = 10, 11, 2, 5, 10
@@ -47,15 +47,11 @@ class Quantile:
     seed: int = 0
     higher_is_better: ClassVar[bool] = True
     keep_parts: ClassVar[bool] = True
+    range = range_of_form
 
     def __post_init__(self) -> None:
         check_choice("form", self.form, FORMS)
         check_seed(self.seed)
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """Of the form."""
-        return range_of(self.form)
 
     def __call__(self, neuron: Neuron, description: Description) -> Measurement:
         """The correlation, or R²."""

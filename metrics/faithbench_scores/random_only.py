@@ -6,7 +6,7 @@ from typing import ClassVar
 from faithbench.activations import Description, Neuron
 from faithbench.parameters import check_choice, check_seed, check_whole
 from faithbench.types import Measurement
-from faithbench_scores.correlating import FORMS, PEARSON, range_of, scored
+from faithbench_scores.correlating import FORMS, PEARSON, range_of_form, scored
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,12 @@ class RandomOnly:
     seed: int = 0
     higher_is_better: ClassVar[bool] = True
     keep_parts: ClassVar[bool] = True
+    range = range_of_form
 
     def __post_init__(self) -> None:
         check_whole("windows", self.windows, 1, 10**6)
         check_choice("form", self.form, FORMS)
         check_seed(self.seed)
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """Of the form."""
-        return range_of(self.form)
 
     def __call__(self, neuron: Neuron, description: Description) -> Measurement:
         """The correlation, or R²."""

@@ -8,7 +8,7 @@ import numpy as np
 from faithbench.activations import Description, Neuron
 from faithbench.parameters import check_choice, check_seed, check_whole
 from faithbench.types import Measurement
-from faithbench_scores.correlating import FORMS, PEARSON, range_of, scored
+from faithbench_scores.correlating import FORMS, PEARSON, range_of_form, scored
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,13 @@ class TopAndRandom:
     seed: int = 0
     higher_is_better: ClassVar[bool] = True
     keep_parts: ClassVar[bool] = True
+    range = range_of_form
 
     def __post_init__(self) -> None:
         check_whole("top", self.top, 1, 10**6)
         check_whole("random", self.random, 0, 10**6)
         check_choice("form", self.form, FORMS)
         check_seed(self.seed)
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """Of the form."""
-        return range_of(self.form)
 
     def __call__(self, neuron: Neuron, description: Description) -> Measurement:
         """The correlation, or R²."""
