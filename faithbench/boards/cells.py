@@ -121,10 +121,12 @@ def read_asks(board: Board) -> Asks:
 
 def _cells(named: NamedBlock, splits: Splits, until: float | None) -> Iterator[tuple[Cell, int]]:
     block = named.block
-    texts = splits.neurons(block.dataset.identity, named.model, block.limit)
-    if not is_of_neurons(block.dataset.identity):
-        texts = splits.texts(block.dataset.identity, block.limit, until)
-    link = splits.link(block.dataset.identity, named.model)
+    dataset = block.dataset.identity
+    if is_of_neurons(dataset):
+        texts = splits.neurons(dataset, named.model, block.limit)
+    else:
+        texts = splits.texts(dataset, block.limit, until)
+    link = splits.link(dataset, named.model)
     for cell in block.cells(splits.offers(block.dataset, block.selection.metrics), named.model, link):
         yield cell, texts
 

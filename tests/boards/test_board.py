@@ -289,6 +289,18 @@ def test_fewer_and_more_texts_than_planned_are_found(board: Path, capsys):
     assert all("has 6 texts, more than the 5 of plan.toml" in line for line in found)
 
 
+def test_texts_that_a_model_could_not_read_are_not_missing(board: Path, capsys):
+    change(board, lambda frame: frame[frame["unit"] != frame["unit"].min()])
+    assert any("5 of the 6 texts" in line for line in problems(capsys, board))
+
+    def skip(manifest: dict) -> None:
+        for entry in manifest["models"].values():
+            entry["skipped"] = {"count": 1, "of": 6, "rows": [{"id": "test-0", "reason": "its text is empty"}]}
+
+    change_manifest(board, skip)
+    assert not any("of the 6 texts" in line for line in problems(capsys, board))
+
+
 def test_a_whole_block_that_was_not_run_is_one_line(board: Path, capsys):
     change_text(board / "plan.toml", '"conv-tiny"', '"conv-tiny", "bcos-tiny"')
     assert problems(capsys, board) == [
