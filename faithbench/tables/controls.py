@@ -56,44 +56,41 @@ def _of_data(dataset: str, neurons: Neurons, folders: Sequence[Path | str]) -> I
 
 
 def _untrained(neurons: Neurons) -> Iterator[Part]:
-    rows = _against_base(neurons, "untrained", trained_first=True)
-    if rows:
-        yield Heading(
-            "random weights: the trained model less the same with random weights, whose mean is in parentheses"
-        )
-        yield _grid(rows)
-        yield Note(
-            "Random weights: what training has to do with a score is what it is above that of random weights, so the "
-            f"differences are expected above 0; {_held(rows, lambda gap: gap.low > 0, 'this is shown')}."
-        )
+    return _above(
+        "random weights: the trained model less the same with random weights, whose mean is in parentheses",
+        _against_base(neurons, "untrained", trained_first=True),
+        "Random weights: what training has to do with a score is what it is above that of random weights, so the "
+        "differences are expected above 0; {}.",
+    )
 
 
 def _topk(neurons: Neurons) -> Iterator[Part]:
-    rows = _against_base(neurons, "topk", trained_first=False)
-    if rows:
-        yield Heading(
-            "the k largest activations of a layer alone: less the same model with all, whose mean is in parentheses"
-        )
-        yield _grid(rows)
-        yield Note(
-            "The k largest activations alone: if fewer active neurons were enough to make descriptions true, the "
-            f"differences would be above 0; {_held(rows, lambda gap: gap.low > 0, 'this is shown')}."
-        )
+    return _above(
+        "the k largest activations of a layer alone: less the same model with all, whose mean is in parentheses",
+        _against_base(neurons, "topk", trained_first=False),
+        "The k largest activations alone: if fewer active neurons were enough to make descriptions true, the "
+        "differences would be above 0; {}.",
+    )
 
 
 def _sae(neurons: Neurons, folders: Sequence[Path | str]) -> Iterator[Part]:
-    rows = _against_base(neurons, "sae", trained_first=False)
+    known = "; ".join(_recovered(folders))
+    return _above(
+        "sparse autoencoder: latents less the neurons that they are made of, whose mean is in parentheses",
+        _against_base(neurons, "sae", trained_first=False),
+        "Sparse autoencoder: its latents are expected to be easier to describe, at the price of what it does not "
+        "reconstruct; {}."
+        + (f" Loss recovered and active latents a token (L0), of validation texts: {known}." if known else ""),
+        "that they are is shown",
+    )
+
+
+def _above(head: str, rows: Rows, note: str, expected: str = "this is shown") -> Iterator[Part]:
+    """Differences that are expected above 0; nothing where there are none. `{}` of the note says where they are."""
     if rows:
-        yield Heading(
-            "sparse autoencoder: latents less the neurons that they are made of, whose mean is in parentheses"
-        )
+        yield Heading(head)
         yield _grid(rows)
-        known = "; ".join(_recovered(folders))
-        yield Note(
-            "Sparse autoencoder: its latents are expected to be easier to describe, at the price of what it does not "
-            f"reconstruct; {_held(rows, lambda gap: gap.low > 0, 'that they are is shown')}."
-            + (f" Loss recovered and active latents a token (L0), of validation texts: {known}." if known else "")
-        )
+        yield Note(note.replace("{}", _held(rows, lambda gap: gap.low > 0, expected)))
 
 
 def _recovered(folders: Sequence[Path | str]) -> Iterator[str]:
