@@ -1,4 +1,4 @@
-"""Activations of neurons in the windows of a corpus, on disk, so that memory does not grow with documents and neurons.
+"""Activations of neurons in the windows of a corpus, on disk: memory holds those of one neuron, whatever their number.
 
 They are rounded to half precision (11 binary digits: by up to 0.05 %, and what is below 3e-8 to 0); those of a model
 that has larger ones than half precision can hold, 65,504, are kept in single precision.

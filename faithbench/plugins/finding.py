@@ -22,6 +22,7 @@ GROUPS = {
     "architecture": "faithbench.architectures",
 }
 OF_NEURONS = {"explainer": "describer", "metric": "score"}  # what stands in their place where neurons are explained
+KINDS = {"text": {kind: kind for kind in OF_NEURONS}, "neuron": OF_NEURONS}  # by the unit that is explained
 NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 UNKNOWN = "an unknown package"
 

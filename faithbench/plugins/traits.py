@@ -8,10 +8,10 @@ from typing import Any
 from faithbench.errors import UserError, short
 from faithbench.interfaces import Traits
 from faithbench.plugins.faults import blaming
+from faithbench.plugins.finding import KINDS
 from faithbench.types import LINKS, Text
 
 FIELDS = frozenset(field.name for field in fields(Text))
-UNITS = ("text", "neuron")
 SUMS = ("", "logit", "content", "tokens")
 EVERY = ("version", "added", "formerly", "on_request")
 OF_METRICS = "kind higher_is_better range needs by_order keep_parts parts_at unproven links".split()
@@ -138,7 +138,7 @@ ALLOWED = {
         'None or the identity of an explainer and a share from 0 to 1, such as ("occlusion", 0.5)',
     ),
     "lr": Allowed(lambda value: value is None or (_is_number(value) and value > 0), "a number above 0"),
-    "unit": Allowed(lambda value: value in UNITS, f"one of {', '.join(map(repr, UNITS))}"),
+    "unit": Allowed(lambda value: value in KINDS, f"one of {', '.join(map(repr, KINDS))}"),
     "base": Allowed(lambda value: value is None or _is_line(value), "the spec of a data set"),
     "only_for": Allowed(
         lambda value: value is None or (isinstance(value, str) and value in FIELDS),

@@ -11,6 +11,7 @@ from faithbench.errors import UserError
 from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
 from faithbench.plan import AUTO, Plan
+from faithbench.plugins.finding import KINDS
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
 from faithbench.running.calibration import Calibration
@@ -25,8 +26,6 @@ from faithbench.shown import counted
 from faithbench.tables.parts import Column, Grid, Heading, Note, Number, Part, Title, Words
 from faithbench.tables.writers import WRITERS, check_format
 from faithbench.training.prepare import Setup, Workshop, best_device, check_model
-
-WORDS = {"text": ("text", "explainer", "metric"), UNIT: (UNIT, "describer", "score")}
 
 
 @dataclass(frozen=True)
@@ -217,7 +216,7 @@ def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: St
 def cost_parts(block: BlockCost) -> Iterator[Part]:
     """One model on one data set as a table for people: what each explainer costs."""
     yield Heading(f"{block.model} on {block.dataset}")
-    unit, explainer, metric = WORDS[block.unit]
+    unit, (explainer, metric) = block.unit, KINDS[block.unit].values()
     texts = counted(block.texts, unit) if block.is_counted else f"{unit.capitalize()}s not known yet"
     results = f": {counted(block.todo, 'result')} to do, {block.before:,} are there" if block.is_counted else ""
     metrics = f"{counted(len(block.metrics), metric)} ({', '.join(block.metrics)})"
@@ -238,7 +237,7 @@ def cost_parts(block: BlockCost) -> Iterator[Part]:
 
 def cost_grid(block: BlockCost) -> Grid:
     """Explainers, the dearest first."""
-    unit, explainer, metric = WORDS[block.unit]
+    unit, (explainer, metric) = block.unit, KINDS[block.unit].values()
     columns = (explainer, f"rows a {unit}", f"time a {unit}", f"its {metric}s' time", f"all {unit}s")
     heads = tuple(Column(name, right=name != explainer) for name in columns)
     return Grid(heads, tuple((Words(name), *_shown(numbers)) for name, numbers in _numbers(block)))

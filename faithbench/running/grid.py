@@ -7,6 +7,7 @@ from faithbench.datasets.fingerprint import fingerprint
 from faithbench.errors import UserError
 from faithbench.plan import Plan
 from faithbench.plugins import finding, spec
+from faithbench.plugins.finding import KINDS
 from faithbench.plugins.spec import Component
 from faithbench.plugins.traits import read_trait
 from faithbench.records.manifest import DatasetEntry, Sampling, sampling_of
@@ -66,9 +67,9 @@ def select_components(plan: Plan, unit: str = "text") -> Selection:
         UserError: one that is named cannot be built.
     """
     common = {} if plan.protocol is None else {"protocol": plan.protocol}
-    kinds = ("explainer", "metric") if unit == "text" else ("describer", "score")
-    explainers, unusable = _build(kinds[0], plan.explainers, common)
-    metrics, useless = _build(kinds[1], plan.metrics, common)
+    kinds = KINDS[unit]
+    explainers, unusable = _build(kinds["explainer"], plan.explainers, common)
+    metrics, useless = _build(kinds["metric"], plan.metrics, common)
     return Selection(tuple(explainers), tuple(metrics), (*unusable, *useless), bool(plan.metrics))
 
 

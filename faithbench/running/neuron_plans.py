@@ -10,7 +10,6 @@ from faithbench.plugins.finding import OF_NEURONS
 from faithbench.plugins.spec import Component, parse
 
 USUAL_SPLIT = "test"  # of a plan that says nothing of it
-PLURALS = {"explainer": "explainers", "metric": "metrics", "describer": "describers", "score": "scores"}
 
 
 def unit_of(datasets: Sequence[Component]) -> str:
@@ -41,7 +40,7 @@ def check_components(plan: Plan, unit: str) -> None:
             if unit == UNIT and of_texts and not of_neurons:
                 raise UserError(
                     f"{kind} {name!r} is for texts, and {brief(plan.datasets[0])} is about neurons; these have "
-                    f"{PLURALS[OF_NEURONS[kind]]}: {', '.join(finding.find(OF_NEURONS[kind]))}."
+                    f"{OF_NEURONS[kind]}s: {', '.join(finding.find(OF_NEURONS[kind]))}."
                 )
             if unit != UNIT and of_neurons and not of_texts:
                 raise UserError(

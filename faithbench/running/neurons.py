@@ -60,7 +60,7 @@ def score_neurons(begin: Callable[[], None], scoring: Scoring, limit: int | None
     failed = 0
     if todo:
         failed, entry = _study(scoring, keeping, units, todo, left, also)
-        known.more["units"] = entry  # type: ignore[index]  # it is ours
+        known = replace(known, more={**known.more, "units": entry})
     note(scoring.store, scoring, known, done=True)
     return Done(count - failed, before, failed)
 

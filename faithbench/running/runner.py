@@ -18,7 +18,7 @@ from faithbench.file_names import cut, digest, slug
 from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
 from faithbench.plan import AUTO, Plan
-from faithbench.plugins.finding import OF_NEURONS
+from faithbench.plugins.finding import KINDS
 from faithbench.plugins.spec import Component
 from faithbench.records.commands import Noted
 from faithbench.records.manifest import DatasetEntry
@@ -108,10 +108,9 @@ def run(plan: Plan, out: Path | str | None, agenda: Agenda | None, options: Opti
     if setup.device.startswith("cuda") and plan.dtype == SINGLE:
         setup.say("All is computed in float32; --dtype auto is faster on a GPU, and measures what that does to scores.")
     blocks = (agenda or make_agenda([plan], options.device, options.train)).of(plan)
-    of_neurons = blocks[0].dataset.traits.unit == UNIT
-    if of_neurons:
+    if blocks[0].dataset.traits.unit == UNIT:
         check_alone(options.workers)
-    kinds = OF_NEURONS if of_neurons else {kind: kind for kind in OF_NEURONS}
+    kinds = KINDS[blocks[0].dataset.traits.unit]
     for explainer in {each.identity: each for block in blocks for each in block.selection.explainers}.values():
         ready(kinds["explainer"], explainer)
     for metric in {each.identity: each for block in blocks for each in block.selection.metrics}.values():
