@@ -161,3 +161,19 @@ def test_neurons_of_a_classifier_are_studied_too_but_not_asked_for_next_words(tm
     assert found[~asked]["error"].isna().all()
     assert found[asked]["error"].str.contains("says no next tokens").all()
     assert found["model"].nunique() == 2
+
+
+def test_the_cost_of_a_study_is_told_before_and_nothing_is_left_after(run: Path, model: str, tmp_path: Path):
+    found = faithbench.cost(plan_of(model), tmp_path / "none", device="cpu")
+    (block,) = found.blocks
+    assert (block.texts, block.todo, block.before, block.unit) == (6, 6 * 2 * len(SCORES), 0, "neuron")
+    assert block.seconds > 0
+    assert set(block.calibration.explainers) == {"token_table", "constant"}
+    whole = json.loads((run / "manifest.json").read_text())["models"]
+    (units,) = (entry["units"] for entry in whole.values())
+    assert f"{units['documents']:,} of 150 documents" in block.said[0]
+    assert f"{units['tokens']:,} tokens in windows of 4" in block.said[0]
+    assert f"{6 * units['tokens'] * 2 / 1e6:,.1f} MB" in block.said[0]
+    assert not (tmp_path / "none").exists()
+    (done,) = faithbench.cost(plan_of(model), run, device="cpu").blocks
+    assert (done.todo, done.before, done.seconds) == (0, 6 * 2 * len(SCORES), None)
