@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -29,8 +30,9 @@ class Seeds:
     stratified: Bool[np.ndarray, "explainers metrics"]
 
 
+@lru_cache(maxsize=1024)
 def without_seed(model: str) -> str:
-    """The model's spec without its seed; a folder or hub id stays as it is."""
+    """The model's spec without its seed; a folder or hub id stays as it is. Asked of every record, so remembered."""
     try:
         name, args, kwargs = spec.parse(model)
     except UserError:

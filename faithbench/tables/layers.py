@@ -47,7 +47,7 @@ def with_sites(frame: pd.DataFrame, folders: Sequence[Path | str], over_seeds: b
     known = known.assign(dead=pd.to_numeric(known["chosen"]) - pd.to_numeric(known["alive"]))
     if over_seeds:
         keys.remove("model_fingerprint")
-        known = known.assign(model=known["model"].map(lambda name: without_seed(str(name))))
+        known = known.assign(model=known["model"].map(without_seed))
         numbers = [name for name in KNOWN if name != "site"]
         known[numbers] = known[numbers].apply(pd.to_numeric)
         known = known.groupby(keys).agg({"site": "first"} | dict.fromkeys(numbers, "mean")).reset_index()

@@ -45,7 +45,7 @@ def with_neurons(frame: pd.DataFrame, folders: Sequence[Path | str], over_seeds:
 
 def _one_model(frame: pd.DataFrame) -> pd.DataFrame:
     """Models that differ in their seed alone have one name."""
-    return frame.assign(model=frame["model"].map(lambda name: without_seed(str(name))))
+    return frame.assign(model=frame["model"].map(without_seed))
 
 
 def _told(group: pd.DataFrame) -> "pd.Series[Any]":
