@@ -4,8 +4,8 @@
     python benchmarks/neurons.py --tiny
 
 A CRATE of two layers with random weights reads documents of random words. `bare` runs the same batches
-and keeps nothing; the median of several repeats in turn is told. Peaks (`VmHWM`) are of a process each, with imports,
-in MB of 10⁶ bytes.
+and keeps nothing; the median of several repeats in turn is told. Peaks (`VmHWM`) are of a process each that describes
+in four ways, with imports, in MB of 10⁶ bytes.
 """
 
 import argparse
@@ -13,14 +13,13 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 import transformers
-from faithbench_describers.token_topk import TokenTopK
-from faithbench_scores.random_only import RandomOnly
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -30,9 +29,14 @@ from faithbench.models.white_box_configs import CrateConfig
 from faithbench.neurons.corpus import Corpus, read_corpus
 from faithbench.neurons.reader import Reader
 from faithbench.neurons.recording import Unit, choose_units, record
+from faithbench.neurons.showing import shown_windows
+from faithbench.plugins.spec import build
+from faithbench.running.describing import Study
+from faithbench.running.neurons import answering
 from faithbench.types import Example
 
 WORDS, WINDOW, LENGTH = 2_000, 64, 128
+DESCRIBERS = ("token_topk", "token_table", "next_token_table", "ngram")
 
 
 def language_model() -> HuggingFaceLanguageModel:
@@ -66,14 +70,21 @@ def bare(model: HuggingFaceLanguageModel, corpus: Corpus) -> float:
     return time.perf_counter() - start
 
 
-def recorded(model: HuggingFaceLanguageModel, corpus: Corpus, units: tuple[Unit, ...]) -> tuple[float, float]:
+def recorded(
+    model: HuggingFaceLanguageModel, corpus: Corpus, units: tuple[Unit, ...], describers: Sequence[str]
+) -> tuple[float, float]:
     """Seconds of recording, and of describing and scoring all neurons."""
+    made = {name: build("describer", name) for name in describers}
+    scores = {"random_only": build("score", "random_only")}
     start = time.perf_counter()
     with record(model, corpus, units) as activations:
         written = time.perf_counter()
+        identity = dict.fromkeys(("dataset", "dataset_fingerprint", "model", "model_fingerprint"), "x")
+        study = Study(identity, made, scores, answering(activations))
         for place in range(len(units)):
             neuron = activations.neuron(place)
-            RandomOnly()(neuron, TokenTopK()(neuron.fit, neuron.calibrate))
+            shown = neuron.evaluate.windows.take(shown_windows(neuron)[0])
+            study.of(neuron, [(name, score) for name in made for score in scores], (), shown)
         return written - start, time.perf_counter() - written
 
 
@@ -103,10 +114,10 @@ def main() -> None:
     units = choose_units(model.model, per_layer=options.per_layer)
     corpus = read(model, options.peak or options.documents)
     if options.peak:
-        recorded(model, corpus, units)
+        recorded(model, corpus, units, DESCRIBERS)
         print(high_water())
         return
-    times = [(bare(model, corpus), *recorded(model, corpus, units)) for _ in range(options.repeats)]
+    times = [(bare(model, corpus), *recorded(model, corpus, units, DESCRIBERS[:1])) for _ in range(options.repeats)]
     forward, recording, studied = (median(column) for column in zip(*times, strict=True))
     few, many = (peak(count, options.per_layer) for count in (options.documents, 10 * options.documents))
     tokens = len(corpus.ids)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from faithbench.conversations import Asking
-from faithbench.types import Measurement, read_only
+from faithbench.types import Measurement, read_only, rows_of
 
 UNIT = "neuron"  # the trait `unit` of data sets, describers and scores of neurons
 NONE = -1  # stands for the token behind a document's last
@@ -59,6 +59,12 @@ class Windows:
             self.pieces,
             None if self.places is None else self.places[places],
         )
+
+    def between(self, begin: int, end: int) -> "Windows":
+        """Those from one to before another, in the same memory."""
+        ids, documents, following = (rows_of(each, begin, end) for each in (self.ids, self.documents, self.following))
+        places = None if self.places is None else rows_of(self.places, begin, end)
+        return Windows(ids, documents, following, self.pieces, places)
 
     def cut(self, places: Int[np.ndarray, "some"], starts: Int[np.ndarray, "some"], tokens: int) -> "Windows":
         """Shorter windows: of each at these places the tokens from a start on.

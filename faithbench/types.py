@@ -25,6 +25,15 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return np.ndarray(array.shape, array.dtype, array.tobytes())
 
 
+def rows_of(array: np.ndarray, begin: int = 0, end: int | None = None) -> np.ndarray:
+    """Rows of an array that `read_only` gave, from one to before another, as an array of its own in the same memory."""
+    rows, held = array[begin:end], array.base
+    if not rows.size or not isinstance(held, bytes):
+        return read_only(rows)
+    offset = rows.ctypes.data - np.frombuffer(held, np.uint8).ctypes.data
+    return np.ndarray(rows.shape, rows.dtype, held, offset, rows.strides)
+
+
 def _lock(value: Any) -> None:
     """Makes a value's arrays read-only."""
     for name, array in _arrays(value):

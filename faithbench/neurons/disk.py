@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import SEEK_END
 from pathlib import Path
 from shutil import disk_usage
 from typing import IO
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from faithbench.errors import UserError
 from faithbench.files import CACHE_VARIABLE, cache_folder, writing
 
-BLOCK = 2**25  # bytes that are held before they are written
+BLOCK = 2**24  # bytes that are held before they are written
 
 
 def usual_folder() -> Path:
@@ -33,35 +34,46 @@ class Shelf:
 
     def __init__(self, file: IO[bytes], units: int, tokens: int, kind: type[np.floating]) -> None:
         self.units, self.tokens, self.kind = units, tokens, np.dtype(kind)
-        self._file, self._held, self._blocks = file, list[np.ndarray](), list[tuple[int, int]]()
-        self._bytes = 0
+        self._file, self._blocks, self._held, self._windows = file, list[tuple[int, int]](), 0, 0
+        room = max(1, BLOCK // (units * tokens * self.kind.itemsize))
+        self._block = np.empty((units, room, tokens), self.kind)
 
     def append(self, values: Float[np.ndarray, "units windows tokens"]) -> None:
         """Puts windows behind those that are there."""
-        self._held.append(values)
-        if sum(held.nbytes for held in self._held) >= BLOCK:
-            self.flush()
+        rest = values
+        while rest.shape[1]:
+            taken = rest[:, : self._block.shape[1] - self._held]
+            self._block[:, self._held : self._held + taken.shape[1]] = taken
+            self._held += taken.shape[1]
+            if self._held == self._block.shape[1]:
+                self.flush()
+            rest = rest[:, taken.shape[1] :]
 
     def flush(self) -> None:
         """Writes what is held."""
         if self._held:
-            block = np.concatenate(self._held, axis=1).astype(self.kind, copy=False)
-            self._file.seek(self._bytes)
-            self._file.write(block.tobytes())
-            self._file.flush()
-            self._blocks.append((self._bytes, block.shape[1]))
-            self._bytes += block.nbytes
-            self._held = []
+            self._file.seek(0, SEEK_END)
+            for unit in self._block[:, : self._held]:
+                self._file.write(unit.data.cast("B"))
+            self._blocks.append((self._windows, self._windows + self._held))
+            self._windows, self._held = self._windows + self._held, 0
 
-    def row(self, unit: int) -> Float[np.ndarray, "windows tokens"]:
-        """What one unit does in all windows."""
+    def row(self, unit: int, begin: int = 0, end: int | None = None) -> Float[np.ndarray, "windows tokens"]:
+        """What one unit does in windows from one to before another, all of them by default, in double precision."""
         self.flush()
-        parts = []
-        for begin, windows in self._blocks:
-            count = windows * self.tokens
-            self._file.seek(begin + unit * count * self.kind.itemsize)
-            parts.append(np.frombuffer(self._file.read(count * self.kind.itemsize), self.kind))
-        return np.concatenate(parts).reshape(-1, self.tokens)
+        end = self._windows if end is None else end
+        told = np.empty((end - begin, self.tokens))
+        for first, last in self._blocks:
+            start, stop = max(begin, first), min(end, last)
+            if start < stop:
+                window = first * self.units + unit * (last - first) + start - first  # of the file's windows
+                self._file.seek(window * self.tokens * self.kind.itemsize)
+                told[start - begin : stop - begin] = self._read(stop - start)
+        return told
+
+    def _read(self, windows: int) -> Float[np.ndarray, "windows tokens"]:
+        count = windows * self.tokens
+        return np.frombuffer(self._file.read(count * self.kind.itemsize), self.kind).reshape(windows, self.tokens)
 
 
 @contextmanager
@@ -87,7 +99,7 @@ def shelf(folder: Path | None, units: int, windows: int, tokens: int, kind: type
                 f"activations take {gigabytes(needed)} in {place}, which has {gigabytes(free)} free; take fewer "
                 f"neurons (per_layer=…) or documents (documents=…), or let {CACHE_VARIABLE} name another folder."
             )
-        with tempfile.TemporaryFile(dir=place, buffering=0) as file:
+        with tempfile.TemporaryFile(dir=place) as file:
             yield Shelf(file, units, tokens, kind)
 
 

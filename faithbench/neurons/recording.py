@@ -86,13 +86,14 @@ class Activations:
         self.loss, self._tallies = loss, tallies
         self.kept: dict[tuple[int, int, int], Tensor] = {}  # states of windows that were asked about
         ends = np.searchsorted(corpus.part, range(len(PARTS) + 1))
-        self._parts = [slice(start, stop) for start, stop in pairwise(ends)]
-        self.windows = [corpus.windows.take(np.arange(part.start, part.stop)) for part in self._parts]
+        self._parts = [slice(start, stop) for start, stop in pairwise(ends.tolist())]
+        self.windows = [corpus.windows.between(part.start, part.stop) for part in self._parts]
 
     def neuron(self, place: int) -> Neuron:
         """One of the units, with all its activations."""
-        unit, row = self.units[place], self.values.row(place).astype(np.float64)
-        parts = (Recording(windows, row[part]) for windows, part in zip(self.windows, self._parts, strict=True))
+        unit, parts = self.units[place], list[Recording]()
+        for windows, part in zip(self.windows, self._parts, strict=True):
+            parts.append(Recording(windows, self.values.row(place, part.start, part.stop)))
         return Neuron(unit.name, unit.site.layer, unit.number, *parts)
 
     def unit(self, place: int) -> UnitActivity:
@@ -167,7 +168,7 @@ class _Recorder:
             site: torch.tensor([units[place].number for place in places], dtype=torch.long, device=reader.device)
             for site, places in mine.items()
         }
-        self._firsts = np.searchsorted(corpus.places[:, 0], np.arange(corpus.pieces + 1))
+        self._firsts = np.searchsorted(corpus.places[:, 0], np.arange(corpus.pieces + 1)).tolist()
         self._nats, self._tokens = 0.0, 0
 
     @property
@@ -238,7 +239,8 @@ class _Recorder:
 
     def _losses(self, states: Tensor, at: tuple[Tensor, Tensor], windows: slice) -> tuple[float, int]:
         """The sum, in nats, and the number of what the model loses on the tokens behind those of windows."""
-        behind = torch.from_numpy(self.corpus.windows.next_ids[windows].astype(np.int64)).to(states.device).flatten()
+        some = self.corpus.windows.between(windows.start, windows.stop)
+        behind = torch.from_numpy(some.next_ids.astype(np.int64)).to(states.device).flatten()
         known = behind != NONE
         states, behind = states[at].flatten(0, 1)[known], behind[known]
         losses = [

@@ -16,7 +16,7 @@ from faithbench.plugins.spec import Component
 from faithbench.records.neuron_parts import KeptDescription
 from faithbench.running.measuring import record_of
 from faithbench.running.remaining import Cell
-from faithbench.types import Measurement, Record, Target
+from faithbench.types import Measurement, Record, Target, rows_of
 
 T = TypeVar("T")
 Told = TypeVar("Told", bound=Neuron | Recording | Windows)
@@ -198,7 +198,7 @@ def own(told: Told) -> Told:
     parts = {each.name: getattr(told, each.name) for each in fields(told)}
     inner: dict[str, Any] = {name: own(part) for name, part in parts.items() if isinstance(part, (Recording, Windows))}
     arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
-    inner |= {name: np.ndarray(part.shape, part.dtype, part.base) for name, part in arrays.items()}
+    inner |= {name: rows_of(part) for name, part in arrays.items()}
     return replace(told, **inner)
 
 

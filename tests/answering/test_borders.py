@@ -18,7 +18,7 @@ from faithbench.errors import ModelChangedError, QuestionError, describe
 from faithbench.limits import OverTimeError, limited, put_back, state
 from faithbench.models.steady import Steady
 from faithbench.questions import Gradient, Inside, Logits, Point, Row
-from faithbench.types import Attribution, Example, Measurement, Target, read_only
+from faithbench.types import Attribution, Example, Measurement, Target, read_only, rows_of
 
 ONE = text([1, 5, 6, 7, 1], name="one")
 HERE = __name__
@@ -177,6 +177,18 @@ def test_an_array_that_is_read_only_stays_itself_and_others_are_copied():
     assert read_only(locked) is locked
     assert read_only(np.zeros((0, 3))).shape == (0, 3)
     assert pickle.loads(pickle.dumps(ONE)).ids.tolist() == ONE.ids.tolist()
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 2), (0, 3)])
+def test_rows_of_a_locked_array_lie_in_its_memory_and_nobody_can_write_into_them(shape):
+    whole = read_only(np.arange(np.prod(shape)).reshape(shape))
+    rows = rows_of(rows_of(whole, 1, 5), 1)
+    assert rows.tolist() == whole[1:5][1:].tolist()
+    assert read_only(rows) is rows
+    assert np.shares_memory(rows, whole) or not rows.size
+    with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+        rows.setflags(write=True)
+    assert rows_of(np.arange(4), 1, 3).tolist() == [1, 2]
 
 
 class MuteError(Exception):

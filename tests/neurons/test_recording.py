@@ -71,7 +71,7 @@ def test_activations_are_those_computed_by_hand_one_document_at_a_time(kind):
     corpus, units = read(model), choose_units(model.model, per_layer=7)
     with record(model, corpus, units) as activations:
         rows = np.stack([activations.values.row(place) for place in range(len(units))])
-    assert rows.dtype == np.float16
+    assert activations.values.kind == np.float16
     for number, example in enumerate(TEXTS):
         ids = model.tokenizer(example.text, return_tensors="pt")["input_ids"]
         layers = by_hand(model, kind, ids)
@@ -195,13 +195,13 @@ def test_values_above_what_half_precision_holds_are_kept_in_single_precision():
     model, said = language_model("GPT2"), []
     corpus, units = read(model), choose_units(model.model, r"h\.0\.mlp\.act", 4)
     with record(model, corpus, units) as activations:
-        usual = activations.values.row(2).astype(np.float64)
+        usual = activations.values.row(2)
     with torch.no_grad():
         model.model.transformer.h[0].mlp.act.register_forward_hook(lambda module, args, output: 1e7 * output)
     with record(model, corpus, units, say=said.append) as activations:
         large = activations.values.row(2)
         assert activations.neuron(2).fit.activations.dtype == np.float64
-    assert large.dtype == np.float32
+        assert activations.values.kind == np.float32
     np.testing.assert_allclose(large, 1e7 * usual, rtol=2**-11, atol=1)
     assert said == ["some activations are above 65,504, and all are kept in single precision."]
 
@@ -249,6 +249,7 @@ def test_a_shelf_gives_rows_of_what_was_put_there(monkeypatch, tmp_path):
     with shelf(tmp_path, 3, 17, 4, np.float32) as kept:
         for start in range(0, 17, 3):
             kept.append(values[:, start : start + 3])
+        np.testing.assert_array_equal(kept.row(1, 4, 12), values[1, 4:12])
         assert list(tmp_path.iterdir()) == []  # nothing is left, however the process ends
         for unit in (2, 0, 1):
             np.testing.assert_array_equal(kept.row(unit), values[unit])
