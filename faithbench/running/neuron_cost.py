@@ -15,7 +15,7 @@ from faithbench.running.scoring import Scoring
 from faithbench.shown import counted
 
 TRIED = 2  # neurons
-TOKENS = 20_000  # of documents that are tried, about
+TOKENS = 40_000  # of documents that are tried, about
 HALF = 2  # bytes of an activation
 
 
@@ -39,7 +39,7 @@ class NeuronCost:
 
 
 def neuron_cost(scoring: Scoring, limit: int | None) -> NeuronCost:
-    """Tries a few neurons on a few documents, and takes all to cost as much for each token.
+    """Tries a few neurons on a few documents, and on half of these: what that saves tells what more documents cost.
 
     Args:
         scoring: one model on one data set of neurons.
@@ -53,10 +53,10 @@ def neuron_cost(scoring: Scoring, limit: int | None) -> NeuronCost:
     todo, count = [unit for unit in units if left[unit.name]], sum(map(len, left.values()))
     if not todo:
         return NeuronCost(len(units), 0)
-    corpus, some = _corpora(scoring)
-    read, studied = _tried(scoring, some, todo[:TRIED])
-    more = corpus.windows.ids.size / some.windows.ids.size
-    costs = {each.label: _cost(name, studied, more) for name, each in scoring.explainers.items()}
+    corpus, some, half = _corpora(scoring)
+    read, studied, fewer = _tried(scoring, some, half, todo[:TRIED])
+    sizes = [each.windows.ids.size for each in (corpus, some, half)]
+    costs = {each.label: _cost(name, studied, fewer, sizes) for name, each in scoring.explainers.items()}
     each = sum(cost.seconds + cost.metrics_seconds for cost in costs.values())
     reading = read * len(corpus.ids) / len(some.ids)
     size = len(todo) * corpus.windows.ids.size * HALF
@@ -65,28 +65,38 @@ def neuron_cost(scoring: Scoring, limit: int | None) -> NeuronCost:
         f"{corpus.windows.ids.size:,} tokens in windows of {corpus.windows.ids.shape[1]}; the model reads "
         f"{len(corpus.ids):,} tokens, in about {reading:.0f} s; activations take {size / 1e6:,.1f} MB on "
         "disk meanwhile.",
-        f"Tried on {counted(len(studied), 'neuron')}, and {some.documents:,} of the documents; the others are taken to "
-        "cost as much for each token.",
+        f"Tried on {counted(len(studied), 'neuron')}, with {some.documents:,} of the documents and with about half of "
+        "these: more are taken to cost what the other half did, token for token.",
     )
     calibration = Calibration(len(studied), 1.0, each, costs)
     return NeuronCost(len(units), count, calibration, reading + each * len(todo), said)
 
 
-def _corpora(scoring: Scoring) -> tuple[Corpus, Corpus]:
-    """All documents; and as many of them as are enough to try, each of some distance to the next."""
+def _corpora(scoring: Scoring) -> tuple[Corpus, Corpus, Corpus]:
+    """All documents; as many of them as are enough to try, each of some distance to the next; and half of these."""
     data, inside = scoring.texts.dataset.object, white_box(scoring)
     every = scoring.texts.examples
     whole = read_corpus(every, inside.tokenizer, inside.max_length, data.window)
-    step = len(whole.ids) // TOKENS
-    if step < 2:
-        return whole, whole
-    try:
-        return whole, read_corpus(every[::step], inside.tokenizer, inside.max_length, data.window)
-    except UserError:  # too few of them
-        return whole, whole
+    corpora, step = [whole], max(1, len(whole.ids) // TOKENS)
+    for apart in (step, 2 * step):
+        try:
+            found = read_corpus(every[::apart], inside.tokenizer, inside.max_length, data.window)
+        except UserError:  # too few of them
+            found = corpora[-1]
+        corpora.append(found if apart > 1 else whole)
+    return corpora[0], corpora[1], corpora[2]
 
 
-def _tried(scoring: Scoring, corpus: Corpus, units: Sequence[Unit]) -> tuple[float, list[Studied]]:
+def _tried(
+    scoring: Scoring, some: Corpus, half: Corpus, units: Sequence[Unit]
+) -> tuple[float, list[Studied], list[Studied]]:
+    """Seconds of reading, and what came of the neurons in each."""
+    _, (_, *fewer) = _looked_at(scoring, half, [units[0], *units])  # the first that is looked at only warms up
+    read, studied = _looked_at(scoring, some, units)
+    return read, studied, fewer
+
+
+def _looked_at(scoring: Scoring, corpus: Corpus, units: Sequence[Unit]) -> tuple[float, list[Studied]]:
     """Seconds of reading, and what came of the neurons."""
     start, found = time.perf_counter(), list[Studied]()
     cells = [(describer, score) for describer in scoring.explainers for score in scoring.metrics]
@@ -100,10 +110,32 @@ def _tried(scoring: Scoring, corpus: Corpus, units: Sequence[Unit]) -> tuple[flo
     return read, found
 
 
-def _cost(describer: str, studied: Sequence[Studied], more: float) -> Cost:
-    """What a describer and its scores take for a neuron, with so many times the tokens."""
-    records = [record for each in studied for record in each.records if record.explainer == describer]
+def _cost(describer: str, studied: Sequence[Studied], fewer: Sequence[Studied], sizes: Sequence[int]) -> Cost:
+    """What a describer and its scores take for a neuron in all documents, from two trials.
+
+    Args:
+        describer: which.
+        studied: neurons, in some documents.
+        fewer: the same in about half of these.
+        sizes: tokens of all documents, of some and of half.
+    """
+    trials = [_seconds(describer, each) for each in (studied, fewer)]
+    described, scored = (extrapolated(*times, *sizes) for times in zip(*trials, strict=True))
+    rows = sum(record.rows for each in studied for record in each.records if record.explainer == describer)
+    return Cost(0, described, rows / len(studied), scored)
+
+
+def _seconds(describer: str, studied: Sequence[Studied]) -> tuple[float, float]:
+    """Of describing a neuron, and of its scores."""
     described = sum(each.seconds[describer] for each in studied)
-    count, rows = len(studied), sum(record.rows for record in records)
-    scored = sum(record.seconds for record in records) - described
-    return Cost(0, described * more / count, rows / count, scored * more / count)
+    records = [record for each in studied for record in each.records if record.explainer == describer]
+    return described / len(studied), (sum(record.seconds for record in records) - described) / len(studied)
+
+
+def extrapolated(seconds: float, fewer: float, tokens: int, tried: int, half: int) -> float:
+    """What all tokens take if those of the larger trial took so long and those of the smaller one so much less.
+
+    Never less than the larger trial, nor more than in proportion to it.
+    """
+    more = max(0.0, seconds - fewer) / (tried - half) if tried > half else seconds / max(1, tried)
+    return seconds + min(more, seconds / max(1, tried)) * (tokens - tried)

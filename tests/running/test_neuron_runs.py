@@ -20,6 +20,7 @@ from faithbench.models.crate import CrateForCausalLM
 from faithbench.neurons.corpus import EVALUATE, part_of
 from faithbench.plugins.naming import build_dataset
 from faithbench.records.neuron_parts import read_neurons
+from faithbench.running.neuron_cost import extrapolated
 
 TEXTS = "planted-grammar(train=150, validation=5, test=5)"
 DATA = f"neurons({TEXTS}, window=4, per_layer=3)"
@@ -177,3 +178,18 @@ def test_the_cost_of_a_study_is_told_before_and_nothing_is_left_after(run: Path,
     assert not (tmp_path / "none").exists()
     (done,) = faithbench.cost(plan_of(model), run, device="cpu").blocks
     assert (done.todo, done.before, done.seconds) == (0, 6 * 2 * len(SCORES), None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fewer", "half", "found"),
+    [
+        (2.0, 2.0, 10, 2.0),  # costs as much whatever there is to read
+        (2.0, 1.0, 10, 20.0),  # in proportion
+        (2.0, 1.5, 10, 11.0),  # half of it in proportion
+        (2.0, 2.5, 10, 2.0),  # a trial that was held up
+        (2.0, 0.1, 10, 20.0),  # the other one
+        (2.0, 2.0, 20, 20.0),  # one trial alone
+    ],
+)
+def test_what_all_documents_cost_is_told_from_two_trials(seconds, fewer, half, found):
+    assert extrapolated(seconds, fewer, 200, 20, half) == pytest.approx(found)
