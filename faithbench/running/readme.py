@@ -17,9 +17,11 @@ What is here
   attributions/             one score for each token, explainer and text
   texts/                    each text as a tokenizer reads it: tokens, words, characters, marks
   predictions/              what each model says of each text: class, probabilities; what the data say
+  neurons/                  of runs about neurons: each neuron's activations in the windows that people are shown
+  descriptions/             likewise: what each describer says of each neuron, its length, what it predicts there
 
-The last four are Parquet files, to be read as one: pandas.read_parquet("records"). From Python, texts are
-faithbench.records.texts.read_texts([folder]) and results faithbench.table([folder]).
+The last six, as far as they are there, are Parquet files, to be read as one: pandas.read_parquet("records"). From
+Python, texts are faithbench.records.texts.read_texts([folder]) and results faithbench.table([folder]).
 
 To go on
 

@@ -179,7 +179,7 @@ def legend(frame: pd.DataFrame) -> list[str]:
     if "seeds" in frame:
         lines.append(
             "Models that differ in their seed alone are put together: means over trainings. The interval is over "
-            f"{units}; seeds ± is the standard deviation of the trainings' means."
+            f"{units}; seeds ± is the standard deviation of the trainings' means (in CSV also their 95 % interval)."
         )
     return lines
 

@@ -1,11 +1,13 @@
 """Tables: pure functions of records. Every number is a mean over texts, made here and nowhere else."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from faithbench.records.results import CELL, Panel, any_twice, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
@@ -56,7 +58,8 @@ def table(
         folders: of the runs.
         by_class: apart for each class that was explained, the column `target`.
         over_seeds: models that differ in their seed alone are put together: means over `seeds` trainings, and
-            `seed_deviation`, the standard deviation of the trainings' means. The interval is that over texts.
+            `seed_deviation`, the standard deviation of the trainings' means; `seed_low` and `seed_high` are Student's
+            95 % interval of the mean over trainings. `low` and `high` are those over texts.
         by_layer: neurons alone, apart for each layer of the model, the column `layer`.
 
     Raises:
@@ -135,8 +138,15 @@ def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
         if seeds is not None:
             row["seeds"] = int(seeds.count[explainer, metric])
             row["seed_deviation"] = seeds.deviation[explainer, metric]
+            half = _half_width(row["seed_deviation"], row["seeds"])
+            row["seed_low"], row["seed_high"] = row["mean"] - half, row["mean"] + half
         rows.append(row)
     return rows
+
+
+def _half_width(deviation: float, count: int) -> float:
+    """Of Student's 95 % interval of a mean; NaN of one value."""
+    return float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count) if count > 1 else math.nan
 
 
 def render(

@@ -298,9 +298,11 @@ def test_seeds_are_put_together_and_their_spread_kept_apart_from_that_over_texts
     assert merged["mean"] == pytest.approx(values.mean() + 4)
     assert (merged["seeds"], merged["n"]) == (3, 40)
     assert merged["seed_deviation"] == pytest.approx(np.std([0, 3, 9], ddof=1))
+    over_trainings = stats.ttest_1samp(values.mean() + np.array([0, 3, 9]), 0).confidence_interval()
+    assert (merged["seed_low"], merged["seed_high"]) == pytest.approx(tuple(over_trainings), rel=1e-9)
     assert (merged["low"] - 4, merged["high"] - 4) == pytest.approx((single["low"], single["high"]), rel=1e-9)
     assert single["seeds"] == 1
-    assert math.isnan(single["seed_deviation"])
+    assert all(math.isnan(single[name]) for name in ("seed_deviation", "seed_low", "seed_high"))
     text = render([run], over_seeds=True)
     assert f"; seeds ± {np.std([0, 3, 9], ddof=1):.1f}" in text
     assert "3 trainings" in text
