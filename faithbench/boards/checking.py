@@ -17,7 +17,7 @@ from faithbench.paths import as_paths
 from faithbench.plan import AUTO, CRATE, DECODERS
 from faithbench.plugins import spec
 from faithbench.records.results import earlier_versions, installed, label
-from faithbench.records.units import is_of_neurons
+from faithbench.records.units import is_of_neurons, units_of
 from faithbench.running.agenda import Cell
 from faithbench.schemas import MissingFileError, read_text
 from faithbench.shown import visible
@@ -112,7 +112,7 @@ def _unasked(board: Board, asked: Cells) -> Iterator[str]:
             apart.setdefault(cell[:3], []).append(cell[3])
         if cell in asked and texts > asked[cell].texts:
             told, wanted = _told(cell[:3], cell[3:]), asked[cell]
-            yield f"{told} has {texts:,} texts, more than the {wanted.texts:,} of {wanted.plan}"
+            yield f"{told} has {texts:,} {units_of(cell[:1])}, more than the {wanted.texts:,} of {wanted.plan}"
     for (kind, name), records in foreign.items():
         yield f"{kind} {name} of {records:,} records is in no plan ({plans})"
     for place, metrics in apart.items():
