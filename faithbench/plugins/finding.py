@@ -35,9 +35,9 @@ class Plugin:
     name: str
     claims: tuple[EntryPoint, ...]
 
-    @property
+    @functools.cached_property
     def origin(self) -> str:
-        """The distributions that provide it, with their versions."""
+        """The distributions that provide it, with their versions; looked up once, since metadata are slow to read."""
         return ", ".join(dict.fromkeys(map(_origin, self.claims)))
 
     @property
