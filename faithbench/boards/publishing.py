@@ -46,9 +46,9 @@ def publish(run: Path | str, board: Path | str) -> list[Path]:
     the same name, and of each cell the latest version. Plans that a person put there stay, and of a run that holds more
     only the cells that they ask for are taken; else the plans of the run, which state what it holds, are the board's.
     Texts and what models said of them stay with the run: their licence may not allow more, and they are large. Records
-    become compact: one file for each model and data set, with
-    values, parts and seconds in single precision. Where the board would be too large, only those parts are kept of
-    which the metric asks for it (`keep_parts`).
+    become compact: one file for each model and data set, with values, parts and seconds in single precision. Where the
+    board would be too large, only those parts are kept of which the metric asks for it (`keep_parts`), and those of
+    values that are not defined, since they tell why.
 
     Returns:
         The files made from the records.
@@ -314,8 +314,7 @@ def _packed(frame: pd.DataFrame, with_parts: Collection[str]) -> dict[str, bytes
 def _compact(frame: pd.DataFrame, with_parts: Collection[str]) -> bytes:
     """Records as a small Parquet file."""
     frame = frame.sort_values(IDENTITY["records"], kind="stable")
-    pairs = zip(frame["metric"], frame["parts"], strict=True)
-    frame["parts"] = [parts if metric in with_parts else None for metric, parts in pairs]
+    frame["parts"] = frame["parts"].where(frame["metric"].isin(with_parts) | frame["value"].isna(), None)
     columns = [name for name in COLUMNS if name not in OPTIONAL or frame[name].notna().any()]
     table = pa.Table.from_pandas(frame[columns], preserve_index=False)
     for name, kind in SINGLE.items():

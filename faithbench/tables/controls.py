@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from faithbench.errors import UserError
+from faithbench.plugins import spec
 from faithbench.records.results import label
 from faithbench.records.store import Store
+from faithbench.shown import shell_words
 from faithbench.statistics.density import Gap
 from faithbench.statistics.intervals import weighted_mean
 from faithbench.tables.comparing_neurons import Neurons, leading_score, neurons_of
@@ -17,11 +20,11 @@ LEAST = 2.0  # percent: what scores of permuted activations stay below
 Told = dict[str, tuple[Gap, tuple[str, ...]]]
 Rows = list[tuple[str, str, Told]]  # model, score, and by describer what is told
 ADD = {
-    "random weights": '--model "untrained(model={model!r})"',
-    "permuted activations": "--metric 'permuted({score})'",
-    "leak check": "--metric 'fitted({score})'",
-    "the k largest activations": '--model "topk(model={model!r}, k=…)"',
-    "sparse autoencoder": '--model "sae(model={model!r})"',
+    "random weights": ("--model", "untrained({model})"),
+    "permuted activations": ("--metric", "permuted({score})"),
+    "leak check": ("--metric", "fitted({score})"),
+    "the k largest activations": ("--model", "topk({model}, k=…)"),
+    "sparse autoencoder": ("--model", "sae({model})"),
 }
 
 
@@ -48,11 +51,20 @@ def _of_data(dataset: str, neurons: Neurons, folders: Sequence[Path | str]) -> I
     if missing:
         first = leading_score(neurons.scores)
         names = {
-            "model": label("model", neurons.bases[0]) if neurons.bases else "…",
+            "model": _inside(label("model", neurons.bases[0])) if neurons.bases else "…",
             "score": "…" if first is None else label("metric", first),
         }
-        told = "; ".join(f"{name} ({ADD[name].format(**names)})" for name in missing)
+        told = "; ".join(f"{name} ({shell_words(each.format(**names) for each in ADD[name])})" for name in missing)
         yield Note(f"Controls that these runs do not have: {told}. Add them to the same run, which keeps what it has.")
+
+
+def _inside(model: str) -> str:
+    """A model as a parameter in another's spec: as it is where that is read as it, else in quotes."""
+    try:
+        plain = spec.parse(f"x({model})")[1:] == ([model], {})
+    except UserError:
+        plain = False
+    return model if plain else repr(model)
 
 
 def _untrained(neurons: Neurons) -> Iterator[Part]:

@@ -39,7 +39,6 @@ class Ablation:
     windows: int = 40
     seed: int = 0
     higher_is_better: ClassVar[bool] = True
-    keep_parts: ClassVar[bool] = True
     on_request: ClassVar[bool] = True
     range: ClassVar[tuple[float, float]] = (-math.inf, 100.0)
 

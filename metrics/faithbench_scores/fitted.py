@@ -24,7 +24,6 @@ class Fitted:
     score: str
     kind: ClassVar[str] = "control"
     higher_is_better: ClassVar[bool | None] = None
-    keep_parts: ClassVar[bool] = True
     inner = another.inner
     range = another.limits
     version = another.version

@@ -21,7 +21,6 @@ class Full:
 
     form: str = PEARSON
     higher_is_better: ClassVar[bool] = True
-    keep_parts: ClassVar[bool] = True
     range = range_of_form
 
     def __post_init__(self) -> None:

@@ -36,7 +36,6 @@ class Permuted:
     seed: int = 0
     kind: ClassVar[str] = "control"
     higher_is_better: ClassVar[bool | None] = None
-    keep_parts: ClassVar[bool] = True
     inner = another.inner
     range = another.limits
     version = another.version

@@ -27,7 +27,6 @@ class RandomOnly:
     form: str = PEARSON
     seed: int = 0
     higher_is_better: ClassVar[bool] = True
-    keep_parts: ClassVar[bool] = True
     range = range_of_form
 
     def __post_init__(self) -> None:

@@ -8,9 +8,10 @@ from neuron_records import CRATE, DATA, GPT, SCORE, neuron, neurons, run_of_neur
 from records import record, run_of
 
 from faithbench.errors import UserError
+from faithbench.plugins import spec
 from faithbench.records.results import label
 from faithbench.tables.comparing_neurons import bare, neurons_of, role_of
-from faithbench.tables.controls import controls
+from faithbench.tables.controls import _inside, controls
 from faithbench.tables.equal_density import density_frame
 from faithbench.tables.markdown import markdown
 from faithbench.tables.table import contents, render, table
@@ -87,11 +88,17 @@ def test_models_of_one_size_are_matched_by_density(run):
 
 
 def test_controls_that_are_missing_are_named_with_the_cure(run, tmp_path):
-    assert """do not have: sparse autoencoder (--model "sae(model='crate-tiny')")""" in said(run)
+    assert """do not have: sparse autoencoder (--model 'sae(crate-tiny)')""" in said(run)
     bare_run = run_of_neurons(tmp_path / "run", neurons([(1, 2, 3)]))
     told = said(bare_run)
     assert f"--metric 'permuted({label('metric', SCORE)})'" in told
-    assert """--model "untrained(model='crate-tiny')\"""" in told
+    assert "--model 'untrained(crate-tiny)'" in told
+
+
+@pytest.mark.parametrize("model", ["crate-2l(data='corpus(of=a + b)')", "./folder", "a 'folder', with (signs"])
+def test_a_model_within_another_is_read_as_it_stands(model):
+    name, args, parameters = spec.parse(f"untrained({_inside(model)})")
+    assert (name, args, parameters) == ("untrained", [model], {})
 
 
 def test_without_densities_it_is_said_what_is_not_known(tmp_path):
