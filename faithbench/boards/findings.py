@@ -7,7 +7,9 @@ import pandas as pd
 
 from faithbench.figures.choosing import leading
 from faithbench.records.results import kind_order, label, labels
+from faithbench.records.units import is_of_neurons
 from faithbench.shown import visible
+from faithbench.tables.comparing_neurons import leading_score
 from faithbench.tables.markdown import escape
 
 LEADING = "comprehensiveness"
@@ -104,8 +106,13 @@ def _leading(column: pd.DataFrame, names: dict[str, str]) -> str:
 
 
 def _leading_metric(block: pd.DataFrame) -> str | None:
-    """Comprehensiveness as it is by default, or in another form, or the first metric that ranks."""
+    """Comprehensiveness as it is by default, or in another form, or the first metric that ranks.
+
+    Of neurons' scores it is the one by which they are ordered everywhere.
+    """
     ranked = block[block["rank_group"].notna()]
+    if is_of_neurons(str(block["dataset"].iloc[0])):
+        return leading_score(sorted(map(str, ranked["metric"].unique())))
     forms = {
         name: (label("metric", name) != LEADING, name.partition("(")[0] != LEADING, kind_order(kind), name)
         for name, kind in zip(ranked["metric"], ranked["kind"], strict=True)

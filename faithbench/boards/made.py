@@ -7,12 +7,13 @@ from faithbench.boards.page import page_of
 from faithbench.boards.pictures import pictures
 from faithbench.paper.fill_table import paper_table
 from faithbench.plan import TABLES
+from faithbench.records.results import labels
 from faithbench.records.units import of_neurons
 from faithbench.tables.spreadsheet import csv
-from faithbench.tables.table import Contents, contents, renderings
+from faithbench.tables.table import Contents, contents
 
 PAGE = "README.md"  # of the folder that boards are in: the overview
-LAYERS = {"table-layers.md": "markdown", "table-layers.csv": "csv"}
+NAMED = ("dataset", "model", "explainer", "metric")  # columns of identities
 FILES = {"table.md": "markdown", "table.csv": "csv"}
 MAX_BYTES = 1_000_000
 MAX_BOARD_BYTES = 2_000_000
@@ -36,12 +37,12 @@ def sizes(folder: Path) -> dict[str, int]:
 
 
 def _layers(board: Board, found: Contents) -> dict[str, str]:
-    """The table of every layer, of boards that hold neurons."""
+    """The table of every layer, of boards that hold neurons; in CSV with names as people read them, for size."""
     if of_neurons(found.frame).empty:
         return {}
-    formats = tuple(LAYERS.values())
-    made = renderings([board.folder], formats, by_layer=True)
-    return {name: made[kind] for name, kind in LAYERS.items()}
+    layers = contents([board.folder], by_layer=True)
+    names = {each: layers.frame[each].map(labels(each, layers.frame[each])) for each in NAMED}
+    return {"table-layers.md": layers.render(), "table-layers.csv": csv(layers.frame.assign(**names))}
 
 
 def _likes(board: Board) -> dict[str, str]:

@@ -140,15 +140,21 @@ class CrateTable:
         return rendered(format, lambda: self.frame(beside_paper), lambda: self.document(beside_paper))
 
     def document(self, beside_paper: bool = False) -> list[Part]:
-        """The table for people: a grid for each score, in the paper's rows."""
+        """The table for people: a grid for each score, in the paper's rows.
+
+        Describers of which no score is defined are left out, and what is published stands beside the first alone.
+        """
         parts: list[Part] = []
         whose = f"; {PUBLISHED} ({WHOSE})" * beside_paper
         for (dataset, _, explainer), group in self.cells.groupby(PLACE[:3], sort=False):
+            if not group["n"].any():
+                continue
+            beside = beside_paper and not parts
             told = f" on {label('dataset', str(dataset))}, described by {label('explainer', str(explainer))}"
             parts.append(Title(f"Table 2 of {PAPER}", told))
             for metric, rows in sorted(group.groupby("metric"), key=lambda pair: _order(str(pair[0]))):
-                head = Heading(f"{label('metric', str(metric))}{whose}")
-                parts += [head, _grid(str(metric), rows, beside_paper)]
+                head = Heading(f"{label('metric', str(metric))}{whose if beside else ''}")
+                parts += [head, _grid(str(metric), rows, beside)]
         several = self.losses["dataset"].nunique() > 1
         for dataset, group in self.losses.groupby("dataset"):
             on = f" on {label('dataset', str(dataset))}" * several

@@ -31,10 +31,11 @@ Key = tuple[str, str]  # score and describer
 
 @dataclass(frozen=True)
 class Role:
-    """What a model is in a study: itself, or a control made of another."""
+    """What a model is in a study: itself, or a control made of another, without seeds and with them."""
 
     control: str
     base: str
+    made_of: str = ""
 
 
 def leading_score(metrics: Sequence[str]) -> str | None:
@@ -53,7 +54,7 @@ def role_of(model: str) -> Role:
         return Role("", model)
     inner = parameters.get("model", args[0] if args else None)
     if name in CONTROLS and isinstance(inner, str):
-        return Role(name, bare(inner))
+        return Role(name, bare(inner), inner)
     return Role("", bare(model))
 
 
@@ -114,16 +115,25 @@ class Neurons:
 
     def values(self, model: str, score: str, describer: str) -> Float[np.ndarray, "neurons"]:
         """Their scores."""
-        return self.of(model, score, describer)["value"].to_numpy(dtype=np.float64)
+        return _numbers(self.of(model, score, describer), "value")
 
     def weights(self, model: str, score: str, describer: str) -> Float[np.ndarray, "neurons"]:
         """Theirs in means."""
-        return self.of(model, score, describer)["weight"].to_numpy(dtype=np.float64)
+        return _numbers(self.of(model, score, describer), "weight")
 
     def gap(self, first: str, second: str, score: str, describer: str) -> Gap:
         """Mean of one model's neurons less that of another's."""
-        one, other = (first, score, describer), (second, score, describer)
-        return unmatched_gap(self.values(*one), self.values(*other), (self.weights(*one), self.weights(*other)))
+        return gap_of(self.of(first, score, describer), self.of(second, score, describer))
+
+    def beside_base(self, control: str, base: str, score: str, describer: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The records of a control, and of the model that it is made of: in the layers that the control has neurons of.
+
+        Of several trainings it is the one that the control is made of, if that was measured.
+        """
+        mine, theirs = self.of(control, score, describer), self.of(base, score, describer)
+        alike = theirs[theirs["target"].isin(mine["target"].unique())]
+        own = alike[alike["model"].isin(mine["made_of"].unique())]
+        return mine, alike if own.empty else own
 
     def matched_gap(self, first: str, second: str, score: str, describer: str) -> Gap:
         """The same in pairs of like density, among neurons that fire and have a score."""
@@ -167,6 +177,16 @@ class Neurons:
         return found or (list(combinations(self.bases, 2)) if len(self.bases) <= MOST else [])
 
 
+def gap_of(one: pd.DataFrame, other: pd.DataFrame) -> Gap:
+    """Mean of some neurons' scores less that of others'."""
+    values, weights = ([_numbers(each, name) for each in (one, other)] for name in ("value", "weight"))
+    return unmatched_gap(values[0], values[1], (weights[0], weights[1]))
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> Float[np.ndarray, "neurons"]:
+    return frame[name].to_numpy(dtype=np.float64)
+
+
 def _named(metric: str) -> str:
     return metric.partition("(")[0]
 
@@ -189,6 +209,7 @@ def neurons_of(folders: Sequence[Path | str]) -> Iterator[tuple[str, Neurons]]:
         bare=every["model"].map({name: bare(str(name)) for name in roles}),
         base=every["model"].map({name: role.base for name, role in roles.items()}),
         control=every["model"].map({name: role.control for name, role in roles.items()}),
+        made_of=every["model"].map({name: role.made_of for name, role in roles.items()}),
         density=pd.to_numeric(every["density"]),
         weight=weights,
         value=pd.to_numeric(every["value"]).where(weights > 0),

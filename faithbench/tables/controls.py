@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import label
@@ -11,7 +13,7 @@ from faithbench.records.store import Store
 from faithbench.shown import shell_words
 from faithbench.statistics.density import Gap
 from faithbench.statistics.intervals import weighted_mean
-from faithbench.tables.comparing_neurons import Neurons, leading_score, neurons_of
+from faithbench.tables.comparing_neurons import Neurons, gap_of, leading_score, neurons_of
 from faithbench.tables.equal_density import at_equal_density, gap_cell
 from faithbench.tables.parts import EMPTY, Column, Grid, Heading, Note, Part, Title, Words
 from faithbench.tables.wording import MINUS, places_of
@@ -88,7 +90,7 @@ def _topk(neurons: Neurons) -> Iterator[Part]:
 def _sae(neurons: Neurons, folders: Sequence[Path | str]) -> Iterator[Part]:
     known = "; ".join(_recovered(folders))
     return _above(
-        "sparse autoencoder: latents less the neurons that they are made of, whose mean is in parentheses",
+        "sparse autoencoder: latents less the neurons of the same layer, whose mean is in parentheses",
         _against_base(neurons, "sae", trained_first=False),
         "Sparse autoencoder: its latents are expected to be easier to describe, at the price of what it does not "
         "reconstruct; {}."
@@ -121,14 +123,14 @@ def _against_base(neurons: Neurons, control: str, trained_first: bool) -> Rows:
     """Differences between controls and the models that they are made of, with the mean of the subtrahend."""
     found: Rows = []
     for made, base in neurons.controls(control):
-        pair = (base, made) if trained_first else (made, base)
         for score in neurons.scores:
             told: Told = {}
             for describer in neurons.describers:
-                gap = neurons.gap(*pair, score, describer)
+                sides = neurons.beside_base(made, base, score, describer)
+                first, second = reversed(sides) if trained_first else sides
+                gap = gap_of(first, second)
                 if gap.n:
-                    place = pair[1], score, describer
-                    mean = weighted_mean(neurons.values(*place), neurons.weights(*place))
+                    mean = weighted_mean(*(second[name].to_numpy(dtype=np.float64) for name in ("value", "weight")))
                     told[describer] = gap, (f"{mean:.1f}".replace("-", MINUS),)
             found += [(made, score, told)] * bool(told)
     return found

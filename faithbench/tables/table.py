@@ -187,8 +187,7 @@ def renderings(
     if set(formats) == {"csv"}:
         return {"csv": csv(table(folders, by_class, over_seeds, by_layer))}
     found = contents(folders, by_class, over_seeds, by_layer)
-    parts = document(found.frame, found.models, found.notes, found.signature, found.controls)
-    return {each: csv(found.frame) if each == "csv" else WRITERS[each](parts) for each in formats}
+    return {each: csv(found.frame) if each == "csv" else found.render(each) for each in formats}
 
 
 @dataclass(frozen=True)
@@ -203,6 +202,10 @@ class Contents:
     notes: tuple[str, ...]
     signature: str
     controls: tuple[Part, ...] = ()
+
+    def render(self, format: str = "markdown") -> str:
+        """As text in a format of `faithbench.tables.writers`."""
+        return WRITERS[format](document(self.frame, self.models, self.notes, self.signature, self.controls))
 
 
 def contents(
@@ -223,8 +226,8 @@ def contents(
 def models(folders: Sequence[Path | str]) -> pd.DataFrame:
     """What the manifests say of the models: test accuracies in percent, training texts, checks of the training.
 
-    Of language models the `perplexity` on validation texts, and of next-token questions the `probability gap` in
-    percent.
+    Of language models the `perplexity` on validation texts, of next-token questions the `probability gap` in percent,
+    and where neurons were described the `loss here`, in nats per token of the windows that they were scored on.
     """
     rows = []
     for folder in folders:
@@ -237,6 +240,7 @@ def models(folders: Sequence[Path | str]) -> pd.DataFrame:
                     "test accuracy": training.get("test", {}).get("accuracy"),
                     "balanced accuracy": training.get("test", {}).get("balanced_accuracy"),
                     "perplexity": training.get("validation", {}).get("perplexity"),
+                    "loss here": entry.get("units", {}).get("loss"),
                     "trained on texts": training.get("texts", {}).get("train"),
                     "texts cut": entry["truncated_texts"],
                     **_performance(entry.get("performance", {})),
@@ -244,7 +248,7 @@ def models(folders: Sequence[Path | str]) -> pd.DataFrame:
                 }
             )
     frame = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
-    return frame.astype({"labelled texts": "Int64"}) if "labelled texts" in frame else frame
+    return frame.astype({name: "Int64" for name in ("labelled texts", "trained on texts") if name in frame})
 
 
 def _performance(found: Mapping[str, float]) -> dict[str, float]:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from neuron_records import CRATE, DATA, GPT, SCORE, neuron, neurons, run_of_neurons, unit
 from records import record, run_of
+from scipy import stats
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import label
-from faithbench.tables.comparing_neurons import bare, neurons_of, role_of
+from faithbench.tables.comparing_neurons import bare, gap_of, neurons_of, role_of
 from faithbench.tables.controls import _inside, controls
 from faithbench.tables.equal_density import density_frame
 from faithbench.tables.markdown import markdown
@@ -74,6 +75,26 @@ def test_the_leak_is_the_difference_of_the_same_neurons(run):
 def test_what_the_largest_activations_alone_make_is_said(run):
     assert "The k largest activations alone" in said(run)
     assert "topk(gpt-relu-tiny, k=8)" in said(run)
+
+
+def test_a_control_is_compared_with_its_own_training_in_its_own_layers(tmp_path):
+    other, latents = GPT.replace("seed=42", "seed=43"), f"sae(model={GPT!r}, layer=1)"
+    records = [
+        *neurons([[90, 91, 92], [40, 41, 42]], model=GPT),
+        *neurons([[10, 11, 12], [20, 21, 22]], model=other),
+        *(neuron(value, 1, number, model=latents) for number, value in enumerate((50, 51, 52))),
+    ]
+    _, found = next(neurons_of([run_of_neurons(tmp_path / "run", records)]))
+    mine, theirs = found.beside_base(bare(latents), bare(GPT), SCORE, "token_topk(k=20)")
+    assert mine["value"].tolist() == [50, 51, 52]
+    assert theirs["value"].tolist() == [40, 41, 42]
+    gap = gap_of(mine, theirs)
+    assert (gap.mean, gap.n) == (10, 3)
+    expected = stats.ttest_ind([50, 51, 52], [40, 41, 42], equal_var=False).confidence_interval()
+    assert (gap.low, gap.high) == pytest.approx(tuple(expected))
+    without = [each for each in records if each.model != GPT]  # the training that it is made of was not measured
+    _, found = next(neurons_of([run_of_neurons(tmp_path / "less", without)]))
+    assert found.beside_base(bare(latents), bare(GPT), SCORE, "token_topk(k=20)")[1]["value"].tolist() == [20, 21, 22]
 
 
 def test_models_of_one_size_are_matched_by_density(run):
