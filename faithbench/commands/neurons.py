@@ -9,6 +9,7 @@ import faithbench
 from faithbench.commands.completion import names
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import paragraphs, say
+from faithbench.shown import path_word, shell_words
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run about neurons.")]
 Model = Annotated[
@@ -22,7 +23,7 @@ def neuron(
         list[str] | None,
         typer.Argument(
             metavar="[UNIT]...",
-            help="Names, or layer and number as 0:17 [default: the best, median and worst of each layer].",
+            help="Names, or layer and number as 0:17 [default: a list of the best, median and worst of each layer].",
         ),
     ] = None,
     model: Model = None,
@@ -30,12 +31,18 @@ def neuron(
 ) -> None:
     """Show what a neuron does, and what is said of it.
 
-    Its top windows coloured by activation, its descriptions with their scores, and what each predicts.
+    Its top windows coloured by activation, its descriptions with their scores, and what each predicts. Where none is
+    named, a list.
     """
     found = faithbench.neuron(run, units or (), model=model)
     if out is not None:
         found.save(out)
-    paragraphs(out_console, found.lines(out_console.encoding, out_console.width))
+    if units:
+        paragraphs(out_console, found.lines(out_console.encoding, out_console.width))
+    else:
+        paragraphs(out_console, found.overview(out_console.width))
+        command = ["faithbench", "neuron", path_word(run), f"{found[0].seen.layer}:{found[0].seen.number}"]
+        say(out_console, f"To see what one does: {shell_words(command)}", whole=True)
     if out is not None:
         say(err_console, f"wrote {out}", whole=True)
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Group
+from rich.text import Text
 
 from faithbench.errors import UserError, brief, unknown
 from faithbench.paths import as_names, as_path
@@ -14,7 +16,7 @@ from faithbench.records.neuron_parts import KeptNeurons, Shown, read_neurons
 from faithbench.records.results import Panel, labels, panels, read
 from faithbench.records.units import is_of_neurons
 from faithbench.reporting.contest import contest
-from faithbench.reporting.neurons import Looking, Seen
+from faithbench.reporting.neurons import Looking, Seen, score
 from faithbench.running.showable import Showable, written
 from faithbench.showing.sheet import Row, Sheet
 from faithbench.showing.stack import stack_legend
@@ -148,6 +150,19 @@ class SeenNeurons(Showable, list[SeenNeuron]):
         """Where they are from."""
         return " ".join(dict.fromkeys(each.made for each in self))
 
+    def overview(self, width: int = 80) -> Iterator[Text]:
+        """Two lines for each: which it is and where it stands in its layer, and what the best describer says of it."""
+        for model, own in groupby(self, key=lambda each: each.model):
+            yield Text(model, style="bold")
+            for each in own:
+                best = next((said for said in each.seen.said if not said.error), None)
+                place = each.seen.place or f"layer {each.seen.layer}"
+                yield Text(f"{each.seen.layer}:{each.seen.number}  {place}")
+                if best is not None:
+                    words = f"      {best.label} ({score(each.seen.value)}): {' '.join(best.shortened.split())}"
+                    yield Text(words if len(words) <= width else f"{words[: width - 1]}…")
+            yield Text()
+
     def json(self) -> str:
         """All of them as JSON."""
         return _json(self)
@@ -230,7 +245,7 @@ def _seen(looking: Looking, model: str, wanted: Sequence[str], folder: Path) -> 
 
 
 def _is_named(seen: Seen, unit: str) -> bool:
-    return unit in (seen.unit, f"{seen.layer}:{seen.unit.rpartition(':')[2]}")
+    return unit in (seen.unit, f"{seen.layer}:{seen.number}")
 
 
 def _json(neurons: Sequence[SeenNeuron]) -> str:

@@ -86,6 +86,11 @@ class Seen:
     said: tuple[Said, ...]
 
     @property
+    def number(self) -> str:
+        """In its module."""
+        return self.unit.rpartition(":")[2]
+
+    @property
     def facts(self) -> str:
         """What it does, in a sentence."""
         if self.kept is None:

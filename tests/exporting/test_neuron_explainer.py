@@ -234,3 +234,17 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, capsys):
         f"{unit_of(0, 1)} of crate-tiny (best, 1 of 2 in layer 0)",
         f"{unit_of(1, 0)} of crate-tiny (worst, 2 of 2 in layer 1)",
     ]
+
+
+def test_neurons_that_nobody_named_are_listed_with_the_command_that_shows_one(tmp_path: Path, capsys):
+    run = neuron_run(tmp_path / "run", {TOPK: np.arange(4.0), NGRAM: np.arange(4.0)})
+    lines = call(capsys, "neuron", str(run)).out.splitlines()
+    assert [line for line in lines if line[:2] in ("0:", "1:")] == [
+        "0:1  best, 1 of 2 in layer 0",
+        "0:0  worst, 2 of 2 in layer 0",
+        "1:1  best, 1 of 2 in layer 1",
+        "1:0  worst, 2 of 2 in layer 1",
+    ]
+    assert lines[0] == "crate-tiny"
+    assert sum(line.startswith("      ") and "fires on" in line for line in lines) == 4
+    assert lines[-1] == f"To see what one does: faithbench neuron {run} 0:1"
