@@ -30,7 +30,8 @@ def document(
     """A frame of `tables.table` for people, with the models, controls, sentences that go below, and the signature."""
     told = [*map(Note, notes), *map(Note, legend(frame))]
     if "layer" in frame:
-        return [*of_models(models), *layers.numbers(frame), Note(layers.LEGEND), *told, Signature(signature)]
+        rows = [*layers.numbers(frame), Note(layers.LEGEND)]
+        return [*of_models(models), *rows, *controls, *told, Signature(signature)]
     return [*of_models(models), *numbers(frame), *controls, *told, Signature(signature)]
 
 

@@ -219,7 +219,7 @@ def contents(
     records = read(folders, slim=True)
     told = (*notes(folders), *of_earlier_versions(records))
     frame = frame_of(folders, records, by_class, over_seeds, by_layer)
-    shown = () if by_class or by_layer or of_neurons(records).empty else tuple(controls(folders))
+    shown = () if (by_class and not by_layer) or of_neurons(records).empty else tuple(controls(folders))
     return Contents(frame, models(folders), told, signature_of(records, folders), shown)
 
 

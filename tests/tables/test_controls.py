@@ -180,7 +180,7 @@ def test_there_is_no_density_of_texts(tmp_path):
 
 def test_the_table_of_a_run_has_its_controls(run):
     assert "**Controls**" in render([run])
-    assert "Controls" not in render([run], by_layer=True)
+    assert "**Controls**" in render([run], by_layer=True)
     assert contents([run]).controls
 
 
