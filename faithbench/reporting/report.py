@@ -21,7 +21,7 @@ from faithbench.records.neuron_parts import read_neurons
 from faithbench.records.results import Panel, labels, panels, predicted_classes, read, unit_names
 from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, read_texts
-from faithbench.records.units import is_of_neurons
+from faithbench.records.units import is_of_neurons, of_neurons
 from faithbench.reporting.cards import Card, cards
 from faithbench.reporting.contest import costs_of
 from faithbench.reporting.generations import ShownGeneration, legend_of, shown_generations
@@ -32,6 +32,7 @@ from faithbench.reporting.texts import Kept, attributions_of
 from faithbench.showing.html import LINE_CSS, STACK_CSS, TRIANGLE_CSS
 from faithbench.shown import visible
 from faithbench.tables.cautions import of_earlier_versions
+from faithbench.tables.controls import controls
 from faithbench.tables.document import legend
 from faithbench.tables.html import fragment
 from faithbench.tables.signature import signature_of
@@ -58,6 +59,7 @@ class Report:
     signature: str
     generations: tuple[ShownGeneration, ...] = ()
     generations_legend: str = ""
+    controls: Markup | None = None  # of neurons
 
     @property
     def unit(self) -> str:
@@ -103,6 +105,7 @@ def contents(folders: Sequence[Path], generations: Sequence[Path] = ()) -> Repor
     generated = shown_generations(generations, manifests)
     records = read(folders)
     frame = frame_of(folders, records)
+    about_neurons = not of_neurons(records).empty
     meta, why = _agreement(folders)
     failed = failures_of(records)
     return Report(
@@ -118,6 +121,7 @@ def contents(folders: Sequence[Path], generations: Sequence[Path] = ()) -> Repor
         signature=signature_of(records, folders),
         generations=tuple(generated),
         generations_legend=legend_of(generated),
+        controls=fragment(controls(folders)) if about_neurons else None,
     )
 
 

@@ -139,6 +139,13 @@ def test_the_page_shows_windows_descriptions_and_scores(tmp_path: Path):
         assert word not in text.partition("<h1")[2].partition('<section id="about"')[0].lower()
 
 
+def test_controls_stand_below_the_models_and_those_that_lack_are_named(tmp_path: Path):
+    text = written(neuron_run(tmp_path / "run"))
+    controls = text[text.index('<section id="controls">') : text.index('<section id="about">')]
+    assert "Controls that these runs do not have: random weights" in controls
+    assert "sae(crate-tiny)" in controls
+
+
 def test_a_run_without_kept_neurons_has_tables_alone(tmp_path: Path):
     text = written(neuron_run(tmp_path / "run", is_kept=False))
     assert "there are tables alone" in text
