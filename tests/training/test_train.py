@@ -322,12 +322,21 @@ def test_a_checkpoint_is_not_taken_for_one_of_other_data_under_the_same_path(cha
     assert [each["texts"]["train"] for each in told] == [32, 33]
 
 
+def is_json(state: Path) -> bool:
+    """Whether what the trainer writes last of a state is there to its end."""
+    try:
+        json.loads((state / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def killed_training(model: str, folder: Path) -> Path:
     """Starts a training in a process of its own and kills it once a whole state is on disk. Returns that state."""
     process = subprocess.Popen(
         [sys.executable, "-c", TRAIN, model, LONG], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    while process.poll() is None and not list(work_place(folder).glob("trainer-*/checkpoint-*/trainer_state.json")):
+    while process.poll() is None and not any(map(is_json, states(folder))):
         time.sleep(0.002)
     process.kill()
     _, said = process.communicate()
