@@ -50,15 +50,34 @@ class Level:
         return Level(renumbered[self.parents[stay]], above, self.tokens[stay], self.counts[stay], nowhere, nowhere)
 
 
-@lru_cache(maxsize=2)
+class _SameMemory:
+    """Windows that are equal to others whose arrays lie where theirs do: each describer has objects of its own."""
+
+    def __init__(self, windows: Windows) -> None:
+        self.windows, ids = windows, windows.ids  # which keeps the memory from becoming another's
+        self.key = ids.ctypes.data, ids.shape, ids.dtype.str, len(windows.pieces)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SameMemory) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
 def levels_of(fit: Windows, calibrate: Windows, n: int) -> Sequence[Level]:
-    """The levels, from that of single tokens to that of n.
+    """The levels, from that of single tokens to that of n; those of the last windows are kept.
 
     Args:
         fit: where suffixes must occur twice.
         calibrate: where they must occur at all, since no other could be of use there.
         n: tokens of the longest.
     """
+    return _levels(_SameMemory(fit), _SameMemory(calibrate), n)
+
+
+@lru_cache(maxsize=2)
+def _levels(same_fit: _SameMemory, same_calibrate: _SameMemory, n: int) -> Sequence[Level]:
+    fit, calibrate = same_fit.windows, same_calibrate.windows
     size, levels = len(fit.pieces), list[Level]()
     ends = [np.zeros(windows.ids.size, dtype=np.int64) for windows in (fit, calibrate)]
     for depth in range(n):
@@ -68,7 +87,7 @@ def levels_of(fit: Windows, calibrate: Windows, n: int) -> Sequence[Level]:
         known, counts = known[useful], counts[useful]
         ends = [_looked_up(key, known) for key in keys]
         above = len(levels[-1].tokens) if levels else 1
-        levels.append(Level(known // size, above, known % size, counts, *ends))
+        levels.append(Level(known // size, above, known % size, counts, *(end.astype(np.int32) for end in ends)))
     return tuple(levels)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import neurons
 import numpy as np
@@ -175,3 +176,13 @@ def test_words_say_where_it_does_more_and_where_less():
     shown = recording(ids.tolist(), values.tolist(), ("x\n", " y", "z"))
     found = NGram(2)(shown, shown)
     assert found.text == r"fires on 'z' ' y' (8.9), ' y' (5); less on 'z' (0.122)"
+
+
+def test_suffixes_are_looked_up_once_for_windows_in_the_same_memory():
+    fit, calibrate = drawn(0), drawn(1)
+    again, other = fit.between(0, len(fit)), fit.between(0, len(fit) - 1)
+    assert again is not fit
+    assert levels_of(again, calibrate.between(0, len(calibrate)), 2) is levels_of(fit, calibrate, 2)
+    assert levels_of(other, calibrate, 2) is not levels_of(fit, calibrate, 2)
+    copied = replace(fit, ids=fit.ids.copy())
+    assert levels_of(copied, calibrate, 2)[0].tokens.tolist() == levels_of(fit, calibrate, 2)[0].tokens.tolist()
