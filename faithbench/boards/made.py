@@ -1,5 +1,6 @@
 """What is made from a leaderboard's records, and how large its files may be."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from faithbench.boards.folder import Board
@@ -10,7 +11,7 @@ from faithbench.plan import TABLES
 from faithbench.records.results import labels
 from faithbench.records.units import of_neurons
 from faithbench.tables.spreadsheet import csv
-from faithbench.tables.table import Contents, contents
+from faithbench.tables.table import Contents, contents, table
 
 PAGE = "README.md"  # of the folder that boards are in: the overview
 NAMED = ("dataset", "model", "explainer", "metric")  # columns of identities
@@ -40,7 +41,7 @@ def _layers(board: Board, found: Contents) -> dict[str, str]:
     """The table of every layer, of boards that hold neurons; in CSV with names as people read them, for size."""
     if of_neurons(found.frame).empty:
         return {}
-    layers = contents([board.folder], by_layer=True)
+    layers = replace(found, frame=table([board.folder], by_layer=True))
     names = {each: layers.frame[each].map(labels(each, layers.frame[each])) for each in NAMED}
     return {"table-layers.md": layers.render(), "table-layers.csv": csv(layers.frame.assign(**names))}
 

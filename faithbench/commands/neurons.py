@@ -8,7 +8,7 @@ import typer
 import faithbench
 from faithbench.commands.completion import names
 from faithbench.commands.output import err_console, out_console
-from faithbench.console import paragraphs, say
+from faithbench.console import paragraphs, say, words
 from faithbench.shown import path_word, shell_words
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run about neurons.")]
@@ -40,7 +40,7 @@ def neuron(
     if units:
         paragraphs(out_console, found.lines(out_console.encoding, out_console.width))
     else:
-        paragraphs(out_console, found.overview(out_console.width))
+        paragraphs(out_console, (words(out_console, line) for line in found.overview(out_console.width)))
         command = ["faithbench", "neuron", path_word(run), f"{found[0].seen.layer}:{found[0].seen.number}"]
         say(out_console, f"To see what one does: {shell_words(command)}", whole=True)
     if out is not None:

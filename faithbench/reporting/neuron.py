@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Group
-from rich.text import Text
 
 from faithbench.errors import UserError, brief, unknown
 from faithbench.paths import as_names, as_path
@@ -21,6 +20,8 @@ from faithbench.running.showable import Showable, written
 from faithbench.showing.sheet import Row, Sheet
 from faithbench.showing.stack import stack_legend
 from faithbench.showing.terminal import sheet_text
+from faithbench.showing.triangle import cut
+from faithbench.shown import visible
 from faithbench.tables.comparing_neurons import leading_score
 from faithbench.tables.table import frame_of
 
@@ -150,18 +151,18 @@ class SeenNeurons(Showable, list[SeenNeuron]):
         """Where they are from."""
         return " ".join(dict.fromkeys(each.made for each in self))
 
-    def overview(self, width: int = 80) -> Iterator[Text]:
+    def overview(self, width: int = 80) -> Iterator[str]:
         """Two lines for each: which it is and where it stands in its layer, and what the best describer says of it."""
         for model, own in groupby(self, key=lambda each: each.model):
-            yield Text(model, style="bold")
+            yield model
             for each in own:
                 best = next((said for said in each.seen.said if not said.error), None)
                 place = each.seen.place or f"layer {each.seen.layer}"
-                yield Text(f"{each.seen.layer}:{each.seen.number}  {place}")
+                yield f"{each.seen.layer}:{each.seen.number}  {place}"
                 if best is not None:
-                    words = f"      {best.label} ({score(each.seen.value)}): {' '.join(best.shortened.split())}"
-                    yield Text(words if len(words) <= width else f"{words[: width - 1]}…")
-            yield Text()
+                    told = f"      {best.label} ({score(each.seen.value)}): {' '.join(best.text.split())}"
+                    yield cut(visible(told), width)
+            yield ""
 
     def json(self) -> str:
         """All of them as JSON."""

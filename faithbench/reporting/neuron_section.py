@@ -20,6 +20,7 @@ from faithbench.reporting.sections import WAYS, DotRow, dots_of, doubts_of, entr
 from faithbench.reporting.wording import figure, interval
 from faithbench.showing.html import stack_html
 from faithbench.showing.stack import Stack, stack_legend
+from faithbench.showing.triangle import cut
 from faithbench.statistics.intervals import clean, intervals, weighted_mean
 from faithbench.tables.comparing_neurons import leading_score
 from faithbench.tables.document import grids
@@ -239,7 +240,7 @@ def _shown(number: int, seen: Seen, top: int, random: int) -> ShownNeuron:
     return ShownNeuron(
         number,
         seen,
-        text if len(text) <= EXCERPT else f"{text[: EXCERPT - 1]}…",
+        cut(text, EXCERPT),
         score(seen.value),
         f"{seen.value:.6g}",
         _html(seen.windows("top", top)),

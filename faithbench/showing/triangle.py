@@ -110,7 +110,7 @@ def blocks(sizes: Sequence[float], room: float) -> Iterator[range]:
 
 
 def cut(name: str, most: int = NAME) -> str:
-    """A token's name, shortened."""
+    """A token's name, or another text, shortened at its end."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 

@@ -115,11 +115,11 @@ class Neurons:
 
     def values(self, model: str, score: str, describer: str) -> Float[np.ndarray, "neurons"]:
         """Their scores."""
-        return _numbers(self.of(model, score, describer), "value")
+        return numbers_of(self.of(model, score, describer), "value")
 
     def weights(self, model: str, score: str, describer: str) -> Float[np.ndarray, "neurons"]:
         """Theirs in means."""
-        return _numbers(self.of(model, score, describer), "weight")
+        return numbers_of(self.of(model, score, describer), "weight")
 
     def gap(self, first: str, second: str, score: str, describer: str) -> Gap:
         """Mean of one model's neurons less that of another's."""
@@ -140,7 +140,7 @@ class Neurons:
         sides = []
         for model in (first, second):
             own = self.of(model, score, describer)
-            density, values, weights = (own[name].to_numpy(dtype=np.float64) for name in NUMBERS)
+            density, values, weights = (numbers_of(own, name) for name in NUMBERS)
             usable = firing(np.nan_to_num(density), values)
             sides.append((density[usable], values[usable], weights[usable]))
         pairs = matched(sides[0][0], sides[1][0])
@@ -179,11 +179,12 @@ class Neurons:
 
 def gap_of(one: pd.DataFrame, other: pd.DataFrame) -> Gap:
     """Mean of some neurons' scores less that of others'."""
-    values, weights = ([_numbers(each, name) for each in (one, other)] for name in ("value", "weight"))
+    values, weights = ([numbers_of(each, name) for each in (one, other)] for name in ("value", "weight"))
     return unmatched_gap(values[0], values[1], (weights[0], weights[1]))
 
 
-def _numbers(frame: pd.DataFrame, name: str) -> Float[np.ndarray, "neurons"]:
+def numbers_of(frame: pd.DataFrame, name: str) -> Float[np.ndarray, "neurons"]:
+    """A column of records."""
     return frame[name].to_numpy(dtype=np.float64)
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import label
@@ -13,7 +11,7 @@ from faithbench.records.store import Store
 from faithbench.shown import shell_words
 from faithbench.statistics.density import Gap
 from faithbench.statistics.intervals import weighted_mean
-from faithbench.tables.comparing_neurons import Neurons, gap_of, leading_score, neurons_of
+from faithbench.tables.comparing_neurons import Neurons, gap_of, leading_score, neurons_of, numbers_of
 from faithbench.tables.equal_density import at_equal_density, gap_cell
 from faithbench.tables.parts import EMPTY, Column, Grid, Heading, Note, Part, Title, Words
 from faithbench.tables.wording import MINUS, places_of
@@ -130,7 +128,7 @@ def _against_base(neurons: Neurons, control: str, trained_first: bool) -> Rows:
                 first, second = reversed(sides) if trained_first else sides
                 gap = gap_of(first, second)
                 if gap.n:
-                    mean = weighted_mean(*(second[name].to_numpy(dtype=np.float64) for name in ("value", "weight")))
+                    mean = weighted_mean(numbers_of(second, "value"), numbers_of(second, "weight"))
                     told[describer] = gap, (f"{mean:.1f}".replace("-", MINUS),)
             found += [(made, score, told)] * bool(told)
     return found

@@ -29,10 +29,8 @@ def document(
 ) -> list[Part]:
     """A frame of `tables.table` for people, with the models, controls, sentences that go below, and the signature."""
     told = [*map(Note, notes), *map(Note, legend(frame))]
-    if "layer" in frame:
-        rows = [*layers.numbers(frame), Note(layers.LEGEND)]
-        return [*of_models(models), *rows, *controls, *told, Signature(signature)]
-    return [*of_models(models), *numbers(frame), *controls, *told, Signature(signature)]
+    rows = [*layers.numbers(frame), Note(layers.LEGEND)] if "layer" in frame else numbers(frame)
+    return [*of_models(models), *rows, *controls, *told, Signature(signature)]
 
 
 def of_models(models: pd.DataFrame) -> list[Part]:

@@ -167,27 +167,10 @@ def render(
     """
     if by_density:
         return rendered(format, lambda: density_frame(folders), lambda: density_parts(folders))
-    return renderings(folders, (format,), by_class, over_seeds, by_layer)[format]
-
-
-def renderings(
-    folders: Sequence[Path | str],
-    formats: Sequence[str],
-    by_class: bool = False,
-    over_seeds: bool = False,
-    by_layer: bool = False,
-) -> dict[str, str]:
-    """The table in several formats, computed once.
-
-    Raises:
-        UserError: another format.
-    """
-    for each in formats:
-        check_format(each)
-    if set(formats) == {"csv"}:
-        return {"csv": csv(table(folders, by_class, over_seeds, by_layer))}
-    found = contents(folders, by_class, over_seeds, by_layer)
-    return {each: csv(found.frame) if each == "csv" else found.render(each) for each in formats}
+    check_format(format)
+    if format == "csv":
+        return csv(table(folders, by_class, over_seeds, by_layer))
+    return contents(folders, by_class, over_seeds, by_layer).render(format)
 
 
 @dataclass(frozen=True)

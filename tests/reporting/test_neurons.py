@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures_run import call
 from hostile_words import OBEYED, WORDS
 from kept_neurons import NGRAM, RANDOM_ONLY, TOPK, neuron_run, unit_of
 from records import run_of
@@ -174,7 +175,7 @@ def test_room_is_bounded_and_the_page_says_so(tmp_path: Path, monkeypatch):
     assert "Fewer windows of each are here" in written(run)
 
 
-def test_words_from_outside_are_shown_and_not_obeyed(tmp_path: Path):
+def test_words_from_outside_are_shown_and_not_obeyed(tmp_path: Path, capsys):
     run = neuron_run(
         tmp_path / "run",
         {WORDS["html"]: np.arange(8.0), TOPK: np.arange(8.0) * 2},
@@ -189,6 +190,7 @@ def test_words_from_outside_are_shown_and_not_obeyed(tmp_path: Path):
     assert "<script" not in page.html()
     assert not OBEYED.search(page.html().replace("\n", ""))
     assert not OBEYED.search(str(page).replace("\n", ""))
+    assert not OBEYED.search(call(capsys, "neuron", run).out.replace("\n", ""))
 
 
 def test_a_neuron_shows_itself(tmp_path: Path):
