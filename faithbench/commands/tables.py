@@ -87,6 +87,9 @@ def compare(
     dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Only on this data set.")] = None,
     test: Annotated[str, typer.Option(help="permutation or wilcoxon.")] = "permutation",
     alpha: Annotated[float, typer.Option(help="How often a difference may be seen where there is none.")] = 0.05,
+    over_seeds: Annotated[
+        bool, typer.Option("--over-seeds", help="Put trainings that differ in their seed together; not against all.")
+    ] = False,
     format: Annotated[
         str | None, typer.Option(help="text or csv; against all, as of table [default: text; against all: a table].")
     ] = None,
@@ -101,11 +104,13 @@ def compare(
             "compare needs a run's folder behind the names, as in faithbench compare lime occlusion runs/mine."
         )
     chosen = metric or (), model, dataset, test, alpha
+    if b == ALL and over_seeds:
+        raise UserError("--over-seeds goes with two names, not with all; name the other.")
     if b == ALL:
         found = faithbench.against_all(a, runs, *chosen)
         write_table(found.render(format_of(None if format == "text" else format)), format)
     else:
-        write(out_console, faithbench.comparison(a, b, runs, *chosen).render(format or "text"))
+        write(out_console, faithbench.comparison(a, b, runs, *chosen, over_seeds=over_seeds).render(format or "text"))
 
 
 def meta(

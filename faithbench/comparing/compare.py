@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from faithbench.comparing.pairs import CALLED, Pair, both, check_test, of_explainers, of_models, one, only
+from faithbench.comparing.trainings import OverTrainings, of_pair
 from faithbench.errors import UserError
 from faithbench.records.results import Panel, higher_is_better, kind, label, panels, predicted_classes, read
+from faithbench.records.seeds import together
 from faithbench.records.store import Store
 from faithbench.records.units import is_of_neurons, unit_of, units_of
 from faithbench.shown import visible
@@ -26,7 +28,7 @@ class Compared:
 
     `p` is Holm-corrected over so many `tests`: over all pairs of explainers by the metric if `is_ranked`, so that the
     verdict is that of the table; else over everything that was compared with it. It is 1 where the difference is
-    negligible.
+    negligible. `trainings` is the interval over trainings, of models that were put together over their seeds.
     """
 
     pair: Pair
@@ -34,6 +36,7 @@ class Compared:
     p: float
     tests: int
     is_ranked: bool
+    trainings: OverTrainings | None = None
 
     @property
     def is_negligible(self) -> bool:
@@ -64,7 +67,8 @@ class Comparison:
         """A row for each data set, metric, and model (for two models: explainer).
 
         `difference` is A less B with its 95 % interval, `p` Holm-corrected over `tests` tests and `p_alone` not;
-        `share_a_higher` and `share_equal` of the `n` texts; `better` the name of the better, if that is shown.
+        `share_a_higher` and `share_equal` of the `n` texts; `better` the name of the better, if that is shown. Over
+        seeds also `trainings`, how many, and `seed_low` and `seed_high`, the interval over them.
         """
         return pd.DataFrame([self._row(cell) for cell in self.cells])
 
@@ -92,7 +96,14 @@ class Comparison:
             "share_equal": found.equal,
             "detectable": found.detectable,
             "better": self.better(cell) or "",
+            **self._over_trainings(cell),
         }
+
+    def _over_trainings(self, cell: Compared) -> dict[str, object]:
+        over = cell.trainings
+        if over is None:
+            return {}
+        return {"trainings": " and ".join(map(str, over.counts)), "seed_low": over.low, "seed_high": over.high}
 
     def sentences(self) -> list[str]:
         """The answer, a sentence or two for each data set, metric, and model (for two models: explainer)."""
@@ -143,6 +154,7 @@ class Comparison:
         parts = [
             f"difference {a} − {b} {_figure(found.mean)}"
             + ("" if math.isnan(found.low) else f", 95 % interval {_figure(found.low)} to {_figure(found.high)}"),
+            *_over(cell.trainings),
             ("p < 0.001" if cell.p < 0.001 else f"p = {cell.p:.3f}")
             + (f", Holm-corrected over {over}" if tests > 1 else ""),
             "" if math.isnan(found.effect) else f"effect size d_z {found.effect:.2f}".replace("-", "−"),
@@ -164,6 +176,11 @@ class Comparison:
             raise UserError(f"format {format!r} is not known; use text or csv.")
         units = units_of(cell.pair.dataset for cell in self.cells)
         how = f"p of paired {CALLED[self.test]} over {units}; 95 % intervals."
+        if any(cell.trainings is not None for cell in self.cells):
+            how += (
+                f" p and the first interval are over {units}, of the trainings at hand; over trainings: "
+                f"{'Student' if self.what == 'explainer' else 'Welch'}'s 95 % interval of the trainings' means."
+            )
         return "\n\n".join([*self.sentences(), how, *self.notes]) + "\n"
 
 
@@ -176,11 +193,13 @@ def comparison(
     dataset: str | None = None,
     test: str = "permutation",
     alpha: float = ALPHA,
+    over_seeds: bool = False,
 ) -> Comparison:
     """Compares two explainers, or two models, by each metric on the texts where both have a value.
 
     Names are those that tables show, or beginnings that only one has. `metrics`, `model` and `dataset` choose among
-    what the runs hold.
+    what the runs hold. With `over_seeds` models that differ in their seed alone are put together, as tables do, and an
+    interval over trainings stands beside that over texts.
 
     Raises:
         UserError: a name is not in the runs or is that of several, A and B are one or of different kinds, nothing was
@@ -188,6 +207,8 @@ def comparison(
     """
     check_test(test, alpha)
     found = list(panels(read(folders), predicted=predicted_classes(folders)))
+    seeds = together(found) if over_seeds else []
+    found = [each.panel for each in seeds] if over_seeds else found
     names = {name: sorted({panel.key[name] for panel in found}) for name in ("dataset", "model")}
     names["explainer"] = sorted({name for panel in found for name in panel.explainers})
     names["metric"] = sorted({name for panel in found for name in panel.metrics})
@@ -201,6 +222,8 @@ def comparison(
     if not kept:
         raise UserError(f"the runs hold nothing, of what was asked for, that was measured for both {a} and {b}.")
     cells = tuple(_compared(kept, test, alpha))
+    if over_seeds:
+        cells = tuple(replace(cell, trainings=of_pair(what, cell.pair, seeds, first, second)) for cell in cells)
     notes = tuple(not_corrected(Store(Path(folder)).manifest() for folder in folders))
     return Comparison(what, first, second, cells, test, alpha, notes)
 
@@ -235,6 +258,16 @@ def _compared(pairs: Sequence[Pair], test: str, alpha: float) -> Iterator[Compar
     others = ~np.array(ranked)
     p[others] = holm(alone[others])
     yield from (Compared(*each) for each in zip(pairs, found, map(float, p), tests, ranked, strict=True))
+
+
+def _over(trainings: OverTrainings | None) -> Iterator[str]:
+    """The interval over trainings in words, where it was asked for."""
+    if trainings is None:
+        return
+    if math.isnan(trainings.low):
+        yield f"over {trainings.words}: too few for an interval"
+    else:
+        yield f"over {trainings.words} {_figure(trainings.low)} to {_figure(trainings.high)}"
 
 
 def _figure(value: float) -> str:

@@ -20,7 +20,8 @@ class Seeds:
 
     `count` trainings have a mean in a cell, and `deviation` is the standard deviation of these means (NaN for one).
     `raw` are the means over trainings of what is not post-stratified, and `stratified` says in which cells each
-    training's mean is post-stratified: of several, the panel's weights are so already.
+    training's mean is post-stratified: of several, the panel's weights are so already. `trainings` are the panels that
+    were put together.
     """
 
     panel: Panel
@@ -28,6 +29,7 @@ class Seeds:
     deviation: Float[np.ndarray, "explainers metrics"]
     raw: Float[np.ndarray, "explainers metrics"]
     stratified: Bool[np.ndarray, "explainers metrics"]
+    trainings: tuple[Panel, ...]
 
 
 @lru_cache(maxsize=1024)
@@ -61,7 +63,7 @@ def _merged(group: Sequence[Panel]) -> Seeds:
 
 def _alone(panel: Panel) -> Seeds:
     count = np.isfinite(panel.means).astype(np.int64)
-    return Seeds(panel, count, np.full(count.shape, np.nan), panel.raw_means, panel.stratified)
+    return Seeds(panel, count, np.full(count.shape, np.nan), panel.raw_means, panel.stratified, (panel,))
 
 
 def _several(group: Sequence[Panel], key: dict[str, str]) -> Seeds:
@@ -92,7 +94,7 @@ def _several(group: Sequence[Panel], key: dict[str, str]) -> Seeds:
     total, tried = shares.sum(axis=0), np.asarray(present.any(axis=0))
     lost = np.asarray(failed.any(axis=0)) & (total == 0)
     panel = Panel(key, texts, explainers, metrics, mixed, total, tried, lost)
-    return Seeds(panel, count, deviation, raw_mean, np.asarray(stratified.all(axis=0)))
+    return Seeds(panel, count, deviation, raw_mean, np.asarray(stratified.all(axis=0)), tuple(group))
 
 
 def _mean_of_finite(

@@ -1,0 +1,107 @@
+"""Differences over trainings that differ in their seed alone: what the texts of one training cannot say."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from faithbench.comparing.pairs import Pair
+from faithbench.records.results import Panel
+from faithbench.records.seeds import Seeds
+from faithbench.statistics.intervals import weighted_mean
+from faithbench.statistics.paired_tests import paired_means
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class OverTrainings:
+    """The 95 % interval over trainings of a difference of means, in the metric's unit.
+
+    Of two explainers it is Student's of the trainings' differences; of two models Welch's, of the means of so many
+    trainings of each. NaN where there are too few.
+    """
+
+    counts: tuple[int, ...]
+    low: float
+    high: float
+
+    @property
+    def words(self) -> str:
+        """How many trainings, such as `3 and 2 trainings`."""
+        of = " and ".join(map(str, self.counts))
+        return f"{of} training{'' if self.counts == (1,) else 's'}"
+
+
+def of_pair(what: str, pair: Pair, seeds: Sequence[Seeds], first: str, second: str) -> OverTrainings:
+    """The interval of a pair that was made of panels put together.
+
+    Args:
+        what: `explainer` or `model`, which two are compared.
+        pair: of them.
+        seeds: all panels put together.
+        first: identity of A, of models without the seed.
+        second: of B.
+    """
+    here = [each for each in seeds if each.panel.key["dataset"] == pair.dataset and pair.fingerprint in _state(each)]
+    if what == "explainer":
+        (group,) = (each.trainings for each in here if each.panel.key["model"] == pair.under)
+        return paired([_gap(panel, first, second, pair.metric) for panel in group])
+    both = {each.panel.key["model"]: each for each in here}
+    texts = sorted(set(both[first].panel.texts) & set(both[second].panel.texts))
+    means = (
+        [_mean(panel, texts, pair.under, pair.metric) for panel in both[name].trainings] for name in (first, second)
+    )
+    return apart(*means)
+
+
+def paired(gaps: Sequence[float]) -> OverTrainings:
+    """Student's interval of the trainings' differences."""
+    known = _known(gaps)
+    if len(known) < 2:
+        return OverTrainings((len(known),), math.nan, math.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = stats.ttest_1samp(known, 0.0).confidence_interval(LEVEL)
+    return OverTrainings((len(known),), float(low), float(high))
+
+
+def apart(first: Sequence[float], second: Sequence[float]) -> OverTrainings:
+    """Welch's interval of the difference of two models' means."""
+    known = _known(first), _known(second)
+    counts = len(known[0]), len(known[1])
+    if min(counts) < 2:
+        return OverTrainings(counts, math.nan, math.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = stats.ttest_ind(*known, equal_var=False).confidence_interval(LEVEL)
+    return OverTrainings(counts, float(low), float(high))
+
+
+def _state(seeds: Seeds) -> tuple[str, str]:
+    """What the fingerprint of a pair may be: of two models' texts, or of two explainers' texts and model."""
+    content = seeds.panel.key["dataset_fingerprint"]
+    return content, f"{content} {seeds.panel.key['model_fingerprint']}"
+
+
+def _gap(panel: Panel, first: str, second: str, metric: str) -> float:
+    """The mean difference of two explainers of one training; NaN where it lacks one."""
+    if metric not in panel.metrics or not {first, second} <= set(panel.explainers):
+        return math.nan
+    columns, i = [panel.explainers.index(name) for name in (first, second)], panel.metrics.index(metric)
+    values, weights = panel.values[:, columns, i], panel.adjusted[:, columns, i]
+    return float(paired_means(values, weights, np.array([[0, 1]]))[0])
+
+
+def _mean(panel: Panel, texts: Sequence[str], explainer: str, metric: str) -> float:
+    """The mean of an explainer of one training over these texts; NaN where it lacks it."""
+    if metric not in panel.metrics or explainer not in panel.explainers:
+        return math.nan
+    place = np.isin(panel.texts, texts), panel.explainers.index(explainer), panel.metrics.index(metric)
+    return float(weighted_mean(panel.values[place], panel.adjusted[place]))
+
+
+def _known(values: Sequence[float]) -> Float[np.ndarray, "trainings"]:
+    found = np.array(values, dtype=float)
+    return found[np.isfinite(found)]

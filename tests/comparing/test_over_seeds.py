@@ -1,0 +1,92 @@
+"""Comparisons over trainings that differ in their seed: the interval over trainings is that of other libraries."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixtures_run import call
+from records import column, run_of
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+import faithbench
+from faithbench.comparing.trainings import apart, paired
+from faithbench.errors import UserError
+
+N, SEEDS = 40, (0, 1, 2)
+GENERATOR = np.random.default_rng(0)
+TEXTS = GENERATOR.normal(50, 10, N)
+VALUES = {  # of each model, training and explainer
+    (model, seed, explainer): TEXTS + shift + GENERATOR.normal(0, 3) + GENERATOR.normal(0, 1, N)
+    for model, shift in (("bcos-tiny", 4), ("conv-tiny", 0))
+    for seed in SEEDS
+    for explainer in ("lime", "occlusion")
+}
+LAST = ("conv-tiny", 2, "lime")  # measured on half of the texts
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    records = []
+    for (model, seed, explainer), values in VALUES.items():
+        kept = values[: N // 2] if (model, seed, explainer) == LAST else values
+        names = {"model": f"{model}(seed={seed})", "model_fingerprint": f"{model}{seed}", "explainer": explainer}
+        records += column(kept, **names)
+    return run_of(tmp_path / "run", records)
+
+
+def means(model: str, explainer: str) -> list[float]:
+    return [float(VALUES[model, seed, explainer].mean()) for seed in SEEDS]
+
+
+def test_two_models_have_welchs_interval_of_their_trainings_means(run: Path):
+    found = faithbench.comparison("bcos-tiny", "conv-tiny", [run], over_seeds=True).table().set_index("explainer")
+    a, b = (DescrStatsW(means(model, "occlusion")) for model in ("bcos-tiny", "conv-tiny"))
+    row = found.loc["occlusion"]
+    assert (row["seed_low"], row["seed_high"]) == pytest.approx(CompareMeans(a, b).tconfint_diff(usevar="unequal"))
+    assert row["difference"] == pytest.approx(a.mean - b.mean)
+    assert (row["trainings"], row["n"]) == ("3 and 3", N)
+
+
+def test_two_explainers_have_students_interval_of_the_trainings_differences(run: Path):
+    found = faithbench.comparison("occlusion", "lime", [run], model="conv-tiny", over_seeds=True).table()
+    (row,) = found.to_dict("records")
+    gaps = []
+    for seed in SEEDS:
+        n = N // 2 if seed == LAST[1] else N  # the texts that both have
+        gaps.append(float((VALUES["conv-tiny", seed, "occlusion"] - VALUES["conv-tiny", seed, "lime"])[:n].mean()))
+    assert (row["seed_low"], row["seed_high"]) == pytest.approx(DescrStatsW(gaps).tconfint_mean())
+    assert row["trainings"] == "3"
+
+
+def test_the_sentence_keeps_texts_and_trainings_apart(run: Path):
+    text = faithbench.comparison("bcos-tiny", "conv-tiny", [run], over_seeds=True).render()
+    assert "; over 3 and 3 trainings " in text
+    assert "over trainings: Welch's 95 % interval of the trainings' means." in text
+    assert "trainings" not in faithbench.comparison("bcos-tiny(seed=0)", "conv-tiny(seed=0)", [run]).render()
+
+
+def test_without_the_option_a_training_is_a_model_of_its_own(run: Path):
+    with pytest.raises(UserError, match=r"may be bcos-tiny\("):
+        faithbench.comparison("bcos-tiny", "conv-tiny", [run])
+
+
+@pytest.mark.parametrize(("gaps", "count"), [([3.0], 1), ([], 0), ([3.0, np.nan], 1)])
+def test_one_training_has_no_interval(gaps: list[float], count: int):
+    found = paired(gaps)
+    assert found.counts == (count,)
+    assert np.isnan([found.low, found.high]).all()
+    assert np.isnan(apart(gaps, [1.0, 2.0]).low)
+
+
+def test_one_training_says_so_in_the_sentence(tmp_path: Path):
+    records = [*column(TEXTS, explainer="lime"), *column(TEXTS + 1, explainer="occlusion")]
+    text = faithbench.comparison("occlusion", "lime", [run_of(tmp_path / "one", records)], over_seeds=True).render()
+    assert "over 1 training: too few for an interval" in text
+
+
+def test_the_command_has_it_for_two_names(run: Path, capsys: pytest.CaptureFixture[str]):
+    shown = call(capsys, "compare", "bcos-tiny", "conv-tiny", run, "--over-seeds", "--format", "csv")
+    assert "seed_low,seed_high" in shown.out
+    refused = call(capsys, "compare", "lime", "all", run, "--over-seeds")
+    assert refused.status == 2
+    assert "--over-seeds goes with two names" in " ".join(refused.err.split())
