@@ -13,6 +13,7 @@ from faithbench.paper.matching import are_documents, is_dataset, of_models, same
 from faithbench.paper.trainings import TrainedModel, trained_models
 from faithbench.paths import as_paths
 from faithbench.records.columns import IDENTITY
+from faithbench.records.fingerprints import weights_of
 from faithbench.records.results import CELL, PLACE, named, predicted_classes, read
 from faithbench.records.seeds import without_seed
 from faithbench.records.store import Store
@@ -93,7 +94,7 @@ class RunData:
         return self.records[pd.MultiIndex.from_frame(self.records[CELL]).isin(keys)]
 
     def trained(self, model: str, dataset: str) -> list[TrainedModel]:
-        """The trainings of a model on a data set, one for each seed.
+        """The trainings of a model on a data set, one for each seed, in whatever precision their rows were computed.
 
         Raises:
             UserError: there are two of one seed, or they differ in more than the seed.
@@ -102,7 +103,7 @@ class RunData:
         for training in self.trainings:
             if self.is_model(training.model, model) and is_dataset(source_of(training.dataset), dataset):
                 other = found.setdefault(training.model, training)
-                if other.fingerprint != training.fingerprint:
+                if weights_of(other.fingerprint) != weights_of(training.fingerprint):
                     raise twice(*(f"{each.model} (weights {each.fingerprint})" for each in (other, training)))
         apart = list({without_seed(each): each for each in found}.values())
         if len(apart) > 1:

@@ -296,6 +296,17 @@ def test_records_of_replaced_weights_or_data_are_left_out_and_counted(what: str,
     assert "37 records are left out: of weights or data that were replaced under the same name." in found.notes
 
 
+def test_one_training_may_be_read_in_two_precisions_each_on_data_of_its_own(tmp_path: Path):
+    texts = told(run_of(tmp_path / "texts", cell(model_fingerprint="m-bf16-mixed")), {BCOS: accuracy(80)})
+    of_documents = run_of(tmp_path / "documents", cell(dataset=DOCUMENTS, metric=PAPER_SEQPG))
+    manifest = (of_documents / "manifest.json").read_text()
+    assert '"fingerprint": "m"' in manifest
+    assert '"fingerprint": "m-bf16-mixed"' in (texts / "manifest.json").read_text()
+    documents = told(of_documents, {BCOS: accuracy(80)}, DOCUMENTS)
+    found = faithbench.paper_table([texts, documents], "table8").frame().set_index("b").loc["1.50"]
+    assert found[["accuracy", "comp", "seqpg"]].tolist() == pytest.approx([80, VALUES.mean(), VALUES.mean()])
+
+
 def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
     one = told(run_of(tmp_path / "one", cell()), {BCOS: accuracy(80)})
     other = told(run_of(tmp_path / "other", cell()), {BCOS: accuracy(70)})
