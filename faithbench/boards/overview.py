@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from faithbench.boards.findings import finding
 from faithbench.boards.folder import Board
-from faithbench.shown import visible
-from faithbench.tables.markdown import IN_LINK, escape, markdown
-from faithbench.tables.parts import Cell, Column, Grid, Number, Words
+from faithbench.tables.markdown import markdown
+from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Number, Words
 from faithbench.tables.table import table
 
 MARK = "<!-- made by `faithbench board build` from the records; changes by hand are lost -->"
@@ -20,8 +18,8 @@ Which explainer tells the truth about what a model used? A board a row; its page
 FOOT = """
 *Finding*: on each model and data set the best by comprehensiveness (or by the first other metric that ranks) of the
 explainers that were measured on the same texts, and those of which paired tests do not show that they differ from it;
-none where all are tied. *Texts*: the most of any result. *Seeds*: the most trainings of one model. A picture shows the
-first of a board's models and data sets. Read a board's own page before its numbers.
+none where all are tied. *Texts*: the most of any result. *Seeds*: the most trainings of one model. *Picture*: the
+scores on the first of a board's models and data sets. Read a board's own page before its numbers.
 
 Each folder holds plans, a manifest, compact records, and what is made from them: `faithbench board build` makes tables,
 pictures and this page, `faithbench board check` says where they differ from the records, and records from the plans.
@@ -33,14 +31,7 @@ def overview(boards: Sequence[Board], home: Path) -> str:
     """The page of the folder `home`, in which the boards are."""
     rows = [_row(board, home) for board in boards]
     grid = Grid(tuple(map(Column, rows[0])), tuple(tuple(row.values()) for row in rows), long=True)
-    pictures = "".join(_picture(board, home) for board in boards if (board.folder / PICTURE).is_file())
-    return f"{MARK}\n\n{TITLE}\n{markdown([grid])}{pictures}{FOOT}"
-
-
-def _picture(board: Board, home: Path) -> str:
-    place = board.folder.relative_to(home)
-    name = escape(visible(place.as_posix()), IN_LINK)
-    return f"\n![{name}: scores on its first model and data set]({quote((place / PICTURE).as_posix())})\n"
+    return f"{MARK}\n\n{TITLE}\n{markdown([grid])}{FOOT}"
 
 
 def _row(board: Board, home: Path) -> dict[str, Cell]:
@@ -55,4 +46,5 @@ def _row(board: Board, home: Path) -> dict[str, Cell]:
         "explainers": Number(int(frame["explainer"].nunique())),
         "texts": Number(int(frame["n"].max())),
         "seeds": Number(int(frame["seeds"].max())),
+        "picture": Words("scores", link=(place / PICTURE).as_posix()) if (board.folder / PICTURE).is_file() else EMPTY,
     }
