@@ -28,26 +28,31 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def load_backbone(
-    backbone: Backbone, classes: int, seed: int, texts: Iterable[str], head: Any = AutoModelForSequenceClassification
+    backbone: Backbone,
+    classes: int,
+    seed: int,
+    texts: Iterable[str],
+    head: Any = AutoModelForSequenceClassification,
+    made: Path | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A classifier with a new head, or a masked language model, and its tokenizer.
 
     Args:
-        backbone: which; looked for in `$FAITHBENCH_BACKBONES/<name>` first, then on the hub.
+        backbone: which; looked for in `$FAITHBENCH_BACKBONES/<name>` first, then where it was made, then on the hub.
         classes: number of classes of the new head.
         seed: draws the head (and everything else of a model made from scratch).
         texts: training texts, from which a backbone without weights takes its vocabulary.
         head: transformers' class for what stands on the encoder.
+        made: the folder of one that was made here.
 
     Raises:
         UserError: neither a local folder nor the hub has it.
     """
     torch.manual_seed(seed)
-    if not backbone.repo:
+    local = local_backbone(backbone) or made
+    if not backbone.repo and local is None:
         return _tiny(texts, classes, head)
-    folder = os.environ.get(BACKBONES_VARIABLE)
-    local = Path(folder) / backbone.name if folder else None
-    source, revision = (str(local), None) if local and local.is_dir() else (backbone.repo, backbone.revision)
+    source, revision = (backbone.repo, backbone.revision) if local is None else (str(local), None)
     try:
         if revision is None:
             check_folder(Path(source))
@@ -66,6 +71,13 @@ def load_backbone(
             f"to a folder that holds {backbone.name}/ with its config, tokenizer and model.safetensors."
         ) from error
     return model, tokenizer
+
+
+def local_backbone(backbone: Backbone) -> Path | None:
+    """The folder of a backbone below `$FAITHBENCH_BACKBONES`, if it is there."""
+    folder = os.environ.get(BACKBONES_VARIABLE)
+    local = Path(folder) / backbone.name if folder else None
+    return local if local is not None and local.is_dir() else None
 
 
 def _tiny(texts: Iterable[str], classes: int, head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

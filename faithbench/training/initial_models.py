@@ -17,6 +17,7 @@ from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import Component
 from faithbench.training.backbones import load_backbone
 from faithbench.training.checkpoint import WEIGHTS, load_conventional
+from faithbench.training.encoder_backbones import encoder
 from faithbench.training.fine_tuning import drawn, fine_tune
 from faithbench.training.keeping import FinishedReport, fault, report_of
 from faithbench.training.masked_modelling import pretrain
@@ -93,7 +94,8 @@ def _backbone(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     names, rows = job.dataset.object.class_names, job.splits["train"]
     texts = [text for row in rows for text in (row.text, row.pair) if text is not None]
-    network, tokenizer = load_backbone(zoo.backbone, len(names), zoo.seed, texts, **head)
+    made = encoder(zoo.backbone, job.device, job.verbose) if zoo.backbone.pretraining else None
+    network, tokenizer = load_backbone(zoo.backbone, len(names), zoo.seed, texts, made=made, **head)
     network.config.id2label = dict(enumerate(names))
     network.config.label2id = {name: i for i, name in enumerate(names)}
     return network, tokenizer

@@ -1,6 +1,9 @@
-"""Masked language modelling of a converted model, before it is fine-tuned ("B-cos then task", arXiv 2502.12992)."""
+"""Masked language modelling: of a converted model before it is fine-tuned ("B-cos then task", arXiv 2502.12992).
 
-from collections.abc import Mapping, Sequence
+And of encoders that are made here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +35,15 @@ def masked_loss(
     return F.binary_cross_entropy_with_logits(logits, F.one_hot(labels[chosen], logits.shape[-1]).to(logits))
 
 
+def cross_entropy(
+    outputs: ModelOutput, labels: Int[Tensor, "rows tokens"], num_items_in_batch: object = None
+) -> Float[Tensor, ""]:
+    """The usual loss of masked language modelling: mean cross-entropy at masked positions."""
+    if not (labels != IGNORED).any():
+        return outputs.logits.sum() * 0.0
+    return F.cross_entropy(outputs.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+
+
 def pretrain(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -42,8 +54,10 @@ def pretrain(
     device: str,
     about: Mapping[str, object],
     verbose: bool = True,
+    masked: float = MASKED,
+    loss: Callable[..., Tensor] = masked_loss,
 ) -> Path:
-    """Trains a masked language model, 15 % of the tokens masked, and saves its last state; a killed one continues.
+    """Trains a masked language model and saves its last state and its tokenizer; a killed one continues.
 
     Args:
         model: trained in place.
@@ -55,6 +69,8 @@ def pretrain(
         device: `cpu`, or what Trainer finds.
         about: what model and data are, copied into the report.
         verbose: show progress, on stderr.
+        masked: share of the tokens that are.
+        loss: of outputs and labels.
 
     Returns:
         The folder.
@@ -76,8 +92,8 @@ def pretrain(
         model=model,
         args=arguments(work, training, seed, len(rows), device),
         train_dataset=rows,
-        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED),
-        compute_loss_func=masked_loss,
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=masked),
+        compute_loss_func=loss,
     )
     run_trainer(trainer, work, verbose)
     steps = trainer.state.max_steps
@@ -93,5 +109,6 @@ def pretrain(
     }
     with quiet(), finishing(folder, report) as made:
         model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
     forget_work(folder)
     return folder
