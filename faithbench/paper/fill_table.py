@@ -63,16 +63,33 @@ def published_table(folders: Sequence[Path | str], like: str, backbone: str | No
     """
     layout = layout_of(like)
     found = run_data_of(folders)
-    chosen, subjects = backbone_for(layout, found.models, backbone), layout.subjects
+    chosen = backbone_for(layout, found.models, backbone)
+    subjects, elsewhere = _on_data_at_hand(layout.subjects, found, chosen)
     metrics = [source.metric for source in layout.columns.values() if isinstance(source, Mean)]
     metrics += [metric.replace(PAPER_PROTOCOL, STRICT_PROTOCOL) for metric in metrics]
     run_data = needed(found, chosen, lambda full: any(same("metric", full, metric) for metric in metrics))
     cells = {name: tuple(source(run_data, subject) for subject in subjects) for name, source in layout.columns.items()}
-    notes = tuple(_notes(cells, run_data, layout, subjects))
+    notes = (*elsewhere, *_notes(cells, run_data, layout, subjects))
     entries = pd.concat([cell.entries for column in cells.values() for cell in column], ignore_index=True)
     notes += tuple(departures(Shown(layout.name, chosen, entries, _trained(run_data, subjects))))
     notes += tuple(of_earlier_versions(entries))
     return PaperTable(layout, chosen, layout.published, cells, notes, signature_of(entries, found.folders))
+
+
+def _on_data_at_hand(
+    subjects: Sequence[Subject], found: RunData, backbone: str
+) -> tuple[Sequence[Subject], Sequence[str]]:
+    """The rows of a table of one data set, on that of the runs if they hold one other instead; and a note of that."""
+    published = {subject.dataset for subject in subjects}
+    here = {source_of(each.dataset) for each in found.trainings if is_of(each.model, backbone)}
+    here |= {source_of(each.dataset) for each in found.groups if is_of(each.model, backbone)}
+    if len(published) != 1 or len(here) != 1 or published == {""}:
+        return subjects, ()
+    (wanted,), (there,) = published, here
+    if is_dataset(there, wanted):
+        return subjects, ()
+    note = f"Of {label('dataset', there)}; the paper's numbers are of {wanted}."
+    return [replace(subject, dataset=there) for subject in subjects], (note,)
 
 
 def check_likes(plans: Sequence[Plan]) -> None:

@@ -25,9 +25,18 @@ def but_seed(key: str) -> bool:
 
 
 def of_models(models: Iterable[str]) -> Keys:
-    """The parameters by which models are told apart: not the seed, nor how they were masked where all were alike."""
-    alike = len({value_of("model", each, "masking") for each in models}) == 1
-    return lambda key: key != "seed" and not (alike and key == "masking")
+    """The parameters by which models are told apart.
+
+    Not the seed; nor how they were masked where all were alike, nor on whose texts masked language modelling was done
+    where all that had it read the same.
+    """
+    every = list(models)
+    read = [each for each in every if value_of("model", each, "start") == "mlm"]
+    shared = {"seed"}
+    for key, concerned in (("masking", every), ("mlm_data", read)):
+        if len({value_of("model", each, key) for each in concerned}) == 1:
+            shared.add(key)
+    return lambda key: key not in shared
 
 
 def same(kind: str, full: str, wanted: str, keys: Keys = every) -> bool:

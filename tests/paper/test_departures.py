@@ -49,6 +49,10 @@ CASES = {
     "seeds": ("table8", {"trainings": trained(2)}),
     "checkpoint-schedule": ("figure2", {"trainings": trained(evaluated_every=481)}),
     "mlm-data": ("table3", {"trainings": trained(start={"start": "mlm", "training": {"epochs": 1}})}),
+    "mlm-other-data": (
+        "table3",
+        {"trainings": trained(start={"start": "mlm", "dataset": "standard_ebooks", "training": {"epochs": 1}})},
+    ),
     "figure6-conventional": ("figure6", {"series": frozenset({"bert", "gold"})}),
     "figure6-gold": ("figure6", {"series": frozenset({"bert", "conventional"})}),
 }

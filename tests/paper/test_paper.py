@@ -501,6 +501,34 @@ def test_trainings_that_are_not_the_papers_are_told(tmp_path: Path):
     ]
 
 
+READ = "bcos-minilm(start=mlm, start_epochs=1, epochs=4{}, embedding_bias=False)"
+
+
+def test_what_masked_language_modelling_read_does_not_count_where_it_is_the_same(tmp_path: Path):
+    """Of other texts (`mlm_data`) the rows are filled as of the task's own; of both they cannot be told apart."""
+    own, other = READ.format(""), READ.format(", mlm_data='standard_ebooks'")
+
+    def filled(*models: str) -> list[float]:
+        run = told(
+            run_of(tmp_path / str(len([*tmp_path.iterdir()])), cell()), {m: accuracy(90) for m in models}, "imdb"
+        )
+        return faithbench.paper_table([run], "table3").frame()["accuracy"].dropna().tolist()
+
+    assert filled(own) == filled(other) == filled(other, CONV)[1:] == [90.0]
+    assert filled(own, other) == [90.0]  # the published one is the one without
+
+
+def test_a_table_of_one_data_set_is_filled_of_another_and_says_so(tmp_path: Path):
+    run = told(run_of(tmp_path / "run", cell()), {BCOS: accuracy(81), CONV: accuracy(82)})
+    found = faithbench.paper_table([run], "table3")
+    assert found.frame()["accuracy"].dropna().tolist() == [82.0, 81.0]
+    assert found.notes[0] == "Of hatexplain; the paper's numbers are of imdb."
+    of_both = told(run_of(tmp_path / "both", cell()), {BCOS: accuracy(81)})
+    more = told(run_of(tmp_path / "more", cell(dataset="imdb")), {BCOS: accuracy(91)}, "imdb")
+    assert faithbench.paper_table([of_both, more], "table3").frame()["accuracy"].dropna().tolist() == [91.0]
+    assert not any("the paper's numbers are of" in note for note in faithbench.paper_table([run], "table8").notes)
+
+
 @pytest.mark.parametrize("report", [{}, {"test": {}}, {"test": {"accuracy": None}}, {"best_step": True}])
 def test_a_training_of_which_little_is_known_is_no_number_and_no_crash(tmp_path: Path, report: object):
     run = told(run_of(tmp_path / "run", cell()), {BCOS: report}, "imdb")
