@@ -1,6 +1,6 @@
 """What a board keeps of neurons beside their records: numbers that tables are made of, and no text of any document."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,15 +15,15 @@ from faithbench.records.store import Store
 LEFT_OUT = {"neurons": {"windows": "[]"}, "descriptions": {"text": "", "simulated": "[]"}}  # and what stands for it
 
 
-def neuron_facts(run: Path, records: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
+def neuron_facts(runs: Sequence[Path], records: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
     """Files of how often neurons fire and how long descriptions are, of the models and data of records.
 
-    Windows, descriptions and simulations stay with the run, as texts do.
+    Windows, descriptions and simulations stay with the runs, as texts do.
     """
     there = pd.MultiIndex.from_frame(records[PLACE].astype(str).drop_duplicates())
     for kind, instead in LEFT_OUT.items():
         columns = [name for name in KEPT[kind].names if name not in instead]
-        parts = [part.to_pandas() for part in parts_of(Store(run), kind, columns)]
+        parts = [part.to_pandas() for run in runs for part in parts_of(Store(run), kind, columns)]
         if not parts:
             continue
         every = pd.concat(parts, ignore_index=True).drop_duplicates(list(KEPT_IDENTITY[kind]), keep="last")

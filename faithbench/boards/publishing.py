@@ -1,5 +1,6 @@
 """Leaderboards: folders with plans, manifest, compact records, and the tables made from them."""
 
+import json
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from faithbench.boards.cells import NamedBlock, read_asks
 from faithbench.boards.checking import disagreements
 from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, texts_of
+from faithbench.boards.joining import joined, plans_of
 from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
 from faithbench.boards.neuron_facts import neuron_facts
 from faithbench.boards.overview import MARK, overview
@@ -22,7 +24,7 @@ from faithbench.files import IGNORE, STAGING, locked, remove_leftovers, staging,
 from faithbench.paths import as_path, as_paths
 from faithbench.plan import AUTO, PLANS, Plan, plan_files, read_plan
 from faithbench.records.columns import ADDED, IDENTITY
-from faithbench.records.manifest import read_manifest
+from faithbench.records.manifest import NAME, Manifest
 from faithbench.records.results import installed, label, named, read
 from faithbench.records.store import Store
 from faithbench.records.units import is_of_neurons
@@ -39,8 +41,10 @@ MOST_SHOWN = 200  # characters of what is wrong with a run
 LONGEST = 200  # bytes of a file's name
 
 
-def publish(run: Path | str, board: Path | str) -> list[Path]:
+def publish(run: Path | str | Sequence[Path | str], board: Path | str) -> list[Path]:
     """Copies a finished run into a leaderboard folder and makes the tables; if anything is wrong, nothing changes.
+
+    Several runs, such as the parts of a plan that was divided between machines, become one board.
 
     Only records of the weights and data that the manifest names are published, not those of an earlier training under
     the same name, and of each cell the latest version. Plans that a person put there stay, and of a run that holds more
@@ -55,42 +59,52 @@ def publish(run: Path | str, board: Path | str) -> list[Path]:
 
     Raises:
         UserError: the run holds no records to publish, other than its own plans say, or more texts than the board's
-            plans ask for; the folder cannot be written, a file would exceed 1 MB, or the board 2 MB.
+            plans ask for; two runs are of other weights, texts or versions, or hold different records of one identity;
+            the folder cannot be written, a file would exceed 1 MB, or the board 2 MB.
     """
-    run, board = as_path("run", run), as_path("board", board)
-    if run.resolve() == board.resolve():
-        raise UserError(f"{run} cannot be published into itself.")
-    missing = [name for name in (PLANS, "manifest.json") if not any(path.is_file() for path in run.glob(name))]
-    if missing:
-        raise UserError(f"{run} is not a run: it has no {missing[0].replace('*', '')}.")
+    runs = [as_path("run", run)] if isinstance(run, (str, Path)) else as_paths("run", run)
+    board = as_path("board", board)
+    if not runs:
+        raise UserError("publish needs a run.")
+    for each in runs:
+        if each.resolve() == board.resolve():
+            raise UserError(f"{each} cannot be published into itself.")
+        missing = [name for name in (PLANS, "manifest.json") if not any(path.is_file() for path in each.glob(name))]
+        if missing:
+            raise UserError(f"{each} is not a run: it has no {missing[0].replace('*', '')}.")
     with _alone([board.resolve().parent]):
-        return _publish(run, board)
+        return _publish(runs, board)
 
 
-def _publish(run: Path, board: Path) -> list[Path]:
-    """Publishes a run whose plan and manifest are there, while nobody else changes the board."""
-    manifest, files = read_manifest(run), plan_files(run)
-    ours = _are_written(files)
+def _publish(runs: Sequence[Path], board: Path) -> list[Path]:
+    """Publishes runs whose plans and manifests are there, while nobody else changes the board."""
+    manifest, files = joined(runs), plans_of(runs)
+    ours = _are_written(files.values())
     has_plans = any(board.glob(PLANS)) and not (ours and _are_written(plan_files(board)))
-    plans = {path.name: read_plan(path) for path in (plan_files(board) if has_plans else files)}
-    every = read([run])
-    frame = every[named(every, [run], strictly=True)]
+    plans = {name: read_plan(path) for name, path in files.items()}
+    if has_plans:
+        plans = {path.name: read_plan(path) for path in plan_files(board)}
+    every = read(runs)
+    frame = every[named(every, runs, strictly=True)]
+    source = " and ".join(map(str, runs))
     if has_plans and not frame.empty:
-        frame = _asked_for(Board(board, plans, manifest, frame), run)
+        frame = _asked_for(Board(board, plans, manifest, frame), source)
     if frame.empty:
         wanted = " and that the board's plans ask for" * has_plans
-        raise UserError(f"{run} holds no records of the weights and data that its manifest names{wanted}.")
+        told = ("holds", "its manifest names") if len(runs) == 1 else ("hold", "their manifests name")
+        raise UserError(f"{source} {told[0]} no records of the weights and data that {told[1]}{wanted}.")
     if ours and not has_plans:
-        plans = _current(Board(run, plans, manifest, frame))
-        _check_held(Board(run, plans, manifest, frame))
+        plans = _current(Board(runs[0], plans, manifest, frame))
+        _check_held(Board(runs[0], plans, manifest, frame))
     with _anew(board) as made:
         shutil.rmtree(made / "records", ignore_errors=True)
         (made / "records").mkdir()
         for path in () if has_plans else [*made.glob(PLANS)]:
             path.unlink()
+        _put(made, {"manifest.json": _manifest(runs, manifest)})
+        _put(made, {} if has_plans else {name: files[name].read_bytes() for name in plans})
         small = ["manifest.json", *([] if has_plans else plans)]
-        _put(made, {name: (run / name).read_bytes() for name in small})
-        facts = dict(neuron_facts(run, frame))
+        facts = dict(neuron_facts(runs, frame))
         _put(made, facts)
         for metrics in (set(frame["metric"]), set(filter(_keeps_parts, frame["metric"].unique()))):
             packed = {f"records/{name}": data for name, data in _packed(frame, metrics).items()}
@@ -105,7 +119,14 @@ def _publish(run: Path, board: Path) -> list[Path]:
     return [board / name for name in tables] + _pages([board])
 
 
-def _are_written(files: Sequence[Path]) -> bool:
+def _manifest(runs: Sequence[Path], manifest: Manifest) -> bytes:
+    """The file of a single run as it is, else what several say together."""
+    if len(runs) == 1:
+        return (runs[0] / NAME).read_bytes()
+    return (json.dumps(manifest, indent=2) + "\n").encode()
+
+
+def _are_written(files: Iterable[Path]) -> bool:
     """Whether all of these plans are the work of runs, which state what these hold; none of a person."""
     return all(read_text(path).startswith(WRITTEN) for path in files)
 
@@ -151,7 +172,7 @@ def _check_held(run: Board) -> None:
         )
 
 
-def _asked_for(board: Board, run: Path) -> pd.DataFrame:
+def _asked_for(board: Board, source: str) -> pd.DataFrame:
     """The records of the cells that the plans of a board ask for.
 
     Raises:
@@ -162,7 +183,7 @@ def _asked_for(board: Board, run: Path) -> pd.DataFrame:
         if cell in asked and texts > asked[cell].texts:
             names = [label(kind, name) for kind, name in zip(CELL, cell, strict=True)]
             raise UserError(
-                f"{run} holds {texts:,} texts of {' on '.join(names[1::-1])}, and {asked[cell].plan} asks for "
+                f"{source} holds {texts:,} texts of {' on '.join(names[1::-1])}, and {asked[cell].plan} asks for "
                 f"{asked[cell].texts:,}: run it into another folder."
             )
     return board.records[[cell in asked for cell in board.records[CELL].itertuples(index=False, name=None)]]

@@ -13,14 +13,14 @@ from faithbench.shown import path_word, shell_words
 
 
 def board_publish(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")],
     folder: Annotated[Path, typer.Argument(help="The leaderboard's folder.")],
 ) -> None:
-    """Copy a run into a leaderboard's folder.
+    """Copy a run, or several, into a leaderboard's folder.
 
-    Compact records, plan, manifest and tables.
+    Compact records, plans, manifest and tables.
     """
-    for path in faithbench.publish(run, folder):
+    for path in faithbench.publish(runs, folder):
         say(out_console, f"wrote {path}", whole=True)
 
 
