@@ -55,3 +55,17 @@ def test_no_file_of_a_board_says_where_something_lay_on_a_machine(board: Path):
     assert files
     for path in files:
         assert re.findall(r"(?<![\w./])/(?:root|home|tmp|work|Users|mnt|var)/[^\s\"']*", path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_a_page_has_a_claim_a_picture_its_table_doubts_and_how_it_was_made(board: Path):
+    """In this order: whoever reads on from the claim sees what it rests on."""
+    text = (board / "README.md").read_text()
+    heads = [text.index(f"\n## {head}") for head in ("What to doubt", "How it was made")]
+    says, doubts = text[: heads[0]], text[heads[0] : heads[1]]
+    assert heads == sorted(heads)
+    assert re.search(r"\*\*[^*]{20,}\*\*", says), "no claim in bold"
+    assert re.search(r"!\[[^\]]+\]\((\w|-)+\.svg\)", says), "no picture"
+    assert "](table.md)" in text
+    assert len(doubts.split()) > 20
+    assert re.search(r"^ *faithbench (run|train|table)", text[heads[1] :], re.M), "no command that made it"
