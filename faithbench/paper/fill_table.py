@@ -19,9 +19,10 @@ from faithbench.paper.table import PaperTable
 from faithbench.paper.trainings import TrainedModel, differing
 from faithbench.plan import CRATE, DECODERS, TABLES_OF_PAPER, Plan
 from faithbench.plugins.naming import refer
+from faithbench.records.manifest import read_manifest
 from faithbench.records.results import label
 from faithbench.shown import counted
-from faithbench.tables.cautions import of_earlier_versions, older_conversion
+from faithbench.tables.cautions import computed_in, of_earlier_versions, older_conversion
 from faithbench.tables.signature import signature_of
 
 
@@ -73,6 +74,7 @@ def published_table(folders: Sequence[Path | str], like: str, backbone: str | No
     entries = pd.concat([cell.entries for column in cells.values() for cell in column], ignore_index=True)
     notes += tuple(departures(Shown(layout.name, chosen, entries, _trained(run_data, subjects))))
     notes += tuple(of_earlier_versions(entries))
+    notes += tuple(computed_in(map(str, entries["model_fingerprint"]), map(read_manifest, found.folders)))
     return PaperTable(layout, chosen, layout.published, cells, notes, signature_of(entries, found.folders))
 
 

@@ -307,6 +307,29 @@ def test_one_training_may_be_read_in_two_precisions_each_on_data_of_its_own(tmp_
     assert found[["accuracy", "comp", "seqpg"]].tolist() == pytest.approx([80, VALUES.mean(), VALUES.mean()])
 
 
+def test_the_precision_of_rows_is_said_with_the_most_that_it_moves_a_text(tmp_path: Path):
+    run = run_of(tmp_path / "run", cell(model_fingerprint="m-bf16-mixed"))
+    manifest = json.loads((run / "manifest.json").read_text())
+    moved = {"mean": 0.0, "largest": 1.0}
+    found = {"dtype": "bf16-mixed", "weights": "m", "data": "d", "limit": 0.5, "unit": "points", "texts": 16}
+    for place, sizes in {
+        "one": {"comprehensiveness": 0.04, "shapley": 1.5},
+        "other": {"comprehensiveness": 0.06},
+    }.items():
+        measured = {"bf16-mixed": {name: moved | {"absolute": size} for name, size in sizes.items()}}
+        manifest.setdefault("precision", {})[place] = {"bf16-mixed": {**found, "measured": measured}}
+    said = "Rows without some tokens were computed in bf16-mixed, not in float32"
+    assert [note for note in faithbench.paper_table([run], "table8").notes if said in note] == [f"{said}."]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    (note,) = (note for note in faithbench.paper_table([run], "table8").notes if said in note)
+    assert note == (
+        f"{said}; that moves a text by 0.06 points of comprehensiveness, 1.5 % of Shapley values at most, in the mean "
+        "of a model's texts (docs/precision.md)."
+    )
+    usual = faithbench.paper_table([run_of(tmp_path / "usual", cell())], "table8")
+    assert not any("computed in" in note for note in usual.notes)
+
+
 def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
     one = told(run_of(tmp_path / "one", cell()), {BCOS: accuracy(80)})
     other = told(run_of(tmp_path / "other", cell()), {BCOS: accuracy(70)})
