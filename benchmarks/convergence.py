@@ -21,6 +21,7 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 import faithbench
+from faithbench.file_names import slug
 from faithbench.plugins.spec import build
 from faithbench.records.store import Store
 
@@ -38,8 +39,8 @@ def main() -> None:
     parser.add_argument("--metric", default="comprehensiveness")
     parser.add_argument("--limit", type=int, default=24, help="texts")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--out", type=Path, default=Path("runs/convergence"))
-    parser.add_argument("--figure", type=Path, default=Path("runs/convergence/convergence.svg"))
+    parser.add_argument("--out", type=Path, help="a folder of its own in runs/, if not said")
+    parser.add_argument("--figure", type=Path, help="in that folder, if not said")
     parser.add_argument("--permutations", nargs="*", type=int, default=SHAP, help="the last is the reference; or none")
     parser.add_argument("--masks", nargs="*", type=int, default=LIME, help="likewise")
     parser.add_argument("--tiny", action="store_true", help="a matter of seconds: shows that it runs, and no more")
@@ -47,6 +48,9 @@ def main() -> None:
     if arguments.tiny:
         arguments.model, arguments.dataset, arguments.limit = "conv-tiny", SMALL, 3
         arguments.permutations, arguments.masks = SMALL_SHAP, SMALL_LIME
+    asked = f"{arguments.model}-{arguments.dataset}-{arguments.dtype}"
+    arguments.out = arguments.out or Path("runs") / f"convergence-{slug(asked)}"
+    arguments.figure = arguments.figure or arguments.out / "convergence.svg"
     counts = {"shap_sampl": arguments.permutations, "lime": arguments.masks}
     specs = {family: explainers(family, numbers) for family, numbers in counts.items() if numbers}
     plan = faithbench.Plan(
@@ -58,11 +62,11 @@ def main() -> None:
         dtype=arguments.dtype,
     )
     faithbench.run(plan, arguments.out, train=arguments.tiny, console=Console(stderr=True))
-    frames = {family: convergence(arguments.out, by_samples) for family, by_samples in specs.items()}
+    records = records_of(arguments.out, arguments.metric)
+    frames = {family: convergence(arguments.out, records, by_samples) for family, by_samples in specs.items()}
     for family, frame in frames.items():
         print(f"\n**{family}**, reference: {counts[family][-1]:,} samples with another seed\n")
         print(shown(frame, family, arguments.metric).to_markdown(index=False, disable_numparse=True))
-    records = Store(arguments.out).read("records")
     floor = records[records["explainer"] == build("explainer", "random").identity]["value"]
     print(f"\nrandom: {arguments.metric} {mean_and_interval(floor)}. {len(floor)} texts.")
     draw(frames, counts, float(floor.mean()), arguments.metric, arguments.figure)
@@ -76,9 +80,17 @@ def explainers(family: str, counts: Sequence[int]) -> dict[int, str]:
     return {0: f"{family}({parameter}={reference}, seed=1)"} | {n: f"{family}({parameter}={n})" for n in smaller}
 
 
-def convergence(folder: Path, by_samples: dict[int, str]) -> pd.DataFrame:
+def records_of(folder: Path, metric: str) -> pd.DataFrame:
+    """The records by this metric; the folder may hold others by another, but of this model and data set alone."""
+    records = Store(folder).read("records")
+    if len(records[["dataset", "model", "model_fingerprint"]].drop_duplicates()) > 1:
+        raise SystemExit(f"{folder} holds other models or data sets; give another folder with --out.")
+    return records[records["metric"] == build("metric", metric).identity]
+
+
+def convergence(folder: Path, records: pd.DataFrame, by_samples: dict[int, str]) -> pd.DataFrame:
     """One row for each number of samples and text; scores are compared for each class that was explained."""
-    attributions, records = (Store(folder).read(kind) for kind in ("attributions", "records"))
+    attributions = Store(folder).read("attributions")
     content = {row["text_id"]: ~np.asarray(row["special"]) for row in pq.read_table(folder / "texts").to_pylist()}
     scores: dict[tuple[int, str], dict[int, np.ndarray]] = {}
     values = {}

@@ -12,27 +12,27 @@ from faithbench.shown import visible
 
 KINDS = {"models": "weights", "datasets": "content"}  # of which two runs must have the same
 ALIKE = ("faithbench", "torch", "transformers")  # packages of one version in all
+BY_NAME = ("notes", "other_precisions")  # fields of an entry that name what each run may have others of
 
 
 def joined(runs: Sequence[Path]) -> Manifest:
-    """What the manifests of runs say together.
+    """What the manifests of runs say together; that of a single run is what it is.
 
     Of what they say otherwise of one model or data set, such as an accuracy on the texts at hand, that of the run with
     the most texts is kept.
 
     Raises:
-        UserError: a manifest cannot be read, or two runs are of other weights, content or versions.
+        UserError: a manifest cannot be read, or two runs are of other weights, content or versions, or added texts
+            (`until`) to other numbers.
     """
     manifests = {run: read_manifest(run) for run in runs}
+    if len(runs) == 1:
+        return manifests[runs[0]]
     _check(manifests)
     found: dict[str, Any] = {}
     for kind in dict.fromkeys(kind for manifest in manifests.values() for kind in manifest):
-        entries: dict[str, list[Any]] = {}
-        for manifest in manifests.values():
-            own: Mapping[str, Any] = manifest.get(kind, {})  # type: ignore[assignment]
-            for name, entry in own.items():
-                entries.setdefault(name, []).append(entry)
-        found[kind] = {name: _one(several) for name, several in entries.items()}
+        parts = [manifest[kind] for manifest in manifests.values() if kind in manifest]  # type: ignore[literal-required]
+        found[kind] = _together(parts) if all(isinstance(part, Mapping) for part in parts) else parts[0]
     return found  # type: ignore[return-value]
 
 
@@ -53,36 +53,56 @@ def plans_of(runs: Sequence[Path]) -> dict[str, Path]:
 def _check(manifests: Mapping[Path, Manifest]) -> None:
     seen: dict[tuple[str, str], tuple[Path, str]] = {}
     for run, manifest in manifests.items():
-        told = {("versions", name): str(manifest.get("versions", {}).get(name, "")) for name in ALIKE}
-        for kind in KINDS:
-            own: Mapping[str, Any] = manifest.get(kind, {})  # type: ignore[assignment]
-            told |= {(kind, name): str(entry.get("fingerprint", "")) for name, entry in own.items()}
-        for (kind, name), state in told.items():
-            first, there = seen.setdefault((kind, name), (run, state))
+        told = {("version", name): str(manifest.get("versions", {}).get(name, "")) for name in ALIKE}
+        told |= {("weights", name): entry["fingerprint"] for name, entry in manifest.get("models", {}).items()}
+        told |= {("content", name): entry["fingerprint"] for name, entry in manifest.get("datasets", {}).items()}
+        told |= {
+            (
+                "number of texts (until)",
+                name,
+            ): f"{entry['until']:g}, {len(entry['looks'])} looks and {_last(entry)} texts"
+            for name, entry in manifest.get("until", {}).items()
+        }
+        for (what, name), state in told.items():
+            first, there = seen.setdefault((what, name), (run, state))
             if there != state:
-                what = f"{KINDS[kind]} of {name}" if kind in KINDS else f"version of {name}"
                 raise UserError(
-                    f"{first} and {run} cannot be published as one board: {visible(what)}, "
+                    f"{first} and {run} cannot be published as one board: {visible(f'{what} of {name}')}, "
                     f"{visible(there) or 'none'} in the one and {visible(state) or 'none'} in the other."
                 )
+
+
+def _last(entry: Mapping[str, Any]) -> int:
+    return int(entry["looks"][-1]["texts"]) if entry["looks"] else 0
+
+
+def _together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Parts of one kind of several manifests, name by name."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: _one([part[name] for part in parts if name in part]) for name in names}
 
 
 def _one(entries: Sequence[Any]) -> Any:
     """Entries of one name as one; those of more texts count where they say otherwise."""
     if not all(isinstance(each, Mapping) for each in entries):
-        return entries[-1]
+        return entries[0]
     merged: dict[str, Any] = {}
     for each in sorted(entries, key=_texts):
-        merged = _over(merged, each)
+        merged |= each
+    for field in BY_NAME:
+        several = [each[field] for each in sorted(entries, key=_texts) if isinstance(each.get(field), Mapping)]
+        if several:
+            merged[field] = {name: told for each in several for name, told in each.items()}
+    counted = [each["predicted"] for each in entries if isinstance(each.get("predicted"), Mapping)]
+    if counted:
+        merged["predicted"] = max(counted, key=lambda each: int(each["texts"]))
+    if leading := [told for each in entries for told in each.get("leading", ())]:
+        merged["leading"] = [told for i, told in enumerate(leading) if told not in leading[:i]]
     return merged
 
 
 def _texts(entry: Mapping[str, Any]) -> int:
+    """Of how many texts an entry speaks; 0 where it does not say."""
     read = entry.get("read", {})
-    return int(entry.get("texts") or (read.get("texts", 0) if isinstance(read, Mapping) else 0))
-
-
-def _over(under: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, the second before the first."""
-    both = (name for name in entry if isinstance(entry[name], Mapping) and isinstance(under.get(name), Mapping))
-    return {**under, **entry, **{name: _over(under[name], entry[name]) for name in both}}
+    found = entry.get("texts", read.get("texts") if isinstance(read, Mapping) else None)
+    return found if isinstance(found, int) else 0

@@ -64,6 +64,7 @@ def publish(run: Path | str | Sequence[Path | str], board: Path | str) -> list[P
     """
     runs = [as_path("run", run)] if isinstance(run, (str, Path)) else as_paths("run", run)
     board = as_path("board", board)
+    runs = list({each.resolve(): each for each in runs}.values())
     if not runs:
         raise UserError("publish needs a run.")
     for each in runs:
@@ -95,7 +96,7 @@ def _publish(runs: Sequence[Path], board: Path) -> list[Path]:
         raise UserError(f"{source} {told[0]} no records of the weights and data that {told[1]}{wanted}.")
     if ours and not has_plans:
         plans = _current(Board(runs[0], plans, manifest, frame))
-        _check_held(Board(runs[0], plans, manifest, frame))
+        _check_held(Board(runs[0], plans, manifest, frame), source)
     with _anew(board) as made:
         shutil.rmtree(made / "records", ignore_errors=True)
         (made / "records").mkdir()
@@ -146,8 +147,8 @@ def _retrained(run: Board, named: NamedBlock) -> bool:
     return asked is not None and isinstance(settings, Mapping) and bool(asked.differences(settings))
 
 
-def _check_held(run: Board) -> None:
-    """A run holds what its own plans say, and nothing besides.
+def _check_held(run: Board, source: str) -> None:
+    """Runs hold what their own plans say, and nothing besides; `source` names them.
 
     Raises:
         UserError: it does not; the first difference is named, and the cure.
@@ -161,13 +162,13 @@ def _check_held(run: Board) -> None:
             if there not in (None, asked):
                 names = f"{label('model', each.model)} on {label('dataset', dataset)}"
                 raise UserError(
-                    f"{run.folder} holds {names} with {name} {asked} and with {name} {there}, and a board has one of "
+                    f"{source} holds {names} with {name} {asked} and with {name} {there}, and a board has one of "
                     "them: run each into a folder of its own."
                 )
     problem = next(disagreements(run, files=False), None)
     if problem is not None:
         raise UserError(
-            f"{run.folder} cannot be published as it is: {brief(visible(problem), MOST_SHOWN)}; run the same command "
+            f"{source} cannot be published as it is: {brief(visible(problem), MOST_SHOWN)}; run the same command "
             "again, which measures what is missing, or run what is to be published into another folder."
         )
 

@@ -12,7 +12,7 @@ from faithbench.comparing.pairs import CALLED, Pair, both, check_test, of_explai
 from faithbench.comparing.trainings import OverTrainings, of_pair
 from faithbench.errors import UserError
 from faithbench.records.results import Panel, higher_is_better, kind, label, panels, predicted_classes, read
-from faithbench.records.seeds import together
+from faithbench.records.seeds import Seeds, together, without_seed
 from faithbench.records.store import Store
 from faithbench.records.units import is_of_neurons, unit_of, units_of
 from faithbench.shown import visible
@@ -28,7 +28,7 @@ class Compared:
 
     `p` is Holm-corrected over so many `tests`: over all pairs of explainers by the metric if `is_ranked`, so that the
     verdict is that of the table; else over everything that was compared with it. It is 1 where the difference is
-    negligible. `trainings` is the interval over trainings, of models that were put together over their seeds.
+    negligible. `trainings` is the interval over trainings, where these were put together.
     """
 
     pair: Pair
@@ -207,14 +207,17 @@ def comparison(
     """
     check_test(test, alpha)
     found = list(panels(read(folders), predicted=predicted_classes(folders)))
-    seeds = together(found) if over_seeds else []
-    found = [each.panel for each in seeds] if over_seeds else found
-    names = {name: sorted({panel.key[name] for panel in found}) for name in ("dataset", "model")}
+    models = {panel.key["model"] for panel in found}
+    names = {
+        "dataset": sorted({panel.key["dataset"] for panel in found}),
+        "model": sorted({without_seed(each) for each in models} if over_seeds else models),
+    }
     names["explainer"] = sorted({name for panel in found for name in panel.explainers})
     names["metric"] = sorted({name for panel in found for name in panel.metrics})
     what, first, second = both(a, b, names)
     chosen = {one("metric", name, names["metric"]) for name in metrics} or set(names["metric"])
-    found = only(found, model, dataset)
+    seeds = _put_together(what, found) if over_seeds else []
+    found = only([each.panel for each in seeds] if over_seeds else found, model, dataset)
     if what == "model":
         found = _not_of_neurons(found, first, second)
     pairs = (of_explainers if what == "explainer" else of_models)(found, first, second)
@@ -226,6 +229,11 @@ def comparison(
         cells = tuple(replace(cell, trainings=of_pair(what, cell.pair, seeds, first, second)) for cell in cells)
     notes = tuple(not_corrected(Store(Path(folder)).manifest() for folder in folders))
     return Comparison(what, first, second, cells, test, alpha, notes)
+
+
+def _put_together(what: str, found: Sequence[Panel]) -> list[Seeds]:
+    """Trainings as one; where two models are compared no text counts more than another, as without seeds."""
+    return together(replace(panel, strata=None) for panel in found) if what == "model" else together(found)
 
 
 def _not_of_neurons(found: Sequence[Panel], first: str, second: str) -> list[Panel]:

@@ -1,6 +1,7 @@
 """Differences over trainings that differ in their seed alone: what the texts of one training cannot say."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,9 @@ def of_pair(what: str, pair: Pair, seeds: Sequence[Seeds], first: str, second: s
         (group,) = (each.trainings for each in here if each.panel.key["model"] == pair.under)
         return paired([_gap(panel, first, second, pair.metric) for panel in group])
     both = {each.panel.key["model"]: each for each in here}
-    texts = sorted(set(both[first].panel.texts) & set(both[second].panel.texts))
+    texts = sorted(
+        set.intersection(*(_known_of(both[name].panel, pair.under, pair.metric) for name in (first, second)))
+    )
     means = (
         [_mean(panel, texts, pair.under, pair.metric) for panel in both[name].trainings] for name in (first, second)
     )
@@ -63,7 +66,8 @@ def paired(gaps: Sequence[float]) -> OverTrainings:
     known = _known(gaps)
     if len(known) < 2:
         return OverTrainings((len(known),), math.nan, math.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # of equal values
         low, high = stats.ttest_1samp(known, 0.0).confidence_interval(LEVEL)
     return OverTrainings((len(known),), float(low), float(high))
 
@@ -74,7 +78,8 @@ def apart(first: Sequence[float], second: Sequence[float]) -> OverTrainings:
     counts = len(known[0]), len(known[1])
     if min(counts) < 2:
         return OverTrainings(counts, math.nan, math.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
         low, high = stats.ttest_ind(*known, equal_var=False).confidence_interval(LEVEL)
     return OverTrainings(counts, float(low), float(high))
 
@@ -92,6 +97,13 @@ def _gap(panel: Panel, first: str, second: str, metric: str) -> float:
     columns, i = [panel.explainers.index(name) for name in (first, second)], panel.metrics.index(metric)
     values, weights = panel.values[:, columns, i], panel.adjusted[:, columns, i]
     return float(paired_means(values, weights, np.array([[0, 1]]))[0])
+
+
+def _known_of(panel: Panel, explainer: str, metric: str) -> set[str]:
+    """The texts on which an explainer has a value by a metric."""
+    place = slice(None), panel.explainers.index(explainer), panel.metrics.index(metric)
+    known = np.isfinite(panel.values[place]) & (panel.weights[place] > 0)
+    return set(np.array(panel.texts)[known])
 
 
 def _mean(panel: Panel, texts: Sequence[str], explainer: str, metric: str) -> float:

@@ -30,7 +30,7 @@ class Pretraining:
         vocabulary: pieces at most, of byte-level BPE.
         context: tokens that it reads at most.
         data: spec of the data set whose texts are read.
-        limit: pieces of texts that are read, drawn at random; None for all.
+        limit: pieces that are read, of texts in random order; None for all.
         words: of a piece; longer texts are cut into several.
         epochs: passes over them.
         lr: peak learning rate.

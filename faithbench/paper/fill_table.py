@@ -74,8 +74,9 @@ def published_table(folders: Sequence[Path | str], like: str, backbone: str | No
     entries = pd.concat([cell.entries for column in cells.values() for cell in column], ignore_index=True)
     notes += tuple(departures(Shown(layout.name, chosen, entries, _trained(run_data, subjects))))
     notes += tuple(of_earlier_versions(entries))
-    notes += tuple(computed_in(map(str, entries["model_fingerprint"]), map(read_manifest, found.folders)))
-    return PaperTable(layout, chosen, layout.published, cells, notes, signature_of(entries, found.folders))
+    notes += tuple(computed_in(_weights_in(entries), map(read_manifest, found.folders)))
+    published = layout.published.assign(**dict.fromkeys(cells, "")) if elsewhere else layout.published
+    return PaperTable(layout, chosen, published, cells, notes, signature_of(entries, found.folders))
 
 
 def _on_data_at_hand(
@@ -90,8 +91,13 @@ def _on_data_at_hand(
     (wanted,), (there,) = published, here
     if is_dataset(there, wanted):
         return subjects, ()
-    note = f"Of {label('dataset', there)}; the paper's numbers are of {wanted}."
+    note = f"Of {label('dataset', there)}; the paper's numbers, which are of {wanted}, are left out."
     return [replace(subject, dataset=there) for subject in subjects], (note,)
+
+
+def _weights_in(entries: pd.DataFrame) -> set[str]:
+    """The fingerprints of the models whose records fill cells; none where no cell is filled."""
+    return set(map(str, entries["model_fingerprint"].dropna())) if "model_fingerprint" in entries else set()
 
 
 def check_likes(plans: Sequence[Plan]) -> None:

@@ -50,6 +50,11 @@ def is_named(full: str, name: str) -> bool:
     return _parsed(full)[0] == name
 
 
+def name_of(full: str) -> str:
+    """The name of a spec; empty if it is none."""
+    return _parsed(full)[0]
+
+
 def differences(
     kind: str, name: str, given: Mapping[str, object], told: Mapping[str, object], keys: Keys = every
 ) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from faithbench.datasets.seqpg import PUBLISHED as SEGMENTS
 from faithbench.paper.cell_records import Claim, only, twice
-from faithbench.paper.matching import but_seed, same, setting, source_of, value_of
+from faithbench.paper.matching import but_seed, name_of, same, setting, source_of, value_of
 from faithbench.paper.run_data import RunData
 from faithbench.plugins import spec
 from faithbench.records.results import label
@@ -118,7 +118,7 @@ def _remarks(claim: Claim, subject: Subject, documents: bool, judge: str) -> lis
     """Settings of the explainer and of the documents that are not the published ones."""
     found = [setting("explainer", claim.explainer, subject.explainer, but_seed)]
     if documents:
-        published = spec.write("seqpg", {"segment": SEGMENTS.get(subject.dataset, 0)})
+        published = spec.write("seqpg", {"segment": SEGMENTS.get(name_of(subject.dataset), 0)})
         counting = ("segment", "segments", "documents", "confidence")
         found.append(setting("dataset", claim.group.dataset, published, counting.__contains__))
     names = (subject.name, f"SeqPG on {subject.dataset}")

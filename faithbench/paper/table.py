@@ -131,8 +131,9 @@ class PaperTable:
                 for place in order.index
                 if math.isfinite(cells[place].value) or published[place]
             ]
-            yield Heading(name)
-            yield Grid(columns, tuple(rows), len(heads), MINUS)
+            if rows:
+                yield Heading(name)
+                yield Grid(columns, tuple(rows), len(heads), MINUS)
 
     def _named(self) -> pd.DataFrame:
         """The published rows, under our backbone."""

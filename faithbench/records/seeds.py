@@ -43,7 +43,11 @@ def without_seed(model: str) -> str:
 
 
 def together(panels: Iterable[Panel]) -> list[Seeds]:
-    """Panels of one data set whose models differ in their seed alone, each group as one."""
+    """Panels of one data set whose models differ in their seed alone, each group as one.
+
+    Raises:
+        UserError: two of them are of one seed and of other weights, which would pass for two trainings.
+    """
     groups: dict[tuple[str, ...], list[Panel]] = {}
     for panel in panels:
         precision = precision_of(panel.key["model_fingerprint"])
@@ -53,6 +57,14 @@ def together(panels: Iterable[Panel]) -> list[Seeds]:
 
 
 def _merged(group: Sequence[Panel]) -> Seeds:
+    weights: dict[str, str] = {}
+    for panel in group:
+        model, state = panel.key["model"], panel.key["model_fingerprint"]
+        if weights.setdefault(model, state) != state:
+            raise UserError(
+                f"the runs hold two trainings of {model} on {panel.key['dataset']}, weights {weights[model]} and "
+                f"{state}; put together are trainings that have a seed each."
+            )
     key = {
         **group[0].key,
         "model": without_seed(group[0].key["model"]),

@@ -1,12 +1,12 @@
 """What a manifest says of data and models that a reader of the numbers must know, in sentences."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from faithbench.records.fingerprints import precision_of
+from faithbench.records.fingerprints import precision_of, weights_of
 from faithbench.records.manifest import DatasetEntry, Manifest, ModelEntry, Moved, Precision, sampling_of
 from faithbench.records.results import earlier_versions, label
 from faithbench.statistics.performance import is_above_chance
@@ -133,22 +133,24 @@ def precision_said(asked: str, found: Precision) -> Iterator[str]:
             yield f"{moved}."
 
 
-def computed_in(fingerprints: Iterable[str], manifests: Iterable[Manifest]) -> Iterator[str]:
+def computed_in(fingerprints: Collection[str], manifests: Iterable[Manifest]) -> Iterator[str]:
     """A sentence on precisions of forward rows that records of such weights have; nothing where all are float32.
 
-    It says the most that a model and data set of the manifests are moved by, so that a table needs one for all.
+    It says the most that one of these models is moved by on a data set, so that a table needs one for all.
     """
     kept = (each for manifest in manifests for each in manifest.get("precision", {}).values())
     every = [found for each in kept for found in each.values()]
     for name in sorted({precision_of(fingerprint) for fingerprint in fingerprints} - {""}):
+        weights = {weights_of(fingerprint) for fingerprint in fingerprints if precision_of(fingerprint) == name}
         most: dict[str, tuple[float, str]] = {}
-        for found in every:
+        for found in (each for each in every if each["dtype"] == name and each["weights"] in weights):
             for of, moved in found["measured"].get(name, {}).items():
                 said = f" {found['unit']} of {MEASURES[of]}" if of in MEASURES else " % of Shapley values"
                 most[of] = max(most.get(of, (0.0, said)), (moved["absolute"], said))
         told = ", ".join(f"{size:.2g}{said}" for size, said in most.values())
         moves = f"; that moves a text by {told} at most, in the mean of a model's texts (docs/precision.md)"
-        yield f"Rows without some tokens were computed in {name}, not in float32{moves if told else ''}."
+        some = "Some rows" if len(weights) < len(set(map(weights_of, fingerprints))) else "Rows"
+        yield f"{some} without some tokens were computed in {name}, not in float32{moves if told else ''}."
 
 
 def is_above(found: Precision, name: str) -> bool:

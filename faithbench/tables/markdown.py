@@ -42,7 +42,7 @@ def grid(part: Grid) -> str:
     if part.long:
         rules = ["---:" if column.right else "---" for column in part.columns]
         return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rules, *body))
-    widths = [max(len(head) + 2, *(len(row[i]) for row in body)) for i, head in enumerate(heads)]
+    widths = [max([len(head) + 2, *(len(row[i]) for row in body)]) for i, head in enumerate(heads)]
     right = [column.right for column in part.columns]
     rules = [
         "-" * (width + 1) + ":" if at_right else ":" + "-" * (width + 1)

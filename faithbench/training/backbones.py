@@ -1,6 +1,5 @@
 """Backbones made real: from a local folder, from the hub, or (tiny) from nothing but the training texts."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,8 +21,8 @@ from faithbench.models.zoo import Backbone
 from faithbench.schemas import reason
 from faithbench.training.declared import check_folder
 from faithbench.training.quiet import quiet
+from faithbench.training.settings import BACKBONES_VARIABLE, local_backbone
 
-BACKBONES_VARIABLE = "FAITHBENCH_BACKBONES"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -49,7 +48,7 @@ def load_backbone(
         UserError: neither a local folder nor the hub has it.
     """
     torch.manual_seed(seed)
-    local = local_backbone(backbone) or made
+    local = (local_backbone(backbone) or made) if backbone.repo or backbone.pretraining else None
     if not backbone.repo and local is None:
         return _tiny(texts, classes, head)
     source, revision = (backbone.repo, backbone.revision) if local is None else (str(local), None)
@@ -71,13 +70,6 @@ def load_backbone(
             f"to a folder that holds {backbone.name}/ with its config, tokenizer and model.safetensors."
         ) from error
     return model, tokenizer
-
-
-def local_backbone(backbone: Backbone) -> Path | None:
-    """The folder of a backbone below `$FAITHBENCH_BACKBONES`, if it is there."""
-    folder = os.environ.get(BACKBONES_VARIABLE)
-    local = Path(folder) / backbone.name if folder else None
-    return local if local is not None and local.is_dir() else None
 
 
 def _tiny(texts: Iterable[str], classes: int, head: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

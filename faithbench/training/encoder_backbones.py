@@ -15,11 +15,12 @@ from faithbench.files import cache_folder, remove_leftovers, set_aside
 from faithbench.models.zoo import Backbone, Pretraining
 from faithbench.plan import Training
 from faithbench.plugins.naming import build_dataset
-from faithbench.training.backbones import SPECIAL, local_backbone
+from faithbench.training.backbones import SPECIAL
 from faithbench.training.blocks import in_random_order
 from faithbench.training.hardware import has_fast_bfloat16
-from faithbench.training.keeping import FinishedReport, fault, in_turn
+from faithbench.training.keeping import VOCABULARIES, FinishedReport, fault, in_turn
 from faithbench.training.masked_modelling import cross_entropy, pretrain
+from faithbench.training.settings import local_backbone, pretrained_as
 from faithbench.types import Example
 
 PAD, _UNK, CLS, SEP, MASK = SPECIAL
@@ -37,15 +38,20 @@ def encoder(backbone: Backbone, device: str, verbose: bool) -> Path:
         return local
     recipe = backbone.pretraining
     data = build_dataset(recipe.data)
-    folder = cache_folder("backbones", f"{recipe} {data.identity} {data.content}", backbone.name)
+    folder = cache_folder("backbones", pretrained_as(backbone), backbone.name)
     remove_leftovers(folder.parent)
     out = Console(stderr=True) if verbose else None
     with in_turn(folder, lambda holder: say(out, f"Waiting for another training of {backbone.name}: {holder}.")):
-        if folder.exists() and fault(folder, FinishedReport):
+        if folder.exists() and _is_broken(folder):
             set_aside(folder)
         if not folder.exists():
             _make(backbone.name, recipe, data.object.load("train"), folder, device, out)
     return folder
+
+
+def _is_broken(folder: Path) -> bool:
+    vocabulary = any((folder / name).is_file() for name in VOCABULARIES)
+    return fault(folder, FinishedReport) is not None or not vocabulary
 
 
 def _make(

@@ -33,6 +33,7 @@ from faithbench.training.plugin_model import plugin_classifier
 from faithbench.training.settings import (
     complete_training,
     learnt_from,
+    pretrained_as,
     report_kind,
     start_of,
     start_training,
@@ -495,7 +496,10 @@ def checkpoint_folder(model: Component, dataset: Component) -> Path:
     """Where the checkpoint of a named model for a data set is kept."""
     mlm_data = getattr(model.object, "mlm_data", "")
     read = [dataset, *([build_dataset(mlm_data)] if mlm_data else [])]
-    identity = " ".join([model.identity, *(f"{each.identity}{each.content}" for each in read), *_begun(model, dataset)])
+    backbone = getattr(model.object, "backbone", None)
+    made = [pretrained_as(backbone)] if backbone is not None and backbone.pretraining else []
+    data = [f"{each.identity}{each.content}" for each in read]
+    identity = " ".join([model.identity, *data, *_begun(model, dataset), *made])
     return cache_folder("checkpoints", identity, dataset.label, model.label)
 
 

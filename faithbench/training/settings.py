@@ -1,16 +1,19 @@
 """What a named model is trained with where nobody says otherwise."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 from faithbench.errors import UserError
 from faithbench.models.language_zoo import CONVENTIONAL, SCRATCH, BcosLanguageModel, LanguageModel
-from faithbench.models.zoo import Bcos, Conventional, zoo_model
+from faithbench.models.zoo import Backbone, Bcos, Conventional, zoo_model
 from faithbench.plan import AUTO, Training
 from faithbench.plugins import finding, spec
 from faithbench.plugins.naming import ModelRef, build_dataset
 from faithbench.plugins.spec import Component
-from faithbench.training.keeping import ClassifierReport, FinishedReport, LanguageReport
+from faithbench.training.keeping import ClassifierReport, FinishedReport, LanguageReport, weights_hash
 
+BACKBONES_VARIABLE = "FAITHBENCH_BACKBONES"
 LR = 2e-5  # peak learning rate of backbones and data sets that have none of their own
 MLM_LR = 1e-4  # of masked language modelling
 
@@ -73,6 +76,26 @@ def learnt_from(identity: str, dataset: Component) -> str:
         return identity
     name, _, parameters = spec.parse(identity)
     return spec.write(name, {key: value for key, value in parameters.items() if key not in only})
+
+
+def local_backbone(backbone: Backbone) -> Path | None:
+    """The folder of a backbone below `$FAITHBENCH_BACKBONES`, if it is there."""
+    folder = os.environ.get(BACKBONES_VARIABLE)
+    local = Path(folder) / backbone.name if folder else None
+    return local if local is not None and local.is_dir() else None
+
+
+def pretrained_as(backbone: Backbone) -> str:
+    """What decides the weights of a backbone that is made here: its recipe and data, or the folder of the user's own.
+
+    Nothing of others, whose revision is pinned.
+    """
+    if backbone.pretraining is None:
+        return ""
+    if (local := local_backbone(backbone)) is not None:
+        return weights_hash(local)
+    data = build_dataset(backbone.pretraining.data)
+    return f"{backbone.pretraining} {data.identity} {data.content}"
 
 
 def report_kind(model: Component) -> type[FinishedReport]:

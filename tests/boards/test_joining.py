@@ -78,6 +78,66 @@ def test_what_runs_say_otherwise_is_that_of_the_most_texts(tmp_path: Path):
         assert entry["notes"].keys() == {"of 1", "of 9"}
 
 
+NAME = "conv-tiny(seed=42) on planted"
+
+
+def test_counts_of_classes_are_those_of_one_run_and_not_mixed(tmp_path: Path):
+    """A borderline text is another class on another machine: both counts together would be of too many texts."""
+    runs = []
+    for name, classes in {"a": {"0": 9, "1": 1}, "b": {"0": 11}}.items():
+        run = run_of(tmp_path / name, column([1.0] * 3, explainer=name))
+        entry = json.loads((run / "manifest.json").read_text())["models"][NAME]
+        predicted = {"classes": classes, "texts": sum(classes.values()), "of": 20, "seconds": 1.0}
+        runs.append(change(run, {"models": {NAME: {**entry, "predicted": predicted}}}))
+    assert (
+        joined(runs)["models"][NAME]["predicted"]["classes"]
+        == joined(runs[::-1])["models"][NAME]["predicted"]["classes"]
+    )
+    assert joined(runs)["models"][NAME]["predicted"]["classes"] == {"0": 11}
+
+
+def until(texts: int, model: str) -> dict[str, object]:
+    look = {"texts": texts, "level": 0.05, "width": 1.0, "planned": True}
+    lead = {"model": model, "metric": "m", "leader": "a", "other": "b", "mean": 1.0, "low": 0.0, "high": 2.0}
+    entry = {"fingerprint": "d", "until": 2.0, "split_texts": 20, "planned": 2, "looks": [look], "ended": "narrow"}
+    return {"until": {"planted": {**entry, "leading": [lead]}}}
+
+
+def test_texts_that_were_added_to_other_numbers_are_refused_and_leads_are_kept(tmp_path: Path):
+    runs = [run_of(tmp_path / name, column([1.0], explainer=name)) for name in "ab"]
+    for run, texts in zip(runs, (5, 8), strict=True):
+        change(run, until(texts, run.name))
+    with pytest.raises(
+        UserError, match=r"number of texts \(until\) of planted, 2, 1 looks and 5 texts in the one and 2, "
+    ):
+        joined(runs)
+    change(runs[1], until(5, "b"))
+    assert [lead["model"] for lead in joined(runs)["until"]["planted"]["leading"]] == ["a", "b"]
+
+
+def test_what_a_manifest_says_besides_is_left_as_it_is(tmp_path: Path):
+    odd = {"note": "hello", "extra": {"a": {"texts": "many"}}}
+    one, other = (change(run_of(tmp_path / name, column([1.0], explainer=name)), odd) for name in "ab")
+    for runs in ([one], [one, other]):
+        assert odd.items() <= joined(runs).items()
+    faithbench.publish(one, tmp_path / "board")
+    assert json.loads((tmp_path / "board" / "manifest.json").read_text())["note"] == "hello"
+
+
+def test_one_run_twice_is_one_run(parts: dict[str, Path], tmp_path: Path):
+    faithbench.publish([parts["a"], str(parts["a"])], tmp_path / "board")
+    assert [path.name for path in (tmp_path / "board").glob("plan*.toml")] == ["plan.toml"]
+
+
+def test_an_unfinished_one_of_several_is_not_laid_to_another(parts: dict[str, Path], tmp_path: Path):
+    bad = run_of(tmp_path / "bad", column([1.0], **OTHER))
+    text = (parts["a"] / "plan.toml").read_text()
+    (bad / "plan.toml").write_text(text.replace("conv-tiny", "bcos-tiny"))
+    versions = json.loads((parts["a"] / "manifest.json").read_text())["versions"]
+    with pytest.raises(UserError, match=r"a and .*bad cannot be published as it is"):
+        faithbench.publish([parts["a"], change(bad, {"versions": versions})], tmp_path / "board")
+
+
 @pytest.mark.parametrize(
     ("changes", "entry", "said"),
     [

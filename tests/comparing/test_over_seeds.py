@@ -1,11 +1,14 @@
 """Comparisons over trainings that differ in their seed: the interval over trainings is that of other libraries."""
 
+import json
+import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fixtures_run import call
-from records import column, run_of
+from records import column, record, run_of
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 import faithbench
@@ -45,6 +48,63 @@ def test_two_models_have_welchs_interval_of_their_trainings_means(run: Path):
     assert (row["seed_low"], row["seed_high"]) == pytest.approx(CompareMeans(a, b).tconfint_diff(usevar="unequal"))
     assert row["difference"] == pytest.approx(a.mean - b.mean)
     assert (row["trainings"], row["n"]) == ("3 and 3", N)
+
+
+def test_two_models_are_compared_on_the_texts_that_both_have_a_value_for(run: Path):
+    """Of `lime` a training of one lacks half of the texts: its other trainings have them, so that they count for it."""
+    found = faithbench.comparison("bcos-tiny", "conv-tiny", [run], over_seeds=True).table().set_index("explainer")
+    row, halved = found.loc["lime"], VALUES[LAST][: N // 2].mean()
+    others = [*means("conv-tiny", "lime")[: LAST[1]], float(halved)]
+    a, b = DescrStatsW(means("bcos-tiny", "lime")), DescrStatsW(others)
+    assert (row["seed_low"], row["seed_high"]) == pytest.approx(CompareMeans(a, b).tconfint_diff(usevar="unequal"))
+
+
+def undefined(tmp_path: Path, predicted: bool = False) -> Path:
+    """Two models of equal values, of which one has none on the high half of the texts, or says a class less often."""
+    values = np.where(np.arange(N) < N // 2, 10.0, 90.0)
+    records = []
+    for name, seed in product(("bcos-tiny", "conv-tiny"), SEEDS):
+        own = values if name == "bcos-tiny" or predicted else np.where(values > 50, np.nan, values)
+        own = own + 0.01 * seed
+        model = {"model": f"{name}(seed={seed})", "model_fingerprint": f"{name}{seed}", "explainer": "lime"}
+        records += [record(float(v), i, target=int(i >= N // 2), **model) for i, v in enumerate(own)]
+    run = run_of(tmp_path / "run", records)
+    if predicted:
+        manifest = json.loads((run / "manifest.json").read_text())
+        for name, entry in manifest["models"].items():
+            often = 900 if name.startswith("bcos") else 500
+            entry["predicted"] = {"classes": {"0": often, "1": 1000 - often}, "texts": 1000, "of": 1000, "seconds": 1.0}
+        (run / "manifest.json").write_text(json.dumps(manifest))
+    return run
+
+
+@pytest.mark.parametrize("predicted", [False, True], ids=["undefined on half", "other classes predicted"])
+def test_the_interval_over_trainings_is_of_the_difference_beside_it(predicted: bool, tmp_path: Path):
+    (row,) = (
+        faithbench.comparison("bcos-tiny", "conv-tiny", [undefined(tmp_path, predicted)], over_seeds=True)
+        .table()
+        .to_dict("records")
+    )
+    assert row["difference"] == pytest.approx(0, abs=1e-9)
+    assert row["seed_low"] == pytest.approx(-row["seed_high"], abs=1e-9)
+    assert abs(row["seed_low"]) < 0.1
+
+
+def test_two_states_of_one_seed_are_no_two_trainings(tmp_path: Path):
+    records = [*column(TEXTS), *column(TEXTS, explainer="lime")]
+    records += [
+        *column(TEXTS + 1, model_fingerprint="old"),
+        *column(TEXTS + 2, explainer="lime", model_fingerprint="old"),
+    ]
+    with pytest.raises(UserError, match=r"two trainings of conv-tiny\(seed=42\) on planted, weights m and old"):
+        faithbench.comparison("occlusion", "lime", [run_of(tmp_path / "run", records)], over_seeds=True)
+
+
+def test_trainings_that_agree_wholly_have_an_interval_of_no_width():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = paired([1.0, 1.0, 1.0]), apart([3.0, 3.0], [1.0, 1.0])
+    assert [(each.low, each.high) for each in found] == [(1.0, 1.0), (2.0, 2.0)]
 
 
 def test_two_explainers_have_students_interval_of_the_trainings_differences(run: Path):

@@ -311,6 +311,9 @@ def test_the_precision_of_rows_is_said_with_the_most_that_it_moves_a_text(tmp_pa
     run = run_of(tmp_path / "run", cell(model_fingerprint="m-bf16-mixed"))
     manifest = json.loads((run / "manifest.json").read_text())
     moved = {"mean": 0.0, "largest": 1.0}
+    rejected = {"dtype": "float32", "weights": "n", "data": "d", "limit": 0.5, "unit": "points", "texts": 16}
+    rejected["measured"] = {"bf16-mixed": {"comprehensiveness": moved | {"absolute": 9.0}}}
+    manifest.setdefault("precision", {})["rejected"] = {"auto": rejected}
     found = {"dtype": "bf16-mixed", "weights": "m", "data": "d", "limit": 0.5, "unit": "points", "texts": 16}
     for place, sizes in {
         "one": {"comprehensiveness": 0.04, "shapley": 1.5},
@@ -328,6 +331,20 @@ def test_the_precision_of_rows_is_said_with_the_most_that_it_moves_a_text(tmp_pa
     )
     usual = faithbench.paper_table([run_of(tmp_path / "usual", cell())], "table8")
     assert not any("computed in" in note for note in usual.notes)
+
+
+@pytest.mark.parametrize("like", [f"table{number}" for number in range(2, 9)])
+def test_a_run_that_fills_no_cell_makes_an_empty_table(like: str, tmp_path: Path):
+    backbone = published(LAYOUTS[like].file)["backbone"][0] if like in ("table6", "table7") else "bert"
+    run = run_of(tmp_path / "run", column([1.0, 2.0], model=f"bcos-{backbone}(seed=42)"))
+    assert faithbench.paper_table([run], like).render()
+
+
+def test_documents_of_another_data_set_have_their_own_published_length(tmp_path: Path):
+    run = told(run_of(tmp_path / "run", cell(dataset=DOCUMENTS, metric=PAPER_SEQPG)), {BCOS: accuracy(80)}, DOCUMENTS)
+    found = faithbench.paper_table([run], "table3")
+    assert found.frame()["seqpg"].notna().any()
+    assert not any("segment=" in note for note in found.notes)
 
 
 def test_two_trainings_of_one_name_are_an_error(tmp_path: Path):
@@ -545,11 +562,14 @@ def test_a_table_of_one_data_set_is_filled_of_another_and_says_so(tmp_path: Path
     run = told(run_of(tmp_path / "run", cell()), {BCOS: accuracy(81), CONV: accuracy(82)})
     found = faithbench.paper_table([run], "table3")
     assert found.frame()["accuracy"].dropna().tolist() == [82.0, 81.0]
-    assert found.notes[0] == "Of hatexplain; the paper's numbers are of imdb."
+    assert found.notes[0] == "Of hatexplain; the paper's numbers, which are of imdb, are left out."
+    beside = found.frame(beside_paper=True)
+    assert beside.filter(regex="_difference$|_holds_paper$").isna().all(axis=None)
+    assert "94.06" not in found.render(beside_paper=True)
     of_both = told(run_of(tmp_path / "both", cell()), {BCOS: accuracy(81)})
     more = told(run_of(tmp_path / "more", cell(dataset="imdb")), {BCOS: accuracy(91)}, "imdb")
     assert faithbench.paper_table([of_both, more], "table3").frame()["accuracy"].dropna().tolist() == [91.0]
-    assert not any("the paper's numbers are of" in note for note in faithbench.paper_table([run], "table8").notes)
+    assert not any("the paper's numbers, which" in note for note in faithbench.paper_table([run], "table8").notes)
 
 
 @pytest.mark.parametrize("report", [{}, {"test": {}}, {"test": {"accuracy": None}}, {"best_step": True}])

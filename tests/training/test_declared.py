@@ -11,9 +11,10 @@ from builders import tiny_network, tiny_tokenizer
 
 from faithbench.errors import UserError
 from faithbench.models.zoo import Backbone
-from faithbench.training.backbones import BACKBONES_VARIABLE, load_backbone
+from faithbench.training.backbones import load_backbone
 from faithbench.training.declared import check_folder
 from faithbench.training.loading import load_classifier
+from faithbench.training.settings import BACKBONES_VARIABLE
 
 CODE = "import pathlib\npathlib.Path({mark!r}).touch()\nclass Own: pass\n"
 

@@ -15,11 +15,15 @@ from transformers import AutoModelForMaskedLM, ModernBertForMaskedLM
 import faithbench
 from faithbench.errors import UserError
 from faithbench.models.zoo import MODERN, Backbone, BcosModern, ConvModern, Pretraining
+from faithbench.plugins.naming import build_dataset
+from faithbench.plugins.spec import build
 from faithbench.records.store import Store
 from faithbench.training import encoder_backbones, hardware
-from faithbench.training.backbones import BACKBONES_VARIABLE, load_backbone
+from faithbench.training.backbones import load_backbone
 from faithbench.training.encoder_backbones import encoder, make_tokenizer, pieces_of
 from faithbench.training.masked_modelling import IGNORED, cross_entropy
+from faithbench.training.prepare import checkpoint_folder
+from faithbench.training.settings import BACKBONES_VARIABLE
 
 SMALL = Pretraining(
     layers=2, width=32, heads=2, inner=48, vocabulary=400, context=64, data="planted(train=300)", epochs=4, lr=5e-3
@@ -62,9 +66,7 @@ def test_it_has_learnt_what_stands_behind_a_mask(made: Path):
     with pytest.MonkeyPatch.context() as patch:
         seen = []
         patch.setattr(encoder_backbones, "pretrain", lambda model, *_: seen.append(model))
-        encoder_backbones._make(
-            "modern", SMALL, faithbench.plugins.naming.build_dataset(SMALL.data).object.load("train"), made, "cpu", None
-        )
+        encoder_backbones._make("modern", SMALL, build_dataset(SMALL.data).object.load("train"), made, "cpu", None)
     (begun,), mask = seen, 4
     rows = [each.model.embeddings.tok_embeddings.weight[mask] for each in (begun, network(made))]
     assert not torch.allclose(*rows, atol=1e-2)
@@ -81,7 +83,17 @@ def test_it_is_made_once_and_anew_where_it_is_broken(made: Path, tmp_path: Path,
     monkeypatch.setattr(encoder_backbones, "pretrain", lambda *arguments: arguments[3].mkdir())
     assert encoder(BACKBONE, "cpu", verbose=False) == kept
     assert not any(kept.iterdir())
-    assert len([*kept.parent.glob(f"{kept.name}*")]) > 1  # the broken one is set aside
+    assert [*kept.parent.glob(f"{kept.name}.broken*")]  # set aside, not lost
+
+
+def test_one_without_a_vocabulary_is_made_anew(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copytree(made.parents[1], tmp_path / "cache")
+    monkeypatch.setenv("FAITHBENCH_CACHE", str(tmp_path / "cache"))
+    kept = tmp_path / "cache" / made.relative_to(made.parents[1])
+    (kept / "tokenizer.json").unlink()
+    monkeypatch.setattr(encoder_backbones, "pretrain", lambda *arguments: arguments[3].mkdir())
+    assert encoder(BACKBONE, "cpu", verbose=False) == kept
+    assert not any(kept.iterdir())
 
 
 def test_another_recipe_is_another_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -155,6 +167,25 @@ def test_the_loss_is_transformers_own(made: Path):
     told = model(input_ids=ids, labels=labels)
     assert cross_entropy(told, labels).item() == pytest.approx(told.loss.item())
     assert cross_entropy(told, torch.full_like(labels, IGNORED)).item() == 0
+
+
+def test_what_is_trained_on_another_backbone_is_kept_apart(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, data = build("model", "conv-modern"), build_dataset("planted")
+    folders = {checkpoint_folder(model, data)}
+    for recipe in (SMALL, replace(SMALL, seed=1)):
+        monkeypatch.setattr(ConvModern, "backbone", replace(MODERN, pretraining=recipe))
+        folders.add(checkpoint_folder(model, data))
+    shutil.copytree(made, tmp_path / "modern")
+    monkeypatch.setenv(BACKBONES_VARIABLE, str(tmp_path))
+    folders.add(checkpoint_folder(model, data))
+    assert len(folders) == 4
+
+
+def test_a_folder_named_like_a_backbone_made_from_nothing_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.setenv(BACKBONES_VARIABLE, str(tmp_path))
+    network, _ = load_backbone(Backbone("tiny"), 2, 0, ["some words"])
+    assert network.config.hidden_size == 64
 
 
 def test_a_backbone_without_recipe_and_weights_is_the_tiny_one():
