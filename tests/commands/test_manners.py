@@ -75,7 +75,7 @@ def test_an_unknown_command_is_answered_with_a_near_miss(capsys):
 
 
 BOTH = (
-    "bert distilbert gpt2 gpt2-tiny llama llama-tiny minilm roberta tiny".split()
+    "bert distilbert gpt2 gpt2-tiny llama llama-tiny minilm modern roberta tiny".split()
 )  # of models, B-cos and conventional
 
 
