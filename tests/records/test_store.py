@@ -36,11 +36,13 @@ from faithbench.records.store import Store
 scores = np.random.default_rng(0).random((20, 20_000))
 rows = [json.loads(sys.argv[2]) | {"text_id": str(i), "scores": row} for i, row in enumerate(scores)]
 text = json.dumps({"scores": scores.ravel().tolist()})
-store = Store(Path(sys.argv[1])).open()
+home = Path(sys.argv[1])
+store = Store(home).open()
 store.write_text("manifest.json", text)
 store.add(rows, [])
 store.flush()
 for kill in range(10):
+    before = set(home.rglob(".*"))
     child = os.fork()
     while child == 0:
         if kill % 2:
@@ -48,7 +50,9 @@ for kill in range(10):
         else:
             store.add(rows, [])
             store.flush()
-    time.sleep(0.2 + 0.013 * kill)
+    while not set(home.rglob(".*")) - before:  # it writes now
+        time.sleep(0.001)
+    time.sleep(0.0005 * kill)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 """
