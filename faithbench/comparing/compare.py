@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from faithbench.comparing.pairs import CALLED, Pair, both, check_test, of_explainers, of_models, one, only
-from faithbench.comparing.trainings import OverTrainings, of_pair
+from faithbench.comparing.trainings import OverTrainings, of_explainers_over_seeds, of_models_over_seeds
 from faithbench.errors import UserError
 from faithbench.records.results import Panel, higher_is_better, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together, without_seed
@@ -216,24 +216,37 @@ def comparison(
     names["metric"] = sorted({name for panel in found for name in panel.metrics})
     what, first, second = both(a, b, names)
     chosen = {one("metric", name, names["metric"]) for name in metrics} or set(names["metric"])
-    seeds = _put_together(what, found) if over_seeds else []
-    found = only([each.panel for each in seeds] if over_seeds else found, model, dataset)
-    if what == "model":
-        found = _not_of_neurons(found, first, second)
-    pairs = (of_explainers if what == "explainer" else of_models)(found, first, second)
-    kept = [pair for pair in pairs if pair.metric in chosen]
+    every: list[tuple[Pair, OverTrainings | None]]
+    if over_seeds:
+        seeds = _put_together(what, found, model, dataset, first, second)
+        every = list((of_explainers_over_seeds if what == "explainer" else of_models_over_seeds)(seeds, first, second))
+    else:
+        chosen_panels = _of_texts(what, only(found, model, dataset), first, second)
+        pairs = (of_explainers if what == "explainer" else of_models)(chosen_panels, first, second)
+        every = [(pair, None) for pair in pairs]
+    kept = [(pair, over) for pair, over in every if pair.metric in chosen]
     if not kept:
         raise UserError(f"the runs hold nothing, of what was asked for, that was measured for both {a} and {b}.")
-    cells = tuple(_compared(kept, test, alpha))
-    if over_seeds:
-        cells = tuple(replace(cell, trainings=of_pair(what, cell.pair, seeds, first, second)) for cell in cells)
+    cells = tuple(
+        replace(cell, trainings=over)
+        for cell, (_, over) in zip(_compared([pair for pair, _ in kept], test, alpha), kept, strict=True)
+    )
     notes = tuple(not_corrected(Store(Path(folder)).manifest() for folder in folders))
     return Comparison(what, first, second, cells, test, alpha, notes)
 
 
-def _put_together(what: str, found: Sequence[Panel]) -> list[Seeds]:
+def _put_together(
+    what: str, found: Sequence[Panel], model: str | None, dataset: str | None, first: str, second: str
+) -> list[Seeds]:
     """Trainings as one; where two models are compared no text counts more than another, as without seeds."""
-    return together(replace(panel, strata=None) for panel in found) if what == "model" else together(found)
+    seeds = together(replace(panel, strata=None) for panel in found) if what == "model" else together(found)
+    kept = _of_texts(what, only([each.panel for each in seeds], model, dataset), first, second)
+    return [each for each in seeds if any(each.panel is panel for panel in kept)]
+
+
+def _of_texts(what: str, found: Sequence[Panel], first: str, second: str) -> Sequence[Panel]:
+    """Panels of which two models, or two explainers, can be compared in pairs."""
+    return _not_of_neurons(found, first, second) if what == "model" else found
 
 
 def _not_of_neurons(found: Sequence[Panel], first: str, second: str) -> list[Panel]:

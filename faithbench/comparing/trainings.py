@@ -2,16 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from faithbench.comparing.pairs import Pair
+from faithbench.comparing.pairs import Pair, of_explainers, of_models
 from faithbench.records.results import Panel
-from faithbench.records.seeds import Seeds
+from faithbench.records.seeds import Seeds, together
 from faithbench.statistics.intervals import weighted_mean
 from faithbench.statistics.paired_tests import paired_means
 
@@ -37,28 +37,36 @@ class OverTrainings:
         return f"{of} training{'' if self.counts == (1,) else 's'}"
 
 
-def of_pair(what: str, pair: Pair, seeds: Sequence[Seeds], first: str, second: str) -> OverTrainings:
-    """The interval of a pair that was made of panels put together.
+def of_explainers_over_seeds(seeds: Sequence[Seeds], first: str, second: str) -> Iterator[tuple[Pair, OverTrainings]]:
+    """Each metric by which two explainers were measured, over the trainings in which both were."""
+    for each in seeds:
+        found: dict[tuple[int, ...], dict[str, Pair]] = {}
+        for metric in sorted({metric for panel in each.trainings for metric in panel.metrics}):
+            gaps = [_gap(panel, first, second, metric) for panel in each.trainings]
+            both = tuple(i for i, panel in enumerate(each.trainings) if _has(panel, (first, second), metric))
+            if both and both not in found:
+                (merged,) = together(each.trainings[i] for i in both)
+                found[both] = {pair.metric: pair for pair in of_explainers([merged.ranked], first, second)}
+            pair = found[both].get(metric) if both else None
+            if pair is not None:
+                ranked = len(both) == len(each.trainings)
+                yield pair if ranked else replace(pair, p=math.nan, tests=0), paired(gaps)
 
-    Args:
-        what: `explainer` or `model`, which two are compared.
-        pair: of them.
-        seeds: all panels put together.
-        first: identity of A, of models without the seed.
-        second: of B.
-    """
-    here = [each for each in seeds if each.panel.key["dataset"] == pair.dataset and pair.fingerprint in _state(each)]
-    if what == "explainer":
-        (group,) = (each.trainings for each in here if each.panel.key["model"] == pair.under)
-        return paired([_gap(panel, first, second, pair.metric) for panel in group])
-    both = {each.panel.key["model"]: each for each in here}
-    texts = sorted(
-        set.intersection(*(_known_of(both[name].panel, pair.under, pair.metric) for name in (first, second)))
-    )
-    means = (
-        [_mean(panel, texts, pair.under, pair.metric) for panel in both[name].trainings] for name in (first, second)
-    )
-    return apart(*means)
+
+def of_models_over_seeds(seeds: Sequence[Seeds], first: str, second: str) -> Iterator[tuple[Pair, OverTrainings]]:
+    """Each metric and explainer of which two models have values; their names are without seeds."""
+    for pair in of_models([each.panel for each in seeds], first, second):
+        both = {
+            each.panel.key["model"]: each
+            for each in seeds
+            if (each.panel.key["dataset"], each.panel.key["dataset_fingerprint"]) == (pair.dataset, pair.fingerprint)
+        }
+        known = (_known_of(both[name].panel, pair.under, pair.metric) for name in (first, second))
+        texts = sorted(set.intersection(*known))
+        means = (
+            [_mean(panel, texts, pair.under, pair.metric) for panel in both[name].trainings] for name in (first, second)
+        )
+        yield pair, apart(*means)
 
 
 def paired(gaps: Sequence[float]) -> OverTrainings:
@@ -84,15 +92,17 @@ def apart(first: Sequence[float], second: Sequence[float]) -> OverTrainings:
     return OverTrainings(counts, float(low), float(high))
 
 
-def _state(seeds: Seeds) -> tuple[str, str]:
-    """What the fingerprint of a pair may be: of two models' texts, or of two explainers' texts and model."""
-    content = seeds.panel.key["dataset_fingerprint"]
-    return content, f"{content} {seeds.panel.key['model_fingerprint']}"
+def _has(panel: Panel, explainers: Sequence[str], metric: str) -> bool:
+    """Whether all of these were measured by a metric."""
+    if metric not in panel.metrics or not set(explainers) <= set(panel.explainers):
+        return False
+    columns = [panel.explainers.index(name) for name in explainers]
+    return bool(panel.present[:, columns, panel.metrics.index(metric)].any(axis=0).all())
 
 
 def _gap(panel: Panel, first: str, second: str, metric: str) -> float:
     """The mean difference of two explainers of one training; NaN where it lacks one."""
-    if metric not in panel.metrics or not {first, second} <= set(panel.explainers):
+    if not _has(panel, (first, second), metric):
         return math.nan
     columns, i = [panel.explainers.index(name) for name in (first, second)], panel.metrics.index(metric)
     values, weights = panel.values[:, columns, i], panel.adjusted[:, columns, i]

@@ -109,7 +109,8 @@ def _texts(records: pd.DataFrame) -> pd.DataFrame:
 def _rows(panel: Panel, seeds: Seeds | None = None) -> list[dict[str, object]]:
     """A row for each cell of the panel that has records."""
     places = np.argwhere(panel.present.any(axis=0))  # explainer, metric
-    found, means, ranks = panel.intervals(places), panel.means, ranking(panel)
+    found, means = panel.intervals(places), panel.means
+    ranks = ranking(panel if seeds is None else seeds.ranked)
     raw, stratified = (panel.raw_means, panel.stratified) if seeds is None else (seeds.raw, seeds.stratified)
     counts = {
         "n": (panel.weights > 0).sum(axis=0),

@@ -118,6 +118,23 @@ def test_two_explainers_have_students_interval_of_the_trainings_differences(run:
     assert row["trainings"] == "3"
 
 
+def test_an_explainer_of_fewer_trainings_is_compared_on_those_and_not_ranked(tmp_path: Path):
+    """Of one training `lime` is better; against the mean over all trainings of the other it would be far behind."""
+    records = []
+    for seed, shift in ((0, 0.0), (1, 30.0)):
+        model = {"model": f"conv-tiny(seed={seed})", "model_fingerprint": f"m{seed}"}
+        records += column(TEXTS + shift, **model)
+        records += column(TEXTS + 2, explainer="lime", **model) if seed == 0 else []
+        records += column(TEXTS + shift - 1, explainer="saliency", **model)
+    run = run_of(tmp_path / "run", records)
+    (row,) = faithbench.comparison("lime", "occlusion", [run], over_seeds=True).table().to_dict("records")
+    assert (row["difference"], row["trainings"], row["tests"]) == (pytest.approx(2), "1", 1)
+    assert row["better"] == "lime"
+    ranks = faithbench.table([run], over_seeds=True).set_index("explainer")["rank_group"]
+    assert ranks.isna()["lime"]
+    assert ranks.drop("lime").to_dict() == {"occlusion": 1, "saliency": 2}
+
+
 def test_the_sentence_keeps_texts_and_trainings_apart(run: Path):
     text = faithbench.comparison("bcos-tiny", "conv-tiny", [run], over_seeds=True).render()
     assert "; over 3 and 3 trainings " in text
