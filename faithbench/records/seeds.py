@@ -76,8 +76,8 @@ def _merged(group: Sequence[Panel]) -> Seeds:
         model, state = panel.key["model"], panel.key["model_fingerprint"]
         if weights.setdefault(model, state) != state:
             raise UserError(
-                f"the runs hold two trainings of {model} on {panel.key['dataset']}, weights {weights[model]} and "
-                f"{state}; put together are trainings that have a seed each."
+                f"the runs hold two records for one result: two trainings of {model} on {panel.key['dataset']}, "
+                f"weights {weights[model]} and {state}; put together are trainings that have a seed each."
             )
     key = {
         **group[0].key,
