@@ -103,3 +103,9 @@ def test_a_figure_that_a_plan_is_like_is_made(tmp_path: Path, monkeypatch, capsy
     shutil.copy("run/plan.toml", "board/plan.toml")
     Path("board/figure13.svg").unlink()
     assert "figure13.svg is missing" in call(capsys, "board", "check", "board").out
+
+
+def test_names_of_clipping_paths_do_not_count():
+    drawn = '<path d="M 1 2" clip-path="url(#p01ab)"/><clipPath id="p01ab">'
+    assert is_drawn_alike(drawn, drawn.replace("p01ab", "p99ff"))
+    assert not is_drawn_alike(drawn, drawn.replace("M 1 2", "M 1 3"))
