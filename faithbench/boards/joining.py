@@ -10,7 +10,6 @@ from faithbench.plan import plan_files
 from faithbench.records.manifest import Manifest, read_manifest
 from faithbench.shown import visible
 
-KINDS = {"models": "weights", "datasets": "content"}  # of which two runs must have the same
 ALIKE = ("faithbench", "torch", "transformers")  # packages of one version in all
 BY_NAME = ("notes", "other_precisions")  # fields of an entry that name what each run may have others of
 
@@ -56,13 +55,7 @@ def _check(manifests: Mapping[Path, Manifest]) -> None:
         told = {("version", name): str(manifest.get("versions", {}).get(name, "")) for name in ALIKE}
         told |= {("weights", name): entry["fingerprint"] for name, entry in manifest.get("models", {}).items()}
         told |= {("content", name): entry["fingerprint"] for name, entry in manifest.get("datasets", {}).items()}
-        told |= {
-            (
-                "number of texts (until)",
-                name,
-            ): f"{entry['until']:g}, {len(entry['looks'])} looks and {_last(entry)} texts"
-            for name, entry in manifest.get("until", {}).items()
-        }
+        told |= {("number of texts (until)", name): _reached(each) for name, each in manifest.get("until", {}).items()}
         for (what, name), state in told.items():
             first, there = seen.setdefault((what, name), (run, state))
             if there != state:
@@ -72,8 +65,9 @@ def _check(manifests: Mapping[Path, Manifest]) -> None:
                 )
 
 
-def _last(entry: Mapping[str, Any]) -> int:
-    return int(entry["looks"][-1]["texts"]) if entry["looks"] else 0
+def _reached(entry: Mapping[str, Any]) -> str:
+    texts = entry["looks"][-1]["texts"] if entry["looks"] else 0
+    return f"{entry['until']:g}, {len(entry['looks'])} looks and {texts} texts"
 
 
 def _together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -82,9 +82,8 @@ def _publish(runs: Sequence[Path], board: Path) -> list[Path]:
     manifest, files = joined(runs), plans_of(runs)
     ours = _are_written(files.values())
     has_plans = any(board.glob(PLANS)) and not (ours and _are_written(plan_files(board)))
-    plans = {name: read_plan(path) for name, path in files.items()}
-    if has_plans:
-        plans = {path.name: read_plan(path) for path in plan_files(board)}
+    counting = {path.name: path for path in plan_files(board)} if has_plans else files
+    plans = {name: read_plan(path) for name, path in counting.items()}
     every = read(runs)
     frame = every[named(every, runs, strictly=True)]
     source = " and ".join(map(str, runs))

@@ -245,16 +245,13 @@ def _put_together(
 
 
 def _of_texts(what: str, found: Sequence[Panel], first: str, second: str) -> Sequence[Panel]:
-    """Panels of which two models, or two explainers, can be compared in pairs."""
-    return _not_of_neurons(found, first, second) if what == "model" else found
-
-
-def _not_of_neurons(found: Sequence[Panel], first: str, second: str) -> list[Panel]:
-    """The panels of texts, which two models share.
+    """The panels that can be compared in pairs: of two models those of texts, which both share.
 
     Raises:
-        UserError: the two were measured on neurons alone.
+        UserError: two models were measured on neurons alone.
     """
+    if what != "model":
+        return found
     kept = [panel for panel in found if not is_of_neurons(panel.key["dataset"])]
     if not kept or {first, second}.isdisjoint(panel.key["model"] for panel in kept):
         raise UserError(

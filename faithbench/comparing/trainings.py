@@ -2,8 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -42,14 +43,15 @@ def of_explainers_over_seeds(seeds: Sequence[Seeds], first: str, second: str) ->
     for each in seeds:
         found: dict[tuple[int, ...], dict[str, Pair]] = {}
         for metric in sorted({metric for panel in each.trainings for metric in panel.metrics}):
-            gaps = [_gap(panel, first, second, metric) for panel in each.trainings]
             both = tuple(i for i, panel in enumerate(each.trainings) if _has(panel, (first, second), metric))
-            if both and both not in found:
+            if not both:
+                continue
+            if both not in found:
                 (merged,) = together(each.trainings[i] for i in both)
                 found[both] = {pair.metric: pair for pair in of_explainers([merged.ranked], first, second)}
-            pair = found[both].get(metric) if both else None
-            if pair is not None:
+            if (pair := found[both].get(metric)) is not None:
                 ranked = len(both) == len(each.trainings)
+                gaps = [_gap(each.trainings[i], first, second, metric) for i in both]
                 yield pair if ranked else replace(pair, p=math.nan, tests=0), paired(gaps)
 
 
@@ -74,10 +76,7 @@ def paired(gaps: Sequence[float]) -> OverTrainings:
     known = _known(gaps)
     if len(known) < 2:
         return OverTrainings((len(known),), math.nan, math.nan)
-    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # of equal values
-        low, high = stats.ttest_1samp(known, 0.0).confidence_interval(LEVEL)
-    return OverTrainings((len(known),), float(low), float(high))
+    return OverTrainings((len(known),), *_interval(lambda: stats.ttest_1samp(known, 0.0)))
 
 
 def apart(first: Sequence[float], second: Sequence[float]) -> OverTrainings:
@@ -86,10 +85,15 @@ def apart(first: Sequence[float], second: Sequence[float]) -> OverTrainings:
     counts = len(known[0]), len(known[1])
     if min(counts) < 2:
         return OverTrainings(counts, math.nan, math.nan)
+    return OverTrainings(counts, *_interval(lambda: stats.ttest_ind(*known, equal_var=False)))
+
+
+def _interval(test: Callable[[], Any]) -> tuple[float, float]:
+    """That of scipy's result; of equal values, about which it warns, it has no width."""
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
-        low, high = stats.ttest_ind(*known, equal_var=False).confidence_interval(LEVEL)
-    return OverTrainings(counts, float(low), float(high))
+        low, high = test().confidence_interval(LEVEL)
+    return float(low), float(high)
 
 
 def _has(panel: Panel, explainers: Sequence[str], metric: str) -> bool:
@@ -101,9 +105,7 @@ def _has(panel: Panel, explainers: Sequence[str], metric: str) -> bool:
 
 
 def _gap(panel: Panel, first: str, second: str, metric: str) -> float:
-    """The mean difference of two explainers of one training; NaN where it lacks one."""
-    if not _has(panel, (first, second), metric):
-        return math.nan
+    """The mean difference of two explainers of one training that has both."""
     columns, i = [panel.explainers.index(name) for name in (first, second)], panel.metrics.index(metric)
     values, weights = panel.values[:, columns, i], panel.adjusted[:, columns, i]
     return float(paired_means(values, weights, np.array([[0, 1]]))[0])
@@ -118,7 +120,7 @@ def _known_of(panel: Panel, explainer: str, metric: str) -> set[str]:
 
 def _mean(panel: Panel, texts: Sequence[str], explainer: str, metric: str) -> float:
     """The mean of an explainer of one training over these texts; NaN where it lacks it."""
-    if metric not in panel.metrics or explainer not in panel.explainers:
+    if not _has(panel, (explainer,), metric):
         return math.nan
     place = np.isin(panel.texts, texts), panel.explainers.index(explainer), panel.metrics.index(metric)
     return float(weighted_mean(panel.values[place], panel.adjusted[place]))

@@ -47,7 +47,7 @@ def same(kind: str, full: str, wanted: str, keys: Keys = every) -> bool:
 
 def is_named(full: str, name: str) -> bool:
     """Whether a spec has this name."""
-    return _parsed(full)[0] == name
+    return name_of(full) == name
 
 
 def name_of(full: str) -> str:

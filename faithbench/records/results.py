@@ -4,7 +4,7 @@ import functools
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +59,18 @@ class Panel:
     def counted(self) -> Bool[np.ndarray, "texts explainers metrics"]:
         """The texts that stand for their class: measured, be their value undefined or not."""
         return self.present & ~self.failed
+
+    def without(self, gone: Bool[np.ndarray, "#explainers #metrics"]) -> "Panel":
+        """The panel as if nothing had been measured in these cells."""
+        if not gone.any():
+            return self
+        return replace(
+            self,
+            values=np.where(gone, np.nan, self.values),
+            weights=np.where(gone, 0.0, self.weights),
+            present=self.present & ~gone,
+            failed=self.failed & ~gone,
+        )
 
     @functools.cached_property
     def stratified(self) -> Bool[np.ndarray, "explainers metrics"]:

@@ -34,16 +34,7 @@ class Seeds:
     @property
     def ranked(self) -> Panel:
         """The panel without what was measured on fewer trainings: means over other weights are no ranking."""
-        fewer = (self.count < self.count.max(axis=0, initial=0))[None]
-        if not fewer.any():
-            return self.panel
-        return replace(
-            self.panel,
-            values=np.where(fewer, np.nan, self.panel.values),
-            weights=np.where(fewer, 0.0, self.panel.weights),
-            present=self.panel.present & ~fewer,
-            failed=self.panel.failed & ~fewer,
-        )
+        return self.panel.without(self.count < self.count.max(axis=0, initial=0))
 
 
 @lru_cache(maxsize=1024)

@@ -1,6 +1,6 @@
 """Which explainers are best by each metric of a panel: rank groups by paired tests on the same texts."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -82,7 +82,7 @@ def ranking(panel: Panel) -> Ranking:
     alone would find differences too often. Degraded copies of explainers judge metrics; they are not ranked.
     """
     copies = _copies(panel)
-    panel = _without(panel, copies)
+    panel = panel.without(copies[:, None])
     sizes, several, ways = widths(panel), len(panel.explainers), list(map(direction, panel.metrics))
     equal = _equal(panel, sizes)
     fields = [_field(panel, metric, equal) if way else None for metric, way in enumerate(ways)]
@@ -113,7 +113,7 @@ def ranking(panel: Panel) -> Ranking:
 
 def ranked_columns(panel: Panel) -> list[Field]:
     """Who is, or would be, ranked by each metric, as `ranking` does; also where a metric has no better or worse."""
-    panel = _without(panel, _copies(panel))
+    panel = panel.without(_copies(panel)[:, None])
     equal = _equal(panel, widths(panel))
     return [_field(panel, metric, equal) for metric in range(len(panel.metrics))]
 
@@ -126,20 +126,6 @@ def _equal(panel: Panel, sizes: Float[np.ndarray, "metrics"]) -> Int[np.ndarray,
     """For each explainer the first that is equal to it by all metrics that rank."""
     ranked = np.flatnonzero(list(map(direction, panel.metrics)))
     return equal_columns(panel.values[:, :, ranked], sizes[ranked])
-
-
-def _without(panel: Panel, copies: Bool[np.ndarray, "explainers"]) -> Panel:
-    """The panel as if nothing had been measured of these explainers."""
-    if not copies.any():
-        return panel
-    gone = copies[None, :, None]
-    return replace(
-        panel,
-        values=np.where(gone, np.nan, panel.values),
-        weights=np.where(gone, 0.0, panel.weights),
-        present=panel.present & ~gone,
-        failed=panel.failed & ~gone,
-    )
 
 
 def widths(panel: Panel) -> Float[np.ndarray, "metrics"]:

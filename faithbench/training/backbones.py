@@ -102,7 +102,12 @@ def word_tokenizer(texts: Iterable[str], words: int = 5000, limit: int = 128) ->
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
     )
+    return with_special(tokenizer, limit)
+
+
+def with_special(tokenizer: Tokenizer, limit: int, **more: object) -> PreTrainedTokenizerBase:
+    """A tokenizer that knows what its special tokens are for."""
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=limit, **dict(zip(names, SPECIAL, strict=True))
+        tokenizer_object=tokenizer, model_max_length=limit, **dict(zip(names, SPECIAL, strict=True)), **more
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from tokenizers import processors
+from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerBase
 
 from faithbench.console import say
 from faithbench.errors import UserError
@@ -15,16 +15,16 @@ from faithbench.files import cache_folder, remove_leftovers, set_aside
 from faithbench.models.zoo import Backbone, Pretraining
 from faithbench.plan import Training
 from faithbench.plugins.naming import build_dataset
-from faithbench.training.backbones import SPECIAL
+from faithbench.training.backbones import SPECIAL, with_special
 from faithbench.training.blocks import in_random_order
 from faithbench.training.hardware import has_fast_bfloat16
 from faithbench.training.keeping import VOCABULARIES, FinishedReport, fault, in_turn
+from faithbench.training.language_backbones import byte_pairs
 from faithbench.training.masked_modelling import cross_entropy, pretrain
 from faithbench.training.settings import local_backbone, pretrained_as
 from faithbench.types import Example
 
-PAD, _UNK, CLS, SEP, MASK = SPECIAL
-NAMES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+_, _, CLS, SEP, _ = SPECIAL
 
 
 def encoder(backbone: Backbone, device: str, verbose: bool) -> Path:
@@ -37,7 +37,6 @@ def encoder(backbone: Backbone, device: str, verbose: bool) -> Path:
     if (local := local_backbone(backbone)) is not None:
         return local
     recipe = backbone.pretraining
-    data = build_dataset(recipe.data)
     folder = cache_folder("backbones", pretrained_as(backbone), backbone.name)
     remove_leftovers(folder.parent)
     out = Console(stderr=True) if verbose else None
@@ -45,7 +44,8 @@ def encoder(backbone: Backbone, device: str, verbose: bool) -> Path:
         if folder.exists() and _is_broken(folder):
             set_aside(folder)
         if not folder.exists():
-            _make(backbone.name, recipe, data.object.load("train"), folder, device, out)
+            examples = build_dataset(recipe.data).object.load("train")
+            _make(backbone.name, recipe, examples, folder, device, out)
     return folder
 
 
@@ -105,28 +105,14 @@ def pieces_of(text: str, words: int) -> Iterator[str]:
 
 def make_tokenizer(texts: Iterable[str], recipe: Pretraining) -> PreTrainedTokenizerBase:
     """Byte-level BPE of the texts, with BERT's special tokens."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=recipe.vocabulary,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer = byte_pairs(texts, recipe.vocabulary, SPECIAL)
     template = processors.TemplateProcessing(
         single=f"{CLS} $A {SEP}",
         pair=f"{CLS} $A {SEP} $B {SEP}",
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in (CLS, SEP)],
     )
-    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=True), template])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=recipe.context,
-        model_input_names=["input_ids", "attention_mask"],
-        **dict(zip(NAMES, SPECIAL, strict=True)),
-    )
+    tokenizer.post_processor = processors.Sequence([tokenizer.post_processor, template])
+    return with_special(tokenizer, recipe.context, model_input_names=["input_ids", "attention_mask"])
 
 
 def config_of(recipe: Pretraining, tokenizer: PreTrainedTokenizerBase) -> ModernBertConfig:

@@ -1,7 +1,7 @@
 """Language models from nothing but texts: a tokenizer made of them, and a model with random weights."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ def make_tokenizer(zoo: LanguageModel, texts: Iterable[str]) -> PreTrainedTokeni
         texts: read until they are `SAMPLE` characters.
     """
     sample = _sample(texts)
-    tokenizer = _words(sample, zoo.vocabulary) if zoo.pieces == "words" else _bpe(sample, zoo.vocabulary)
+    tokenizer = _words(sample, zoo.vocabulary) if zoo.pieces == "words" else byte_pairs(sample, zoo.vocabulary, [BOS])
     template = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
     )
@@ -75,15 +75,15 @@ def _words(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
-def _bpe(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Of bytes and the pairs that are joined most often; nothing is unknown to it."""
+def byte_pairs(texts: Iterable[str], vocabulary: int, special: Sequence[str]) -> Tokenizer:
+    """Of bytes and the pairs that are joined most often, behind the special tokens; nothing is unknown to it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=[BOS],
+        special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

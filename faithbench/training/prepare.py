@@ -496,15 +496,14 @@ def checkpoint_folder(model: Component, dataset: Component) -> Path:
     """Where the checkpoint of a named model for a data set is kept."""
     mlm_data = getattr(model.object, "mlm_data", "")
     read = [dataset, *([build_dataset(mlm_data)] if mlm_data else [])]
-    backbone = getattr(model.object, "backbone", None)
-    made = [pretrained_as(backbone)] if backbone is not None and backbone.pretraining else []
-    data = [f"{each.identity}{each.content}" for each in read]
-    identity = " ".join([model.identity, *data, *_begun(model, dataset), *made])
+    identity = " ".join([model.identity, *(f"{each.identity}{each.content}" for each in read), *_begun(model, dataset)])
     return cache_folder("checkpoints", identity, dataset.label, model.label)
 
 
 def _begun(model: Component, dataset: Component) -> list[str]:
-    """What pins the weights that a language model is converted from, as far as its own name and data do not."""
+    """What pins the weights that a model begins with, as far as its own name and data do not."""
+    if isinstance(model.object, (Conventional, Bcos)):
+        return list(filter(None, [pretrained_as(model.object.backbone)]))
     start = start_of(model)
     if start is None:
         return []
