@@ -204,7 +204,7 @@ class BcosMinilm(Bcos):
 
 
 class ConvModern(Conventional):
-    """ModernBERT of 6 layers, 256 wide, pre-trained here on books, reviews and news (an hour or two on a CPU, once)."""
+    """ModernBERT of 6 layers, 256 wide, pre-trained here, once, on books, reviews and news."""
 
     backbone = MODERN
 
