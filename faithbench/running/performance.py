@@ -21,7 +21,7 @@ USELESS = 90.0  # percent of tokens that are unknown: the tokenizer is another m
 def logits_of_labelled(
     classifier: Classifier, texts: Sequence[Text], examples: Mapping[str, Example]
 ) -> dict[str, Float[np.ndarray, "outputs"]]:
-    """What a model says of the texts that have labels, by id; one forward row each, without those that it fails on.
+    """What a model says of the texts that have one label, by id; one forward row each, without those that it fails on.
 
     Args:
         classifier: which.
@@ -110,7 +110,9 @@ def unknown_tokens(classifier: Classifier, texts: Sequence[Text]) -> float | Non
 
 
 def _truth(example: Example, link: str) -> object:
-    """What the model should say of an example; None if it is not known."""
+    """What the model should say of an example; None if it is not known, as of a document of segments of two classes."""
+    if len({label for _, _, label in example.segments or ()}) > 1:
+        return None
     if link == "identity":
         return example.value
     return example.labels if link == "sigmoid" and example.labels is not None else example.label

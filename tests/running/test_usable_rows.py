@@ -264,6 +264,18 @@ def test_performance_of_labels_and_of_values():
     assert set(performance(model.classifier, read.texts, read.examples)) == {"R²", "correlation", "labelled"}
 
 
+def test_a_document_of_segments_of_two_classes_has_no_right_answer():
+    model = prepared()
+    length = len(TEXTS[0])
+    of_two, of_one = ((0, length // 2, 0), (length // 2, length, 1)), ((0, length, 1),)
+    examples = [Example("two", TEXTS[0], 0, segments=of_two), Example("one", TEXTS[0], 1, segments=of_one)]
+    read = encode_examples(model, component(*examples), examples)
+    assert len(read.texts) == 2
+    assert set(logits_of_labelled(model.classifier, read.texts, read.examples)) == {"one"}
+    assert performance(model.classifier, read.texts, read.examples)["labelled"] == 1
+    assert performance(model.classifier, read.texts[:1], read.examples) == {}
+
+
 def test_accuracy_is_in_the_table_measured_once_and_doubted_at_chance(model, tmp_path, monkeypatch):
     dataset = data(tmp_path, named())
     run(model, dataset, tmp_path / "run")
