@@ -3,14 +3,16 @@
 And of encoders that are made here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 from transformers import DataCollatorForLanguageModeling, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
@@ -42,6 +44,40 @@ def cross_entropy(
     if not (labels != IGNORED).any():
         return outputs.logits.sum() * 0.0
     return F.cross_entropy(outputs.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+
+
+class MaskedTrainer(LengthGroupedTrainer):
+    """One whose model is asked only for what was masked.
+
+    The head has an output for each word of the vocabulary. At all tokens it would take most of the memory, and what it
+    says of those that are not masked is thrown away.
+    """
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *_more: object, **_named: object) -> Tensor:
+        """The loss at masked positions."""
+        labels = inputs.pop("labels")
+        chosen = labels != IGNORED
+        encoder = self.accelerator.unwrap_model(model).base_model
+        with only_at(encoder, chosen):
+            outputs = model(**inputs)
+        loss: Tensor = self.compute_loss_func(outputs, labels[chosen][None])
+        return loss
+
+
+@contextmanager
+def only_at(encoder: nn.Module, chosen: Bool[Tensor, "rows tokens"]) -> Iterator[None]:
+    """What an encoder gives are the states of chosen tokens alone, as one row; what stands behind it sees no others."""
+
+    def choose(_module: nn.Module, _inputs: object, outputs: ModelOutput) -> ModelOutput:
+        name = next(iter(outputs))  # the last states, or logits where a model is not an encoder and a head
+        outputs[name] = outputs[name][chosen][None]
+        return outputs
+
+    hook = encoder.register_forward_hook(choose)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def pretrain(
@@ -87,7 +123,7 @@ def pretrain(
     training = replace(training, dataloader_num_workers=0)  # which would draw the masks otherwise
     work = work_folder(folder, training, seed)
     torch.manual_seed(seed)
-    trainer = LengthGroupedTrainer(
+    trainer = MaskedTrainer(
         accumulation(training, verbose),
         model=model,
         args=arguments(work, training, seed, len(rows), device),

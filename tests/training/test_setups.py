@@ -35,7 +35,7 @@ from faithbench.training.checkpoint import load
 from faithbench.training.fine_tuning import drawn
 from faithbench.training.initial_models import InitialModel, TrainingJob, initial_model
 from faithbench.training.keeping import work_place
-from faithbench.training.masked_modelling import IGNORED, masked_loss
+from faithbench.training.masked_modelling import IGNORED, cross_entropy, masked_loss, only_at
 from faithbench.training.prepare import checkpoint_folder
 from faithbench.types import SPLITS
 
@@ -129,6 +129,33 @@ def test_the_masked_loss_equals_a_slow_version():
             losses.append(-math.log(p if c == label else 1 - p))
     found = masked_loss(SimpleNamespace(logits=torch.from_numpy(logits)), torch.from_numpy(labels))
     assert found.item() == pytest.approx(np.mean(losses), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [masked_loss, cross_entropy])
+@EVERY_KIND
+def test_the_head_is_asked_only_for_what_was_masked_with_the_gradients_of_all(kind, loss):
+    network = convert(masked_network(kind), b=1.5).double()
+    ids, labels = torch.tensor([[2, 30, 31, 3], [2, 4, 32, 3]]), torch.full((2, 4), IGNORED)
+    labels[0, 2], labels[1, 1] = 31, 33
+    loss(network(input_ids=ids), labels).backward()
+    slow = {
+        name: parameter.grad.clone() for name, parameter in network.named_parameters() if parameter.grad is not None
+    }
+    network.zero_grad()
+    with only_at(network.base_model, labels != IGNORED):
+        outputs = network(input_ids=ids)
+    assert outputs.logits.shape[:2] == (1, 2)
+    found = loss(outputs, labels[labels != IGNORED][None])
+    found.backward()
+    assert found.item() == pytest.approx(loss(network(input_ids=ids), labels).item(), rel=1e-12)
+    assert len(slow) > 20
+    for name, parameter in network.named_parameters():
+        if name in slow:
+            torch.testing.assert_close(parameter.grad, slow[name], rtol=1e-9, atol=1e-12)
+    with only_at(network.base_model, torch.zeros(2, 4, dtype=torch.bool)):
+        none = loss(network(input_ids=ids), torch.zeros(1, 0, dtype=torch.long))
+    none.backward()
+    assert none.item() == 0
 
 
 def test_a_batch_in_which_nothing_is_masked_costs_nothing_and_can_be_differentiated():
