@@ -20,6 +20,7 @@ from faithbench.errors import UserError
 from faithbench.figures.making import RunFigure, figure
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.figures import KINDS, paper_figure
+from faithbench.plugins import spec
 from faithbench.schemas import read_text
 from faithbench.tables.table import table
 
@@ -72,10 +73,21 @@ def _makers(board: Board) -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 def _scores(board: Board) -> RunFigure | PaperFigure:
-    """The scores of the first model and data set on which explainers are ranked, by the metric that counts there."""
+    """The scores of the first model and data set on which explainers are ranked, by the metric that counts there.
+
+    Beside it stands the same by deletion, where it was measured: what masks say need not be what the model says.
+    """
     frame = table([board.folder])
     dataset, model, metric = first_place(frame)
-    return figure([board.folder], datasets=[dataset], models=[model], metrics=[metric])
+    here = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
+    deleting = [name for name in sorted(map(str, here["metric"].unique())) if _deletes(name, metric)]
+    return figure([board.folder], datasets=[dataset], models=[model], metrics=[metric, *deleting])
+
+
+def _deletes(name: str, metric: str) -> bool:
+    """Whether one metric is another that does not delete, by deletion."""
+    (one, _, told), (other, _, of_other) = spec.parse(name), spec.parse(metric)
+    return one == other and told.get("operator") == "delete" != of_other.get("operator")
 
 
 def _figure(board: Board, name: str) -> str:

@@ -109,3 +109,26 @@ def test_names_of_clipping_paths_do_not_count():
     drawn = '<path d="M 1 2" clip-path="url(#p01ab)"/><clipPath id="p01ab">'
     assert is_drawn_alike(drawn, drawn.replace("p01ab", "p99ff"))
     assert not is_drawn_alike(drawn, drawn.replace("M 1 2", "M 1 3"))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "drawn"),
+    [
+        (["comprehensiveness", "comprehensiveness(operator=delete)", "sufficiency(operator=delete)"], 2),
+        (["comprehensiveness", "normalised(comprehensiveness(operator=delete))"], 1),
+        (["comprehensiveness(operator=delete)"], 1),
+    ],
+)
+def test_scores_by_masks_stand_beside_those_by_deletion(metrics, drawn, tmp_path):
+    names = [build("metric", name).identity for name in metrics]
+    generator = np.random.default_rng(0)
+    records = [
+        record(10 * i + generator.normal(), text, explainer=explainer, metric=metric)
+        for metric in names
+        for i, explainer in enumerate(EXPLAINERS)
+        for text in range(12)
+    ]
+    faithbench.publish(run_of(tmp_path / "run", records), tmp_path / "board")
+    drawing = pictures(read_board(tmp_path / "board")).made["scores.svg"]
+    assert drawing.count("higher is better") == drawn
+    assert ("(operator=delete)" in drawing) == ("comprehensiveness(operator=delete)" in metrics)
