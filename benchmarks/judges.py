@@ -108,11 +108,13 @@ def on_real_texts(board: Path) -> str:
     judged = records[records["explainer"].map(degrades).notna()]
     texts = judged[["dataset", "unit"]].drop_duplicates()
     names = labels("explainer", copies)
+    found = faithbench.meta_evaluation([board]).judges
+    told = _told(found[found["diagnosticity"].notna()], {})
     said = (
-        f"From the records of leaderboards/{board.name}: {len(texts):,} texts of HateXplain, "
+        f"On real texts, from the records of leaderboards/{board.name}: {len(texts):,} posts of HateXplain, "
         f"{judged['model'].nunique()} models, degraded copies of {', '.join(f'`{names[name]}`' for name in copies)}."
     )
-    return f"{said}\n\n{_told(faithbench.meta_evaluation([board]).judges, {})}"
+    return f"{said}\n\n{told}"
 
 
 def _told(judges: pd.DataFrame, more: Mapping[str, Mapping[str, str]]) -> str:
