@@ -16,6 +16,7 @@ from faithbench.tables.drawing import LINES, MARKERS, plain, put_caption, save, 
 SHADES = ("black", "0.35", "0.55")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++")
 NUMBERS = ("value", "low", "high", "paper")
+FEW = 3  # lines whose names find room within a panel
 FILLS = {"conv": "white", "bcos": "0.6"}
 PAPER = {"color": "0.5", "linestyle": "--", "marker": "s", "markersize": 3}
 UNITS = {
@@ -60,7 +61,8 @@ def _bars(data: pd.DataFrame) -> Figure:
 def _panels(data: pd.DataFrame) -> Figure:
     """A panel for each quantity against B, a line for each series with its intervals; the paper's dashed and grey."""
     names = list(dict.fromkeys(data["panel"]))
-    figure = Figure(figsize=(2.6 * len(names), 2.6), layout="constrained")
+    most = data.groupby("panel")["series"].nunique().max()
+    figure = Figure(figsize=(2.6 * len(names), 2.6 if most <= FEW else 3.4), layout="constrained")
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
         panel = data[data["panel"] == name]
         looks = _looks()
@@ -81,7 +83,7 @@ def _arms(line: pd.DataFrame) -> np.ndarray:
 def _layers(data: pd.DataFrame) -> Figure:
     """A panel for each model and data set, a line over the layers for each percentile."""
     groups = list(data.groupby(["model", "dataset"], sort=False))
-    figure = Figure(figsize=(2.4 * len(groups) + 0.6, 2.6), layout="constrained")
+    figure = Figure(figsize=(2.4 * len(groups) + 1.6, 2.6), layout="constrained")
     for axes, ((model, dataset), panel) in zip(
         np.atleast_1d(figure.subplots(1, len(groups), sharey=True)), groups, strict=True
     ):
@@ -90,8 +92,9 @@ def _layers(data: pd.DataFrame) -> Figure:
             axes.plot(line["layer"], line["value"], label=f"percentile {percentile}", linewidth=1, **next(looks))
         axes.set_title(f"{plain(str(model))}\non {plain(str(dataset))}", fontsize=8)
         axes.set_xticks(sorted(panel["layer"].unique()))
-        _finish(axes, "layer", "alignment of inputs and weights, |cos| (%)", True)
+        _finish(axes, "layer", "alignment of inputs and weights, |cos| (%)", False)
         axes.label_outer()
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=7, frameon=False)
     return figure
 
 
@@ -135,7 +138,9 @@ def _finish(axes: Axes, across: str, upwards: str, legend: bool) -> None:
     axes.set_xlabel(across)
     axes.set_ylabel(upwards)
     axes.grid(visible=True, color="0.9", linewidth=0.5)
-    if legend:
+    if legend and len(axes.get_legend_handles_labels()[1]) > FEW:
+        axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    elif legend:
         axes.legend(frameon=False, fontsize=7)
 
 
