@@ -16,7 +16,7 @@ import numpy as np
 
 import faithbench
 from faithbench.plugins.spec import build
-from faithbench.records.results import label, read
+from faithbench.records.results import PLACE, label, read
 from faithbench.records.texts import read_texts
 
 SMALL = faithbench.Plan(
@@ -53,11 +53,11 @@ def lines(run: Path, metric: str, explainers: list[str]) -> Iterator[str]:
     yield f"|{' --- |' * (4 + len(columns))}"
     records, texts = read([run]), read_texts([run])
     records = records[records["metric"] == build("metric", metric).identity]
-    key = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
-    for place, block in records.groupby(key):
-        said = texts.said(dict(zip(key, place, strict=True)))
-        sure = 100 * np.mean([max(said[name].probabilities) for name in block["unit"].unique()])
-        cells = [label("dataset", place[0]), label("model", place[2]), f"{block['unit'].nunique():,}", f"{sure:.1f}"]
+    for place, block in records.groupby(PLACE):
+        key, units = dict(zip(PLACE, place, strict=True)), block["unit"].unique()
+        said = texts.said(key)
+        sure = 100 * np.mean([max(said[unit].probabilities) for unit in units])
+        cells = [*(label(kind, key[kind]) for kind in ("dataset", "model")), f"{len(units):,}", f"{sure:.1f}"]
         for name in explainers:
             mean = block[block["explainer"] == build("explainer", name).identity]["value"].mean()
             cells += [f"{mean:.1f}", f"{100 * mean / sure:.0f} %"]

@@ -104,9 +104,9 @@ def table(run: Path) -> str:
 def on_real_texts(board: Path) -> str:
     """What a board of real texts, whose records are there, says of each metric."""
     records = read([board])
-    copies = sorted({str(of[0]) for of in map(degrades, records["explainer"].unique()) if of is not None})
     judged = records[records["explainer"].map(degrades).notna()]
     texts = judged[["dataset", "unit"]].drop_duplicates()
+    copies = sorted({str(of[0]) for of in map(degrades, judged["explainer"].unique()) if of is not None})
     names = labels("explainer", copies)
     found = faithbench.meta_evaluation([board]).judges
     told = _told(found[found["diagnosticity"].notna()], {})

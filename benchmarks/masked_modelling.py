@@ -39,29 +39,25 @@ def main() -> None:
         print(*measured(kind == "B-cos", way == "masked", int(length), TINY if arguments.tiny else MINILM))
         return
     lengths, repeats = ([8], 1) if arguments.tiny else (arguments.lengths, REPEATS)
-    cells = (
-        "tokens",
-        "CPU s a step: all tokens",
-        "masked alone",
-        "ratio",
-        "MB more: all tokens",
-        "masked alone",
-        "ratio",
-    )
-    print(f"| model | {' | '.join(cells)} |\n|{' --- |' * (len(cells) + 1)}")
+    heads = ("CPU s a step", "MB more")
+    print(f"| model | tokens | {' | '.join(f'{head}: all tokens | masked alone | ratio' for head in heads)} |")
+    print(f"|{' --- |' * (2 + 3 * len(heads))}")
     for kind in ("conventional", "B-cos"):
         for length in lengths:
             found: dict[str, list[tuple[float, float]]] = {"all": [], "masked": []}
             for _ in range(repeats):
                 for way, every in found.items():
                     every.append(in_a_process(kind, way, length, arguments.tiny))
-            times, sizes = (
-                [[statistics.median(column) for column in zip(*every, strict=True)][i] for every in found.values()]
-                for i in (0, 1)
-            )
-            cells = [f"{times[0]:.2f}", f"{times[1]:.2f}", f"{times[1] / times[0]:.2f}"]
-            cells += [f"{sizes[0]:,.0f}", f"{sizes[1]:,.0f}", f"{sizes[1] / max(sizes[0], 1e-9):.2f}"]
-            print(f"| {kind} | {length} | {' | '.join(cells)} |", flush=True)
+            (seconds, megabytes), (less_seconds, less_megabytes) = map(medians, found.values())
+            times = f"{seconds:.2f} | {less_seconds:.2f} | {less_seconds / seconds:.2f}"
+            sizes = f"{megabytes:,.0f} | {less_megabytes:,.0f} | {less_megabytes / max(megabytes, 1e-9):.2f}"
+            print(f"| {kind} | {length} | {times} | {sizes} |", flush=True)
+
+
+def medians(every: list[tuple[float, float]]) -> tuple[float, float]:
+    """Those of seconds, and of megabytes."""
+    seconds, megabytes = zip(*every, strict=True)
+    return statistics.median(seconds), statistics.median(megabytes)
 
 
 def in_a_process(kind: str, way: str, length: int, tiny: bool) -> tuple[float, float]:

@@ -87,7 +87,7 @@ def _scores(board: Board) -> RunFigure | PaperFigure:
 def _deletes(name: str, metric: str) -> bool:
     """Whether one metric is another that does not delete, by deletion."""
     (one, _, told), (other, _, of_other) = spec.parse(name), spec.parse(metric)
-    return one == other and told.get("operator") == "delete" != of_other.get("operator")
+    return one == other and (told.get("operator") == "delete") and (of_other.get("operator") != "delete")
 
 
 def _figure(board: Board, name: str) -> str:
