@@ -23,7 +23,7 @@ from faithbench.records.store import Store
 class RunData:
     """The records, trainings and times of runs. `*` in the name of a model stands for the backbone.
 
-    `outdated` are the records of weights or data that were replaced under the same name.
+    `outdated` are the records of weights, precision or data that a later run replaced.
     """
 
     folders: tuple[Path, ...]
@@ -59,7 +59,7 @@ class RunData:
         """A sentence on outdated records, if there are any."""
         count = len(self.outdated)
         records = f"{count:,} {'record is' if count == 1 else 'records are'}"
-        return (f"{records} left out: of weights or data that were replaced under the same name.",) * bool(count)
+        return (f"{records} left out: of weights, precision or data that a later run replaced.",) * bool(count)
 
     def claims(
         self, model: str, dataset: str, documents: bool, explainer: Callable[[str], bool], metric: str

@@ -73,6 +73,21 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
     store.change_manifest(change)
 
 
+def what_replaces(store: Store, scoring: Scoring) -> str | None:
+    """What is said where records of this name are in the run already that tables will leave out from now on."""
+    before = store.manifest().get("models", {}).get(key_of(scoring))
+    if before is None or before["fingerprint"] == scoring.model.fingerprint:
+        return None
+    name = f"{scoring.model.label} on {scoring.texts.dataset.label}"
+    shown = "tables show two models, and a paper's tables and figures what was run last alone"
+    if before["dtype"] != scoring.setup.dtype:
+        return (
+            f"{name} was run in {before['dtype']} here before and is run in {scoring.setup.dtype} now: {shown}. Give all "
+            "plans of a run the same dtype, or another folder (--out)."
+        )
+    return f"{name} has other weights than when it was run here before: {shown}."
+
+
 def named_classes(classifier: Classifier) -> dict[str, Any]:
     """The names of a model's classes, where it has some, and what its tokenizer does, as a fingerprint."""
     names = [str(name) for name in getattr(classifier, "class_names", ())[:MOST_OUTPUTS]]

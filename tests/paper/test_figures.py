@@ -218,7 +218,7 @@ def test_records_of_replaced_weights_are_left_out_and_told_of(tmp_path: Path):
     other = cell(VALUES, model="bcos-bert(b=1.5, qkv=False, seed=42, embedding_bias=False)")
     found = faithbench.paper_figure([run_of(tmp_path / "run", [*old, *cell()[:9], *other])], "figure5", "minilm")
     assert found.ours["value"].tolist() == [pytest.approx(VALUES[:9].mean())]
-    told = f"{len(VALUES)} records are left out: of weights or data that were replaced under the same name"
+    told = f"{len(VALUES)} records are left out: of weights, precision or data that a later run replaced"
     assert f"{told}." in found.notes
     folder = run_of(tmp_path / "stale", [*old, *alignment([1.0])])
     with pytest.raises(UserError, match=rf"nothing of what figure5 shows \({told}\); what it needs is made by"):

@@ -293,7 +293,7 @@ def test_records_of_replaced_weights_or_data_are_left_out_and_counted(what: str,
     found = faithbench.paper_table([run_of(tmp_path / "run", earlier + cell())], "table8")
     assert found.frame()["comp"].dropna().tolist() == [pytest.approx(VALUES.mean())]
     assert found.frame()["entropy"].isna().all()
-    assert "37 records are left out: of weights or data that were replaced under the same name." in found.notes
+    assert "37 records are left out: of weights, precision or data that a later run replaced." in found.notes
 
 
 def test_one_training_may_be_read_in_two_precisions_each_on_data_of_its_own(tmp_path: Path):

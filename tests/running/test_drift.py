@@ -244,8 +244,12 @@ def test_auto_falls_back_where_it_moves_too_much_and_says_so(cache, gpu, tmp_pat
 
 
 def test_two_precisions_in_one_folder_are_two_models_and_what_is_asked_for_goes_on_above_the_limit(cache, tmp_path):
-    for asked in ("float32", MIXED):
-        faithbench.run(plan(dtype=asked, explainers=("random",), drift=1e-9), tmp_path, device="cpu")
+    said = {}
+    for asked in ("float32", MIXED, MIXED):
+        console = Console(file=io.StringIO(), width=1000)
+        faithbench.run(plan(dtype=asked, explainers=("random",), drift=1e-9), tmp_path, device="cpu", console=console)
+        said.setdefault(asked, []).append("was run in float32 here before" in console.file.getvalue())
+    assert said == {"float32": [False], MIXED: [True, False]}
     single, mixed = sorted(set(read([tmp_path])["model_fingerprint"]))
     assert mixed == f"{single}-{MIXED}"
     table = faithbench.render([tmp_path])
