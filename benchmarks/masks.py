@@ -41,7 +41,6 @@ def main() -> None:
         arguments.model, arguments.dataset = ["conv-tiny"], SMALL
         arguments.reference, arguments.texts = 60, 20
     dataset = build_dataset(arguments.dataset)
-    rows = []
     for name in arguments.model or ["conv-minilm", "conv-minilm(masking=half)"]:
         prepared = prepare(name, dataset, Setup(train=arguments.tiny))
         known, texts = (
@@ -49,9 +48,9 @@ def main() -> None:
             for split, count in (("validation", arguments.reference), ("test", arguments.texts))
         )
         on_masks = "validation_masked" in prepared.report
-        rows += looked_at(name, prepared.classifier, known, texts, dataset.object.class_names, on_masks)
-    print(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
-    print(f"\n{arguments.texts} test texts against {arguments.reference} validation texts of {dataset.label}.")
+        rows = looked_at(name, prepared.classifier, known, texts, dataset.object.class_names, on_masks)
+        print(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True), end="\n\n", flush=True)
+    print(f"{arguments.texts} test texts against {arguments.reference} validation texts of {dataset.label}.")
 
 
 def looked_at(
