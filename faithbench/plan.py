@@ -157,6 +157,7 @@ class Plan:
                 raise UserError(f"{name}={short(value)} is not allowed; use {' or '.join(filter(None, allowed))}.")
         if self.until is not None and (type(self.until) not in (int, float) or not 0 < self.until <= LARGEST):
             raise UserError(f"until={short(self.until)} is not allowed; it must be a number above 0, such as 2.0.")
+        _check_training(self.training)
 
 
 def changed(plan: Plan, values: Mapping[str, object], training: Mapping[str, object]) -> Plan:
@@ -272,6 +273,13 @@ def write_plan(plan: Plan) -> str:
     if OPEN in repr(data):  # as a name of its own
         said["backbone"] = OPEN
     return tomli_w.dumps(said | ({"training": training} if training else {}))
+
+
+def _check_training(training: object) -> None:
+    if not isinstance(training, Training):
+        raise UserError(
+            f"training={short(training)} is not allowed; it must be a faithbench.Training, such as Training(epochs=2)."
+        )
 
 
 def _check_keys(where: str, data: Mapping[str, object], kind: type) -> None:

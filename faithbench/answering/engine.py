@@ -243,8 +243,7 @@ class Engine:
     def _launch(self, queue: Queue[_Open[T]]) -> list[_Flight[T]]:
         """Gives the model one batch, led by the oldest conversation; none if memory is too small for it."""
         lane = queue.lane
-        cost = 1 if lane.kind in (Logits, LogitsAt) else self.model.gradient_cost
-        batch = queue.pack(self.batch_tokens // cost)
+        batch = queue.pack(self.batch_tokens // _cost(self.model, lane))
         rows = rows_for(batch)
         start = self._clock()
         try:
@@ -322,6 +321,16 @@ def _beyond(ids: int | Int[np.ndarray, "..."], tokens: int) -> str | None:
     if GONE <= lowest <= highest < tokens:
         return None
     return f"token id {lowest if lowest < GONE else highest} is not one of {tokens}"
+
+
+def rows_that_fit(model: Classifier, lane: Lane, tokens: int) -> int:
+    """How many rows of so many tokens a batch holds, one at least."""
+    return max(1, model.batch_tokens // _cost(model, lane) // tokens)
+
+
+def _cost(model: Classifier, lane: Lane) -> int:
+    """How many rows of logits a row of a lane takes the memory of."""
+    return 1 if lane.kind in (Logits, LogitsAt) else model.gradient_cost
 
 
 def _refusing(question: Question, rows: int, problem: str) -> _Asked:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from faithbench.answering.asking import Answers, Asker
-from faithbench.answering.engine import Engine
+from faithbench.answering.engine import Engine, rows_that_fit
 from faithbench.answering.rows import Lane
 from faithbench.conversations import Asking, attempt
 from faithbench.interfaces import Classifier
@@ -29,6 +29,7 @@ from faithbench.running.progress import duration
 
 FEW, MORE = 8, 4  # rows of a batch that are run at first, and how many times as many then
 LONG = 0.05  # seconds of a batch whose rows take as long as those of a larger one
+SLOW = 1.0  # seconds of a first batch that is taken for one of many
 LINES = 5  # of explainers that are said
 BUDGET = 3.0  # seconds, after which no other text is begun
 MOST_SECONDS = 8.0  # after which what has not ended is not known; a step that takes longer is cut off
@@ -90,11 +91,16 @@ class Calibration:
 
 
 class _Sampler(Asker):
-    """Runs some of the rows and answers all; `ahead` is how many seconds the others would have taken."""
+    """Runs some of the rows and answers all; `ahead` is how many seconds the others would have taken.
 
-    def __init__(self, model: Classifier) -> None:
+    Args:
+        model: answers batches.
+        texts: that are worked on at once in a run, whose rows share batches.
+    """
+
+    def __init__(self, model: Classifier, texts: int = 1) -> None:
         super().__init__(model)
-        self.in_flight, self.ahead = 1, 0.0
+        self.in_flight, self.ahead, self._texts = 1, 0.0, texts
         self._known: dict[Lane, _Rate] = {}
 
     def now(self) -> float:
@@ -105,33 +111,44 @@ class _Sampler(Asker):
         if lane.kind is Inside:
             return super()._ask_as_is(lane, rows)
         start, lengths = time.perf_counter(), _lengths(rows)
-        self._measure(lane, rows, lengths)
+        rate = self._measured(lane, rows, lengths)
         places = list({length: place for place, length in enumerate(lengths)}.values())
         found = super()._ask_as_is(lane, [rows[place] for place in places])
-        self.ahead += self._known[lane].seconds * sum(lengths) - (time.perf_counter() - start)
+        self.ahead += rate.seconds * sum(lengths) - (time.perf_counter() - start)
         if isinstance(found, np.ndarray):
             return found[np.resize(np.arange(len(found)), len(rows))]
         told = {lengths[place]: answer for place, answer in zip(places, found, strict=True)}
         return [told[length] for length in lengths]
 
-    def _measure(self, lane: Lane, rows: Sequence[Any], lengths: Sequence[int]) -> None:
+    def _measured(self, lane: Lane, rows: Sequence[Any], lengths: Sequence[int]) -> "_Rate":
         """Times ever more rows of a batch, until they are all or take long enough for the time to be one of many."""
         known, count = self._known.get(lane), FEW
-        while known is None or (known.took < LONG and known.tokens < sum(lengths)):
-            some = rows[: min(count, len(rows))]
-            tokens, start = sum(lengths[: len(some)]), time.perf_counter()
-            super()._ask_as_is(lane, some)
-            took = time.perf_counter() - start
-            if known is not None or took > LONG:  # the first time of all is longer than others
-                self._known[lane] = _Rate(tokens, took, took / tokens)
-                count *= MORE
-            known = _Rate(tokens if lane in self._known else 0, took, took / tokens)
+        most = self._rows_of_a_batch(lane, lengths)
+        if known is None:
+            first = self._timed(lane, rows, lengths, min(count, most))  # longer than others: whatever is made but once
+            known = first if first.took > SLOW else None
+        while known is None or (known.took < LONG and known.rows < most):
+            known, count = self._timed(lane, rows, lengths, min(count, most)), count * MORE
+        self._known[lane] = known
+        return known
+
+    def _timed(self, lane: Lane, rows: Sequence[Any], lengths: Sequence[int], count: int) -> "_Rate":
+        """So many rows, the same ones again where there are fewer."""
+        places = [place % len(rows) for place in range(count)]
+        some, start = [rows[place] for place in places], time.perf_counter()
+        super()._ask_as_is(lane, some)
+        took = time.perf_counter() - start
+        return _Rate(count, took, took / sum(lengths[place] for place in places))
+
+    def _rows_of_a_batch(self, lane: Lane, lengths: Sequence[int]) -> int:
+        """How many rows would stand in a batch of the run, with those of other texts."""
+        return max(len(lengths), min(self._texts * len(lengths), rows_that_fit(self.model, lane, max(lengths))))
 
 
 class _Rate(NamedTuple):
-    """So many tokens took so long; seconds a token."""
+    """So many rows took so long; seconds a token."""
 
-    tokens: int
+    rows: int
     took: float
     seconds: float
 
@@ -157,7 +174,9 @@ def calibrate(job: Job, classifier: Classifier, works: Sequence[Work]) -> Calibr
     for work in chosen:
         if tried and time.monotonic() - begun > BUDGET:
             break
-        seconds += _try(replace(job, most_seconds=None), classifier, work, begun + MOST_SECONDS, took, ended)
+        seconds += _try(
+            replace(job, most_seconds=None), classifier, work, begun + MOST_SECONDS, took, ended, len(works)
+        )
         units, tried = units + work.units, tried + 1
     if not tried:
         return None
@@ -173,9 +192,15 @@ def calibrate(job: Job, classifier: Classifier, works: Sequence[Work]) -> Calibr
     return Calibration(tried, units / tried, seconds / tried + more, explainers)
 
 
-def tried(classifier: Classifier, asking: Asking[object]) -> tuple[float, float]:
-    """Rows of the model and seconds that a conversation takes, of which few rows are run; NaN where it does not end."""
-    sampler = _Sampler(classifier)
+def tried(classifier: Classifier, asking: Asking[object], texts: int = 1) -> tuple[float, float]:
+    """Rows of the model and seconds that a conversation takes, of which few rows are run; NaN where it does not end.
+
+    Args:
+        classifier: the model.
+        asking: the conversation.
+        texts: how many like it there will be at once.
+    """
+    sampler = _Sampler(classifier, texts)
     engine, start = Engine(classifier, asker=sampler, clock=sampler.now), sampler.now()
     with warnings.catch_warnings(), np.errstate(all="ignore"), suppress(OverTimeError):
         warnings.simplefilter("ignore")
@@ -206,9 +231,10 @@ def _try(
     deadline: float,
     took: defaultdict[tuple[str, bool], list[tuple[float, int]]],
     ended: defaultdict[str, int],
+    texts: int,
 ) -> float:
-    """One text; gives the seconds that it would have taken, and adds what each explainer took and what has ended."""
-    sampler = _Sampler(classifier)
+    """One text of many; gives the seconds that it would have taken, adds what each explainer took and what ended."""
+    sampler = _Sampler(classifier, texts)
     engine, start = Engine(classifier, asker=sampler, clock=sampler.now), sampler.now()
     with warnings.catch_warnings(), np.errstate(all="ignore"), suppress(OverTimeError):
         warnings.simplefilter("ignore")

@@ -1,5 +1,6 @@
 """What a plan would run and what that would take, without running it: nothing is written, and nothing trained."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from faithbench.activations import UNIT
+from faithbench.answering.explaining import targets_of
 from faithbench.errors import UserError
 from faithbench.models.zoo import zoo_model
 from faithbench.paths import as_path
@@ -14,14 +16,16 @@ from faithbench.plan import AUTO, Plan
 from faithbench.plugins.finding import KINDS
 from faithbench.records.store import Store
 from faithbench.running.agenda import Agenda, BlockPlan, make_agenda
-from faithbench.running.calibration import Calibration
+from faithbench.running.calibration import Calibration, tried
 from faithbench.running.drift import SINGLE
 from faithbench.running.grid import DatasetPlan, load_examples
 from faithbench.running.neuron_cost import neuron_cost
+from faithbench.running.pieces import Work
 from faithbench.running.progress import duration
 from faithbench.running.remaining import Entries, stored_entries
 from faithbench.running.runner import default_folder, encode, fitting
 from faithbench.running.scoring import Scoring
+from faithbench.running.shares import uncounted
 from faithbench.shown import counted
 from faithbench.tables.parts import Column, Grid, Heading, Note, Number, Part, Title, Words
 from faithbench.tables.writers import WRITERS, check_format
@@ -45,6 +49,7 @@ class BlockCost:
         why: it is not known.
         unit: what `texts` are of: "text" or "neuron".
         said: what would be done besides, in sentences.
+        besides: seconds of that, which are no explainer's.
     """
 
     dataset: str
@@ -59,6 +64,7 @@ class BlockCost:
     why: str = ""
     unit: str = "text"
     said: tuple[str, ...] = ()
+    besides: float = 0.0
 
     @property
     def is_counted(self) -> bool:
@@ -199,6 +205,8 @@ def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: St
     works = scoring.works(encode(model, data, scoring.remaining.texts(each.id for each in data.examples)).texts)
     todo = sum(len(work.cells) for work in works)
     calibration = scoring.calibrate(works)
+    besides, seconds = _besides(scoring, works) if works else (0, 0.0)
+    said = f"Besides, the classes that it predicts are counted on {counted(besides, 'text')} more, one row each"
     return BlockCost(
         data.dataset.label,
         model.label,
@@ -208,9 +216,20 @@ def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: St
         todo,
         len(data.examples) * len(data.explainers) * len(data.metrics) - todo,
         calibration,
-        None if calibration is None else calibration.expected(works),
+        None if calibration is None else calibration.expected(works) + seconds,
         "" if works else "there is nothing to try",
+        said=(f"{said}: about {duration(seconds)}.",) * bool(besides),
+        besides=seconds,
     )
+
+
+def _besides(scoring: Scoring, works: Sequence[Work]) -> tuple[int, float]:
+    """How many texts are asked for their class alone, and the seconds that it takes, by a text of usual length."""
+    count, texts = uncounted(scoring), sorted((work.text for work in works), key=len)
+    if not count:
+        return 0, 0.0
+    _, seconds = tried(scoring.model.classifier, targets_of(scoring.model.classifier, texts[len(texts) // 2]), count)
+    return count, 0.0 if math.isnan(seconds) else count * seconds
 
 
 def cost_parts(block: BlockCost) -> Iterator[Part]:
@@ -257,7 +276,7 @@ def _numbers(block: BlockCost) -> Iterator[tuple[str, dict[str, float]]]:
     """Of each explainer, by its label: rows and seconds of a text, and seconds of all texts that are left."""
     if block.calibration is None:
         return
-    for name, seconds in block.calibration.shares(block.seconds or 0.0).items():
+    for name, seconds in block.calibration.shares((block.seconds or 0.0) - block.besides).items():
         each = block.calibration.explainers[name]
         text = {"rows": each.rows, "text_seconds": each.seconds, "metrics_seconds": each.metrics_seconds}
         yield name, {**text, "seconds": seconds, "whole": each.whole}

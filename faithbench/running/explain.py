@@ -267,7 +267,8 @@ class _Asker:
         """What explaining texts takes, in a sentence: what a middle one takes, few rows of which are run, for each."""
         middle = asked[len(asked) // 2]
         said = self._said([middle])[0]
-        rows, seconds = tried(self.model.classifier, self._asked(middle.text, self.aim.of(said), said))
+        asking = self._asked(middle.text, self.aim.of(said), said)
+        rows, seconds = tried(self.model.classifier, asking, len(asked))
         taken = (
             "how long that takes is not known"
             if math.isnan(seconds)

@@ -82,8 +82,8 @@ def what_replaces(store: Store, scoring: Scoring) -> str | None:
     shown = "tables show two models, and a paper's tables and figures what was run last alone"
     if before["dtype"] != scoring.setup.dtype:
         return (
-            f"{name} was run in {before['dtype']} here before and is run in {scoring.setup.dtype} now: {shown}. Give all "
-            "plans of a run the same dtype, or another folder (--out)."
+            f"{name} was run in {before['dtype']} here before and is run in {scoring.setup.dtype} now: {shown}. Give "
+            "all plans of a run the same dtype, or another folder (--out)."
         )
     return f"{name} has other weights than when it was run here before: {shown}."
 

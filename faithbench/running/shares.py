@@ -51,6 +51,18 @@ def note_predicted(scoring: Scoring, known: Mapping[str, int]) -> None:
             )
 
 
+def uncounted(scoring: Scoring) -> int:
+    """How many texts `note_predicted` would ask once all of the run's are scored, or about as many."""
+    task, every = scoring.model.classifier.task, scoring.texts.every
+    if task.link != "softmax" or isinstance(task, NextToken):
+        return 0
+    entry = scoring.store.manifest().get("models", {}).get(key_of(scoring))
+    before = entry.get("predicted") if entry else None
+    left = min(len(every), MOST) - (before["texts"] if before else 0)
+    asked = len(scoring.texts.examples) if isinstance(task, Classification) else 0
+    return round(left * (1 - asked / max(1, len(every))))
+
+
 def predicted(
     classifier: Classifier,
     examples: Sequence[Example],

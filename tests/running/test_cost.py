@@ -79,6 +79,29 @@ def test_rows_are_those_that_a_run_asks_for_and_few_of_them_are_run():
     assert model.rows < 0.9 * found.texts * sum(asked.values())
 
 
+class Slow(Counting):
+    """Takes its time for the first batch of all, for each batch, and for each row."""
+
+    FIRST, BATCH, ROW = 0.3, 0.04, 0.001
+
+    def gradients(self, points, rules):
+        time.sleep((0.0 if self.rows else self.FIRST) + self.BATCH + self.ROW * len(points))
+        return super().gradients(points, rules)
+
+
+def test_a_row_of_one_text_shares_its_batch_with_those_of_other_texts_and_what_is_done_but_once_is_not_counted():
+    explainer, metric = build("explainer", "input_x_gradient"), build("metric", "entropy")
+    mine = replace(job()[0], explainers={explainer.identity: explainer}, metrics={metric.identity: metric})
+    model = Slow()
+    in_a_batch = model.batch_tokens // model.gradient_cost // 30
+    for count in (50, 2):
+        works = [Work(text(i), ((explainer.identity, metric.identity),)) for i in range(count)]
+        batch = min(count, in_a_batch)
+        alone = model.ROW + model.BATCH / batch
+        found = calibrate(mine, Slow(), works).explainers["input_x_gradient"].seconds
+        assert 0.9 * alone < found < 2 * alone < model.FIRST / 5
+
+
 BAD = """
 import time
 
@@ -184,7 +207,11 @@ def test_what_is_there_is_counted(tmp_path: Path):
     assert block.seconds > 0
     frame = found.frame()
     assert set(frame["explainer"]) == {"occlusion", "random"}
-    assert frame["seconds"].sum() == pytest.approx(block.seconds)
+    assert frame["seconds"].sum() + block.besides == pytest.approx(block.seconds)
+    assert not block.besides  # a run that has ended has counted them all
+    new = faithbench.cost(plan, "new", "cpu")
+    assert new.blocks[0].besides > 0
+    assert "the classes that it predicts are counted on 36 texts more, one row each: about" in new.render()
     faithbench.run(plan, "run", "cpu")
     done = faithbench.cost(plan, "run", "cpu")
     assert (done.blocks[0].todo, done.blocks[0].before) == (0, 8)

@@ -68,6 +68,11 @@ def test_the_names_of_tables_and_figures_are_those_that_can_be_made():
         Plan(("a",), ("b",), like=("tabel2",))
 
 
+def test_a_plans_training_is_one():
+    with pytest.raises(UserError, match=r"training=\{'epochs': 2\} is not allowed; it must be a faithbench.Training"):
+        Plan(("a",), ("b",), training={"epochs": 2})
+
+
 def test_the_setups_of_table_3_are_those_of_the_published_table():
     rows = (BOARDS / "paper" / "published" / "table3_setups.csv").read_text().splitlines()[1:]
     assert len(read_plan(BOARDS / "paper" / "table3.toml").models) == len(rows)
