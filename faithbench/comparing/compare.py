@@ -15,7 +15,7 @@ from faithbench.records.results import Panel, higher_is_better, kind, label, pan
 from faithbench.records.seeds import Seeds, together, without_seed
 from faithbench.records.store import Store
 from faithbench.records.units import is_of_neurons, unit_of, units_of
-from faithbench.shown import visible
+from faithbench.shown import counted, visible
 from faithbench.statistics.paired_tests import FLIPS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE, is_negligible, least_texts
 from faithbench.tables.looking import not_corrected
@@ -147,7 +147,7 @@ class Comparison:
         return f"{label('dataset', pair.dataset)}, {label(under, pair.under)}{state}, {metric}:"
 
     def _evidence(self, cell: Compared, a: str, b: str, direction: bool | None) -> str:
-        found, tests, units = cell.found, cell.tests, f"{unit_of(cell.pair.dataset)}s"
+        found, tests, unit = cell.found, cell.tests, unit_of(cell.pair.dataset)
         who = "describers" if is_of_neurons(cell.pair.dataset) else "explainers"
         over = f"all {tests} pairs of {who}" if cell.is_ranked else f"{tests} comparisons"
         wins = found.better if direction is not False else 1 - found.better - found.equal
@@ -158,9 +158,9 @@ class Comparison:
             ("p < 0.001" if cell.p < 0.001 else f"p = {cell.p:.3f}")
             + (f", Holm-corrected over {over}" if tests > 1 else ""),
             "" if math.isnan(found.effect) else f"effect size d_z {found.effect:.2f}".replace("-", "−"),
-            f"{a} is {'higher' if direction is None else 'better'} on {100 * wins:.0f} % of {found.n:,} {units}"
+            f"{a} is {'higher' if direction is None else 'better'} on {100 * wins:.0f} % of {counted(found.n, unit)}"
             + (f", level on {100 * found.equal:.0f} %" if found.equal else ""),
-            f"{found.left_out:,} {units} left out for want of a value" if found.left_out else "",
+            f"{counted(found.left_out, unit)} left out for want of a value" if found.left_out else "",
         ]
         return "; ".join(part for part in parts if part)
 

@@ -20,6 +20,7 @@ from faithbench.paths import as_path
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
+from faithbench.shown import counted
 from faithbench.training.encoding import matched
 from faithbench.training.hardware import versions
 from faithbench.training.keeping import in_turn
@@ -176,10 +177,11 @@ def _build(
     told = ", ".join(Documents(made.path(split), len(drawn), provenance).counts)
     if len(drawn) < 2:
         raise UserError(
-            f"{dataset.label} makes only {len(drawn)} documents of segments of {made.segment} tokens; of {told}."
+            f"{dataset.label} makes only {counted(len(drawn), 'document')} of segments of {made.segment} tokens; "
+            f"of {told}."
         )
     few = f" (not {made.documents:,}: the texts of too few classes are left)" if len(drawn) < made.documents else ""
-    setup.say(f"{len(drawn):,} documents{few}; of {told}. Kept in {made.path(split)}")
+    setup.say(f"{counted(len(drawn), 'document')}{few}; of {told}. Kept in {made.path(split)}")
     rows = [document_row(f"document-{i}", parts, made.class_names) for i, parts in enumerate(drawn)]
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     provenance["content"] = hashlib.sha256(content.encode()).hexdigest()

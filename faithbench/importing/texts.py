@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from faithbench.errors import UserError, short
+from faithbench.shown import counted
 from faithbench.types import Example
 
 NUMBER = re.compile(r"(?:.*-)?([0-9]{1,18})", re.DOTALL)  # `17`, `test-17`
@@ -52,7 +53,9 @@ class Texts:
             UserError: there is none.
         """
         if position >= len(self.examples):
-            raise UnknownTextError(f"{where}: {self.label} has {len(self.examples)} texts, none at {position}.")
+            raise UnknownTextError(
+                f"{where}: {self.label} has {counted(len(self.examples), 'text')}, none at {position}."
+            )
         return self.examples[position]
 
     @cached_property

@@ -21,7 +21,7 @@ from faithbench.showing.sheet import Row, Sheet
 from faithbench.showing.stack import stack_legend
 from faithbench.showing.terminal import sheet_text
 from faithbench.showing.triangle import cut
-from faithbench.shown import visible
+from faithbench.shown import counted, visible
 from faithbench.tables.comparing_neurons import leading_score
 from faithbench.tables.table import frame_of
 
@@ -144,7 +144,7 @@ class SeenNeurons(Showable, list[SeenNeuron]):
         """Of their page."""
         if len(self) == 1:
             return self[0].heading
-        return f"{', '.join(dict.fromkeys(brief(each.model) for each in self))}: {len(self):,} neurons"
+        return f"{', '.join(dict.fromkeys(brief(each.model) for each in self))}: {counted(len(self), 'neuron')}"
 
     @property
     def made(self) -> str:

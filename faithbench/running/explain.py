@@ -252,7 +252,7 @@ class _Asker:
     def __call__(self, asked: Sequence[Asked], console: Console | None) -> Iterator[Explanation]:
         """An explanation for each text."""
         if len(asked) > 1:
-            say(console, f"Explaining {len(asked):,} texts with {self._names}.")
+            say(console, f"Explaining {counted(len(asked), 'text')} with {self._names}.")
         said = self._said(asked)
         targets = [self.aim.of(each) for each in said]
         asking = (attempt(n, self._asked(each.text, targets[n], said[n])) for n, each in enumerate(asked))

@@ -17,6 +17,7 @@ from faithbench.errors import UserError
 from faithbench.records.results import PLACE, label, labels, named
 from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, Said, read_texts
+from faithbench.shown import counted
 from faithbench.types import Attribution, Target, Text
 
 OWN, BCOS_MODELS = "bcos", ("bcos-",)  # the explainer that B-cos models bring along, and how their names begin
@@ -278,7 +279,7 @@ def _explained(model: _Model, explainer: str, text_id: str, target: int) -> tupl
 
 
 def _notes(models: Sequence[_Model], items: Sequence[Item], correct: bool) -> list[str]:
-    told = f"{len(items):,} texts can be shown: "
+    told = f"{counted(len(items), 'text')} can be shown: "
     every = len(set.union(*(set(model.texts) for model in models)))
     if len(models) == 1:
         told += f"of {every:,}, those that every method explains; there is one model, so nothing was to agree on"
