@@ -14,6 +14,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import faithbench
+from faithbench.comparing.pairs import matches
 from faithbench.errors import UserError
 
 N = 60
@@ -211,3 +212,20 @@ def test_the_command_prints_sentences_or_csv(run: Path, capsys: pytest.CaptureFi
     ended = call(capsys, "compare", "occlusion", "saliency", run, "--format", "html")
     assert (ended.status, len(ended.complaints)) == (2, 1)
     assert "'html' is not known; use text or csv" in ended.err
+
+
+def test_a_data_set_or_model_is_meant_by_the_words_of_a_plan():
+    documents = "seqpg(dataset='hatexplain(classes=2)', judge='conv-tiny(seed=42)', segment=25, segments=2)"
+    known = [documents, documents.replace("hatexplain(classes=2)", "imdb"), "imdb", "planted(train=400, test=40)"]
+    for words, meant in (
+        ("seqpg(dataset=hatexplain)", known[:1]),
+        ("seqpg(dataset=imdb, segment=25)", known[1:2]),
+        ("seqpg(dataset=imdb, segment=64)", []),
+        ("seqpg(segment=25)", known[:2]),
+        ("planted(test=40)", known[3:]),
+        ("planted(test=41)", []),
+        ("imdb", ["imdb"]),
+        ("seqpg(imdb)", []),
+        ("./seqpg(", []),
+    ):
+        assert matches("dataset", words, known) == meant, words
