@@ -169,7 +169,8 @@ def _generated(
     assert model is not None
     runs = [continuation(model, example, count, n) for n, example in enumerate(examples)]
     asked = [[of_step(model, step) for step in run] for run in runs]
-    say(console, asking.cost([each for own in asked for each in own]))
+    if console is not None:
+        say(console, asking.cost([each for own in asked for each in own]))
     for example, run, own in zip(examples, runs, asked, strict=True):
         said = continuation_of(model.tokenizer, run)
         yield Generation(example.text, tuple(asking(own, None)), said, run[-1].ends)
