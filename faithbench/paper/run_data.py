@@ -17,6 +17,7 @@ from faithbench.records.fingerprints import weights_of
 from faithbench.records.results import CELL, PLACE, named, predicted_classes, read
 from faithbench.records.seeds import without_seed
 from faithbench.records.store import Store
+from faithbench.shown import counted
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class RunData:
     def left_out(self) -> tuple[str, ...]:
         """A sentence on outdated records, if there are any."""
         count = len(self.outdated)
-        records = f"{count:,} {'record is' if count == 1 else 'records are'}"
+        records = counted(count, "record is", "records are")
         return (f"{records} left out: of weights, precision or data that a later run replaced.",) * bool(count)
 
     def claims(

@@ -205,8 +205,7 @@ def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: St
     works = scoring.works(encode(model, data, scoring.remaining.texts(each.id for each in data.examples)).texts)
     todo = sum(len(work.cells) for work in works)
     calibration = scoring.calibrate(works)
-    besides, seconds = _besides(scoring, works) if works else (0, 0.0)
-    said = f"Besides, the classes that it predicts are counted on {counted(besides, 'text')} more, one row each"
+    besides, said = _besides(scoring, works) if works else (0.0, ())
     return BlockCost(
         data.dataset.label,
         model.label,
@@ -216,20 +215,22 @@ def _measured(block: BlockPlan, data: DatasetPlan, workshop: Workshop, store: St
         todo,
         len(data.examples) * len(data.explainers) * len(data.metrics) - todo,
         calibration,
-        None if calibration is None else calibration.expected(works) + seconds,
+        None if calibration is None else calibration.expected(works) + besides,
         "" if works else "there is nothing to try",
-        said=(f"{said}: about {duration(seconds)}.",) * bool(besides),
-        besides=seconds,
+        said=said,
+        besides=besides,
     )
 
 
-def _besides(scoring: Scoring, works: Sequence[Work]) -> tuple[int, float]:
-    """How many texts are asked for their class alone, and the seconds that it takes, by a text of usual length."""
+def _besides(scoring: Scoring, works: Sequence[Work]) -> tuple[float, tuple[str, ...]]:
+    """The seconds that it takes to ask other texts for their class alone, by one of usual length, and a sentence."""
     count, texts = uncounted(scoring), sorted((work.text for work in works), key=len)
     if not count:
-        return 0, 0.0
-    _, seconds = tried(scoring.model.classifier, targets_of(scoring.model.classifier, texts[len(texts) // 2]), count)
-    return count, 0.0 if math.isnan(seconds) else count * seconds
+        return 0.0, ()
+    _, each = tried(scoring.model.classifier, targets_of(scoring.model.classifier, texts[len(texts) // 2]), count)
+    seconds = 0.0 if math.isnan(each) else count * each
+    told = f"Besides, the classes that it predicts are counted on {counted(count, 'text')} more, one row each"
+    return seconds, (f"{told}: about {duration(seconds)}.",)
 
 
 def cost_parts(block: BlockCost) -> Iterator[Part]:

@@ -30,6 +30,8 @@ OF_TEXTS = (
 def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -> None:
     """Writes down what is known of a model on a data set; what explainers noted once all its texts are scored."""
     texts, model, setup = scoring.texts, scoring.model, scoring.setup
+    if (told := _what_replaces(store, scoring)) is not None:
+        setup.say(told)
     data: DatasetEntry = {
         "label": texts.dataset.label,
         "fingerprint": texts.fingerprint,
@@ -73,8 +75,8 @@ def note(store: Store, scoring: Scoring, known: Knowledge, done: bool = False) -
     store.change_manifest(change)
 
 
-def what_replaces(store: Store, scoring: Scoring) -> str | None:
-    """What is said where records of this name are in the run already that tables will leave out from now on."""
+def _what_replaces(store: Store, scoring: Scoring) -> str | None:
+    """What is said where records of this name, but of another dtype or other weights, are in the run already."""
     before = store.manifest().get("models", {}).get(key_of(scoring))
     if before is None or before["fingerprint"] == scoring.model.fingerprint:
         return None

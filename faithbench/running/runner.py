@@ -30,7 +30,7 @@ from faithbench.running.drift import SINGLE, resolve
 from faithbench.running.executors import Executor, executor_of
 from faithbench.running.grid import DatasetPlan, check_fit, fields_present, load_examples, why_not_link
 from faithbench.running.knowledge import known_already, mark_of, what_is_known
-from faithbench.running.manifest import note, what_replaces
+from faithbench.running.manifest import note
 from faithbench.running.neuron_plans import check_alone
 from faithbench.running.neurons import score_neurons
 from faithbench.running.overview import overview_html, overview_text
@@ -291,8 +291,6 @@ def _score(begin: Callable[[], None], scoring: Scoring, strict: bool, executor: 
     keeping.check(read.texts, scoring.model.label)
     count = len(read.texts) if todo is None else len(examples)
     begin()
-    if (told := what_replaces(store, scoring)) is not None:
-        scoring.setup.say(told)
     if known is None:
         known = what_is_known(scoring, read, store.manifest(), mark)
     if known.truncated:

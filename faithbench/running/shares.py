@@ -13,7 +13,7 @@ from faithbench.records.manifest import Manifest, Predicted
 from faithbench.running.knowledge import key_of
 from faithbench.running.sampling import shuffled
 from faithbench.running.scoring import Scoring
-from faithbench.tasks import Classification, NextToken
+from faithbench.tasks import Classification, NextToken, Task
 from faithbench.training.encoding import readable
 from faithbench.types import Example
 
@@ -33,7 +33,7 @@ def note_predicted(scoring: Scoring, known: Mapping[str, int]) -> None:
     """
     store, name, every = scoring.store, key_of(scoring), scoring.texts.every
     task = scoring.model.classifier.task
-    if task.link != "softmax" or isinstance(task, NextToken):
+    if not _is_counted(task):
         return
     known = known if isinstance(task, Classification) else {}  # other tasks may explain another class
     before = store.manifest()["models"][name].get("predicted")
@@ -54,13 +54,18 @@ def note_predicted(scoring: Scoring, known: Mapping[str, int]) -> None:
 def uncounted(scoring: Scoring) -> int:
     """How many texts `note_predicted` would ask once all of the run's are scored, or about as many."""
     task, every = scoring.model.classifier.task, scoring.texts.every
-    if task.link != "softmax" or isinstance(task, NextToken):
+    if not _is_counted(task):
         return 0
     entry = scoring.store.manifest().get("models", {}).get(key_of(scoring))
     before = entry.get("predicted") if entry else None
     left = min(len(every), MOST) - (before["texts"] if before else 0)
     asked = len(scoring.texts.examples) if isinstance(task, Classification) else 0
     return round(left * (1 - asked / max(1, len(every))))
+
+
+def _is_counted(task: Task) -> bool:
+    """Whether a model says one class of several, each of which it may explain."""
+    return task.link == "softmax" and not isinstance(task, NextToken)
 
 
 def predicted(
