@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -24,6 +25,7 @@ from faithbench.training.quiet import quiet
 from faithbench.training.trainer import IGNORED, LengthGroupedTrainer
 
 MASKED = 0.15
+AT_ONCE = 1024  # texts that are tokenised together
 
 
 def masked_loss(
@@ -115,11 +117,7 @@ def pretrain(
         UserError: the folder cannot be written.
     """
     limit = min(training.max_length, tokenizer.model_max_length)
-    ids = tokenizer(list(texts), truncation=True, max_length=limit, return_special_tokens_mask=True)
-    rows = [
-        {"input_ids": i, "special_tokens_mask": s}
-        for i, s in zip(ids["input_ids"], ids["special_tokens_mask"], strict=True)
-    ]
+    rows = list(_tokenised(texts, tokenizer, limit))
     training = replace(training, dataloader_num_workers=0)  # which would draw the masks otherwise
     work = work_folder(folder, training, seed)
     torch.manual_seed(seed)
@@ -148,3 +146,14 @@ def pretrain(
         tokenizer.save_pretrained(made)
     forget_work(folder)
     return folder
+
+
+def _tokenised(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int
+) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+    """Token ids and which of them are special, text by text; what else a tokenizer tells would take most of the memory."""
+    for begin in range(0, len(texts), AT_ONCE):
+        some = list(texts[begin : begin + AT_ONCE])
+        encoded = tokenizer(some, truncation=True, max_length=limit, return_special_tokens_mask=True)
+        for ids, special in zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True):
+            yield {"input_ids": np.asarray(ids, np.int32), "special_tokens_mask": np.asarray(special, np.bool_)}
