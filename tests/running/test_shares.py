@@ -99,4 +99,6 @@ def test_a_run_counts_once_and_its_table_is_post_stratified(tmp_path: Path, monk
 def test_next_token_questions_have_no_classes_to_count():
     model = SimpleNamespace(identity="m", classifier=SimpleNamespace(task=NextToken()))
     texts = SimpleNamespace(every=[Example("a", "b", 0, good="c", bad="d")], dataset=SimpleNamespace(identity="d"))
-    shares.note_predicted(SimpleNamespace(store=None, model=model, texts=texts), {})  # no store is asked for anything
+    scoring = SimpleNamespace(store=None, model=model, texts=texts)  # no store is asked for anything
+    shares.note_predicted(scoring, {})
+    assert shares.uncounted(scoring) == 0
