@@ -37,7 +37,8 @@ from faithbench.conversations import Outcome, ask, together
 from faithbench.interfaces import Classifier
 from faithbench.plugins.naming import build_dataset
 from faithbench.questions import Row
-from faithbench.training.prepare import Setup, prepare
+from faithbench.training.prepare import prepare
+from faithbench.training.setup import Setup
 from faithbench.types import Attribution, Text
 
 TOP = 5

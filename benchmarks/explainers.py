@@ -42,7 +42,8 @@ from faithbench.datasets.sources import DATA_VARIABLE
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.naming import build_dataset
 from faithbench.training.backbones import word_tokenizer
-from faithbench.training.prepare import Setup, prepare
+from faithbench.training.prepare import prepare
+from faithbench.training.setup import Setup
 from faithbench.types import Example, Text
 
 OURS = {

@@ -22,7 +22,8 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.naming import build_dataset
 from faithbench.probability import probabilities
 from faithbench.statistics.distribution import Distribution
-from faithbench.training.prepare import Setup, prepare
+from faithbench.training.prepare import prepare
+from faithbench.training.setup import Setup
 from faithbench.types import Text
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)

@@ -31,8 +31,9 @@ from faithbench.running.grid import DatasetPlan, load_examples, select_component
 from faithbench.training.backbones import word_tokenizer
 from faithbench.training.encoding import encode_examples
 from faithbench.training.fine_tuning import hardware
-from faithbench.training.prepare import Prepared, Setup, Workshop
+from faithbench.training.prepare import Prepared, Workshop
 from faithbench.training.settings import training_dataset
+from faithbench.training.setup import Setup
 
 
 def main() -> None:

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from faithbench.studies.making import make_study
     from faithbench.studies.reading import read_study
     from faithbench.tables.table import failures, render, table
-    from faithbench.training.prepare import train
     from faithbench.training.surrogate import train_surrogate
+    from faithbench.training.train import train
 
 __all__ = [
     "Explanation",
@@ -134,7 +134,7 @@ _HOMES = {
     "run": "faithbench.running.until:run",
     "score": "faithbench.importing.in_memory:score",
     "table": "faithbench.tables.table:table",
-    "train": "faithbench.training.prepare:train",
+    "train": "faithbench.training.train:train",
     "train_surrogate": "faithbench.training.surrogate:train_surrogate",
     "usual_explainers": "faithbench.running.usual:usual_explainers",
 }

@@ -208,7 +208,7 @@ class ChangedModel(Protocol):
     `change` then, and what is known of it, which the run's manifest keeps. Where that takes long there is a method
     `learnt(named, data, setup) -> bool`, too, whether it has been done. They are given the model as it is named
     (`faithbench.plugins.naming.ModelRef`), the other model, the data set that this is trained on (None where nobody
-    says) and a `faithbench.training.prepare.Setup`.
+    says) and a `faithbench.training.setup.Setup`.
     """
 
     model: str  # spec of the other, a folder or a hub id

@@ -24,7 +24,8 @@ from faithbench.shown import counted
 from faithbench.training.encoding import matched
 from faithbench.training.hardware import versions
 from faithbench.training.keeping import in_turn
-from faithbench.training.prepare import Prepared, Setup, Workshop, best_device, check_model
+from faithbench.training.prepare import Prepared, Workshop, check_model
+from faithbench.training.setup import Setup, best_device
 from faithbench.types import Example
 
 FILTERS = {

@@ -38,7 +38,8 @@ from faithbench.tables.cautions import left_out, skipped_entry
 from faithbench.tokens import Scores, spread
 from faithbench.training.encoding import classes_by_name, encode_examples, readable
 from faithbench.training.hardware import machine
-from faithbench.training.prepare import Prepared, Setup, best_device, prepare
+from faithbench.training.prepare import Prepared, prepare
+from faithbench.training.setup import Setup, best_device
 from faithbench.types import Attribution, Target, Text
 
 

@@ -12,8 +12,9 @@ from faithbench.plugins.naming import ModelRef, build_dataset, refer, resolve
 from faithbench.plugins.spec import Component
 from faithbench.running.grid import Selection, select_components, why_not
 from faithbench.running.neuron_plans import check_components, check_settings, unit_of
-from faithbench.training.prepare import Setup, best_device, check_model
+from faithbench.training.prepare import check_model
 from faithbench.training.settings import complete_training, training_data, training_dataset
+from faithbench.training.setup import Setup, best_device
 from faithbench.types import Link
 
 Cell = tuple[str, str, str, str]  # identities of data set, model, explainer, metric

@@ -20,7 +20,8 @@ from faithbench.plugins.naming import build_dataset
 from faithbench.running.arguments import path_or_name
 from faithbench.training.checkpoint import CAUSAL
 from faithbench.training.loading import OWN
-from faithbench.training.prepare import Setup, best_device, load_model, prepare
+from faithbench.training.prepare import load_model, prepare
+from faithbench.training.setup import Setup, best_device
 
 GENERATING = "text-generation"  # task of a pipeline of a language model
 AnyModel: TypeAlias = str | Path | Classifier | PreTrainedModel

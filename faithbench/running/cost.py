@@ -29,7 +29,8 @@ from faithbench.running.shares import uncounted
 from faithbench.shown import counted
 from faithbench.tables.parts import Column, Grid, Heading, Note, Number, Part, Title, Words
 from faithbench.tables.writers import WRITERS, check_format
-from faithbench.training.prepare import Setup, Workshop, best_device, check_model
+from faithbench.training.prepare import Workshop, check_model
+from faithbench.training.setup import Setup, best_device
 
 
 @dataclass(frozen=True)

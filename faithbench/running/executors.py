@@ -12,7 +12,8 @@ from faithbench.running.measuring import given_up, score_piece
 from faithbench.running.options import CLUSTERS, check_workers
 from faithbench.running.pieces import DEATHS, Deal, Job, Piece, Scored, Summary, summaries
 from faithbench.running.remaining import Cell
-from faithbench.training.prepare import Prepared, Setup
+from faithbench.training.prepare import Prepared
+from faithbench.training.setup import Setup
 
 TELL_SECONDS = 0.2  # after which it is told what has ended
 PROCESSES = "faithbench.running.workers:Processes"

@@ -28,7 +28,8 @@ from faithbench.running.pieces import Deal, Job, Piece, Scored, Summary, summari
 from faithbench.running.remaining import Cell
 from faithbench.running.worker import WRITE_SECONDS, Failed, Task, loaded, told
 from faithbench.running.workers import STARTS, cores, sendable, sent_origin
-from faithbench.training.prepare import Prepared, Setup
+from faithbench.training.prepare import Prepared
+from faithbench.training.setup import Setup
 
 ADDRESS = "RAY_ADDRESS"  # variable that names a cluster, of Ray's own
 LOOK_SECONDS = 5.0  # after which it is looked for nodes that have come

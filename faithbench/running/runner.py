@@ -45,7 +45,8 @@ from faithbench.tables.table import table
 from faithbench.training.allocator import keep_freed_memory
 from faithbench.training.belonging import check_kind, is_language_model
 from faithbench.training.encoding import Encoded, encode_examples, readable
-from faithbench.training.prepare import Prepared, Setup, Workshop, best_device
+from faithbench.training.prepare import Prepared, Workshop
+from faithbench.training.setup import Setup, best_device
 from faithbench.types import LINKS, read_only
 
 

@@ -14,7 +14,8 @@ from faithbench.running.progress import Tracker
 from faithbench.running.remaining import Cell, Entries, Remaining
 from faithbench.shown import counted
 from faithbench.stopping import written_first
-from faithbench.training.prepare import Prepared, Setup
+from faithbench.training.prepare import Prepared
+from faithbench.training.setup import Setup
 from faithbench.types import Text
 
 SIZE = 200_000  # units of texts and explainers, from which on it is tried first what a run will take

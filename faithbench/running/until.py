@@ -25,7 +25,7 @@ from faithbench.running.runner import Options, Run, default_folder
 from faithbench.statistics.sequential import START, Watch, looks
 from faithbench.tables.looking import looked
 from faithbench.training.hardware import machine
-from faithbench.training.prepare import best_device
+from faithbench.training.setup import best_device
 
 
 def run(

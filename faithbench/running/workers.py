@@ -27,7 +27,8 @@ from faithbench.running.pieces import Deal, Job, Piece, Summary
 from faithbench.running.remaining import Cell
 from faithbench.running.worker import Begun, Ended, Failed, Ready, Task, Written, receive, send
 from faithbench.training.origins import Origin
-from faithbench.training.prepare import Prepared, Setup
+from faithbench.training.prepare import Prepared
+from faithbench.training.setup import Setup
 
 START = (
     "import json, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # of a terminal: it may be loading

@@ -42,8 +42,10 @@ from faithbench.training.keeping import (
     work_place,
 )
 from faithbench.training.language_modelling import EVALUATED, perplexity
-from faithbench.training.prepare import Setup, finished_folder, load_model, prepare, untrained
+from faithbench.training.named_models import untrained
+from faithbench.training.prepare import finished_folder, load_model, prepare
 from faithbench.training.sae import SparseLatents
+from faithbench.training.setup import Setup
 
 BATCH = 2048  # tokens of a step, about
 MEASURED = 50_000  # tokens of validation texts, at most

@@ -151,7 +151,10 @@ def pretrain(
 def _tokenised(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-    """Token ids and which of them are special, text by text; what else a tokenizer tells would take most of the memory."""
+    """Token ids and which of them are special, text by text.
+
+    What else a tokenizer tells of all texts would take most of the memory.
+    """
     for begin in range(0, len(texts), AT_ONCE):
         some = list(texts[begin : begin + AT_ONCE])
         encoded = tokenizer(some, truncation=True, max_length=limit, return_special_tokens_mask=True)

@@ -15,7 +15,7 @@ from faithbench.plugins.spec import Component
 
 if TYPE_CHECKING:
     from faithbench.models.huggingface import HuggingFaceClassifier
-    from faithbench.training.prepare import Setup
+    from faithbench.training.setup import Setup
 
 LATENTS = "faithbench.training.latents"
 

@@ -29,8 +29,9 @@ from faithbench.training.checkpoint import load
 from faithbench.training.encoding import encode_examples
 from faithbench.training.fine_tuning import check_precision, drawn
 from faithbench.training.keeping import finishing
-from faithbench.training.prepare import Setup, best_device, prepare
+from faithbench.training.prepare import prepare
 from faithbench.training.settings import training_dataset
+from faithbench.training.setup import Setup, best_device
 from faithbench.training.trainer import accumulate
 from faithbench.types import Text
 

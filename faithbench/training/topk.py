@@ -10,7 +10,7 @@ from faithbench.plugins.spec import Component
 
 if TYPE_CHECKING:
     from faithbench.models.huggingface import HuggingFaceClassifier
-    from faithbench.training.prepare import Setup
+    from faithbench.training.setup import Setup
 
 THINNING = "faithbench.training.thinning"
 

@@ -12,8 +12,9 @@ from faithbench.models.vocabulary import longest
 from faithbench.plugins.naming import ModelRef, build_dataset, refer
 from faithbench.training.finished_model import LanguageModel
 from faithbench.training.loading import load_network
-from faithbench.training.prepare import Setup, best_device, trained
+from faithbench.training.named_models import trained
 from faithbench.training.settings import training_data
+from faithbench.training.setup import Setup, best_device
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -28,7 +28,7 @@ from faithbench.running.progress import Tracker
 from faithbench.tables import terminal
 from faithbench.tables.parts import Column, Grid, Number, Words
 from faithbench.tables.writers import FORMATS
-from faithbench.training.prepare import Setup
+from faithbench.training.setup import Setup
 
 PACKAGES = [Path(faithbench.__file__).parents[1] / name for name in ("faithbench", "explainers", "metrics")]
 SILENT = {"print", "pprint", "echo", "secho"}

@@ -20,7 +20,8 @@ from faithbench.records.results import panels
 from faithbench.records.store import Store
 from faithbench.running.scoring import Scoring
 from faithbench.tasks import Classification, MultiLabel, Regression
-from faithbench.training.prepare import Prepared, Setup
+from faithbench.training.prepare import Prepared
+from faithbench.training.setup import Setup
 from faithbench.types import Example, Record, Target
 
 TEXT = text([1, 3, 5, 7, 1])

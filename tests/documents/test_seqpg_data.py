@@ -22,7 +22,7 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.zoo import conventional
 from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.plugins.spec import build
-from faithbench.training.prepare import checkpoint_folder
+from faithbench.training.named_models import checkpoint_folder
 from faithbench.training.settings import training_dataset
 from faithbench.types import Example
 

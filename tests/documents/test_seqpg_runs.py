@@ -16,7 +16,8 @@ from faithbench.datasets.seqpg import SeqPG
 from faithbench.documents.building import ensure
 from faithbench.errors import UserError
 from faithbench.plugins.naming import build_dataset, refer, resolve
-from faithbench.training.prepare import Setup, Workshop
+from faithbench.training.prepare import Workshop
+from faithbench.training.setup import Setup
 
 METRIC = """
 from dataclasses import dataclass

@@ -18,7 +18,8 @@ from faithbench.importing.texts import Texts
 from faithbench.plugins.spec import build
 from faithbench.records.store import Store
 from faithbench.running.runner import Run
-from faithbench.training.prepare import Setup, load_model
+from faithbench.training.prepare import load_model
+from faithbench.training.setup import Setup
 from faithbench.types import Example
 
 METRICS = ("comprehensiveness", "entropy", "evidence")

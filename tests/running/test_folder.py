@@ -23,7 +23,8 @@ from faithbench.records.texts import KeptTexts, read_texts
 from faithbench.running.contents import Contents, together
 from faithbench.running.readme import BEGIN
 from faithbench.running.scoring import Scoring
-from faithbench.training.prepare import Setup, load_model
+from faithbench.training.prepare import load_model
+from faithbench.training.setup import Setup
 
 FULL = Plan(("planted",), ("conv-tiny",), ("random", "lime"), ("entropy", "gini"), limit=9)
 

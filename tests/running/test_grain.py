@@ -23,7 +23,8 @@ from faithbench.records.store import IDENTITY, Store
 from faithbench.running.executors import Here
 from faithbench.running.measuring import score_piece
 from faithbench.running.pieces import Deal, Job, Piece, Work, summaries
-from faithbench.training.prepare import Prepared, Setup
+from faithbench.training.prepare import Prepared
+from faithbench.training.setup import Setup
 from faithbench.types import Attribution, Target, Text
 
 SLOW = """

@@ -19,7 +19,8 @@ from faithbench.running.pieces import DEATHS, SHORTEST, Deal, Job, Piece, Summar
 from faithbench.running.worker import Begun, Ended, Task, Worker, Written, receive, told
 from faithbench.running.workers import devices_of, ended, sendable, sent_origin, threads
 from faithbench.training.origins import Origin, load_same
-from faithbench.training.prepare import Prepared, Setup
+from faithbench.training.prepare import Prepared
+from faithbench.training.setup import Setup
 from faithbench.types import Attribution, Target, Text
 
 EXPLAINERS, METRICS = ("occlusion", "random", "lime"), ("entropy", "gini")

@@ -22,7 +22,8 @@ from faithbench.records.store import IDENTITY, Store, read_part
 from faithbench.running.grid import load_examples, select_components
 from faithbench.running.scoring import Scoring
 from faithbench.training.checkpoint import load
-from faithbench.training.prepare import Setup, prepare
+from faithbench.training.prepare import prepare
+from faithbench.training.setup import Setup
 
 # Runs one plan in forked children of one process that has imported everything: once undisturbed, then in three folders,
 # killed at four, three and three moments, each when a random number of parts more is there, and finished by one start

@@ -16,7 +16,7 @@ import faithbench
 from faithbench import cli
 from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import build
-from faithbench.training.prepare import checkpoint_folder
+from faithbench.training.named_models import checkpoint_folder
 
 DATA = "planted(train=400, validation=100, test=40)"
 MODELS = ("conv-tiny", "bcos-tiny")

@@ -22,9 +22,10 @@ from faithbench.training.belonging import is_language_model
 from faithbench.training.blocks import Blocks
 from faithbench.training.language_backbones import make_network, make_tokenizer
 from faithbench.training.latents import measured, sae_folder
-from faithbench.training.prepare import Setup, check_model, is_plugins, load_model, prepare
+from faithbench.training.prepare import check_model, is_plugins, load_model, prepare
 from faithbench.training.redrawn import redrawn
 from faithbench.training.settings import training_data
+from faithbench.training.setup import Setup
 
 DATA = "planted-grammar(train=200, validation=40, test=5)"
 INNER = "gpt-relu-tiny(width=16, heads=2, context=8)"

@@ -22,7 +22,7 @@ from faithbench.training import encoder_backbones, hardware
 from faithbench.training.backbones import load_backbone
 from faithbench.training.encoder_backbones import encoder, make_tokenizer, pieces_of
 from faithbench.training.masked_modelling import IGNORED, cross_entropy
-from faithbench.training.prepare import checkpoint_folder
+from faithbench.training.named_models import checkpoint_folder
 from faithbench.training.settings import BACKBONES_VARIABLE
 
 SMALL = Pretraining(

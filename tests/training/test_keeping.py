@@ -17,8 +17,9 @@ from rich.console import Console
 
 import faithbench
 from faithbench.errors import UserError
-from faithbench.training import prepare
+from faithbench.training import named_models, prepare
 from faithbench.training.keeping import ClassifierReport, fault, in_turn, last_state, report_of, work_place
+from faithbench.training.setup import Setup
 
 
 def cut(name: str, keep: float = 0.5) -> Callable[[Path], None]:
@@ -84,7 +85,7 @@ def test_a_checkpoint_that_is_not_whole_is_set_aside_and_made_anew(name: str, ca
         return folder
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "fine_tune", train_now)
+        patch.setattr(named_models, "fine_tune", train_now)
         assert faithbench.train("conv-tiny", DATA, TRAINING, device="cpu", console=said)[0] == folder
     assert made == [folder]
     aside = folder.with_name(f"{folder.name}.broken-1")
@@ -99,7 +100,7 @@ def test_a_checkpoint_that_is_not_whole_is_set_aside_and_made_anew(name: str, ca
 def test_a_whole_checkpoint_is_believed_and_what_it_was_made_of_is_removed(cache: Path, monkeypatch):
     folder = checkpoint()
     (work_place(folder) / "trainer-1").mkdir(parents=True)
-    monkeypatch.setattr(prepare, "fine_tune", lambda *args, **kwargs: pytest.fail("trained again"))
+    monkeypatch.setattr(named_models, "fine_tune", lambda *args, **kwargs: pytest.fail("trained again"))
     assert faithbench.train("conv-tiny", DATA, TRAINING, device="cpu")[0] == folder
     assert not work_place(folder).exists()
 
@@ -115,7 +116,7 @@ def test_a_folder_of_somebody_whose_report_is_torn_is_an_error_and_stays(cache: 
     told('{"dataset": 3}')(checkpoint())
     before = sorted(checkpoint().iterdir())
     with pytest.raises(UserError, match=r"training\.json: dataset is 3, which is no text"):
-        prepare.load_model(str(checkpoint()), prepare.Setup())
+        prepare.load_model(str(checkpoint()), Setup())
     assert sorted(checkpoint().iterdir()) == before
     assert report_of(checkpoint().parent) is None
 

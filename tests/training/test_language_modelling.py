@@ -31,7 +31,7 @@ from faithbench.training.blocks import Blocks, in_random_order, row_of, separato
 from faithbench.training.language_backbones import BOS, make_network, make_tokenizer
 from faithbench.training.language_modelling import next_token_loss, perplexity, warm_up
 from faithbench.training.loading import load_classifier
-from faithbench.training.prepare import checkpoint_folder, trained
+from faithbench.training.named_models import checkpoint_folder, trained
 from faithbench.training.settings import training_data
 from faithbench.training.trainer import IGNORED, accumulate
 from faithbench.types import Example
@@ -385,7 +385,7 @@ def test_a_training_is_not_repeated_for_another_template(cache, monkeypatch):
     use_cache(monkeypatch, cache)
     other = build_dataset(DATA.replace("test=5", "test=9, template=anaphor"))
     ref = refer(named(QUICK_LLAMA))
-    setup = faithbench.training.prepare.Setup(train=False)
+    setup = faithbench.training.setup.Setup(train=False)
     assert trained(ref.component, training_data(ref, other), setup).folder == folder_of(named(QUICK_LLAMA))
 
 

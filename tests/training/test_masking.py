@@ -20,7 +20,8 @@ from faithbench.questions import Row
 from faithbench.training.fine_tuning import _tokenised, accuracies, classifier_trainer, mean_accuracy, run_trainer
 from faithbench.training.keeping import last_state
 from faithbench.training.masking import HalfMasking
-from faithbench.training.prepare import Setup, load_model
+from faithbench.training.prepare import load_model
+from faithbench.training.setup import Setup
 from faithbench.types import Example
 
 MASK = 4

@@ -6,8 +6,8 @@ from fixtures_run import add_distribution
 
 from faithbench.plan import Training
 from faithbench.plugins.naming import build_dataset
-from faithbench.training import prepare
-from faithbench.training.prepare import Setup
+from faithbench.training import named_models, prepare
+from faithbench.training.setup import Setup
 
 TRAINED = "planted(train=64, validation=8, test=8)"
 
@@ -16,7 +16,7 @@ def test_another_number_of_test_texts_is_the_same_training(tmp_path, monkeypatch
     monkeypatch.setenv("FAITHBENCH_CACHE", str(tmp_path))
     setup = Setup(training=Training(epochs=1))
     first = prepare.prepare("conv-tiny", build_dataset(TRAINED), setup)
-    monkeypatch.setattr(prepare, "fine_tune", lambda *_: (_ for _ in ()).throw(AssertionError("trained again")))
+    monkeypatch.setattr(named_models, "fine_tune", lambda *_: (_ for _ in ()).throw(AssertionError("trained again")))
     again = prepare.prepare("conv-tiny", build_dataset("planted(train=64, validation=8, test=30)"), setup)
     assert again.fingerprint == first.fingerprint
     assert again.report["dataset"] == first.report["dataset"]
@@ -88,5 +88,5 @@ def test_other_content_is_another_training(tmp_path, monkeypatch):
 def trainings(monkeypatch):
     """Identities of the data sets that will have been asked to be trained on; each is refused."""
     asked = []
-    monkeypatch.setattr(prepare, "_train_now", lambda model, dataset, *_: asked.append(dataset.identity) or 1 / 0)
+    monkeypatch.setattr(named_models, "_train_now", lambda model, dataset, *_: asked.append(dataset.identity) or 1 / 0)
     return asked

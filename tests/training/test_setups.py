@@ -30,13 +30,14 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset, refer, resolve
 from faithbench.questions import Row
-from faithbench.training import initial_models, prepare
+from faithbench.training import initial_models, named_models, prepare
 from faithbench.training.checkpoint import load
 from faithbench.training.fine_tuning import drawn
 from faithbench.training.initial_models import InitialModel, TrainingJob, initial_model
 from faithbench.training.keeping import work_place
 from faithbench.training.masked_modelling import IGNORED, cross_entropy, masked_loss, only_at
-from faithbench.training.prepare import checkpoint_folder
+from faithbench.training.named_models import checkpoint_folder
+from faithbench.training.setup import Setup
 from faithbench.types import SPLITS
 
 pytestmark = pytest.mark.slow
@@ -283,7 +284,7 @@ def test_the_epochs_of_the_name_count_not_those_of_the_plan():
 @pytest.mark.parametrize(("loss", "wanted"), [("bce", "bcos_loss"), ("ce", "cross_entropy")])
 def test_the_loss_of_the_name_is_trained(loss, wanted, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(prepare, "fine_tune", lambda *args: asked.append(args[8]))
+    monkeypatch.setattr(named_models, "fine_tune", lambda *args: asked.append(args[8]))
     faithbench.train(f"bcos-minilm(loss={loss})", DATA, SHORT, device="cpu")
     assert asked == [loss]
     assert initial_models.fine_tune.__globals__["LOSSES"][loss].__name__ == wanted
@@ -408,7 +409,7 @@ def test_a_model_reads_as_many_tokens_as_it_was_trained_on():
     training = faithbench.Training(epochs=1, max_length=7)
     faithbench.train("conv-minilm", DATA, training, device="cpu")
     dataset = build_dataset(DATA)
-    model = prepare.prepare("conv-minilm", dataset, prepare.Setup(training=training))
+    model = prepare.prepare("conv-minilm", dataset, Setup(training=training))
     texts = [model.classifier.encode(example) for example in dataset.object.load("test")]
     assert {len(text) for text in texts} == {7}
     assert all(text.truncated for text in texts)

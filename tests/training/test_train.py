@@ -29,7 +29,8 @@ from faithbench.questions import Row
 from faithbench.training.accumulation import Accumulation
 from faithbench.training.fine_tuning import accuracies, arguments, bcos_loss, cross_entropy
 from faithbench.training.keeping import work_place
-from faithbench.training.prepare import Setup, load_model
+from faithbench.training.prepare import load_model
+from faithbench.training.setup import Setup
 from faithbench.training.trainer import LengthGroupedTrainer
 
 STEEP = faithbench.Training(epochs=2, lr=2e-2)  # so steep that the accuracy comes and goes
