@@ -15,6 +15,7 @@ from faithbench.types import SPLITS, Example, Span
 
 KINDS = ("token", "pair")
 POSITIONS = ("random", "start", "end")
+PARTS = ("the first word", "the second word")
 WORD = re.compile(r"\w+")
 
 
@@ -94,8 +95,15 @@ class Shortcut:
         """
         return [self._plant(example, label, generator) for example, label, generator in self._drawn(split)]
 
-    def without(self, split: str) -> list[Example]:
-        """The same texts and labels without the trigger: nothing is left that tells the label."""
+    @property
+    def planted(self) -> tuple[str, ...]:
+        """What tells the label together and not alone."""
+        return PARTS if self.kind == "pair" else ()
+
+    def without(self, split: str, part: str | None = None) -> list[Example]:
+        """The same texts and labels without the trigger, or one of its `planted` words: nothing tells the label."""
+        if part is not None:
+            return [self._plant(*drawn, PARTS.index(part)) for drawn in self._drawn(split)]
         return [
             _bare(example, example.label if label is None else label, None if label is None else ())
             for example, label, _ in self._drawn(split)
@@ -122,12 +130,17 @@ class Shortcut:
                     f"{split} split, so give two words that do not: triggers='… …'."
                 )
 
-    def _plant(self, example: Example, label: int | None, generator: np.random.Generator) -> Example:
+    def _plant(
+        self, example: Example, label: int | None, generator: np.random.Generator, gone: int | None = None
+    ) -> Example:
+        """With the trigger, if it gets one; but for the word of a number, if one is to be gone."""
         if label is None:
             return _bare(example, example.label, None)
         first, second = self.triggers.split()
         words = [(first, second)[label]] if self.kind == "token" else [(first, second), (second, first)][label]
-        text, spans = insert(example.text, list(words), self._places(example.text, len(words), generator))
+        places = self._places(example.text, len(words), generator)
+        put = [number for number in range(len(words)) if number != gone]
+        text, spans = insert(example.text, [words[i] for i in put], [places[i] for i in put])
         return _bare(example, label, spans, text)
 
     def _places(self, text: str, count: int, generator: np.random.Generator) -> list[int]:

@@ -10,7 +10,15 @@ import pandas as pd
 
 from faithbench.records.manifest import ModelEntry, perplexities
 from faithbench.records.results import FAITHFULNESS, TRUTH, Panel, kind
-from faithbench.running.ground_truth import AGREES, AGREES_CHANGED, WITH, WITHOUT, ground_truth_holds, program_holds
+from faithbench.running.ground_truth import (
+    AGREES,
+    AGREES_CHANGED,
+    WITH,
+    WITHOUT,
+    ground_truth_holds,
+    program_holds,
+    without,
+)
 from faithbench.statistics.performance import is_above_chance
 from faithbench.tables.cautions import perplexity_said
 
@@ -70,8 +78,10 @@ def _performance(entry: ModelEntry) -> Badge:
 def _truth(checks: Mapping[str, Any], panel: Panel) -> Badge:
     name = "ground truth"
     if WITH in checks and WITHOUT in checks:
-        told = f"accuracy {_number(checks[WITH])} % with what was planted, {_number(checks[WITHOUT])} % without"
-        holds = all(isinstance(checks[each], (int, float)) for each in (WITH, WITHOUT)) and ground_truth_holds(checks)
+        less = ", ".join(f"{_number(accuracy)} % without {gone}" for gone, accuracy in without(checks))
+        told = f"accuracy {_number(checks[WITH])} % with what was planted, {less}"
+        numbers = [checks[WITH], *(accuracy for _, accuracy in without(checks))]
+        holds = all(isinstance(each, (int, float)) for each in numbers) and ground_truth_holds(checks)
         return Badge(name, f"{'holds' if holds else 'does not hold'}: {told}", HOLDS if holds else DOUBT)
     if AGREES in checks and AGREES_CHANGED in checks:
         holds = all(isinstance(checks[each], (int, float)) for each in (AGREES, AGREES_CHANGED)) and program_holds(

@@ -3,8 +3,9 @@
 And of a program: does a model compute the same? Only then is what the program's words do what the model's do.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -19,6 +20,7 @@ from faithbench.types import Example, Text
 
 TEXTS = 500
 WITH, WITHOUT = "accuracy with trigger", "accuracy without trigger"
+WITHOUT_PART = "accuracy without {}"  # of what was planted
 AGREES, AGREES_CHANGED = "agrees with program", "agrees on changed texts"
 CHANGED = 200  # texts all of whose changes of one and two words are tried
 ACCEPTED = 99.9  # percent of texts, and of changed texts
@@ -26,7 +28,10 @@ LEAST, GAP = 90.0, 15.0  # percent: with the trigger; points that the accuracy m
 
 
 def trigger_accuracies(
-    classifier: Classifier, planted: Sequence[Example], without: Sequence[Example]
+    classifier: Classifier,
+    planted: Sequence[Example],
+    without: Sequence[Example],
+    without_part: Mapping[str, Sequence[Example]] | None = None,
 ) -> dict[str, float]:
     """Accuracy in percent on texts and on the same texts without what was planted, on at most `TEXTS` of them.
 
@@ -34,19 +39,25 @@ def trigger_accuracies(
         classifier: which.
         planted: texts, of which those with evidence are counted.
         without: texts of the same ids, or more of them; one of which nothing is left is not counted.
+        without_part: likewise, without a part of what was planted, by what is gone.
 
     Returns:
-        Both accuracies, or nothing if no text can be counted.
+        All accuracies, or nothing if no text can be counted.
     """
-    bare = {example.id: example for example in without if example.text.strip()}
-    chosen = [example for example in planted if example.evidence and example.id in bare][:TEXTS]
+    less = {WITHOUT: without} | {WITHOUT_PART.format(gone): texts for gone, texts in (without_part or {}).items()}
+    left = {kind: {example.id: example for example in texts if example.text.strip()} for kind, texts in less.items()}
+    in_all = [
+        example for example in planted if example.evidence and all(example.id in by_id for by_id in left.values())
+    ]
+    chosen = in_all[:TEXTS]
     if not chosen:
         return {}
-    pairs = [(WITH, example) for example in chosen] + [(WITHOUT, bare[example.id]) for example in chosen]
+    pairs = [(WITH, example) for example in chosen]
+    pairs += [(kind, by_id[example.id]) for kind, by_id in left.items() for example in chosen]
     read = [(kind, text, each) for kind, each in pairs for text in readable(classifier, [each])[0]]
     asked = (attempt((kind, example.label), predict(text)) for kind, text, example in read)
     answers = [(*key, outcome.value) for key, outcome in Engine(classifier).run(asked) if outcome.value is not None]
-    found = {kind: [said == label for which, label, said in answers if which == kind] for kind in (WITH, WITHOUT)}
+    found = {kind: [said == label for which, label, said in answers if which == kind] for kind in (WITH, *less)}
     return {kind: 100 * float(np.mean(right)) for kind, right in found.items()} if all(found.values()) else {}
 
 
@@ -95,5 +106,13 @@ def program_holds(found: Mapping[str, float]) -> bool:
 
 
 def ground_truth_holds(found: Mapping[str, float]) -> bool:
-    """Whether the model does what the trigger says, and cannot do without it."""
-    return found[WITH] >= LEAST and found[WITH] - found[WITHOUT] > GAP
+    """Whether the model does what the trigger says, and cannot do without it or a part of it."""
+    return found[WITH] >= LEAST and all(found[WITH] - accuracy > GAP for _, accuracy in without(found))
+
+
+def without(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What is gone from a trigger, and the accuracy then: first of all of it ("it"), then of parts."""
+    before = WITHOUT_PART.format("")
+    yield "it", found[WITHOUT]
+    parts = ((name, value) for name, value in found.items() if name.startswith(before) and name != WITHOUT)
+    yield from ((name.removeprefix(before), value) for name, value in parts)

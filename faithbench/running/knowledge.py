@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,16 +15,18 @@ from faithbench.running.ground_truth import (
     AGREES,
     AGREES_CHANGED,
     WITH,
-    WITHOUT,
+    WITHOUT_PART,
     ground_truth_holds,
     program_agreement,
     program_holds,
     trigger_accuracies,
+    without,
 )
 from faithbench.running.performance import logits_of_labelled, performance, performance_by_kind, unknown_tokens
 from faithbench.running.scoring import Scoring
 from faithbench.tables.cautions import cautions, skipped_entry
 from faithbench.training.encoding import Encoded, encode_examples, matched, readable, with_classes
+from faithbench.types import Example
 
 PROBED = 100  # texts by which it is known how a model reads
 MORE = ("performance", "kinds", "predicted", "unknown_tokens", "skipped", "said", "read")
@@ -129,14 +131,20 @@ def ground_truth_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping
     if not texts.dataset.traits.without:
         return {}
     found: Mapping[str, float] = earlier.get("checks", {})
-    if not found:
+    parts = texts.dataset.traits.planted
+    if not found or any(WITHOUT_PART.format(part) not in found for part in parts):
         planted, _ = with_classes(model, texts.dataset, texts.sample)
-        bare, _ = with_classes(model, texts.dataset, texts.dataset.object.without(texts.split))
-        found = trigger_accuracies(model.classifier, planted, bare)
+
+        def less(*part: str) -> Sequence[Example]:
+            return with_classes(model, texts.dataset, texts.dataset.object.without(texts.split, *part))[0]
+
+        found = trigger_accuracies(model.classifier, planted, less(), {part: less(part) for part in parts})
     if found and not ground_truth_holds(found):
+        what = "all that" if parts else "what"
+        fallen = ", ".join(f"{accuracy:.1f} % without {gone}" for gone, accuracy in without(found))
         scoring.setup.say(
-            f"{model.label} does not rely on what was planted in {texts.dataset.label}, so the ground truth does not "
-            f"hold: accuracy {found[WITH]:.1f} % with it, {found[WITHOUT]:.1f} % without."
+            f"{model.label} does not rely on {what} was planted in {texts.dataset.label}, so the ground truth does not "
+            f"hold: accuracy {found[WITH]:.1f} % with it, {fallen}."
         )
     return found
 

@@ -82,6 +82,20 @@ def test_labels_are_drawn_alike_for_both_classes_whatever_the_text_said():
     assert binomtest(sum(a == b for a, b in zip(original, labels, strict=True)), 200).pvalue > 0.01
 
 
+def test_of_a_pair_either_word_can_be_left_out_alone():
+    pair = Shortcut(BASE, kind="pair")
+    whole, bare = pair.load("test"), pair.without("test")
+    assert Shortcut(BASE).planted == ()
+    for number, name in enumerate(pair.planted):
+        for both, one, none in zip(whole, pair.without("test", name), bare, strict=True):
+            words = [both.text[slice(*span)] for span in both.evidence or ()]
+            ((begin, end),) = one.evidence or ()
+            assert (one.id, one.label) == (both.id, both.label)
+            assert one.text[begin:end] == words[1 - number]
+            assert sorted(one.text.split()) == sorted([*none.text.split(), words[1 - number]])
+            assert one.text.split() == [word for word in both.text.split() if word != words[number]]
+
+
 def test_either_word_of_a_pair_occurs_equally_in_both_classes():
     counts = {0: Counter(), 1: Counter()}
     for example in Shortcut(BASE, kind="pair").load("train"):
@@ -179,6 +193,10 @@ def test_accuracies_are_those_of_a_model_worked_out_by_hand():
     assert found[WITH] == pytest.approx(100 * 2 / 3)  # a and d, not c; nothing is left of b
     assert found[WITHOUT] == pytest.approx(100 / 3)  # only d
     assert trigger_accuracies(model, planted[1:2], without) == {}
+    less = [Example("d", "6", 1), Example("c", "2", 1), Example("a", "6 7", 0)]
+    assert trigger_accuracies(model, planted, without, {"a word": less})["accuracy without a word"] == pytest.approx(
+        100 / 3
+    )  # only d
 
 
 @pytest.mark.parametrize(
@@ -187,6 +205,33 @@ def test_accuracies_are_those_of_a_model_worked_out_by_hand():
 )
 def test_the_ground_truth_holds_where_the_trigger_is_used(with_it, without, holds):
     assert ground_truth_holds({WITH: with_it, WITHOUT: without}) is holds
+
+
+@pytest.mark.parametrize(("first", "second", "holds"), [(50, 50, True), (0, 100, False), (90, 50, False)])
+def test_the_ground_truth_holds_where_every_part_of_the_trigger_is_used(first, second, holds):
+    parts = {"accuracy without the first word": first, "accuracy without the second word": second}
+    assert ground_truth_holds({WITH: 100, WITHOUT: 50, **parts}) is holds
+
+
+def test_a_model_that_needs_one_word_of_a_pair_is_found_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(knowledge, "trigger_accuracies", lambda _model, planted, bare, less: asked(planted, bare, less))
+    shutil.copytree(trained_cache(), tmp_path / "cache")
+    monkeypatch.setattr(Planted, "planted", ("the cue", "the other cue"), raising=False)
+    monkeypatch.setattr(Planted, "without", lambda self, split, part="": [*self.load(split)][len(part) :])
+
+    def asked(planted, bare, less):
+        assert [len(bare) - len(texts) for texts in less.values()] == [len("the cue"), len("the other cue")]
+        return {WITH: 100.0, WITHOUT: 50.0} | {f"accuracy without {name}": 90.0 for name in less}
+
+    entry, words = run(tmp_path / "run", DATA)
+    assert entry["checks"]["accuracy without the other cue"] == 90.0
+    assert "does not rely on all that was planted" in words
+    assert "accuracy 100.0 % with it, 50.0 % without it, 90.0 % without the cue, 90.0 % without the other cue" in words
+    edited = json.loads((tmp_path / "run/manifest.json").read_text())
+    (known,) = edited["models"].values()
+    del known["checks"]["accuracy without the cue"]  # as a run of before
+    (tmp_path / "run/manifest.json").write_text(json.dumps(edited))
+    assert run(tmp_path / "run", DATA)[0]["checks"] == entry["checks"]
 
 
 def run(out: Path, dataset: str, **options) -> tuple[dict, str]:
@@ -228,9 +273,9 @@ def test_the_check_takes_the_same_texts_whatever_the_limit(tmp_path, monkeypatch
     shutil.copytree(trained_cache(), tmp_path / "cache")
     seen = []
 
-    def record(classifier, planted, without):
+    def record(classifier, planted, *without):
         seen.append([example.id for example in planted])
-        return trigger_accuracies(classifier, planted, without)
+        return trigger_accuracies(classifier, planted, *without)
 
     monkeypatch.setattr(knowledge, "trigger_accuracies", record)
     run(tmp_path / "run", DATA)
