@@ -26,7 +26,7 @@ from faithbench.errors import UserError
 from faithbench.plugins import finding, spec
 from faithbench.records.results import labels, read
 from faithbench.records.store import Store
-from faithbench.running.ground_truth import program_holds
+from faithbench.statistics.ground_truth import program_holds
 from faithbench.training.hardware import hardware
 
 MODEL = "conv-tiny(masking=none)"

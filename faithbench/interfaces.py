@@ -268,8 +268,8 @@ class Traits:
             for a model.
         without: data sets: whether they have the method `without(split)`, their texts without what was planted in
             them, to check that a model uses it.
-        planted: data sets: names of the planted things that tell the label together and not alone, to check that a
-            model uses every one: `without(split, name)` are the texts without that one.
+        planted_parts: data sets: names of planted things that tell the label only together, to check that a model
+            uses every one: `without(split, name)` are the texts without that one.
         says: data sets: whether they have the method `says(words) -> int`, the class that a program says of a text's
             words, to check that a model computes the same.
         skipped: data sets: whether they have the method `skipped(split) -> Sequence[Skipped]`, the rows of a split that
@@ -308,7 +308,7 @@ class Traits:
     only_for: str | None = None
     unit: str = "text"
     for_model: bool = False
-    planted: tuple[str, ...] = ()
+    planted_parts: tuple[str, ...] = ()
     without: bool = False
     says: bool = False
     skipped: bool = False

@@ -15,7 +15,7 @@ from faithbench.types import SPLITS, Example, Span
 
 KINDS = ("token", "pair")
 POSITIONS = ("random", "start", "end")
-PARTS = ("the first word", "the second word")
+PARTS = ("the first word", "the second word")  # of a pair, in the text
 WORD = re.compile(r"\w+")
 
 
@@ -96,14 +96,19 @@ class Shortcut:
         return [self._plant(example, label, generator) for example, label, generator in self._drawn(split)]
 
     @property
-    def planted(self) -> tuple[str, ...]:
-        """What tells the label together and not alone."""
+    def planted_parts(self) -> tuple[str, ...]:
+        """What tells the label only together."""
         return PARTS if self.kind == "pair" else ()
 
     def without(self, split: str, part: str | None = None) -> list[Example]:
-        """The same texts and labels without the trigger, or one of its `planted` words: nothing tells the label."""
+        """The same texts and labels without the trigger or one of its `planted_parts`: nothing tells the label.
+
+        Raises:
+            ValueError: it has no such part.
+        """
         if part is not None:
-            return [self._plant(*drawn, PARTS.index(part)) for drawn in self._drawn(split)]
+            number = self.planted_parts.index(part)
+            return [self._plant(*drawn, number) for drawn in self._drawn(split)]
         return [
             _bare(example, example.label if label is None else label, None if label is None else ())
             for example, label, _ in self._drawn(split)

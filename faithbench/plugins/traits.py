@@ -16,7 +16,7 @@ SUMS = ("", "logit", "content", "tokens")
 EVERY = ("version", "added", "formerly", "on_request")
 OF_METRICS = "kind higher_is_better range needs by_order keep_parts parts_at unproven links".split()
 OF: dict[str, tuple[str, ...]] = {
-    "dataset": (*EVERY, "lr", "base", "only_for", "unit", "planted"),
+    "dataset": (*EVERY, "lr", "base", "only_for", "unit", "planted_parts"),
     "model": EVERY,
     "explainer": (*EVERY, "class_sensitive", "sums_to", "dear", "degrades"),
     "metric": (*EVERY, *OF_METRICS),
@@ -137,9 +137,9 @@ ALLOWED = {
         lambda value: value is None or (_is_share_of(value) and 0 <= value[1] <= 1),
         'None or the identity of an explainer and a share from 0 to 1, such as ("occlusion", 0.5)',
     ),
-    "planted": Allowed(
-        lambda value: isinstance(value, tuple) and all(map(_is_line, value)),
-        'a tuple of texts on one line, such as ("the first word", "the second word")',
+    "planted_parts": Allowed(
+        lambda value: isinstance(value, tuple) and all(map(_is_line, value)) and "trigger" not in value,
+        'a tuple of texts on one line, such as ("the first word", "the second word"), none of them "trigger"',
     ),
     "lr": Allowed(lambda value: value is None or (_is_number(value) and value > 0), "a number above 0"),
     "unit": Allowed(lambda value: value in KINDS, f"one of {', '.join(map(repr, KINDS))}"),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from faithbench.records.manifest import ModelEntry, perplexities
 from faithbench.records.results import FAITHFULNESS, TRUTH, Panel, kind
-from faithbench.running.ground_truth import (
+from faithbench.statistics.ground_truth import (
     AGREES,
     AGREES_CHANGED,
     WITH,

@@ -3,9 +3,8 @@
 And of a program: does a model compute the same? Only then is what the program's words do what the model's do.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -15,16 +14,12 @@ from faithbench.answering.explaining import predict
 from faithbench.conversations import Asking, attempt
 from faithbench.interfaces import Classifier
 from faithbench.questions import Logits
+from faithbench.statistics.ground_truth import AGREES, AGREES_CHANGED, WITH, WITHOUT, WITHOUT_PART
 from faithbench.training.encoding import readable
 from faithbench.types import Example, Text
 
 TEXTS = 500
-WITH, WITHOUT = "accuracy with trigger", "accuracy without trigger"
-WITHOUT_PART = "accuracy without {}"  # of what was planted
-AGREES, AGREES_CHANGED = "agrees with program", "agrees on changed texts"
 CHANGED = 200  # texts all of whose changes of one and two words are tried
-ACCEPTED = 99.9  # percent of texts, and of changed texts
-LEAST, GAP = 90.0, 15.0  # percent: with the trigger; points that the accuracy must fall by without it
 
 
 def trigger_accuracies(
@@ -46,6 +41,7 @@ def trigger_accuracies(
     """
     less = {WITHOUT: without} | {WITHOUT_PART.format(gone): texts for gone, texts in (without_part or {}).items()}
     left = {kind: {example.id: example for example in texts if example.text.strip()} for kind, texts in less.items()}
+    left = {kind: by_id for kind, by_id in left.items() if by_id or kind == WITHOUT}
     in_all = [
         example for example in planted if example.evidence and all(example.id in by_id for by_id in left.values())
     ]
@@ -57,7 +53,7 @@ def trigger_accuracies(
     read = [(kind, text, each) for kind, each in pairs for text in readable(classifier, [each])[0]]
     asked = (attempt((kind, example.label), predict(text)) for kind, text, example in read)
     answers = [(*key, outcome.value) for key, outcome in Engine(classifier).run(asked) if outcome.value is not None]
-    found = {kind: [said == label for which, label, said in answers if which == kind] for kind in (WITH, *less)}
+    found = {kind: [said == label for which, label, said in answers if which == kind] for kind in (WITH, *left)}
     return {kind: 100 * float(np.mean(right)) for kind, right in found.items()} if all(found.values()) else {}
 
 
@@ -98,21 +94,3 @@ def _agreeing(
     logits = yield Logits(text, keep)
     said = [classes[says([words[i] for i in places if i not in chosen])] for chosen in gone]
     return (logits.argmax(axis=1) == said).astype(np.int64)
-
-
-def program_holds(found: Mapping[str, float]) -> bool:
-    """Whether the model computes the program, near enough that what is true of the one is true of the other."""
-    return min(found[AGREES], found[AGREES_CHANGED]) >= ACCEPTED
-
-
-def ground_truth_holds(found: Mapping[str, float]) -> bool:
-    """Whether the model does what the trigger says, and cannot do without it or a part of it."""
-    return found[WITH] >= LEAST and all(found[WITH] - accuracy > GAP for _, accuracy in without(found))
-
-
-def without(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What is gone from a trigger, and the accuracy then: first of all of it ("it"), then of parts."""
-    before = WITHOUT_PART.format("")
-    yield "it", found[WITHOUT]
-    parts = ((name, value) for name, value in found.items() if name.startswith(before) and name != WITHOUT)
-    yield from ((name.removeprefix(before), value) for name, value in parts)

@@ -1,7 +1,6 @@
 """What is to be known of a model on a data set besides its records, and is kept in the manifest."""
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,21 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.plugins.faults import blaming
 from faithbench.records.manifest import Mark
-from faithbench.running.ground_truth import (
-    ACCEPTED,
-    AGREES,
-    AGREES_CHANGED,
-    WITH,
-    WITHOUT_PART,
-    ground_truth_holds,
-    program_agreement,
-    program_holds,
-    trigger_accuracies,
-    without,
-)
+from faithbench.running.ground_truth import program_agreement, trigger_accuracies
 from faithbench.running.performance import logits_of_labelled, performance, performance_by_kind, unknown_tokens
 from faithbench.running.scoring import Scoring
+from faithbench.statistics.ground_truth import WITHOUT_PART
 from faithbench.tables.cautions import cautions, skipped_entry
 from faithbench.training.encoding import Encoded, encode_examples, matched, readable, with_classes
 from faithbench.types import Example
@@ -53,7 +43,7 @@ class Knowledge:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What a person should be told."""
-        return tuple(cautions(self.more))
+        return tuple(cautions({**self.more, "checks": self.checks}))
 
 
 def key_of(scoring: Scoring) -> str:
@@ -131,41 +121,24 @@ def ground_truth_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping
     if not texts.dataset.traits.without:
         return {}
     found: Mapping[str, float] = earlier.get("checks", {})
-    parts = texts.dataset.traits.planted
-    if not found or any(WITHOUT_PART.format(part) not in found for part in parts):
-        planted, _ = with_classes(model, texts.dataset, texts.sample)
+    data, parts = texts.dataset, texts.dataset.traits.planted_parts
+    if found and all(WITHOUT_PART.format(part) in found for part in parts):
+        return found
 
-        def less(*part: str) -> Sequence[Example]:
-            return with_classes(model, texts.dataset, texts.dataset.object.without(texts.split, *part))[0]
+    def less(*part: str) -> Sequence[Example]:
+        with blaming(f"data set {data.label} cannot be had without what was planted"):
+            bare = data.object.without(texts.split, *part)
+        return with_classes(model, data, bare)[0]
 
-        found = trigger_accuracies(model.classifier, planted, less(), {part: less(part) for part in parts})
-    if found and not ground_truth_holds(found):
-        what = "all that" if parts else "what"
-        fallen = ", ".join(f"{accuracy:.1f} % without {gone}" for gone, accuracy in without(found))
-        scoring.setup.say(
-            f"{model.label} does not rely on {what} was planted in {texts.dataset.label}, so the ground truth does not "
-            f"hold: accuracy {found[WITH]:.1f} % with it, {fallen}."
-        )
-    return found
+    planted, _ = with_classes(model, data, texts.sample)
+    return trigger_accuracies(model.classifier, planted, less(), {part: less(part) for part in parts})
 
 
 def program_checks(scoring: Scoring, earlier: Mapping[str, Any]) -> Mapping[str, float]:
     """How often the model says what the program says that made the labels."""
     texts, model = scoring.texts, scoring.model
-    found: Mapping[str, float] = earlier.get("checks", {})
-    if not found:
-        read = encode_examples(model, texts.dataset, texts.sample)
-        classes = matched(model, texts.dataset, texts.sample).classes
-        found = program_agreement(model.classifier, texts.dataset.object.says, classes, read.texts)
-    if found and not program_holds(found):
-        scoring.setup.say(
-            f"{model.label} is not accepted as {texts.dataset.label}, so the ground truth is not the model's: it "
-            f"agrees with the program on {_down(found[AGREES])} % of the texts and {_down(found[AGREES_CHANGED])} % of "
-            f"their changes, and {ACCEPTED} % are needed of both; train it with masking=none and another learning rate."
-        )
-    return found
-
-
-def _down(percent: float) -> str:
-    """A share that is not rounded up to what is asked of it."""
-    return f"{math.floor(100 * percent) / 100:.2f}"
+    if found := earlier.get("checks"):
+        return dict(found)
+    read = encode_examples(model, texts.dataset, texts.sample)
+    classes = matched(model, texts.dataset, texts.sample).classes
+    return program_agreement(model.classifier, texts.dataset.object.says, classes, read.texts)

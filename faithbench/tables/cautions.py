@@ -9,6 +9,7 @@ import pandas as pd
 from faithbench.records.fingerprints import precision_of, weights_of
 from faithbench.records.manifest import DatasetEntry, Manifest, ModelEntry, Moved, Precision, sampling_of
 from faithbench.records.results import earlier_versions, label
+from faithbench.statistics.ground_truth import truth_doubts
 from faithbench.statistics.performance import is_above_chance
 from faithbench.types import Skipped
 
@@ -81,6 +82,7 @@ def cautions(entry: Mapping[str, Any]) -> Iterator[str]:
     kinds = entry.get("kinds") or {}
     if weak := [f"{kind} ({found['accuracy']:.1f} %)" for kind, found in kinds.items() if not is_above_chance(found)]:
         yield f"on some kinds of questions its accuracy is not shown to be above chance: {', '.join(weak)}."
+    yield from truth_doubts(entry.get("checks", {}))
     unknown = entry.get("unknown_tokens")
     if unknown is not None and unknown >= MANY_UNKNOWN:
         yield f"{unknown:.0f} % of the tokens are unknown to the tokenizer: is it the model's own?"

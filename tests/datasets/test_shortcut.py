@@ -23,7 +23,8 @@ from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.traits import read_traits
 from faithbench.running import ground_truth, knowledge, runner
 from faithbench.running.grid import load_examples, select_components
-from faithbench.running.ground_truth import WITH, WITHOUT, ground_truth_holds, trigger_accuracies
+from faithbench.running.ground_truth import trigger_accuracies
+from faithbench.statistics.ground_truth import WITH, WITHOUT, ground_truth_holds
 from faithbench.training.prepare import prepare
 from faithbench.types import Example
 
@@ -85,8 +86,8 @@ def test_labels_are_drawn_alike_for_both_classes_whatever_the_text_said():
 def test_of_a_pair_either_word_can_be_left_out_alone():
     pair = Shortcut(BASE, kind="pair")
     whole, bare = pair.load("test"), pair.without("test")
-    assert Shortcut(BASE).planted == ()
-    for number, name in enumerate(pair.planted):
+    assert Shortcut(BASE).planted_parts == ()
+    for number, name in enumerate(pair.planted_parts):
         for both, one, none in zip(whole, pair.without("test", name), bare, strict=True):
             words = [both.text[slice(*span)] for span in both.evidence or ()]
             ((begin, end),) = one.evidence or ()
@@ -216,7 +217,7 @@ def test_the_ground_truth_holds_where_every_part_of_the_trigger_is_used(first, s
 def test_a_model_that_needs_one_word_of_a_pair_is_found_out(tmp_path, monkeypatch):
     monkeypatch.setattr(knowledge, "trigger_accuracies", lambda _model, planted, bare, less: asked(planted, bare, less))
     shutil.copytree(trained_cache(), tmp_path / "cache")
-    monkeypatch.setattr(Planted, "planted", ("the cue", "the other cue"), raising=False)
+    monkeypatch.setattr(Planted, "planted_parts", ("the cue", "the other cue"), raising=False)
     monkeypatch.setattr(Planted, "without", lambda self, split, part="": [*self.load(split)][len(part) :])
 
     def asked(planted, bare, less):
@@ -265,8 +266,10 @@ def test_a_model_that_knows_nothing_of_the_trigger_is_found_out(tmp_path, monkey
     monkeypatch.setattr(Planted, "without", lambda self, split: self.load(split))
     entry, words = run(tmp_path / "never", DATA)
     assert entry["checks"][WITH] == entry["checks"][WITHOUT]
-    assert "conv-tiny does not rely on what was planted" in words
+    assert "the model does not rely on what was planted" in words
+    assert "conv-tiny on planted" in words
     assert "the ground truth does not hold" in words
+    assert "the ground truth does not hold" in faithbench.render([tmp_path / "never"])
 
 
 def test_the_check_takes_the_same_texts_whatever_the_limit(tmp_path, monkeypatch):

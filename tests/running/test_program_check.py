@@ -13,7 +13,8 @@ from rich.console import Console
 
 import faithbench
 from faithbench.running import ground_truth
-from faithbench.running.ground_truth import AGREES, AGREES_CHANGED, program_agreement, program_holds
+from faithbench.running.ground_truth import program_agreement
+from faithbench.statistics.ground_truth import AGREES, AGREES_CHANGED, program_holds
 from faithbench.types import Example
 
 CLASSES = {0: 0, 1: 1}
@@ -85,9 +86,10 @@ def test_a_run_says_that_a_model_is_not_accepted(tmp_path, monkeypatch):
     (entry,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["models"].values()
     assert 0 <= entry["checks"][AGREES] < 99.9
     words = console.file.getvalue()
-    assert "is not accepted as program" in words
-    assert f"agrees with the program on {entry['checks'][AGREES]:.2f} % of the texts" in words
+    assert "is not accepted as the program" in words
+    assert f"agrees with it on {entry['checks'][AGREES]:.2f} % of the texts" in words
     shown = faithbench.render([result.folder])
+    assert "is not accepted as the program" in shown
     assert AGREES in shown
     assert AGREES_CHANGED in shown
     assert "truth_ndcg" in shown
