@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.errors import UserError, unknown
-from faithbench.plugins.spec import parse
+from faithbench.plugins.spec import given, parse
 from faithbench.records.results import Panel, degrades, label
 from faithbench.statistics.paired_tests import TESTS
 from faithbench.statistics.verdicts import width_of
@@ -170,17 +170,19 @@ def matches(what: str, name: str, known: Collection[str]) -> list[str]:
     """The identities that a name means: exactly, or that begin with it, or that give all that it gives as a spec."""
     exact = [each for each in known if name in (each, label(what, each))]
     begin = [each for each in known if each.startswith(name) or label(what, each).startswith(name)]
-    return exact or begin or [each for each in known if _gives(each, name)]
+    return exact or begin or [each for each in known if _gives(what, each, name)]
 
 
-def _gives(full: str, part: str) -> bool:
+def _gives(what: str, full: str, part: str) -> bool:
     """Whether a spec has the name of another and every parameter of it, as `seqpg(dataset=imdb)` of a plan is meant."""
     try:
-        (name, _, given), (asked, others, wanted) = parse(full), parse(part)
+        (name, _, has), (asked, by_place, wanted) = parse(full), parse(part)
+        if by_place:  # as `program(xor)`; which parameters these are is told by the component
+            asked, wanted = given(what, part)
     except UserError:
         return False
-    return name == asked and not others and all(_is(given.get(key), value) for key, value in wanted.items())
+    return name == asked and all(_is(what, has.get(key), value) for key, value in wanted.items())
 
 
-def _is(value: object, wanted: object) -> bool:
-    return value == wanted or (isinstance(value, str) and isinstance(wanted, str) and _gives(value, wanted))
+def _is(what: str, value: object, wanted: object) -> bool:
+    return value == wanted or (isinstance(value, str) and isinstance(wanted, str) and _gives(what, value, wanted))

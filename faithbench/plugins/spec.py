@@ -171,6 +171,18 @@ def _short(kind: str, text: str) -> str:
         return _label(kind, name, {key: said[key] for key in signature.parameters if key in said}, signature)
 
 
+def given(kind: str, text: str) -> tuple[str, dict[str, object]]:
+    """The name of a spec, and the parameters that it gives by their names: `program(xor)` gives a `name`.
+
+    No component is made.
+
+    Raises:
+        UserError: it is no spec, or none of a component that is installed.
+    """
+    name, args, kwargs = parse(text)
+    return name, _given(text, finding.get(kind, name).signature(), args, kwargs)
+
+
 def parse(text: str) -> tuple[str, list[object], dict[str, object]]:
     """`lime(n_samples=500)` → ("lime", [], {"n_samples": 500}). No code is run.
 

@@ -216,13 +216,16 @@ def test_a_data_set_or_model_is_meant_by_the_words_of_a_plan():
     known = [documents, documents.replace("hatexplain(classes=2)", "imdb"), "imdb", "planted(train=400, test=40)"]
     for words, meant in (
         ("seqpg(dataset=hatexplain)", known[:1]),
+        ("seqpg(hatexplain)", known[:1]),
+        ("seqpg(hatexplain, dataset=imdb)", []),
         ("seqpg(dataset=imdb, segment=25)", known[1:2]),
         ("seqpg(dataset=imdb, segment=64)", []),
         ("seqpg(segment=25)", known[:2]),
         ("planted(test=40)", known[3:]),
         ("planted(test=41)", []),
         ("imdb", ["imdb"]),
-        ("seqpg(imdb)", []),
+        ("seqpg(imdb)", known[1:2]),
+        ("no-such-data(imdb)", []),
         ("./seqpg(", []),
     ):
         assert matches("dataset", words, known) == meant, words
