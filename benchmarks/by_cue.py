@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from faithbench.datasets.program import CUES
+from faithbench.datasets.program import LETTERS
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
-from faithbench.records.results import label, read
+from faithbench.records.results import labels, read
 
 DATA = "program(xor)"
 BOARD = Path(__file__).parent.parent / "leaderboards/known-truth"
@@ -23,7 +23,8 @@ BOARD = Path(__file__).parent.parent / "leaderboards/known-truth"
 
 def cues_of(text: str) -> str:
     """The kinds of cues that xor looks at, in a text: "A", "B", "A and B", or "none"."""
-    return " and ".join(kind for kind in "AB" if set(CUES[kind]) & set(text.split())) or "none"
+    there = {LETTERS.get(word) for word in text.split()}
+    return " and ".join(letter for letter in "AB" if letter in there) or "none"
 
 
 def by_cue(board: Path, metric: str) -> pd.DataFrame:
@@ -35,11 +36,8 @@ def by_cue(board: Path, metric: str) -> pd.DataFrame:
     records = records[(records["dataset"] == data.identity) & (records["metric"] == wanted)].dropna(subset="value")
     if records.empty:
         raise SystemExit(f"{board} has no records of {metric} on {DATA}.")
-    named = records.assign(
-        cues=records["unit"].map(kinds),
-        model=[label("model", name) for name in records["model"]],
-        explainer=[label("explainer", name) for name in records["explainer"]],
-    )
+    names = {what: records[what].map(labels(what, records[what])) for what in ("model", "explainer")}
+    named = records.assign(cues=records["unit"].map(kinds), **names)
     found = named.groupby(["model", "explainer", "cues"])["value"].agg(["mean", "size"])
     cells = found.apply(lambda row: f"{round(row['mean'])} ({row['size']:.0f})", axis=1)
     return cells.unstack(fill_value="").reset_index()

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.errors import UserError, unknown
-from faithbench.plugins.spec import given, parse
+from faithbench.plugins.spec import named_parameters, parse
 from faithbench.records.results import Panel, degrades, label
 from faithbench.statistics.paired_tests import TESTS
 from faithbench.statistics.verdicts import width_of
@@ -178,7 +178,7 @@ def _gives(what: str, full: str, part: str) -> bool:
     try:
         (name, _, has), (asked, by_place, wanted) = parse(full), parse(part)
         if by_place:  # as `program(xor)`; which parameters these are is told by the component
-            asked, wanted = given(what, part)
+            asked, wanted = named_parameters(what, part)
     except UserError:
         return False
     return name == asked and all(_is(what, has.get(key), value) for key, value in wanted.items())

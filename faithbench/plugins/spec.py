@@ -171,7 +171,7 @@ def _short(kind: str, text: str) -> str:
         return _label(kind, name, {key: said[key] for key in signature.parameters if key in said}, signature)
 
 
-def given(kind: str, text: str) -> tuple[str, dict[str, object]]:
+def named_parameters(kind: str, text: str) -> tuple[str, dict[str, object]]:
     """The name of a spec, and the parameters that it gives by their names: `program(xor)` gives a `name`.
 
     No component is made.
