@@ -34,7 +34,8 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from faithbench.plan import Training
 from faithbench.training.backbones import word_tokenizer
 from faithbench.training.fine_tuning import classifier_trainer, run_trainer
-from faithbench.training.masking import HalfMasking, Tokenised
+from faithbench.training.masking import HalfMasking
+from faithbench.training.tokenising import Tokenised
 
 WORDS = 900
 Steps = list[tuple[float, float]]  # CPU seconds and wall seconds of each

@@ -36,10 +36,11 @@ from faithbench.statistics.distribution import FEWEST, Distribution
 from faithbench.training.accumulation import Accumulation
 from faithbench.training.hardware import hardware
 from faithbench.training.keeping import finishing, forget_work, last_state, work_place
-from faithbench.training.masking import SPECIAL, HalfMasking, Tokenised
+from faithbench.training.masking import HalfMasking
 from faithbench.training.padding import Padding
 from faithbench.training.progress import TrainingProgress
 from faithbench.training.quiet import quiet
+from faithbench.training.tokenising import SPECIAL, Tokenised, tokenised
 from faithbench.training.trainer import LengthGroupedTrainer
 from faithbench.types import Example
 
@@ -336,13 +337,7 @@ def evaluated_every(steps: int, epochs: int) -> int:
 
 
 def _tokenised(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> list[Tokenised]:
-    """Token ids, which of them are special, and label of each row.
-
-    Of pairs, also the token types where the tokenizer tells the texts apart.
-    """
-    paired = [row.pair is not None for row in rows]
-    texts = [[row.text for row in rows], *([[row.pair or "" for row in rows]] if any(paired) else [])]
-    limit = tokenizer.model_max_length
-    encoded = tokenizer(*texts, truncation=True, max_length=limit, return_special_tokens_mask=True)
-    names = ["input_ids", SPECIAL, *(["token_type_ids"] if len(texts) > 1 and "token_type_ids" in encoded else [])]
-    return [{name: encoded[name][i] for name in names} | {"label": row.label} for i, row in enumerate(rows)]
+    """Token ids, which of them are special, and label of each row."""
+    pairs = [row.pair or "" for row in rows] if any(row.pair is not None for row in rows) else None
+    found = tokenised([row.text for row in rows], tokenizer, tokenizer.model_max_length, pairs)
+    return [tokens | {"label": row.label} for tokens, row in zip(found, rows, strict=True)]

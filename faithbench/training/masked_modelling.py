@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -22,10 +21,10 @@ from faithbench.training.fine_tuning import accumulation, arguments, as_done, ru
 from faithbench.training.hardware import hardware
 from faithbench.training.keeping import finishing, forget_work
 from faithbench.training.quiet import quiet
+from faithbench.training.tokenising import tokenised
 from faithbench.training.trainer import IGNORED, LengthGroupedTrainer
 
 MASKED = 0.15
-AT_ONCE = 1024  # texts that are tokenised together
 
 
 def masked_loss(
@@ -117,7 +116,7 @@ def pretrain(
         UserError: the folder cannot be written.
     """
     limit = min(training.max_length, tokenizer.model_max_length)
-    rows = list(_tokenised(texts, tokenizer, limit))
+    rows = list(tokenised(texts, tokenizer, limit))
     training = replace(training, dataloader_num_workers=0)  # which would draw the masks otherwise
     work = work_folder(folder, training, seed)
     torch.manual_seed(seed)
@@ -146,17 +145,3 @@ def pretrain(
         tokenizer.save_pretrained(made)
     forget_work(folder)
     return folder
-
-
-def _tokenised(
-    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int
-) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-    """Token ids and which of them are special, text by text.
-
-    What else a tokenizer tells of all texts would take most of the memory.
-    """
-    for begin in range(0, len(texts), AT_ONCE):
-        some = list(texts[begin : begin + AT_ONCE])
-        encoded = tokenizer(some, truncation=True, max_length=limit, return_special_tokens_mask=True)
-        for ids, special in zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True):
-            yield {"input_ids": np.asarray(ids, np.int32), "special_tokens_mask": np.asarray(special, np.bool_)}

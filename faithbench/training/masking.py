@@ -7,15 +7,13 @@ lot, where they draw for each text alone; special tokens stay, and so do all tok
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-SPECIAL = "special_tokens_mask"  # a column of rows that are to be masked
-Tokenised = dict[str, Any]
+from faithbench.training.tokenising import IDS, SPECIAL, Tokenised
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,8 @@ class HalfMasking:
         return [self._row(row, i, share) for i, row in enumerate(rows)]
 
     def _row(self, row: Tokenised, number: int, share: float | None) -> Tokenised:
-        special = np.array(row[SPECIAL], dtype=bool)
-        hidden = _drawn((1, len(special)), self._generator("row", number), share)[0] & ~special
-        ids = [self.blank if away else own for own, away in zip(row["input_ids"], hidden, strict=True)]
-        return {**row, "input_ids": ids}
+        hidden = _drawn((1, len(row[IDS])), self._generator("row", number), share)[0] & ~row[SPECIAL]
+        return {**row, IDS: np.where(hidden, self.blank, row[IDS])}
 
     def _generator(self, purpose: str, number: int) -> np.random.Generator:
         return np.random.default_rng([zlib.crc32(purpose.encode()), self.seed, number])

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -11,9 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from faithbench.training.masking import SPECIAL, Tokenised
-
-IDS, TYPES = "input_ids", "token_type_ids"
+from faithbench.training.tokenising import IDS, SPECIAL, TYPES, Tokenised
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Padding:
         batch = {"attention_mask": torch.from_numpy(visible.astype(np.int64))}
         for name in (name for name in self.fills if name in rows[0]):
             column: Int[np.ndarray, "rows tokens"] = np.full(visible.shape, self.fills[name], dtype=np.int64)
-            column[visible] = np.fromiter(chain.from_iterable(row[name] for row in rows), np.int64, lengths.sum())
+            column[visible] = np.concatenate([row[name] for row in rows])
             batch[name] = torch.from_numpy(column)
         if "label" in rows[0]:
             batch["labels"] = torch.tensor([row["label"] for row in rows])

@@ -10,7 +10,8 @@ from transformers import PreTrainedModel, Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from faithbench.training.accumulation import Accumulation
-from faithbench.training.masking import SPECIAL, HalfMasking
+from faithbench.training.masking import HalfMasking
+from faithbench.training.tokenising import SPECIAL
 
 IGNORED = -100  # label of what is not to be predicted
 

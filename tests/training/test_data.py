@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from builders import tiny_classifier, tiny_tokenizer
 from fixtures_run import use_cache
@@ -14,6 +15,7 @@ from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.plugins.naming import build_dataset
 from faithbench.training.fine_tuning import _tokenised
 from faithbench.training.initial_models import check_labels
+from faithbench.training.tokenising import AT_ONCE
 from faithbench.types import Example
 
 
@@ -48,14 +50,21 @@ def test_pairs_are_tokenised_as_pairs_and_texts_as_before():
     single = Example("a", "old lion at noon", 1)
     paired = replace(single, pair="a dull boat lost in tears")
     ids = tokenizer(single.text)["input_ids"]
-    assert _tokenised([single], tokenizer) == [
-        {"input_ids": ids, "special_tokens_mask": [1, 0, 0, 0, 0, 1], "label": 1}
-    ]
-    (row,) = _tokenised([paired], tokenizer)
+    (row,) = _tokenised([single], tokenizer)
+    assert {name: np.array(value).tolist() for name, value in row.items()} == {
+        "input_ids": ids,
+        "special_tokens_mask": [1, 0, 0, 0, 0, 1],
+        "label": 1,
+    }
+    assert "token_type_ids" not in _tokenised([paired], tokenizer)[0]
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    assert "token_type_ids" not in _tokenised([single], tokenizer)[0]
     expected = tokenizer(paired.text, paired.pair, truncation=True, max_length=8)
-    assert row["input_ids"] == expected["input_ids"]
-    assert len(row["input_ids"]) == 8
-    assert row.get("token_type_ids") == expected.get("token_type_ids")
+    assert len(expected["input_ids"]) == 8
+    for many in (1, AT_ONCE + 2):
+        for row in _tokenised([paired] * many, tokenizer)[-2:]:
+            assert row["input_ids"].tolist() == expected["input_ids"]
+            assert row["token_type_ids"].tolist() == expected["token_type_ids"]
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from faithbench.bcos.convert import convert
 from faithbench.plugins import spec
 from faithbench.plugins.naming import build_dataset
 from faithbench.training.fine_tuning import LOSSES, _tokenised, arguments, classifier_trainer, run_trainer
-from faithbench.training.masking import SPECIAL
 from faithbench.training.settings import complete_training
+from faithbench.training.tokenising import SPECIAL
 from faithbench.types import Example
 
 EPOCHS, BATCH, TEXTS, PEAK = 5, 16, 64, 1e-3

@@ -28,8 +28,9 @@ from faithbench.training.fine_tuning import (
     work_folder,
 )
 from faithbench.training.masked_modelling import masked_loss
-from faithbench.training.masking import SPECIAL, HalfMasking
+from faithbench.training.masking import HalfMasking
 from faithbench.training.padding import Padding
+from faithbench.training.tokenising import SPECIAL
 from faithbench.training.trainer import IGNORED, LengthGroupedTrainer, accumulate
 from faithbench.types import Example
 
