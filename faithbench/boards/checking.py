@@ -8,8 +8,8 @@ from typing import Literal
 
 from faithbench.boards.across import compare_boards
 from faithbench.boards.cells import Asked, NamedBlock, read_asks
-from faithbench.boards.folder import CELL, HOME, Board, find, read_board, texts_of
-from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, PAGE, sizes, tables_of
+from faithbench.boards.folder import CELL, HOME, PAGE, Board, find, read_board, texts_of
+from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, sizes, tables_of
 from faithbench.boards.overview import overview
 from faithbench.boards.pictures import Pictures, is_drawn_alike, pictures
 from faithbench.errors import UserError

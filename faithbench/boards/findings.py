@@ -1,13 +1,16 @@
-"""What a board says, by rule: who leads where, and in one sentence how often."""
+"""What a board says: in a person's words, or by rule: who leads where, and in one sentence how often."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
 
 import pandas as pd
 
 from faithbench.figures.choosing import leading
 from faithbench.records.results import kind_order, label, labels
 from faithbench.records.units import is_of_neurons
+from faithbench.schemas import read_text
 from faithbench.shown import visible
 from faithbench.tables.comparing_neurons import leading_score
 from faithbench.tables.markdown import escape
@@ -15,6 +18,17 @@ from faithbench.tables.markdown import escape
 LEADING = "comprehensiveness"
 LONGEST = 110  # characters of the sentence
 SOME = 3  # explainers that it names
+
+
+def own_finding(page: Path) -> str:
+    """What stands between the title of a board's page and what comes next, a sentence of at most `LONGEST` signs.
+
+    Empty where there is no such page or sentence.
+    """
+    lines = read_text(page).splitlines() if page.is_file() else []
+    below = lines[1:] if lines and lines[0].startswith("# ") else []
+    sentence = " ".join(" ".join(takewhile(lambda line: not line.startswith("#"), below)).split())
+    return sentence if len(escape(visible(sentence))) <= LONGEST else ""
 
 
 def finding(frame: pd.DataFrame) -> str:

@@ -16,6 +16,7 @@ from faithbench.records.store import Store, read_part
 from faithbench.running.agenda import Cell
 
 HOME = Path("leaderboards")
+PAGE = "README.md"  # of a board; of the folder that boards are in: the overview
 CELL = ["dataset", "model", "explainer", "metric"]
 LARGEST = 2**28  # bytes of a file of records, unpacked
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from faithbench.errors import UserError
 from faithbench.file_names import slug
 from faithbench.plan import plan_files
@@ -33,6 +35,16 @@ def joined(runs: Sequence[Path]) -> Manifest:
         parts = [manifest[kind] for manifest in manifests.values() if kind in manifest]  # type: ignore[literal-required]
         found[kind] = _together(parts) if all(isinstance(part, Mapping) for part in parts) else parts[0]
     return found  # type: ignore[return-value]
+
+
+def held(manifest: Manifest, records: pd.DataFrame) -> Manifest:
+    """What a manifest says of models and data sets of which there are records, and all that is of neither."""
+    places = {f"{model} on {dataset}" for model, dataset in zip(records["model"], records["dataset"], strict=True)}
+    named = {"models": places, "precision": places, "datasets": {*records["dataset"]}, "until": {*records["dataset"]}}
+    kept: dict[str, Any] = dict(manifest)
+    for kind in kept.keys() & named.keys():
+        kept[kind] = {name: entry for name, entry in kept[kind].items() if name in named[kind]}
+    return kept  # type: ignore[return-value]
 
 
 def plans_of(runs: Sequence[Path]) -> dict[str, Path]:

@@ -13,7 +13,6 @@ from faithbench.records.units import of_neurons
 from faithbench.tables.spreadsheet import csv
 from faithbench.tables.table import Contents, contents, table
 
-PAGE = "README.md"  # of the folder that boards are in: the overview
 NAMED = ("dataset", "model", "explainer", "metric")  # columns of identities
 FILES = {"table.md": "markdown", "table.csv": "csv"}
 MAX_BYTES = 1_000_000

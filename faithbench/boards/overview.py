@@ -1,10 +1,10 @@
-"""The overview of all leaderboards, as Markdown: a row for each, made from the records alone."""
+"""The overview of all leaderboards, as Markdown: a row for each, from its records and the sentence below its title."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from faithbench.boards.findings import finding
-from faithbench.boards.folder import Board
+from faithbench.boards.findings import finding, own_finding
+from faithbench.boards.folder import PAGE, Board
 from faithbench.tables.markdown import markdown
 from faithbench.tables.parts import EMPTY, Cell, Column, Grid, Number, Words
 from faithbench.tables.table import table
@@ -16,7 +16,8 @@ TITLE = """# Leaderboards
 Which explainer tells the truth about what a model used? A board a row; its page has the numbers, and what to doubt.
 """
 FOOT = """
-*Finding*: on each model and data set the best by comprehensiveness (or by the first other metric that ranks) of the
+*Finding*: the sentence below the title of a board's page, which a person wrote; where there is none or a long one it is
+by rule: on each model and data set the best by comprehensiveness (or by the first other metric that ranks) of the
 explainers that were measured on the same texts, and those of which paired tests do not show that they differ from it;
 none where all are tied. *Texts*: the most of any result. *Seeds*: the most trainings of one model. *Picture*: the
 scores on the first of a board's models and data sets. Read a board's own page before its numbers.
@@ -37,10 +38,10 @@ def overview(boards: Sequence[Board], home: Path) -> str:
 def _row(board: Board, home: Path) -> dict[str, Cell]:
     frame = table([board.folder], over_seeds=True)
     place = board.folder.relative_to(home)
-    page = "README.md" if (board.folder / "README.md").is_file() else "table.md"
+    page = PAGE if (board.folder / PAGE).is_file() else "table.md"
     return {
         "board": Words(place.as_posix(), link=(place / page).as_posix()),
-        "finding": Words(finding(frame)),
+        "finding": Words(own_finding(board.folder / PAGE) or finding(frame)),
         "models": Number(int(frame["model"].nunique())),
         "data sets": Number(int(frame["dataset"].nunique())),
         "explainers": Number(int(frame["explainer"].nunique())),

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from faithbench.boards.cells import NamedBlock, read_asks
 from faithbench.boards.checking import disagreements
-from faithbench.boards.folder import CELL, HOME, Board, boards_below, find, read_board, texts_of
-from faithbench.boards.joining import joined, plans_of
-from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, PAGE, generated, sizes
+from faithbench.boards.folder import CELL, HOME, PAGE, Board, boards_below, find, read_board, texts_of
+from faithbench.boards.joining import held, joined, plans_of
+from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, generated, sizes
 from faithbench.boards.neuron_facts import neuron_facts
 from faithbench.boards.overview import MARK, overview
 from faithbench.errors import UserError, brief
@@ -101,7 +101,7 @@ def _publish(runs: Sequence[Path], board: Path) -> list[Path]:
         (made / "records").mkdir()
         for path in () if has_plans else [*made.glob(PLANS)]:
             path.unlink()
-        _put(made, {"manifest.json": _manifest(runs, manifest)})
+        _put(made, {"manifest.json": _manifest(runs, manifest, frame)})
         _put(made, {} if has_plans else {name: files[name].read_bytes() for name in plans})
         small = ["manifest.json", *([] if has_plans else plans)]
         facts = dict(neuron_facts(runs, frame))
@@ -119,11 +119,12 @@ def _publish(runs: Sequence[Path], board: Path) -> list[Path]:
     return [board / name for name in tables] + _pages([board])
 
 
-def _manifest(runs: Sequence[Path], manifest: Manifest) -> bytes:
-    """The file of a single run as it is, else what several say together."""
-    if len(runs) == 1:
+def _manifest(runs: Sequence[Path], manifest: Manifest, records: pd.DataFrame) -> bytes:
+    """What is said of the records' models and data sets; the file of a single run as it is where it says no more."""
+    said = held(manifest, records)
+    if len(runs) == 1 and said == manifest:
         return (runs[0] / NAME).read_bytes()
-    return (json.dumps(manifest, indent=2) + "\n").encode()
+    return (json.dumps(said, indent=2) + "\n").encode()
 
 
 def _are_written(files: Iterable[Path]) -> bool:

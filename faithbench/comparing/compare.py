@@ -207,13 +207,13 @@ def comparison(
     """
     check_test(test, alpha)
     found = list(panels(read(folders), predicted=predicted_classes(folders)))
-    models = {panel.key["model"] for panel in found}
+    here = only(found, None, dataset)
+    models = {panel.key["model"] for panel in here}
     names = {
-        "dataset": sorted({panel.key["dataset"] for panel in found}),
         "model": sorted({without_seed(each) for each in models} if over_seeds else models),
+        "explainer": sorted({name for panel in here for name in panel.explainers}),
+        "metric": sorted({name for panel in here for name in panel.metrics}),
     }
-    names["explainer"] = sorted({name for panel in found for name in panel.explainers})
-    names["metric"] = sorted({name for panel in found for name in panel.metrics})
     what, first, second = both(a, b, names)
     chosen = {one("metric", name, names["metric"]) for name in metrics} or set(names["metric"])
     every: list[tuple[Pair, OverTrainings | None]]

@@ -19,6 +19,8 @@ from faithbench.comparing.likeness import ALIKE
 from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.results import TRUTH, degrades, kind, kind_order, label, labels, panels, predicted_classes, read
+from faithbench.records.store import Store
+from faithbench.statistics.ground_truth import truth_doubts
 from faithbench.tables.figure import write_figure
 from faithbench.tables.parts import Cell, Column, Grid, Note, Number, Part, Several, Signature, Title, Words
 from faithbench.tables.signature import signature_of
@@ -37,7 +39,8 @@ class MetaEvaluation:
     The intervals are over texts, or over explainers (jackknife) where that is wider, which the column `over` says;
     `least` and `most` are the agreement without one explainer or another. `judges` says of each metric whether it tells
     explanations from their degraded copies, which stand in no ranking; it is empty where there are none.
-    `texts` counts those that were measured, each once for every data set that it is of.
+    `texts` counts those that were measured, each once for every data set that it is of. `doubted` says where metrics of
+    the ground truth were left out, and why: it is not the model's there.
     """
 
     metrics: tuple[str, ...]
@@ -48,6 +51,7 @@ class MetaEvaluation:
     equal: tuple[str, ...] = ()
     judges: pd.DataFrame = field(default_factory=pd.DataFrame)
     texts: int = 0
+    doubted: tuple[str, ...] = ()
 
     def matrix(self) -> pd.DataFrame:
         """The agreements as a symmetric matrix under the metrics' short names; NaN where two have none."""
@@ -87,6 +91,9 @@ class MetaEvaluation:
         if not self.operators.empty:
             found += [Title("Does the ranking survive the perturbation operator?"), _listed(self.operators)]
         found += _legend(pd.concat([self.pairs, self.truth, self.operators]), self.equal)
+        found += [
+            Note(f"Metrics of the ground truth are left out where it does not hold. {each}") for each in self.doubted
+        ]
         if not self.judges.empty:
             found += [Title("What can a metric tell?"), _judges(self.judges, self.truth), _of_judges()]
         return [*found, Signature(self.signature)]
@@ -127,11 +134,14 @@ def meta_evaluation(
     """Compares the metrics of runs by how they rank the explainers; metrics without better or worse are left out.
 
     Degraded copies of explainers are not ranked; if there are some, metrics are judged by them. `kept` chooses records.
+    Those of a ground truth that is not the model's (`truth_doubts`) are left out.
 
     Raises:
         UserError: no two metrics ranked the same three explainers on models of the same name.
     """
     every = read(folders) if kept is None else kept(read(folders))
+    doubted = _doubted(folders)
+    every = every[[kind(metric) != TRUTH or place not in doubted for metric, place in _metrics_and_places(every)]]
     frame = every[[degrades(str(name)) is None for name in every["explainer"]]]
     standings = [standing_of(panel, draws, seed) for panel in panels(frame, predicted=predicted_classes(folders))]
     found = {metric for standing in standings for metric in standing.metrics}
@@ -152,6 +162,21 @@ def meta_evaluation(
         tuple(_equal(standings)),
         judged(every),
         len(frame[["dataset", "dataset_fingerprint", "unit"]].drop_duplicates()),
+        tuple(f"{label('model', model)} on {label('dataset', data)}: {why}" for (model, data), why in doubted.items()),
+    )
+
+
+def _doubted(folders: Sequence[Path | str]) -> dict[tuple[str, str], str]:
+    """Models and data sets by whose manifests the ground truth is not the model's, and why."""
+    entries = [pair for folder in folders for pair in Store(Path(folder)).manifest().get("models", {}).items()]
+    told = ((place, " ".join(truth_doubts(entry.get("checks", {})))) for place, entry in entries)
+    return {(model, dataset): why for place, why in told for model, _, dataset in [place.partition(" on ")] if why}
+
+
+def _metrics_and_places(records: pd.DataFrame) -> Iterator[tuple[str, tuple[str, str]]]:
+    yield from (
+        (metric, (model, dataset))
+        for metric, model, dataset in records[["metric", "model", "dataset"]].itertuples(index=False, name=None)
     )
 
 

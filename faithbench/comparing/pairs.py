@@ -142,8 +142,9 @@ def both(a: str, b: str, names: Mapping[str, Collection[str]]) -> tuple[str, str
             if first == second:
                 raise UserError(f"{a!r} and {b!r} are both {label(what, first[0])}; two are needed to compare.")
             return what, first[0], second[0]
+    of_one_kind = [what for what, pair in found.items() if all(pair)]
     for i, name in enumerate((a, b)):
-        meant = [label(what, one) for what, pair in found.items() for one in pair[i]]
+        meant = [label(what, one) for what in of_one_kind or found for one in found[what][i]]
         if not meant:
             known = [label(what, one) for what in found for one in names[what]]
             raise unknown("explainer or model of the runs", name, known)

@@ -230,6 +230,8 @@ def read_manifest(folder: Path) -> Manifest:
         if (fault := _wrong_performance(entry.get("performance", {}))) is not None:
             raise UserError(f"{path}: models.{name}.performance {fault}.")
         entry["label"] = _label(name.partition(" on ")[0], entry["label"])
+        if name.partition(" on ")[2].startswith("seqpg("):  # no answer is right of such documents; older runs took one
+            entry.pop("performance", None)
         for field, predicted in _predicted(entry):
             if (fault := _wrong_predicted(predicted)) is not None:
                 raise UserError(f"{path}: models.{name}.{field} {fault}.")

@@ -579,6 +579,25 @@ def test_the_overview_has_a_row_for_each_board(tmp_path: Path, monkeypatch):
     assert "data " in (Path("leaderboards") / "a" / "scores.svg").read_text()
 
 
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("# B\n\nMasks are\nnot *neutral*.\n\n## What it says\nno\n", "Masks are not \\*neutral\\*."),
+        (f"# B\n\n{'long ' * 30}\n## What\n", None),
+        ("# B\n## What\nNo.\n", None),
+        ("No title.\n", None),
+        ("", None),
+    ],
+)
+def test_the_overview_has_the_sentence_below_the_title_of_a_page(page, told, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    faithbench.publish(run_of(tmp_path / "run", [record(1.0, 0)]), Path("leaderboards", "b"))
+    (Path("leaderboards") / "b" / "README.md").write_text(page)
+    faithbench.build_boards()
+    (row,) = (line for line in Path("leaderboards/README.md").read_text().splitlines() if line.startswith("| ["))
+    assert row.split(" | ")[1] == (told or "One explainer alone: there is nothing to compare.")
+
+
 def test_who_leads_is_who_is_shown_to(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = np.random.default_rng(0).normal(50, 10, 20)

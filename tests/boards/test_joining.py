@@ -64,6 +64,21 @@ def test_plans_of_a_person_are_asked_of_all_runs(parts: dict[str, Path], tmp_pat
     assert call(capsys, "board", "check", board).status == 1  # what the plan asks for besides is missing
 
 
+def test_a_board_says_nothing_of_models_that_its_plans_leave_out(parts: dict[str, Path], tmp_path: Path, capsys):
+    board = tmp_path / "board"
+    board.mkdir()
+    text = (parts["whole"] / "plan.toml").read_text()
+    (board / "plan.toml").write_text("# by hand\n" + text.partition("\n")[2].replace('"bcos-tiny",', ""))
+    whole = json.loads((parts["whole"] / "manifest.json").read_text())
+    faithbench.publish(parts["whole"], board)
+    told = json.loads((board / "manifest.json").read_text())
+    assert len(whole["models"]) == 2
+    assert told["models"] == {name: entry for name, entry in whole["models"].items() if name.startswith("conv-tiny")}
+    assert told["datasets"] == whole["datasets"]
+    assert "bcos-tiny" not in (board / "table.md").read_text()
+    assert call(capsys, "board", "check", board).status == 0
+
+
 def test_what_runs_say_otherwise_is_that_of_the_most_texts(tmp_path: Path):
     few, many = run_of(tmp_path / "few", column([1.0])), run_of(tmp_path / "many", column([1.0] * 9, explainer="lime"))
     name = "conv-tiny(seed=42) on planted"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from faithbench.boards.findings import own_finding
 from faithbench.tables.comparing_neurons import bare
 
 HOME = Path(__file__).parents[2]
@@ -48,6 +49,13 @@ def test_a_board_of_few_trainings_speaks_of_these_models_alone(board: Path):
         assert re.search(r"B-cos (does )?as a method", text)
     if any(model.startswith("crate") for model in models):
         assert "not of CRATE as a method" in text
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_a_board_says_in_a_sentence_what_was_found_and_the_overview_repeats_it(board: Path):
+    sentence = own_finding(board / "README.md")
+    assert sentence.endswith(".")
+    assert f"| [{board.name}]({board.name}/README.md) | {sentence} |" in (board.parent / "README.md").read_text()
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)

@@ -166,6 +166,19 @@ def test_names_are_those_of_the_table_or_unique_beginnings(run: Path, tmp_path: 
     assert (short.a, short.b) == ("occlusion(window=1)", "lime(n_samples=9)")
     more = run_of(tmp_path / "more", column(BASE, explainer="saliency(of=all)") + column(BASE))
     assert faithbench.comparison("saliency", "occlusion(", [run, more]).a == "saliency"
+    elsewhere = run_of(tmp_path / "elsewhere", column(BASE, explainer="lime(n_samples=5)", dataset="imdb"))
+    with pytest.raises(UserError, match=r"'lime' may be lime\(n_samples=5\) or lime\(n_samples=9\); write out which"):
+        faithbench.comparison("saliency", "lime", [run, elsewhere])
+    assert faithbench.comparison("saliency", "lime", [run, elsewhere], dataset="planted").b == "lime(n_samples=9)"
+
+
+def test_the_name_that_is_several_is_named_and_not_one_that_another_kind_has_too(tmp_path: Path):
+    columns = [
+        column(BASE, explainer=name, model="bcos-tiny") for name in ("bcos", "lime(n_samples=5)", "lime(n_samples=9)")
+    ]
+    run = run_of(tmp_path / "run", [record for each in columns for record in each])
+    with pytest.raises(UserError, match=r"^'lime' may be lime\(n_samples=5\) or lime\(n_samples=9\); write out which"):
+        faithbench.comparison("bcos", "lime", [run])
 
 
 @pytest.mark.slow

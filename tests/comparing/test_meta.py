@@ -98,6 +98,25 @@ def test_metrics_are_listed_by_how_well_they_predict_the_truth_with_their_cost(t
     assert text.index("Which metric predicts the ground truth?") < text.index("| comprehensiveness | faithfulness")
 
 
+def test_a_ground_truth_that_is_not_the_models_is_left_out_and_said(tmp_path: Path):
+    there = records_of(MEANS)
+    other = {**MEANS, "evidence": [6, 5, 4, 3, 2, 1]}
+    here = records_of(other, model="conv-tiny(seed=7)")
+    checks = {"accuracy with trigger": 99.0, "accuracy without trigger": 98.0}
+    doubted = run_of(tmp_path / "doubted", here, checks=checks)
+    run = run_of(tmp_path / "run", there)
+    found = faithbench.meta_evaluation([run, doubted])
+    pd.testing.assert_frame_equal(found.truth, faithbench.meta_evaluation([run]).truth)
+    assert found.doubted[0].startswith("conv-tiny(seed=7, masking=none) on planted: the ground truth does not hold")
+    assert "left out where it does not hold. conv-tiny" in found.render()
+    assert not faithbench.meta_evaluation([run]).doubted
+    holds = run_of(tmp_path / "holds", here, checks={**checks, "accuracy without trigger": 50.0})
+    assert faithbench.meta_evaluation([run, holds]).truth["tau"].iloc[0] < found.truth["tau"].iloc[0]
+    alone = faithbench.meta_evaluation([doubted])
+    assert alone.truth.empty
+    assert len(alone.pairs) == 1
+
+
 def test_whether_the_ranking_survives_the_operator(tmp_path: Path):
     names = {operator: f"comprehensiveness(protocol=strict, operator={operator})" for operator in ("mask", "pad")}
     records = records_of({names["mask"]: MEANS[COMP], names["pad"]: MEANS["evidence"], SUFF: MEANS[SUFF]})

@@ -175,6 +175,15 @@ def test_a_manifest_is_read_through_its_schema(tmp_path: Path, manifest: object,
     assert str(error.value).endswith(sentence)
 
 
+def test_an_accuracy_on_documents_of_two_classes_that_older_runs_took_is_not_read(tmp_path: Path):
+    found = {"accuracy": 47.9, "chance": 54.7, "labelled": 236}
+    entries = {f"m on {data}": ENTRY | {"performance": found} for data in ("seqpg(dataset=imdb)", "hatexplain")}
+    (tmp_path / "manifest.json").write_text(json.dumps({"models": entries}))
+    read = Store(tmp_path).manifest()["models"]
+    assert "performance" not in read["m on seqpg(dataset=imdb)"]
+    assert read["m on hatexplain"]["performance"] == found
+
+
 def test_a_manifest_keeps_what_its_schema_does_not_name(tmp_path: Path):
     known = {"models": {"m": ENTRY | {"more": [1], "performance": {}, "notes": {"e": {"gap": 1}}}}, "other": 5}
     (tmp_path / "manifest.json").write_text(json.dumps(known))
