@@ -127,8 +127,8 @@ def texts(count: int, tokens: int) -> list[Tokenised]:
     lengths = np.clip(draws.poisson(tokens, count), 3, 512)
     return [
         {
-            "input_ids": draws.integers(5, WORDS, n).tolist(),
-            "special_tokens_mask": [1] + [0] * (int(n) - 2) + [1],
+            "input_ids": draws.integers(5, WORDS, n).astype(np.int32),
+            "special_tokens_mask": np.isin(np.arange(n), [0, n - 1]),
             "label": int(draws.integers(3)),
         }
         for n in lengths

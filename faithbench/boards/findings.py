@@ -1,12 +1,13 @@
 """What a board says: in a person's words, or by rule: who leads where, and in one sentence how often."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
 
+from faithbench.errors import UserError
 from faithbench.figures.choosing import leading
 from faithbench.records.results import kind_order, label, labels
 from faithbench.records.units import is_of_neurons
@@ -18,16 +19,20 @@ from faithbench.tables.markdown import escape
 LEADING = "comprehensiveness"
 LONGEST = 110  # characters of the sentence
 SOME = 3  # explainers that it names
+PARAGRAPH = re.compile(r"# [^\n]+\n\s*\n(\w(?:[^<>|*\[\]\n]|\n(?!\s*\n))*\.)[ \t]*(?:\n\s*\n|\n?\Z)")  # below a title
 
 
 def own_finding(page: Path) -> str:
-    """What stands between the title of a board's page and what comes next, a sentence of at most `LONGEST` signs.
+    """The paragraph below the title of a board's page: plain words, a sentence of at most `LONGEST` signs.
 
-    Empty where there is no such page or sentence.
+    Empty where there is none such: no page or none that can be read, marked up, too long, or no sentence.
     """
-    lines = read_text(page).splitlines() if page.is_file() else []
-    below = lines[1:] if lines and lines[0].startswith("# ") else []
-    sentence = " ".join(" ".join(takewhile(lambda line: not line.startswith("#"), below)).split())
+    try:
+        text = read_text(page) if page.is_file() and not page.is_symlink() else ""
+    except UserError:
+        return ""
+    found = PARAGRAPH.match(text)
+    sentence = " ".join(found.group(1).split()) if found else ""
     return sentence if len(escape(visible(sentence))) <= LONGEST else ""
 
 

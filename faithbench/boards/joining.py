@@ -38,12 +38,16 @@ def joined(runs: Sequence[Path]) -> Manifest:
 
 
 def held(manifest: Manifest, records: pd.DataFrame) -> Manifest:
-    """What a manifest says of models and data sets of which there are records, and all that is of neither."""
+    """What a manifest says of models, data sets and explainers of which there are records, and all that is of none."""
+    models, datasets, explainers = ({*records[kind]} for kind in ("model", "dataset", "explainer"))
     places = {f"{model} on {dataset}" for model, dataset in zip(records["model"], records["dataset"], strict=True)}
-    named = {"models": places, "precision": places, "datasets": {*records["dataset"]}, "until": {*records["dataset"]}}
+    named = {"models": places, "precision": places, "datasets": datasets, "until": datasets, "imported": explainers}
     kept: dict[str, Any] = dict(manifest)
     for kind in kept.keys() & named.keys():
         kept[kind] = {name: entry for name, entry in kept[kind].items() if name in named[kind]}
+    for name, entry in kept.get("until", {}).items():
+        leading = [told for told in entry["leading"] if told["model"] in models and told["leader"] in explainers]
+        kept["until"][name] = {**entry, "leading": leading}
     return kept  # type: ignore[return-value]
 
 

@@ -165,12 +165,13 @@ def against_all(
     """
     check_test(test, alpha)
     found = list(panels(read(folders), predicted=predicted_classes(folders)))
-    first = one("explainer", explainer, sorted({name for panel in found for name in panel.explainers}))
-    by = sorted({metric for panel in found for metric in panel.metrics})
+    here = only(found, None, dataset)
+    first = one("explainer", explainer, sorted({name for panel in here for name in panel.explainers}))
+    by = sorted({metric for panel in here for metric in panel.metrics})
     chosen = {one("metric", name, by) for name in metrics} or set(by)
     rows = [
         row
-        for panel in only(found, model, dataset)
+        for panel in only(here, model, None)
         if first in panel.explainers
         for row in _rows(panel, first, chosen, test, alpha)
     ]

@@ -95,7 +95,7 @@ def _comparable(present: Bool[np.ndarray, "texts explainers metrics"]) -> Bool[n
 def agreement_of(a: str, b: str, standings: Sequence[Standing]) -> Agreement | None:
     """Where both were measured in one place; failing that, on different data sets under models of one name."""
     having = [[each for each in standings if metric in each.metrics] for metric in (a, b)]
-    within = [(each, each) for each in having[0] if each in having[1]]
+    within = [(each, each) for each in having[0] if any(each is other for other in having[1])]
     apart = [(x, y) for x in having[0] for y in having[1] if x.model == y.model and x.dataset != y.dataset]
     for places, across in ((within, False), (apart, True)):
         found = [each for x, y in places if (each := _taus(a, b, x, y)) is not None]

@@ -28,6 +28,7 @@ from faithbench.tables.wording import MINUS
 from faithbench.tables.writers import rendered
 
 DRAWS = 499  # resamples of the texts
+LEFT_OUT = "Metrics of the ground truth are left out where it does not hold."
 MARK = "*"  # of two metrics that were never measured on one data set
 WIDER = "†"  # of an interval that is wider over explainers than over texts
 
@@ -91,9 +92,7 @@ class MetaEvaluation:
         if not self.operators.empty:
             found += [Title("Does the ranking survive the perturbation operator?"), _listed(self.operators)]
         found += _legend(pd.concat([self.pairs, self.truth, self.operators]), self.equal)
-        found += [
-            Note(f"Metrics of the ground truth are left out where it does not hold. {each}") for each in self.doubted
-        ]
+        found += [Note(f"{LEFT_OUT} {each}") for each in self.doubted]
         if not self.judges.empty:
             found += [Title("What can a metric tell?"), _judges(self.judges, self.truth), _of_judges()]
         return [*found, Signature(self.signature)]
@@ -140,8 +139,13 @@ def meta_evaluation(
         UserError: no two metrics ranked the same three explainers on models of the same name.
     """
     every = read(folders) if kept is None else kept(read(folders))
-    doubted = _doubted(folders)
-    every = every[[kind(metric) != TRUTH or place not in doubted for metric, place in _metrics_and_places(every)]]
+    truth = np.array([kind(str(metric)) == TRUTH for metric in every["metric"]], dtype=bool)
+    doubts = _doubts(folders)
+    why = {place: doubts[key] for place, key in _places(every[truth]) if key in doubts}
+    every = every[~truth | [key not in doubts for _, key in _places(every)]]
+    doubted = tuple(
+        f"{label('model', model)} on {label('dataset', data)}: {told}" for (model, data), told in why.items()
+    )
     frame = every[[degrades(str(name)) is None for name in every["explainer"]]]
     standings = [standing_of(panel, draws, seed) for panel in panels(frame, predicted=predicted_classes(folders))]
     found = {metric for standing in standings for metric in standing.metrics}
@@ -152,6 +156,7 @@ def meta_evaluation(
         raise UserError(
             f"no two metrics with a better and worse ranked the same {LEAST} explainers; the runs hold {len(metrics)} "
             f"such metrics and {len({name for standing in standings for name in standing.explainers})} explainers."
+            f"{''.join(f' {LEFT_OUT} {each}' for each in doubted)}"
         )
     return MetaEvaluation(
         metrics,
@@ -162,22 +167,21 @@ def meta_evaluation(
         tuple(_equal(standings)),
         judged(every),
         len(frame[["dataset", "dataset_fingerprint", "unit"]].drop_duplicates()),
-        tuple(f"{label('model', model)} on {label('dataset', data)}: {why}" for (model, data), why in doubted.items()),
+        doubted,
     )
 
 
-def _doubted(folders: Sequence[Path | str]) -> dict[tuple[str, str], str]:
-    """Models and data sets by whose manifests the ground truth is not the model's, and why."""
+def _doubts(folders: Sequence[Path | str]) -> dict[tuple[str, str], str]:
+    """Why the ground truth is not a model's, by its place and fingerprint as manifests have them."""
     entries = [pair for folder in folders for pair in Store(Path(folder)).manifest().get("models", {}).items()]
-    told = ((place, " ".join(truth_doubts(entry.get("checks", {})))) for place, entry in entries)
-    return {(model, dataset): why for place, why in told for model, _, dataset in [place.partition(" on ")] if why}
+    told = {(place, entry["fingerprint"]): " ".join(truth_doubts(entry.get("checks", {}))) for place, entry in entries}
+    return {key: why for key, why in told.items() if why}
 
 
-def _metrics_and_places(records: pd.DataFrame) -> Iterator[tuple[str, tuple[str, str]]]:
-    yield from (
-        (metric, (model, dataset))
-        for metric, model, dataset in records[["metric", "model", "dataset"]].itertuples(index=False, name=None)
-    )
+def _places(records: pd.DataFrame) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """Of each record its model and data set, and what a manifest calls them with the fingerprint."""
+    columns = records[["model", "dataset", "model_fingerprint"]].itertuples(index=False, name=None)
+    yield from (((model, dataset), (f"{model} on {dataset}", weights)) for model, dataset, weights in columns)
 
 
 def _equal(standings: Sequence[Standing]) -> Iterator[str]:

@@ -123,9 +123,9 @@ def only(found: Sequence[Panel], model: str | None, dataset: str | None) -> list
         UserError: none has such a name, or several have.
     """
     kept = list(found)
-    for what, name in (("model", model), ("dataset", dataset)):
+    for what, name in (("dataset", dataset), ("model", model)):
         if name is not None:
-            wanted = one(what, name, sorted({panel.key[what] for panel in found}))
+            wanted = one(what, name, sorted({panel.key[what] for panel in kept}))
             kept = [panel for panel in kept if panel.key[what] == wanted]
     return kept
 

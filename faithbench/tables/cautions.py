@@ -95,6 +95,20 @@ def trained_as(models: Mapping[str, ModelEntry]) -> Iterator[str]:
         yield entry.get("training", {}).get("model", "")
 
 
+def two_scales(models: Mapping[str, ModelEntry]) -> Iterator[str]:
+    """A sentence where B-cos classifiers trained with binary cross-entropy stand beside others; nothing otherwise."""
+    names = {
+        str(entry.get("training", {}).get("model") or place.partition(" on ")[0]) for place, entry in models.items()
+    }
+    log_odds = {name for name in names if name.startswith("bcos-") and "qkv=" in name and "loss=ce" not in name}
+    if log_odds and names - log_odds:
+        yield (
+            "B-cos models are trained with binary cross-entropy and read by a softmax, which makes them surer than "
+            "they are right (of two classes it doubles the margin): what they lose is not on the scale of what the "
+            "other models here lose (docs/bcos.md)."
+        )
+
+
 def of_earlier_versions(records: pd.DataFrame) -> Iterator[str]:
     """A sentence on records that components as they are now would not give; nothing where there are none."""
     found = [

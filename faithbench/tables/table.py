@@ -21,6 +21,7 @@ from faithbench.tables.cautions import (
     older_conversion,
     precision_said,
     trained_as,
+    two_scales,
 )
 from faithbench.tables.controls import controls
 from faithbench.tables.document import document
@@ -276,6 +277,9 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
             where = f"{label('model', model)}, {label('dataset', dataset)}"
             yield from (f"{where}: {told}" for name, found in asked.items() for told in precision_said(name, found))
     yield from older_conversion(known)
+    yield from two_scales(
+        {place: entry for manifest in manifests for place, entry in manifest.get("models", {}).items()}
+    )
 
 
 def failures(folders: Iterable[Path | str]) -> pd.DataFrame:

@@ -45,7 +45,7 @@ class HalfMasking:
         return [self._row(row, i, share) for i, row in enumerate(rows)]
 
     def _row(self, row: Tokenised, number: int, share: float | None) -> Tokenised:
-        hidden = _drawn((1, len(row[IDS])), self._generator("row", number), share)[0] & ~row[SPECIAL]
+        hidden = _drawn((1, len(row[IDS])), self._generator("row", number), share)[0] & (np.asarray(row[SPECIAL]) == 0)
         return {**row, IDS: np.where(hidden, self.blank, row[IDS])}
 
     def _generator(self, purpose: str, number: int) -> np.random.Generator:

@@ -582,9 +582,18 @@ def test_the_overview_has_a_row_for_each_board(tmp_path: Path, monkeypatch):
 @pytest.mark.parametrize(
     ("page", "told"),
     [
-        ("# B\n\nMasks are\nnot *neutral*.\n\n## What it says\nno\n", "Masks are not \\*neutral\\*."),
+        ("# B\n\nMasks are\nnot neutral_here.\n\n## What it says\nno\n", "Masks are not neutral_here."),
         (f"# B\n\n{'long ' * 30}\n## What\n", None),
         ("# B\n## What\nNo.\n", None),
+        ("# B\n\nOne.\n\nTwo.\n", "One."),
+        ("# B\n\nHid\u202eden.\n", "Hid\\u202eden."),
+        ("# B\n\n<!-- todo. -->\n", None),
+        ("# B\n\n**Bold** it is.\n", None),
+        ("# B\n\n![scores](scores.svg).\n", None),
+        ("# B\n\nNo sentence\n", None),
+        (b"# B\n\nNot \xff text.\n", None),
+        (f"# B\n\n{'x' * 109}.\n", f"{'x' * 109}."),
+        (f"# B\n\n{'x' * 110}.\n", None),
         ("No title.\n", None),
         ("", None),
     ],
@@ -592,7 +601,7 @@ def test_the_overview_has_a_row_for_each_board(tmp_path: Path, monkeypatch):
 def test_the_overview_has_the_sentence_below_the_title_of_a_page(page, told, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     faithbench.publish(run_of(tmp_path / "run", [record(1.0, 0)]), Path("leaderboards", "b"))
-    (Path("leaderboards") / "b" / "README.md").write_text(page)
+    (Path("leaderboards") / "b" / "README.md").write_bytes(page if isinstance(page, bytes) else page.encode())
     faithbench.build_boards()
     (row,) = (line for line in Path("leaderboards/README.md").read_text().splitlines() if line.startswith("| ["))
     assert row.split(" | ")[1] == (told or "One explainer alone: there is nothing to compare.")

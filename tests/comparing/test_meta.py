@@ -115,6 +115,25 @@ def test_a_ground_truth_that_is_not_the_models_is_left_out_and_said(tmp_path: Pa
     alone = faithbench.meta_evaluation([doubted])
     assert alone.truth.empty
     assert len(alone.pairs) == 1
+    elsewhere = faithbench.meta_evaluation([doubted], kept=lambda records: records[records["metric"] != "evidence"])
+    assert not elsewhere.doubted  # nothing was left out
+    pd.testing.assert_frame_equal(elsewhere.pairs, alone.pairs)
+    few = run_of(tmp_path / "few", records_of({"evidence": MEANS["evidence"], COMP: MEANS[COMP]}), checks=checks)
+    with pytest.raises(
+        UserError, match=r"5 explainers|6 explainers\. Metrics of the ground truth are left out .* planted"
+    ):
+        faithbench.meta_evaluation([few])
+
+
+@pytest.mark.parametrize("name", ["conv-tiny(seed=42)", "models/tuned on imdb"])
+def test_a_ground_truth_is_doubted_of_the_weights_that_were_checked_alone(name: str, tmp_path: Path):
+    fails = {"accuracy with trigger": 99.0, "accuracy without trigger": 98.0}
+    other = {**MEANS, "evidence": [6, 5, 4, 3, 2, 1]}
+    doubted = run_of(tmp_path / "doubted", records_of(other, model=name, model_fingerprint="w2"), checks=fails)
+    run = run_of(tmp_path / "run", records_of(MEANS, model=name, model_fingerprint="w1"))
+    found = faithbench.meta_evaluation([run, doubted])
+    pd.testing.assert_frame_equal(found.truth, faithbench.meta_evaluation([run]).truth)
+    assert len(found.doubted) == 1
 
 
 def test_whether_the_ranking_survives_the_operator(tmp_path: Path):

@@ -177,11 +177,14 @@ def test_a_manifest_is_read_through_its_schema(tmp_path: Path, manifest: object,
 
 def test_an_accuracy_on_documents_of_two_classes_that_older_runs_took_is_not_read(tmp_path: Path):
     found = {"accuracy": 47.9, "chance": 54.7, "labelled": 236}
-    entries = {f"m on {data}": ENTRY | {"performance": found} for data in ("seqpg(dataset=imdb)", "hatexplain")}
-    (tmp_path / "manifest.json").write_text(json.dumps({"models": entries}))
+    data = {name: {"label": name, "fingerprint": "f"} for name in ("seqpg(dataset=imdb)", "hatexplain")}
+    models = ("m", "a on b", "x on seqpg(y)")
+    entries = {f"{model} on {name}": ENTRY | {"performance": found} for model in models for name in data}
+    (tmp_path / "manifest.json").write_text(json.dumps({"models": entries, "datasets": data}))
     read = Store(tmp_path).manifest()["models"]
-    assert "performance" not in read["m on seqpg(dataset=imdb)"]
-    assert read["m on hatexplain"]["performance"] == found
+    for model in models:
+        assert "performance" not in read[f"{model} on seqpg(dataset=imdb)"]
+        assert read[f"{model} on hatexplain"]["performance"] == found
 
 
 def test_a_manifest_keeps_what_its_schema_does_not_name(tmp_path: Path):

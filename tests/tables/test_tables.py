@@ -371,3 +371,26 @@ def test_what_explainers_noted_is_said_with_model_and_data(tmp_path: Path):
         "occlusion on conv-tiny(masking=none), planted: mean absolute completeness gap 0.25."
         in render([run]).splitlines()
     )
+
+
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [
+        (("conv-tiny(seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), True),
+        (("conv-tiny(seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42, loss=ce)"), False),
+        (("bcos-tiny(b=1.5, qkv=False, seed=42, loss=ce)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), True),
+        (("bcos-tiny(b=1.0, qkv=False, seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), False),
+        (("conv-gpt2(layers=4)", "bcos-gpt2(layers=4)"), False),
+    ],
+)
+def test_models_whose_outputs_were_trained_by_two_losses_are_said_to_be_on_two_scales(models, told, tmp_path: Path):
+    run = run_of(tmp_path / "run", [each for model in models for each in column([1.0, 2.0], model=model)])
+    assert ("B-cos models are trained with binary cross-entropy" in render([run])) is told
+
+
+def test_a_folder_is_of_the_loss_that_its_model_was_trained_with(tmp_path: Path):
+    trained = {"model": "bcos-tiny(b=1.5, qkv=False, seed=42)"}
+    bcos = run_of(tmp_path / "bcos", column([1.0], model="folder"), training=trained)
+    assert "binary cross-entropy" not in render([bcos])
+    other = run_of(tmp_path / "other", column([1.0], model="conv-tiny(seed=42)"))
+    assert "binary cross-entropy" in render([bcos, other])

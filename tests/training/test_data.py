@@ -26,6 +26,7 @@ def folder_of(place, rows):
     return build_dataset(place)
 
 
+WORDS = "lion boat dull tears toil noon land".split()
 PAIRS = [
     {"premise": "old at noon", "hypothesis": word, "label": name}
     for word, name in [("lion", "entailment"), ("boat", "neutral"), ("dull", "contradiction")]
@@ -61,10 +62,13 @@ def test_pairs_are_tokenised_as_pairs_and_texts_as_before():
     assert "token_type_ids" not in _tokenised([single], tokenizer)[0]
     expected = tokenizer(paired.text, paired.pair, truncation=True, max_length=8)
     assert len(expected["input_ids"]) == 8
-    for many in (1, AT_ONCE + 2):
-        for row in _tokenised([paired] * many, tokenizer)[-2:]:
+    many = [replace(paired, text=f"a {WORDS[i % 7]}", pair=f"old {WORDS[i % 5]}") for i in range(AT_ONCE + 2)]
+    for examples in ([paired], many, [replace(one, pair=None) for one in many]):
+        for one, row in zip(examples, _tokenised(examples, tokenizer), strict=True):
+            expected = tokenizer(one.text, one.pair, truncation=True, max_length=8)
             assert row["input_ids"].tolist() == expected["input_ids"]
-            assert row["token_type_ids"].tolist() == expected["token_type_ids"]
+            assert ("token_type_ids" in row) is (one.pair is not None)
+            assert one.pair is None or row["token_type_ids"].tolist() == expected["token_type_ids"]
 
 
 @pytest.mark.parametrize(
