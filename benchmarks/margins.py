@@ -23,6 +23,7 @@ from jaxtyping import Float
 from scipy import stats
 
 import faithbench
+from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import build
 from faithbench.records.results import PLACE, label, read
 from faithbench.records.store import Store
@@ -112,10 +113,10 @@ def curves(runs: list[Path], model: str, metric: str, explainer: str) -> Iterato
         again = [protocol.summary(each) for each in drops.values()]
         np.testing.assert_allclose(again, [row["value"] for row in rows], atol=1e-6)
         whole = {str(row["unit"]): float(said[row["unit"]].probabilities[row["target"]]) for row in rows}
-        entries: list[Mapping[str, Any]] = [
-            Store(run).manifest()["models"].get(f"{key['model']} on {key['dataset']}", {}) for run in runs
-        ]
-        right = next((f"{each['performance']['accuracy']:.1f}" for each in entries if each.get("performance")), "")
+        entries: list[Mapping[str, Any]] = [Store(run).manifest()["datasets"].get(key["dataset"], {}) for run in runs]
+        split = next(entry["split"] for entry in entries if entry)
+        labels = {row.id: row.label for row in build_dataset(key["dataset"]).object.load(split)}
+        right = f"{100 * np.mean([said[unit].predicted == labels[unit] for unit in drops]):.1f}"
         yield Curves(str(key["dataset"]), right, whole, drops, protocol)
 
 

@@ -95,17 +95,22 @@ def trained_as(models: Mapping[str, ModelEntry]) -> Iterator[str]:
         yield entry.get("training", {}).get("model", "")
 
 
-def two_scales(models: Mapping[str, ModelEntry]) -> Iterator[str]:
-    """A sentence where B-cos classifiers trained with binary cross-entropy stand beside others; nothing otherwise."""
-    names = {
-        str(entry.get("training", {}).get("model") or place.partition(" on ")[0]) for place, entry in models.items()
-    }
-    log_odds = {name for name in names if name.startswith("bcos-") and "qkv=" in name and "loss=ce" not in name}
-    if log_odds and names - log_odds:
+def two_scales(models: Mapping[str, ModelEntry], datasets: Iterable[str]) -> Iterator[str]:
+    """A sentence where B-cos classifiers of two classes stand beside models of another loss; nothing otherwise."""
+    losses: dict[str, set[str]] = {}
+    for place, entry in models.items():
+        model = str(entry.get("training", {}).get("model") or place)
+        bcos = model.startswith("bcos-") and "qkv=" in model
+        loss = "bce" if bcos and "loss=ce" not in model else "ce" if bcos or model.startswith("conv-") else ""
+        of_two = len(entry.get("class_names", ())) == 2
+        for data in datasets:
+            if of_two and place.endswith(f" on {data}") and not data.startswith("seqpg("):  # which asks no probability
+                losses.setdefault(data, set()).add(loss)
+    if any({"bce", "ce"} <= found for found in losses.values()):
         yield (
-            "B-cos models are trained with binary cross-entropy and read by a softmax, which makes them surer than "
-            "they are right (of two classes it doubles the margin): what they lose is not on the scale of what the "
-            "other models here lose (docs/bcos.md)."
+            "B-cos models are trained with binary cross-entropy and read by a softmax, which of two classes doubles "
+            "the margin that training made: what probability they lose is not on the scale of models trained with "
+            "cross-entropy (docs/bcos.md)."
         )
 
 

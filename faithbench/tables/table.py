@@ -277,9 +277,8 @@ def notes(folders: Sequence[Path | str]) -> Iterator[str]:
             where = f"{label('model', model)}, {label('dataset', dataset)}"
             yield from (f"{where}: {told}" for name, found in asked.items() for told in precision_said(name, found))
     yield from older_conversion(known)
-    yield from two_scales(
-        {place: entry for manifest in manifests for place, entry in manifest.get("models", {}).items()}
-    )
+    places = {place: entry for manifest in manifests for place, entry in manifest.get("models", {}).items()}
+    yield from two_scales(places, dict.fromkeys(name for name, _ in datasets))
 
 
 def failures(folders: Iterable[Path | str]) -> pd.DataFrame:

@@ -373,24 +373,35 @@ def test_what_explainers_noted_is_said_with_model_and_data(tmp_path: Path):
     )
 
 
+TWO = {"class_names": ["no", "yes"]}
+
+
 @pytest.mark.parametrize(
-    ("models", "told"),
+    ("models", "entry", "dataset", "told"),
     [
-        (("conv-tiny(seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), True),
-        (("conv-tiny(seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42, loss=ce)"), False),
-        (("bcos-tiny(b=1.5, qkv=False, seed=42, loss=ce)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), True),
-        (("bcos-tiny(b=1.0, qkv=False, seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), False),
-        (("conv-gpt2(layers=4)", "bcos-gpt2(layers=4)"), False),
+        (("conv-tiny(seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), TWO, "planted", True),
+        (("conv-tiny(seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42, loss=ce)"), TWO, "planted", False),
+        (("bcos-tiny(b=1.5, qkv=False, loss=ce)", "bcos-tiny(b=1.5, qkv=False)"), TWO, "planted", True),
+        (("bcos-tiny(b=1.0, qkv=False, seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), TWO, "planted", False),
+        (("conv-gpt2(layers=4)", "bcos-gpt2(layers=4)"), TWO, "blimp", False),
+        (("conv-tiny(seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), {"class_names": [*"abc"]}, "planted", False),
+        (("conv-tiny(seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), {}, "planted", False),
+        (("conv-tiny(seed=42)", "bcos-tiny(b=1.5, qkv=False, seed=42)"), TWO, "seqpg(dataset=planted)", False),
+        (("folder", "bcos-tiny(b=1.5, qkv=False, seed=42)"), TWO, "planted", False),  # of an unknown loss
     ],
 )
-def test_models_whose_outputs_were_trained_by_two_losses_are_said_to_be_on_two_scales(models, told, tmp_path: Path):
-    run = run_of(tmp_path / "run", [each for model in models for each in column([1.0, 2.0], model=model)])
-    assert ("B-cos models are trained with binary cross-entropy" in render([run])) is told
+def test_models_whose_outputs_were_trained_by_two_losses_are_said_to_be_on_two_scales(
+    models, entry, dataset, told, tmp_path: Path
+):
+    for model in models:
+        run_of(tmp_path / model, column([1.0, 2.0], model=model, dataset=dataset), **entry)
+    assert ("trained with binary cross-entropy" in render([tmp_path / model for model in models])) is told
 
 
 def test_a_folder_is_of_the_loss_that_its_model_was_trained_with(tmp_path: Path):
     trained = {"model": "bcos-tiny(b=1.5, qkv=False, seed=42)"}
-    bcos = run_of(tmp_path / "bcos", column([1.0], model="folder"), training=trained)
-    assert "binary cross-entropy" not in render([bcos])
-    other = run_of(tmp_path / "other", column([1.0], model="conv-tiny(seed=42)"))
-    assert "binary cross-entropy" in render([bcos, other])
+    bcos = run_of(tmp_path / "bcos", column([1.0], model="folder"), training=trained, **TWO)
+    assert "trained with binary cross-entropy" not in render([bcos])
+    for dataset, told in (("planted", True), ("elsewhere", False)):
+        other = run_of(tmp_path / dataset, column([1.0], model="conv-tiny(seed=42)", dataset=dataset), **TWO)
+        assert ("trained with binary cross-entropy" in render([bcos, other])) is told
