@@ -93,7 +93,7 @@ def metrics() -> tuple[str, ...]:
 def table(run: Path) -> str:
     """What the run says of each metric, and how it was measured."""
     found = faithbench.meta_evaluation([run])
-    taus = found.truth.set_index("metric")
+    taus = found.truth if found.truth.empty else found.truth.set_index("metric")  # empty of a model not accepted
     agreement = {
         metric: {"τ with the truth": _tau(taus, metric), "without one": _range(taus, metric)}
         for metric in found.judges["metric"]
