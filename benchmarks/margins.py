@@ -12,10 +12,10 @@ probability of what is said tell which reading is the calibrated one.
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from faithbench_metrics.perturbation.ratios import Protocol
@@ -50,6 +50,25 @@ class Curves:
     protocol: Protocol
 
 
+class Kept:
+    """What runs keep, read once.
+
+    Args:
+        runs: their folders.
+    """
+
+    def __init__(self, runs: list[Path]) -> None:
+        self.records, self.texts = read(runs), read_texts(runs)
+        manifests = [Store(run).manifest()["datasets"] for run in runs]
+        self.splits = {name: entry["split"] for datasets in manifests for name, entry in datasets.items()}
+
+
+@cache
+def labels_of(dataset: str, split: str) -> dict[str, int | None]:
+    """The class of each text."""
+    return {row.id: row.label for row in build_dataset(dataset).object.load(split)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path)
@@ -63,13 +82,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if arguments.tiny:
             faithbench.run(SMALL, Path(folder) / "run", device="cpu")
-            names = (
-                label("model", build("model", "bcos-tiny").identity),
-                label("model", build("model", "conv-tiny").identity),
-            )
-            print("\n".join(lines([Path(folder) / "run"], *names, list(SMALL.metrics), "occlusion")))
-            return
-        if not arguments.runs or not arguments.model or not arguments.beside:
+            arguments.runs, arguments.model, arguments.beside = [Path(folder) / "run"], "bcos-tiny", "conv-tiny"
+            metrics, arguments.explainer = list(SMALL.metrics), "occlusion"
+        elif not arguments.runs or not arguments.model or not arguments.beside:
             parser.error("runs, --model and --beside are needed")
         print("\n".join(lines(arguments.runs, arguments.model, arguments.beside, metrics, arguments.explainer)))
 
@@ -80,9 +95,10 @@ def lines(runs: list[Path], model: str, beside: str, metrics: list[str], explain
     columns += [f"{beside}: right", "sure", "score", "difference"]
     yield f"| {' | '.join(columns)} |"
     yield f"|{' --- |' * len(columns)}"
+    kept = Kept(runs)
     for metric in metrics:
         ours, others = (
-            {each.dataset: each for each in curves(runs, name, metric, explainer)} for name in (model, beside)
+            {each.dataset: each for each in curves(kept, name, metric, explainer)} for name in (model, beside)
         )
         for dataset in sorted(ours.keys() & others.keys()):
             texts = sorted(ours[dataset].drops.keys() & others[dataset].drops.keys())
@@ -97,15 +113,15 @@ def lines(runs: list[Path], model: str, beside: str, metrics: list[str], explain
                 yield f"| {' | '.join(told)} |"
 
 
-def curves(runs: list[Path], model: str, metric: str, explainer: str) -> Iterator[Curves]:
+def curves(kept: Kept, model: str, metric: str, explainer: str) -> Iterator[Curves]:
     """Those of each data set of two classes."""
-    records, texts = read(runs), read_texts(runs)
+    records = kept.records
     protocol = Protocol(build("metric", metric).object.protocol)
     wanted = (build("metric", metric).identity, build("explainer", explainer).identity)
     records = records[(records["metric"] == wanted[0]) & (records["explainer"] == wanted[1])]
     for place, block in records.groupby(PLACE):
         key = dict(zip(PLACE, map(str, place), strict=True))
-        said = texts.said(key) if label("model", key["model"]) == model else {}
+        said = kept.texts.said(key) if label("model", key["model"]) == model else {}
         if not said or len(next(iter(said.values())).probabilities) != 2:
             continue
         rows = [row for row in block.to_dict("records") if row["unit"] in said]
@@ -113,9 +129,7 @@ def curves(runs: list[Path], model: str, metric: str, explainer: str) -> Iterato
         again = [protocol.summary(each) for each in drops.values()]
         np.testing.assert_allclose(again, [row["value"] for row in rows], atol=1e-6)
         whole = {str(row["unit"]): float(said[row["unit"]].probabilities[row["target"]]) for row in rows}
-        entries: list[Mapping[str, Any]] = [Store(run).manifest()["datasets"].get(key["dataset"], {}) for run in runs]
-        split = next(entry["split"] for entry in entries if entry)
-        labels = {row.id: row.label for row in build_dataset(key["dataset"]).object.load(split)}
+        labels = labels_of(key["dataset"], kept.splits[key["dataset"]])
         right = f"{100 * np.mean([said[unit].predicted == labels[unit] for unit in drops]):.1f}"
         yield Curves(str(key["dataset"]), right, whole, drops, protocol)
 

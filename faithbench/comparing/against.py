@@ -164,8 +164,7 @@ def against_all(
             allowed.
     """
     check_test(test, alpha)
-    found = list(panels(read(folders), predicted=predicted_classes(folders)))
-    here = only(found, None, dataset)
+    here = only(list(panels(read(folders), predicted=predicted_classes(folders))), None, dataset)
     first = one("explainer", explainer, sorted({name for panel in here for name in panel.explainers}))
     by = sorted({metric for panel in here for metric in panel.metrics})
     chosen = {one("metric", name, by) for name in metrics} or set(by)

@@ -206,8 +206,7 @@ def comparison(
             measured for both, the runs hold several trainings of a model to compare, or test or alpha is not allowed.
     """
     check_test(test, alpha)
-    found = list(panels(read(folders), predicted=predicted_classes(folders)))
-    here = only(found, None, dataset)
+    here = only(list(panels(read(folders), predicted=predicted_classes(folders))), None, dataset)
     models = {panel.key["model"] for panel in here}
     names = {
         "model": sorted({without_seed(each) for each in models} if over_seeds else models),
@@ -218,10 +217,10 @@ def comparison(
     chosen = {one("metric", name, names["metric"]) for name in metrics} or set(names["metric"])
     every: list[tuple[Pair, OverTrainings | None]]
     if over_seeds:
-        seeds = _put_together(what, found, model, dataset, first, second)
+        seeds = _put_together(what, here, model, first, second)
         every = list((of_explainers_over_seeds if what == "explainer" else of_models_over_seeds)(seeds, first, second))
     else:
-        chosen_panels = _of_texts(what, only(found, model, dataset), first, second)
+        chosen_panels = _of_texts(what, only(here, model, None), first, second)
         pairs = (of_explainers if what == "explainer" else of_models)(chosen_panels, first, second)
         every = [(pair, None) for pair in pairs]
     kept = [(pair, over) for pair, over in every if pair.metric in chosen]
@@ -235,12 +234,10 @@ def comparison(
     return Comparison(what, first, second, cells, test, alpha, notes)
 
 
-def _put_together(
-    what: str, found: Sequence[Panel], model: str | None, dataset: str | None, first: str, second: str
-) -> list[Seeds]:
+def _put_together(what: str, found: Sequence[Panel], model: str | None, first: str, second: str) -> list[Seeds]:
     """Trainings as one; where two models are compared no text counts more than another, as without seeds."""
     seeds = together(replace(panel, strata=None) for panel in found) if what == "model" else together(found)
-    kept = _of_texts(what, only([each.panel for each in seeds], model, dataset), first, second)
+    kept = _of_texts(what, only([each.panel for each in seeds], model, None), first, second)
     return [each for each in seeds if any(each.panel is panel for panel in kept)]
 
 

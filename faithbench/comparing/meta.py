@@ -28,7 +28,6 @@ from faithbench.tables.wording import MINUS
 from faithbench.tables.writers import rendered
 
 DRAWS = 499  # resamples of the texts
-LEFT_OUT = "Metrics of the ground truth are left out where it does not hold."
 MARK = "*"  # of two metrics that were never measured on one data set
 WIDER = "†"  # of an interval that is wider over explainers than over texts
 
@@ -92,7 +91,7 @@ class MetaEvaluation:
         if not self.operators.empty:
             found += [Title("Does the ranking survive the perturbation operator?"), _listed(self.operators)]
         found += _legend(pd.concat([self.pairs, self.truth, self.operators]), self.equal)
-        found += [Note(f"{LEFT_OUT} {each}") for each in self.doubted]
+        found += map(Note, self.notes)
         if not self.judges.empty:
             found += [Title("What can a metric tell?"), _judges(self.judges, self.truth), _of_judges()]
         return [*found, Signature(self.signature)]
@@ -109,6 +108,11 @@ class MetaEvaluation:
     def drawn(self) -> tuple[object, ...]:
         """What the heat map is made of: the matrix, which metrics are of the ground truth, the caption."""
         return self.matrix(), [kind(name) == TRUTH for name in self.metrics], self.caption
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, and why, a sentence or two each."""
+        return _left_out(self.doubted)
 
     @property
     def caption(self) -> str:
@@ -139,13 +143,7 @@ def meta_evaluation(
         UserError: no two metrics ranked the same three explainers on models of the same name.
     """
     every = read(folders) if kept is None else kept(read(folders))
-    truth = np.array([kind(str(metric)) == TRUTH for metric in every["metric"]], dtype=bool)
-    doubts = _doubts(folders)
-    why = {place: doubts[key] for place, key in _places(every[truth]) if key in doubts}
-    every = every[~truth | [key not in doubts for _, key in _places(every)]]
-    doubted = tuple(
-        f"{label('model', model)} on {label('dataset', data)}: {told}" for (model, data), told in why.items()
-    )
+    every, doubted = _without_doubted(every, folders)
     frame = every[[degrades(str(name)) is None for name in every["explainer"]]]
     standings = [standing_of(panel, draws, seed) for panel in panels(frame, predicted=predicted_classes(folders))]
     found = {metric for standing in standings for metric in standing.metrics}
@@ -156,7 +154,7 @@ def meta_evaluation(
         raise UserError(
             f"no two metrics with a better and worse ranked the same {LEAST} explainers; the runs hold {len(metrics)} "
             f"such metrics and {len({name for standing in standings for name in standing.explainers})} explainers."
-            f"{''.join(f' {LEFT_OUT} {each}' for each in doubted)}"
+            + "".join(f" {each}" for each in _left_out(doubted))
         )
     return MetaEvaluation(
         metrics,
@@ -171,17 +169,23 @@ def meta_evaluation(
     )
 
 
-def _doubts(folders: Sequence[Path | str]) -> dict[tuple[str, str], str]:
-    """Why the ground truth is not a model's, by its place and fingerprint as manifests have them."""
+def _without_doubted(records: pd.DataFrame, folders: Sequence[Path | str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The records but for those of a ground truth that is not the model's; and where such are, and why."""
     entries = [pair for folder in folders for pair in Store(Path(folder)).manifest().get("models", {}).items()]
-    told = {(place, entry["fingerprint"]): " ".join(truth_doubts(entry.get("checks", {}))) for place, entry in entries}
-    return {key: why for key, why in told.items() if why}
+    doubts = {(place, each["fingerprint"]): " ".join(truth_doubts(each.get("checks", {}))) for place, each in entries}
+    truths = [name for name in records["metric"].unique() if kind(str(name)) == TRUTH]
+    of_truth, columns = records["metric"].isin(truths), records[["model", "dataset", "model_fingerprint"]]
+    found = columns[of_truth].drop_duplicates().itertuples(index=False, name=None)
+    why = {each: told for each in found if (told := doubts.get((f"{each[0]} on {each[1]}", each[2])))}
+    gone = of_truth & pd.MultiIndex.from_frame(columns).isin(list(why))
+    named = (f"{label('model', model)} on {label('dataset', data)}" for model, data, _ in why)
+    said = dict.fromkeys(f"{name}: {each}" for name, each in zip(named, why.values(), strict=True))
+    return records[~gone], tuple(said)
 
 
-def _places(records: pd.DataFrame) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    """Of each record its model and data set, and what a manifest calls them with the fingerprint."""
-    columns = records[["model", "dataset", "model_fingerprint"]].itertuples(index=False, name=None)
-    yield from (((model, dataset), (f"{model} on {dataset}", weights)) for model, dataset, weights in columns)
+def _left_out(doubted: Sequence[str]) -> tuple[str, ...]:
+    """The same as sentences."""
+    return tuple(f"Metrics of the ground truth are left out where it does not hold. {each}" for each in doubted)
 
 
 def _equal(standings: Sequence[Standing]) -> Iterator[str]:

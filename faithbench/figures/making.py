@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from faithbench.comparing.meta import LEFT_OUT, meta_evaluation
+from faithbench.comparing.meta import meta_evaluation
 from faithbench.errors import UserError, unknown
 from faithbench.figures.choosing import Choice, is_random
 from faithbench.figures.neurons import by_density, layers, lengths
@@ -126,9 +126,7 @@ def _cost(folders: Sequence[Path], choice: Choice, by: str | None) -> RunFigure:
 
 def _agreement(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
     found = meta_evaluation(folders, kept=choice.of if any(choice.named.values()) else None)
-    return RunFigure(
-        "agreement", found.pairs, found.caption, tuple(f"{LEFT_OUT} {each}" for each in found.doubted), found.drawn
-    )
+    return RunFigure("agreement", found.pairs, found.caption, found.notes, found.drawn)
 
 
 def _text(folders: Sequence[Path], choice: Choice, wanted: str | None) -> RunFigure:

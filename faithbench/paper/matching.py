@@ -8,9 +8,9 @@ from typing import Any
 
 from faithbench.errors import UserError
 from faithbench.plugins import finding, spec
+from faithbench.records.manifest import DOCUMENTS
 
 MISSING = object()
-DOCUMENTS = "seqpg"  # data sets that are put together from the texts of another
 Keys = Callable[[str], bool]
 
 

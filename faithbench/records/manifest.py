@@ -17,6 +17,7 @@ from faithbench.types import Link
 
 NAME = "manifest.json"
 ACCURACIES = ("accuracy", "subset accuracy")
+DOCUMENTS = "seqpg"  # data sets that are put together from the texts of another
 Setting = int | float | str | None
 Sampling = Literal["all", "stratified", "random"]  # which texts of a split were measured
 
@@ -226,17 +227,27 @@ def read_manifest(folder: Path) -> Manifest:
         manifest: Manifest = read_json(path, Manifest, nan=True)  # what explainers note may be NaN
     except MissingFileError:
         return {}
-    documents = [data for data in manifest.get("datasets", {}) if data.startswith("seqpg(")]
+    documents = [data for data in manifest.get("datasets", {}) if is_of_documents(data)]
     for name, entry in manifest.get("models", {}).items():
         if (fault := _wrong_performance(entry.get("performance", {}))) is not None:
             raise UserError(f"{path}: models.{name}.performance {fault}.")
         entry["label"] = _label(name.partition(" on ")[0], entry["label"])
-        if any(name.endswith(f" on {data}") for data in documents):  # no answer is right of them; older runs took one
+        if any(is_on(name, data) for data in documents):  # no answer is right of them; older runs took one
             entry.pop("performance", None)
         for field, predicted in _predicted(entry):
             if (fault := _wrong_predicted(predicted)) is not None:
                 raise UserError(f"{path}: models.{name}.{field} {fault}.")
     return manifest
+
+
+def is_of_documents(dataset: str) -> bool:
+    """Whether a data set is of documents, put together from texts of several classes."""
+    return dataset.partition("(")[0] == DOCUMENTS
+
+
+def is_on(place: str, dataset: str) -> bool:
+    """Whether the model of a manifest's entry is on this data set; its own name may hold an " on " as well."""
+    return place.endswith(f" on {dataset}")
 
 
 def sampling_of(entry: DatasetEntry) -> Sampling:

@@ -7,7 +7,16 @@ from typing import Any
 import pandas as pd
 
 from faithbench.records.fingerprints import precision_of, weights_of
-from faithbench.records.manifest import DatasetEntry, Manifest, ModelEntry, Moved, Precision, sampling_of
+from faithbench.records.manifest import (
+    DatasetEntry,
+    Manifest,
+    ModelEntry,
+    Moved,
+    Precision,
+    is_of_documents,
+    is_on,
+    sampling_of,
+)
 from faithbench.records.results import earlier_versions, label
 from faithbench.statistics.ground_truth import truth_doubts
 from faithbench.statistics.performance import is_above_chance
@@ -17,6 +26,7 @@ NAMED = 3  # rows that a sentence names
 KEPT = 100  # rows that a manifest names
 MANY_UNKNOWN = 10.0  # percent of tokens
 SHAPLEY_LIMIT = 10  # times the limit of points: percent of the largest score
+BCE, CE = "bce", "ce"  # binary cross-entropy, cross-entropy
 MEASURES = {"comprehensiveness": "comprehensiveness", "sufficiency": "sufficiency", "seqpg": "SeqPG"}
 
 
@@ -97,21 +107,22 @@ def trained_as(models: Mapping[str, ModelEntry]) -> Iterator[str]:
 
 def two_scales(models: Mapping[str, ModelEntry], datasets: Iterable[str]) -> Iterator[str]:
     """A sentence where B-cos classifiers of two classes stand beside models of another loss; nothing otherwise."""
-    losses: dict[str, set[str]] = {}
-    for place, entry in models.items():
-        model = str(entry.get("training", {}).get("model") or place)
-        bcos = model.startswith("bcos-") and "qkv=" in model
-        loss = "bce" if bcos and "loss=ce" not in model else "ce" if bcos or model.startswith("conv-") else ""
-        of_two = len(entry.get("class_names", ())) == 2
-        for data in datasets:
-            if of_two and place.endswith(f" on {data}") and not data.startswith("seqpg("):  # which asks no probability
-                losses.setdefault(data, set()).add(loss)
-    if any({"bce", "ce"} <= found for found in losses.values()):
+    of_two = {place: entry for place, entry in models.items() if len(entry.get("class_names", ())) == 2}
+    asked = [data for data in datasets if not is_of_documents(data)]  # of which metrics ask no probability
+    if any({BCE, CE} <= {_loss(place, of_two[place]) for place in of_two if is_on(place, data)} for data in asked):
         yield (
             "B-cos models are trained with binary cross-entropy and read by a softmax, which of two classes doubles "
             "the margin that training made: what probability they lose is not on the scale of models trained with "
             "cross-entropy (docs/bcos.md)."
         )
+
+
+def _loss(place: str, entry: ModelEntry) -> str | None:
+    """What a classifier was trained with, by its name; None where that does not tell."""
+    model = entry.get("training", {}).get("model") or place
+    if model.startswith("bcos-") and "qkv=" in model:
+        return CE if "loss=ce" in model else BCE
+    return CE if model.startswith("conv-") else None
 
 
 def of_earlier_versions(records: pd.DataFrame) -> Iterator[str]:
