@@ -3,6 +3,7 @@
 How a model is read is found out when it is loaded (`faithbench.models.probes`); what it cannot do is refused by name.
 """
 
+import copy
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -88,6 +89,7 @@ class HuggingFaceClassifier:
     """
 
     next_token: ClassVar[bool] = False  # whether it answers next-token questions
+    temperature: float = 1.0  # by which logits are divided
 
     def __init__(
         self,
@@ -145,7 +147,14 @@ class HuggingFaceClassifier:
     def remade(self, model: PreTrainedModel) -> "HuggingFaceClassifier":
         """The adapter of another model, with the same tokenizer and in the same precision, read in the same way."""
         fill = self.blank.token if self.blank.asked else None
-        return HuggingFaceClassifier(model, self.tokenizer, str(self.device), self.precision, self.task, fill=fill)
+        made = HuggingFaceClassifier(model, self.tokenizer, str(self.device), self.precision, self.task, fill=fill)
+        return made if self.temperature == 1 else made.at(self.temperature)
+
+    def at(self, temperature: float) -> "HuggingFaceClassifier":
+        """The same model, whose logits are divided by a temperature."""
+        made = copy.copy(self)
+        made.temperature = temperature
+        return made
 
     @property
     def reads_embeddings(self) -> bool:
@@ -273,6 +282,8 @@ class HuggingFaceClassifier:
             digest.update(mark.encode())
         if self.max_length != (positions_of(self.model, self.first_position or 0) or USUAL_LENGTH):
             digest.update(f"length {self.max_length}".encode())
+        if self.temperature != 1:
+            digest.update(f"temperature {self.temperature!r}".encode())
         return marked(digest.hexdigest()[:16], self.precision)
 
     def _way_of_reading(self) -> str:
@@ -306,8 +317,9 @@ class HuggingFaceClassifier:
         if self.head is None:
             with only_read(cut, None):
                 logits: Tensor = self.model(**inputs).logits
-            return logits
-        return self.head(self._state_read(inputs, visible, cut))
+        else:
+            logits = self.head(self._state_read(inputs, visible, cut))
+        return logits if self.temperature == 1 else logits / self.temperature
 
     def said(self, ids: Int[Tensor, "1 tokens"]) -> object:
         """What the model itself says of a row: its logits, if all is well."""

@@ -113,7 +113,7 @@ def two_scales(models: Mapping[str, ModelEntry], datasets: Iterable[str]) -> Ite
         yield (
             "B-cos models are trained with binary cross-entropy and read by a softmax, which of two classes doubles "
             "the margin that training made: what probability they lose is not on the scale of models trained with "
-            "cross-entropy (docs/bcos.md)."
+            "cross-entropy (docs/bcos.md). calibrated(…) of each model puts them on one scale."
         )
 
 

@@ -53,6 +53,7 @@ class Shy:
         object.__setattr__(self, "tint", ["of another type", self.tint])
 '''
 TOLD = (
+    "calibrated",
     "callable",
     "captum",
     "classifier",

@@ -56,7 +56,7 @@ def table(
             if decoder is None
             else _through_decoder(decoder, classifier, text, propagation, value_bias)
         )
-        return state.parts[0].double().cpu().numpy()
+        return (state.parts[0].double() / _temperature(classifier)).cpu().numpy()
 
 
 def _through_encoder(classifier: WhiteBox, text: Text, propagation: "Propagation", value_bias: str) -> "State":
@@ -82,13 +82,18 @@ def _through_decoder(
         )
     state = activate(anatomy.cap, propagation.linear(anatomy.out, propagation.any_norm(anatomy.norm, state)))
     state = state if anatomy.contrast is None else propagation.linear(anatomy.contrast, state)
-    _check_same(classifier, state.value[0], torch.tensor(classifier.logits([row])[0]))
+    _check_same(classifier, state.value[0] / _temperature(classifier), torch.tensor(classifier.logits([row])[0]))
     return state
 
 
 def _decoder_of(classifier: WhiteBox, text: Text) -> DecoderAnatomy | None:
     architecture = getattr(classifier, "architecture", None)
     return None if architecture is None or architecture.parts is not None else decoder_anatomy_of(classifier, text)
+
+
+def _temperature(classifier: WhiteBox) -> float:
+    """By which the classifier divides what its head gives."""
+    return float(getattr(classifier, "temperature", 1.0))
 
 
 def _attended(value_bias: str, layer: int) -> bool:
