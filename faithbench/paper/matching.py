@@ -28,9 +28,9 @@ def of_models(models: Iterable[str]) -> Keys:
     """The parameters by which models are told apart.
 
     Not the seed; nor how they were masked where all were alike, nor on whose texts masked language modelling was done
-    where all that had it read the same.
+    where all that had it read the same. Models that are made of another, such as `calibrated(…)`, have no say in it.
     """
-    every = list(models)
+    every = [each for each in models if "model" not in _parsed(each)[2]]
     read = [each for each in every if value_of("model", each, "start") == "mlm"]
     shared = {"seed"}
     for key, concerned in (("masking", every), ("mlm_data", read)):

@@ -97,6 +97,18 @@ def test_figure_2_has_the_accuracies_of_all_backbones_by_data_set(tmp_path: Path
     assert set(faithbench.paper_figure([folder], "figure2", "bert").data["backbone"]) == {"bert"}
 
 
+def test_figure_2_takes_no_heed_of_what_is_made_of_its_models(tmp_path: Path):
+    masked = f"{bcos(1.5)[:-1]}, masking=half)"
+    told = {("conv-minilm(seed=42, masking=half)", HATEXPLAIN): 81.0, (masked, HATEXPLAIN): 78.0}
+    made = {(f"calibrated(model={masked!r}, temperature=0.0)", HATEXPLAIN): 78.0}
+    alone, beside = (
+        faithbench.paper_figure([reported(run_of(tmp_path / name, cell(model=masked)), accuracies)], "figure2").data
+        for name, accuracies in (("alone", told), ("beside", told | made))
+    )
+    assert alone["accuracy"].tolist() == [78.0, 81.0]
+    pd.testing.assert_frame_equal(alone, beside)
+
+
 def test_figure_5_has_our_numbers_against_b_and_the_papers(run: Path):
     data = faithbench.paper_figure([run], "figure5").data
     ours = data[data["source"] == "ours"].set_index(["panel", "b"])
