@@ -1,13 +1,14 @@
 """One explanation or measurement, checked; and the class that a model predicts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
+from faithbench.answering.engine import Engine
 from faithbench.answering.returned import check_attribution, check_dimensions, check_measurement
-from faithbench.conversations import Asking, answering, ask, gather, on_variant
+from faithbench.conversations import Asking, answering, ask, attempt, gather, on_variant
 from faithbench.errors import QuestionError, UserError, describe, words_of
 from faithbench.interfaces import Classifier
 from faithbench.plugins.spec import Component
@@ -147,6 +148,12 @@ def _blamed(asking: Asking[Attribution]) -> Asking[Attribution]:
         return (yield from asking)
     except Exception as error:
         raise QuestionError(f"the explainer failed: {describe(error)}") from error
+
+
+def logits_by_id(classifier: Classifier, texts: Iterable[Text]) -> dict[str, Float[np.ndarray, "outputs"]]:
+    """What a model says of texts, one forward row each, without those that it fails on."""
+    answers = Engine(classifier).run(attempt(text.id, logits_of(text)) for text in texts)
+    return {name: outcome.value for name, outcome in answers if outcome.value is not None}
 
 
 def predict(text: Text) -> Asking[int]:

@@ -151,9 +151,9 @@ class HuggingFaceClassifier:
         return made if self.temperature == 1 else made.at(self.temperature)
 
     def at(self, temperature: float) -> "HuggingFaceClassifier":
-        """The same model, whose logits are divided by a temperature."""
+        """The same model, whose logits are divided by a temperature, and by its own besides."""
         made = copy.copy(self)
-        made.temperature = temperature
+        made.temperature = self.temperature * temperature
         return made
 
     @property

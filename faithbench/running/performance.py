@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from faithbench.answering.engine import Engine
-from faithbench.conversations import attempt
+from faithbench.answering.explaining import logits_by_id
 from faithbench.errors import UserError
 from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
 from faithbench.records.kinds import kind_of, kinds_of
 from faithbench.statistics.performance import of_choices, of_classes, of_labels, of_values
-from faithbench.tasks import logits_of
 from faithbench.types import Example, Text
 
 USELESS = 90.0  # percent of tokens that are unknown: the tokenizer is another model's
@@ -30,10 +28,7 @@ def logits_of_labelled(
     """
     link = classifier.task.link
     labelled = [text for text in texts if text.outputs is None and _truth(examples[text.id], link) is not None]
-    if not labelled:
-        return {}
-    answers = Engine(classifier).run(attempt(text.id, logits_of(text)) for text in labelled)
-    return {name: outcome.value for name, outcome in answers if outcome.value is not None}
+    return logits_by_id(classifier, labelled) if labelled else {}
 
 
 def performance(

@@ -7,15 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import minimize_scalar
 
-from faithbench.answering.engine import Engine
-from faithbench.conversations import attempt
+from faithbench.answering.explaining import logits_by_id
 from faithbench.errors import UserError
 from faithbench.models.huggingface import HuggingFaceClassifier
 from faithbench.models.zoo import zoo_model
 from faithbench.plugins.naming import ModelRef
 from faithbench.plugins.spec import Component
 from faithbench.probability import log_probabilities, probabilities
-from faithbench.tasks import logits_of
 from faithbench.training.encoding import encode_examples
 from faithbench.training.fine_tuning import drawn
 from faithbench.training.prepare import Prepared
@@ -112,8 +110,7 @@ def _labelled(
     own = data.identity if zoo_model(inner.root) else ""
     wrapped = Prepared(classifier, inner.identity, inner.label, {}, own)
     read = encode_examples(wrapped, data, drawn(labelled, TEXTS, 0))
-    answers = dict(Engine(classifier).run(attempt(text.id, logits_of(text)) for text in read.texts))
-    told = {name: answer.value for name, answer in answers.items() if answer.value is not None}
+    told = logits_by_id(classifier, read.texts)
     if not told:
         raise UserError(
             f"{named.label} cannot be had: {data.label} has no labelled validation texts to find its temperature on; "

@@ -82,7 +82,7 @@ def test_logits_and_what_explains_them_are_divided(kind):
     at = classifier.at(4.0)
     text = classifier.encode(Example("one", "the good cat sat on a bad mat", 1))
     np.testing.assert_allclose(4 * at.logits([text.ids]), classifier.logits([text.ids]))
-    assert classifier.temperature == 1
+    assert (classifier.temperature, at.at(2.0).temperature) == (1, 8)
     assert len({each.fingerprint() for each in (classifier, at, at.at(1.0), classifier.at(3.0))}) == 3
     assert at.remade(classifier.model).fingerprint() == at.fingerprint()
     for name in ("bcos", "input_x_gradient", "decompx", "sig", "shap_sampl(n_permutations=2)"):
