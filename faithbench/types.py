@@ -143,6 +143,14 @@ class Example:
     good: str | None = None
     bad: str | None = None
 
+    def true_outputs(self, link: Link) -> tuple[int, ...] | None:
+        """Which outputs of a classifier are true of it; None if it is not known, as of segments of several classes."""
+        if len({label for _, _, label in self.segments or ()}) > 1:
+            return None
+        if link == "sigmoid" and self.labels is not None:
+            return self.labels
+        return None if self.label is None else (self.label,)
+
 
 @dataclass(frozen=True)
 class Skipped:

@@ -164,10 +164,11 @@ def against_all(
             allowed.
     """
     check_test(test, alpha)
-    here = only(list(panels(read(folders), predicted=predicted_classes(folders))), None, dataset)
-    first = one("explainer", explainer, sorted({name for panel in here for name in panel.explainers}))
+    every = list(panels(read(folders), predicted=predicted_classes(folders)))
+    here = only(every, None, dataset)
+    first = one("explainer", explainer, sorted({name for panel in here for name in panel.explainers}), every)
     by = sorted({metric for panel in here for metric in panel.metrics})
-    chosen = {one("metric", name, by) for name in metrics} or set(by)
+    chosen = {one("metric", name, by, every) for name in metrics} or set(by)
     rows = [
         row
         for panel in only(here, model, None)

@@ -206,24 +206,25 @@ def comparison(
             measured for both, the runs hold several trainings of a model to compare, or test or alpha is not allowed.
     """
     check_test(test, alpha)
-    here = only(list(panels(read(folders), predicted=predicted_classes(folders))), None, dataset)
+    every = list(panels(read(folders), predicted=predicted_classes(folders)))
+    here = only(every, None, dataset)
     models = {panel.key["model"] for panel in here}
     names = {
         "model": sorted({without_seed(each) for each in models} if over_seeds else models),
         "explainer": sorted({name for panel in here for name in panel.explainers}),
         "metric": sorted({name for panel in here for name in panel.metrics}),
     }
-    what, first, second = both(a, b, names)
-    chosen = {one("metric", name, names["metric"]) for name in metrics} or set(names["metric"])
-    every: list[tuple[Pair, OverTrainings | None]]
+    what, first, second = both(a, b, names, every)
+    chosen = {one("metric", name, names["metric"], every) for name in metrics} or set(names["metric"])
+    pairs: list[tuple[Pair, OverTrainings | None]]
     if over_seeds:
         seeds = _put_together(what, here, model, first, second)
-        every = list((of_explainers_over_seeds if what == "explainer" else of_models_over_seeds)(seeds, first, second))
+        pairs = list((of_explainers_over_seeds if what == "explainer" else of_models_over_seeds)(seeds, first, second))
     else:
         chosen_panels = _of_texts(what, only(here, model, None), first, second)
-        pairs = (of_explainers if what == "explainer" else of_models)(chosen_panels, first, second)
-        every = [(pair, None) for pair in pairs]
-    kept = [(pair, over) for pair, over in every if pair.metric in chosen]
+        alone = (of_explainers if what == "explainer" else of_models)(chosen_panels, first, second)
+        pairs = [(pair, None) for pair in alone]
+    kept = [(pair, over) for pair, over in pairs if pair.metric in chosen]
     if not kept:
         raise UserError(f"the runs hold nothing, of what was asked for, that was measured for both {a} and {b}.")
     cells = tuple(

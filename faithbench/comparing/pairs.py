@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from faithbench.errors import UserError, unknown
+from faithbench.errors import UserError, brief, enumerated, unknown
 from faithbench.plugins.spec import named_parameters, parse
 from faithbench.records.results import Panel, degrades, label
 from faithbench.statistics.paired_tests import TESTS
@@ -130,8 +130,16 @@ def only(found: Sequence[Panel], model: str | None, dataset: str | None) -> list
     return kept
 
 
-def both(a: str, b: str, names: Mapping[str, Collection[str]]) -> tuple[str, str, str]:
+def both(
+    a: str, b: str, names: Mapping[str, Collection[str]], everywhere: Sequence[Panel] = ()
+) -> tuple[str, str, str]:
     """What A and B are, `explainer` or `model`, and their identities.
+
+    Args:
+        a: as tables show it, or a beginning that only one has.
+        b: likewise.
+        names: identities of explainers and of models that are looked at.
+        everywhere: all that the runs hold, to tell what was measured elsewhere from what was not measured.
 
     Raises:
         UserError: a name is not known or could be several, or the two are one or of different kinds.
@@ -142,29 +150,60 @@ def both(a: str, b: str, names: Mapping[str, Collection[str]]) -> tuple[str, str
             if first == second:
                 raise UserError(f"{a!r} and {b!r} are both {label(what, first[0])}; two are needed to compare.")
             return what, first[0], second[0]
+    for i, name in enumerate((a, b)):
+        if not any(pair[i] for pair in found.values()):
+            raise _absent(tuple(found), name, names, everywhere)
     of_one_kind = [what for what, pair in found.items() if all(pair)]
     for i, name in enumerate((a, b)):
         meant = [label(what, one) for what in of_one_kind or found for one in found[what][i]]
-        if not meant:
-            known = [label(what, one) for what in found for one in names[what]]
-            raise unknown("explainer or model of the runs", name, known)
         if len(meant) > 1:
             raise UserError(f"{name!r} may be {' or '.join(meant)}; write out which.")
     raise UserError(f"{a!r} and {b!r} are an explainer and a model; two of one kind are needed.")
 
 
-def one(what: str, name: str, known: Collection[str]) -> str:
+def one(what: str, name: str, known: Collection[str], everywhere: Sequence[Panel] = ()) -> str:
     """The identity that a name means.
+
+    Args:
+        what: kind of thing.
+        name: as tables show it, or a beginning that only one has.
+        known: identities that are looked at.
+        everywhere: all that the runs hold, to tell what was measured elsewhere from what was not measured.
 
     Raises:
         UserError: none has it, or several have it.
     """
     found = matches(what, name, known)
     if not found:
-        raise unknown(f"{what} of the runs", name, [label(what, each) for each in known])
+        raise _absent((what,), name, {what: known}, everywhere)
     if len(found) > 1:
         raise UserError(f"{what} {name!r} may be {' or '.join(label(what, each) for each in found)}; write out which.")
     return found[0]
+
+
+def _absent(
+    kinds: Sequence[str], name: str, known: Mapping[str, Collection[str]], everywhere: Sequence[Panel]
+) -> UserError:
+    """The error for a name of which there is none here, with the data sets on which there is."""
+    elsewhere = sorted(
+        {
+            label("dataset", panel.key["dataset"])
+            for panel in everywhere
+            for what in kinds
+            if matches(what, name, _measured(panel, what))
+        }
+    )
+    if elsewhere:
+        on = enumerated(elsewhere)
+        return UserError(f"{brief(repr(name))} was not measured on that data set; name one on which it was: {on}.")
+    names = [label(what, each) for what in kinds for each in known[what]]
+    return unknown(f"{' or '.join(kinds)} of the runs", name, names)
+
+
+def _measured(panel: Panel, what: str) -> Collection[str]:
+    if what in panel.key:
+        return (panel.key[what],)
+    return panel.explainers if what == "explainer" else panel.metrics
 
 
 def matches(what: str, name: str, known: Collection[str]) -> list[str]:

@@ -11,7 +11,7 @@ from faithbench.interfaces import Classifier
 from faithbench.probability import probabilities
 from faithbench.records.kinds import kind_of, kinds_of
 from faithbench.statistics.performance import of_choices, of_classes, of_labels, of_values
-from faithbench.types import Example, Text
+from faithbench.types import Example, Link, Text
 
 USELESS = 90.0  # percent of tokens that are unknown: the tokenizer is another model's
 
@@ -27,7 +27,7 @@ def logits_of_labelled(
         examples: of the texts, by id, with the model's classes for labels.
     """
     link = classifier.task.link
-    labelled = [text for text in texts if text.outputs is None and _truth(examples[text.id], link) is not None]
+    labelled = [text for text in texts if text.outputs is None and _is_labelled(examples[text.id], link)]
     return logits_by_id(classifier, labelled) if labelled else {}
 
 
@@ -104,16 +104,12 @@ def unknown_tokens(classifier: Classifier, texts: Sequence[Text]) -> float | Non
     return share
 
 
-def _truth(example: Example, link: str) -> object:
-    """What the model should say of an example; None if it is not known, as of a document of segments of two classes."""
-    if len({label for _, _, label in example.segments or ()}) > 1:
-        return None
-    if link == "identity":
-        return example.value
-    return example.labels if link == "sigmoid" and example.labels is not None else example.label
+def _is_labelled(example: Example, link: Link) -> bool:
+    """Whether it is known what the model should say of an example."""
+    return (example.value if link == "identity" else example.true_outputs(link)) is not None
 
 
-def _compared(logits: Float[np.ndarray, "texts outputs"], examples: Sequence[Example], link: str) -> dict[str, float]:
+def _compared(logits: Float[np.ndarray, "texts outputs"], examples: Sequence[Example], link: Link) -> dict[str, float]:
     if link == "identity" and logits.shape[1] > 1:
         return {}
     if link == "identity":
@@ -122,5 +118,5 @@ def _compared(logits: Float[np.ndarray, "texts outputs"], examples: Sequence[Exa
         return of_classes(logits.argmax(axis=1), np.array([example.label for example in examples]))
     truth = np.zeros(logits.shape, dtype=bool)
     for row, example in zip(truth, examples, strict=True):
-        row[list(example.labels if example.labels is not None else [example.label])] = True
+        row[list(example.true_outputs(link) or ())] = True
     return of_labels(probabilities(logits, "sigmoid") > 0.5, truth)

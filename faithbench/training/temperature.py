@@ -17,7 +17,7 @@ from faithbench.probability import log_probabilities, probabilities
 from faithbench.training.encoding import encode_examples
 from faithbench.training.fine_tuning import drawn
 from faithbench.training.prepare import Prepared
-from faithbench.types import Example, Link
+from faithbench.types import Link
 
 TEXTS = 2000  # validation texts that are asked, at most
 LEAST, MOST = 0.01, 20.0  # where a temperature is looked for
@@ -106,7 +106,7 @@ def _labelled(
             "named; say it with temperature=…"
         )
     link = classifier.task.link
-    labelled = [row for row in data.object.load("validation") if _true(row, link) is not None]
+    labelled = [row for row in data.object.load("validation") if row.true_outputs(link) is not None]
     own = data.identity if zoo_model(inner.root) else ""
     wrapped = Prepared(classifier, inner.identity, inner.label, {}, own)
     read = encode_examples(wrapped, data, drawn(labelled, TEXTS, 0))
@@ -116,12 +116,5 @@ def _labelled(
             f"{named.label} cannot be had: {data.label} has no labelled validation texts to find its temperature on; "
             "say it with temperature=…"
         )
-    truth = [np.isin(np.arange(classifier.classes), _true(read.examples[name], link) or ()) for name in told]
+    truth = [np.isin(np.arange(classifier.classes), read.examples[name].true_outputs(link) or ()) for name in told]
     return np.stack(list(told.values())).astype(np.float64), np.stack(truth)
-
-
-def _true(example: Example, link: Link) -> tuple[int, ...] | None:
-    """Which outputs are true of an example: its label, or its labels; None if that is not known."""
-    if link == "sigmoid" and example.labels is not None:
-        return example.labels
-    return None if example.label is None else (example.label,)

@@ -206,6 +206,19 @@ def test_mistakes_are_said_in_a_sentence(run: Path, a: str, b: str, options: dic
         faithbench.comparison(a, b, [run], **options)
 
 
+def test_what_was_measured_on_other_data_alone_is_said_so(run: Path, tmp_path: Path):
+    some = [*column(BASE, explainer="bcos", dataset="imdb"), *column(BASE, explainer="random", dataset="imdb")]
+    several = [record for model in ("bcos-a", "bcos-b") for record in column(BASE, model=model, dataset="imdb")]
+    folders = [run, run_of(tmp_path / "elsewhere", [*some, *several])]
+    there = r"was not measured on that data set; name one on which it was: planted\.$"
+    with pytest.raises(UserError, match=f"^'lime' {there}"):
+        faithbench.comparison("bcos", "lime", folders, dataset="imdb")
+    with pytest.raises(UserError, match=f"^'lime' {there}"):
+        faithbench.against_all("lime", folders, dataset="imdb")
+    with pytest.raises(UserError, match=r"^'lima' is not a known explainer or model of the runs"):
+        faithbench.comparison("bcos", "lima", folders, dataset="imdb")
+
+
 def test_nothing_in_common_is_an_error(run: Path, tmp_path: Path):
     other = run_of(tmp_path / "other", column(BASE, explainer="random(seed=0)", dataset="imdb"))
     with pytest.raises(UserError, match="nothing, of what was asked for, that was measured for both random and lime"):

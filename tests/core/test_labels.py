@@ -113,3 +113,18 @@ def test_for_a_value_a_number_is_a_value_and_a_name_is_nothing():
     assert valued(Example("a", "warm", 1), ("0", "4")).value == 4.0
     assert valued(Example("a", "warm", 1), ("bad", "good")).value is None
     assert valued(Example("a", "warm", None, value=0.5), ()).value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("example", "softmax", "sigmoid"),
+    [
+        (Example("a", "warm", 1), (1,), (1,)),
+        (Example("a", "warm", None), None, None),
+        (Example("a", "warm", None, labels=()), None, ()),  # none of the labels is true, which is known
+        (Example("a", "warm", 0, labels=(0, 2)), (0,), (0, 2)),
+        (Example("a", "warm soup", 0, segments=((0, 4, 1), (5, 9, 1))), (0,), (0,)),
+        (Example("a", "warm soup", 0, segments=((0, 4, 0), (5, 9, 1))), None, None),
+    ],
+)
+def test_what_is_true_of_an_example(example: Example, softmax: object, sigmoid: object):
+    assert (example.true_outputs("softmax"), example.true_outputs("sigmoid")) == (softmax, sigmoid)
