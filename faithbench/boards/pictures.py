@@ -17,6 +17,7 @@ from faithbench.boards.folder import Board
 from faithbench.boards.overview import PICTURE
 from faithbench.comparing.meta import meta_evaluation
 from faithbench.errors import UserError
+from faithbench.figures.choosing import line_of
 from faithbench.figures.making import RunFigure, figure
 from faithbench.paper.figure import PaperFigure
 from faithbench.paper.figures import KINDS, paper_figure
@@ -75,11 +76,15 @@ def _makers(board: Board) -> Iterator[tuple[str, Callable[[], str]]]:
 def _scores(board: Board) -> RunFigure | PaperFigure:
     """The scores of the first model and data set on which explainers are ranked, by the metric that counts there.
 
-    Beside it stands the same by deletion, where it was measured: what masks say need not be what the model says.
+    Beside it stands the same by deletion, where it was measured: what masks say need not be what the model says. Where
+    there is but one explainer, all models are shown.
     """
     frame = table([board.folder])
     dataset, model, metric = first_place(frame)
-    here = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
+    here = frame[frame["dataset"] == dataset]
+    if line_of(here) == "model":
+        return figure([board.folder], datasets=[dataset])
+    here = here[here["model"] == model]
     deleting = [name for name in sorted(map(str, here["metric"].unique())) if _deletes(name, metric)]
     return figure([board.folder], datasets=[dataset], models=[model], metrics=[metric, *deleting])
 

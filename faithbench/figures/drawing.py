@@ -15,7 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import blended_transform_factory
 
-from faithbench.figures.choosing import is_random, leading, place_names, rows_of
+from faithbench.figures.choosing import DATA, data_names, is_random, leading, line_of, place_names, rows_of
 from faithbench.figures.neuron_drawing import draw_density, draw_layers, few_ticks
 from faithbench.records.results import PLACE, higher_is_better, labels
 from faithbench.tables.drawing import STYLE, looks, put_caption, save, short, spread, style
@@ -23,8 +23,11 @@ from faithbench.tables.drawing import STYLE, looks, put_caption, save, short, sp
 ACROSS = 3  # panels of a row
 BAND: Mapping[str, Any] = {"facecolor": "0.9", "edgecolor": "0.65", "hatch": "////", "linewidth": 0.0, "zorder": 0}
 WAYS = {True: "higher is better", False: "lower is better", None: "no better or worse"}
+ROOM = {"explainer": 44, "model": 80}  # letters of a name
 BITS = "bits"  # what descriptions of neurons cost
 LINE = 0.17  # inches of a line of text
+LETTER = 0.062  # inches of a letter
+NAMES = 1.6  # inches at the left of panels
 Panel = tuple[str, pd.DataFrame]  # a metric's name, and its rows
 
 
@@ -36,10 +39,10 @@ def draw(of: str, data: pd.DataFrame, caption: str, path: Path) -> None:
         save(figure, data, path)
 
 
-def _rows(data: pd.DataFrame, across: int = ACROSS) -> Iterator[tuple[str, list[Panel]]]:
+def _rows(data: pd.DataFrame, across: int = ACROSS, of: str = "explainer") -> Iterator[tuple[str, list[Panel]]]:
     """The panels of each place, the leading metrics first, so many a row; only the first row has a title."""
-    titles, names = place_names(data), labels("metric", data["metric"])
-    for key, place in data.groupby(PLACE, sort=False):
+    titles, names = place_names(data) if of == "explainer" else data_names(data), labels("metric", data["metric"])
+    for key, place in data.groupby(PLACE if of == "explainer" else DATA, sort=False):
         groups = dict(iter(place.groupby("metric", sort=False)))
         metrics = iter(sorted(groups, key=lambda name: leading(str(name))))
         title = titles[tuple(map(str, key))]
@@ -48,10 +51,12 @@ def _rows(data: pd.DataFrame, across: int = ACROSS) -> Iterator[tuple[str, list[
             title = ""
 
 
-def _framed(rows: Sequence[tuple[str, list[Panel]]], heights: Sequence[float], wide: float) -> tuple[Figure, Any]:
+def _framed(
+    rows: Sequence[tuple[str, list[Panel]]], heights: Sequence[float], wide: float, names: float = NAMES
+) -> tuple[Figure, Any]:
     """An empty figure, and for each row its title's part and the axes of its panels."""
     across = max(len(panels) for _, panels in rows)
-    figure = Figure(figsize=(wide * across + 1.6, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(wide * across + names, sum(heights)), layout="constrained")
     parts = np.atleast_1d(np.asarray(figure.subfigures(len(rows), 1, height_ratios=list(heights))))
     return figure, zip(parts, rows, strict=True)
 
@@ -67,16 +72,18 @@ def _axes(part: SubFigure, title: str, panels: Sequence[Panel], across: int, sha
 
 def _scores(data: pd.DataFrame) -> Figure:
     """A dot for each mean with its interval; random as a band, the best order found as a dashed line."""
-    rows = list(_rows(data))
-    heights = [LINE * len(_in_order(panels)) + 0.75 + 0.2 * bool(title) for title, panels in rows]
+    of = line_of(data)
+    rows = list(_rows(data, of=of))
+    heights = [LINE * len(_in_order(panels, of)) + 0.75 + 0.2 * bool(title) for title, panels in rows]
     across = max(len(panels) for _, panels in rows)
-    figure, parts = _framed(rows, heights, 2.2)
+    longest = max(len(short(name, ROOM[of])) for name in labels(of, data[of].unique()).values())
+    figure, parts = _framed(rows, heights, 2.2, NAMES if of == "explainer" else max(NAMES, LETTER * longest))
     for part, (title, panels) in parts:
-        order = _in_order(panels)
-        names = labels("explainer", order)
+        order = _in_order(panels, of)
+        names = labels(of, order)
         for axes, (metric, rows_) in zip(_axes(part, title, panels, across, True), panels, strict=True):
-            _dots(axes, rows_, order)
-            axes.set_yticks(range(len(order)), [short(names[name]) for name in order])
+            _dots(axes, rows_, order, of)
+            axes.set_yticks(range(len(order)), [short(names[name], ROOM[of]) for name in order])
             axes.set_ylim(len(order) - 0.4, -0.6)
             axes.set_xlabel(f"{short(metric)}\n{WAYS[higher_is_better(str(rows_['metric'].iloc[0]))]}")
             axes.grid(axis="x", color="0.92", linewidth=0.5)
@@ -85,23 +92,23 @@ def _scores(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def _in_order(panels: Sequence[Panel]) -> list[str]:
-    """The explainers of a row, best first by its first metric, then those that only others measured."""
+def _in_order(panels: Sequence[Panel], of: str) -> list[str]:
+    """The explainers, or models, of a row, best first by its first metric, then those that only others measured."""
     found: dict[str, None] = {}
     for _, rows in panels:
         rising = higher_is_better(str(rows["metric"].iloc[0])) is False
-        found |= dict.fromkeys(map(str, rows.sort_values("mean", ascending=rising)["explainer"]))
+        found |= dict.fromkeys(map(str, rows.sort_values("mean", ascending=rising)[of]))
     return list(found)
 
 
-def _dots(axes: Axes, rows: pd.DataFrame, order: Sequence[str]) -> None:
+def _dots(axes: Axes, rows: pd.DataFrame, order: Sequence[str], of: str) -> None:
     _band(axes, rows)
     best = rows["best"].dropna()
     if len(best):
         axes.axvline(float(best.iloc[0]), color="0.25", linestyle=(0, (4, 2)), linewidth=0.9, zorder=1)
     most = int(rows["n"].max())
     for row in rows_of(rows):
-        y = order.index(str(row.explainer))
+        y = order.index(str(getattr(row, of)))
         fill = "black" if row.tied_with_best is not pd.NA and bool(row.tied_with_best) else "white"
         axes.plot([row.low, row.high], [y, y], color="black", linewidth=1.0, zorder=2, solid_capstyle="butt")
         axes.plot([row.mean], [y], "o", color="black", markerfacecolor=fill, markersize=4.5, zorder=3)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from faithbench.comparing.meta import meta_evaluation
 from faithbench.errors import UserError, unknown
-from faithbench.figures.choosing import Choice, is_random
+from faithbench.figures.choosing import Choice, is_random, line_of
 from faithbench.figures.neurons import by_density, layers, lengths
 from faithbench.figures.scores import costs, curves, scores
 from faithbench.figures.texts import coloured
@@ -106,9 +106,8 @@ NAMES = ("datasets", "models", "metrics", "explainers")
 def _scores(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
     data, notes = scores(folders, choice)
     best = " Dashed line: the best orders that a search found (normalised)." if data["best"].notna().any() else ""
-    return RunFigure(
-        "scores", data, f"{_texts(data)}. Dots: {_means(data)}. {_filled(choice)}.{_random(data)}{best}", notes
-    )
+    filled = "" if line_of(data) == "model" else f" {_filled(choice)}."  # models are not ranked
+    return RunFigure("scores", data, f"{_texts(data)}. Dots: {_means(data)}.{filled}{_random(data)}{best}", notes)
 
 
 def _curves(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from faithbench.errors import UserError
-from faithbench.figures.choosing import Choice, few_panels, leading
+from faithbench.figures.choosing import DATA, Choice, few_panels, leading, line_of
 from faithbench.plugins import spec
 from faithbench.records.results import CELL, PLACE, Panel, installed, label, named, panels, predicted_classes, read
 from faithbench.records.store import Store
@@ -21,8 +21,8 @@ COSTS = ("rows", "seconds")
 def scores(folders: Sequence[Path | str], choice: Choice) -> Told:
     """The numbers of `faithbench.table`, and for each metric the mean that the best orders found have (`best`)."""
     every = table(folders)
-    frame, notes = few_panels(choice.of(every)[SHOWN])
-    frame = frame[frame["n"] > 0]
+    frame = choice.of(every)[SHOWN]
+    frame, notes = few_panels(frame[frame["n"] > 0], DATA if line_of(frame) == "model" else PLACE)
     if frame.empty:
         raise UserError("there is nothing to draw: no explainer has a value by the metrics that are meant.")
     knows_best = not {_normalised(str(name)) for name in every["metric"]}.isdisjoint(frame["metric"])

@@ -132,3 +132,15 @@ def test_scores_by_masks_stand_beside_those_by_deletion(metrics, drawn, tmp_path
     drawing = pictures(read_board(tmp_path / "board")).made["scores.svg"]
     assert drawing.count("higher is better") == drawn
     assert ("(operator=delete)" in drawing) == ("comprehensiveness(operator=delete)" in metrics)
+
+
+def test_of_one_explainer_all_models_are_drawn(tmp_path):
+    metric = build("metric", "comprehensiveness").identity
+    records = [
+        record(float(i + text), text, model=f"m{i}", model_fingerprint=f"w{i}", metric=metric)
+        for i in range(3)
+        for text in range(12)
+    ]
+    faithbench.publish(run_of(tmp_path / "run", records), tmp_path / "board")
+    drawing = pictures(read_board(tmp_path / "board")).made["scores.svg"]
+    assert [drawing.count(f">m{i}<") for i in range(3)] == [1, 1, 1]

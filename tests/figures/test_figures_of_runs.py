@@ -125,6 +125,21 @@ def test_one_explainer_by_one_metric_is_drawn(tmp_path: Path):
     assert "occlusion" in texts_of(faithbench.figure([run]).plot(tmp_path / "one.svg"))
 
 
+def test_one_explainer_on_several_models_is_drawn_model_by_model(tmp_path: Path):
+    models = [f"m{i}" for i in range(15)]
+    records = [r for i, model in enumerate(models) for r in column([i, i + 2.0], model=model, metric=FULL_SUFF)]
+    found = faithbench.figure([run_of(tmp_path / "run", records)])
+    assert (len(found.data), found.notes, "Filled" in found.caption) == (15, (), False)
+    told = texts_of(found.plot(tmp_path / "models.svg"))
+    assert [text for text in told if text in models] == models  # the best first: of sufficiency the least
+    assert "occlusion on planted" in told
+    again = column([1.0, 2.0], model=models[0], model_fingerprint="later", metric=FULL_SUFF)
+    twice = faithbench.figure([run_of(tmp_path / "twice", [*records[:4], *again])])
+    told = texts_of(twice.plot(tmp_path / "twice.svg"))  # of two trainings with one name each has its panel
+    assert [text for text in told if "weights later" in text] == ["m0 (weights later) on planted"]
+    assert told.count("occlusion") == 3
+
+
 @pytest.mark.parametrize("of", ["scores", "curves"])
 def test_drawings_are_the_same_each_time_and_have_a_caption(of: str, run: Path, tmp_path: Path):
     found = faithbench.figure([run], of)
