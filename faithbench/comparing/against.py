@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faithbench.comparing.pairs import CALLED, Pair, against_others, check_test, one, only
+from faithbench.comparing.pairs import CALLED, Pair, against_others, check_test, names_elsewhere, names_in, one, only
 from faithbench.errors import UserError
 from faithbench.records.results import Panel, higher_is_better, kind, label, labels, panels, predicted_classes, read
 from faithbench.records.store import Store
@@ -166,9 +166,9 @@ def against_all(
     check_test(test, alpha)
     every = list(panels(read(folders), predicted=predicted_classes(folders)))
     here = only(every, None, dataset)
-    first = one("explainer", explainer, sorted({name for panel in here for name in panel.explainers}), every)
-    by = sorted({metric for panel in here for metric in panel.metrics})
-    chosen = {one("metric", name, by, every) for name in metrics} or set(by)
+    names, elsewhere = names_in(here), names_elsewhere(every, here)
+    first = one("explainer", explainer, names["explainer"], elsewhere)
+    chosen = {one("metric", name, names["metric"], elsewhere) for name in metrics} or set(names["metric"])
     rows = [
         row
         for panel in only(here, model, None)

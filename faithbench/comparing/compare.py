@@ -8,11 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faithbench.comparing.pairs import CALLED, Pair, both, check_test, of_explainers, of_models, one, only
+from faithbench.comparing.pairs import (
+    CALLED,
+    Pair,
+    both,
+    check_test,
+    names_elsewhere,
+    names_in,
+    of_explainers,
+    of_models,
+    one,
+    only,
+)
 from faithbench.comparing.trainings import OverTrainings, of_explainers_over_seeds, of_models_over_seeds
 from faithbench.errors import UserError
 from faithbench.records.results import Panel, higher_is_better, kind, label, panels, predicted_classes, read
-from faithbench.records.seeds import Seeds, together, without_seed
+from faithbench.records.seeds import Seeds, together
 from faithbench.records.store import Store
 from faithbench.records.units import is_of_neurons, unit_of, units_of
 from faithbench.shown import counted, visible
@@ -208,14 +219,9 @@ def comparison(
     check_test(test, alpha)
     every = list(panels(read(folders), predicted=predicted_classes(folders)))
     here = only(every, None, dataset)
-    models = {panel.key["model"] for panel in here}
-    names = {
-        "model": sorted({without_seed(each) for each in models} if over_seeds else models),
-        "explainer": sorted({name for panel in here for name in panel.explainers}),
-        "metric": sorted({name for panel in here for name in panel.metrics}),
-    }
-    what, first, second = both(a, b, names, every)
-    chosen = {one("metric", name, names["metric"], every) for name in metrics} or set(names["metric"])
+    names, elsewhere = names_in(here, over_seeds), names_elsewhere(every, here, over_seeds)
+    what, first, second = both(a, b, names, elsewhere)
+    chosen = {one("metric", name, names["metric"], elsewhere) for name in metrics} or set(names["metric"])
     pairs: list[tuple[Pair, OverTrainings | None]]
     if over_seeds:
         seeds = _put_together(what, here, model, first, second)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float
@@ -10,10 +11,12 @@ from jaxtyping import Float
 from faithbench.errors import UserError, brief, enumerated, unknown
 from faithbench.plugins.spec import named_parameters, parse
 from faithbench.records.results import Panel, degrades, label
+from faithbench.records.seeds import without_seed
 from faithbench.statistics.paired_tests import TESTS
 from faithbench.statistics.verdicts import width_of
 from faithbench.tables.ranking import range_of, ranking, widths
 
+Names = Mapping[str, Collection[str]]  # identities by kind of thing
 CALLED = {"permutation": "sign-flip permutation tests", "wilcoxon": "Wilcoxon's signed-rank tests"}  # of `TESTS`
 
 
@@ -130,16 +133,33 @@ def only(found: Sequence[Panel], model: str | None, dataset: str | None) -> list
     return kept
 
 
-def both(
-    a: str, b: str, names: Mapping[str, Collection[str]], everywhere: Sequence[Panel] = ()
-) -> tuple[str, str, str]:
+def names_in(found: Sequence[Panel], over_seeds: bool = False) -> Names:
+    """The identities of explainers, models and metrics; of trainings that are put together, without the seed."""
+    models = {panel.key["model"] for panel in found}
+    return {
+        "explainer": sorted({name for panel in found for name in panel.explainers}),
+        "model": sorted({without_seed(name) for name in models} if over_seeds else models),
+        "metric": sorted({name for panel in found for name in panel.metrics}),
+    }
+
+
+def names_elsewhere(every: Sequence[Panel], here: Sequence[Panel], over_seeds: bool = False) -> Mapping[str, Names]:
+    """Those of each data set of which there is nothing here, by its name."""
+    others = {panel.key["dataset"] for panel in every} - {panel.key["dataset"] for panel in here}
+    return {
+        label("dataset", other): names_in([panel for panel in every if panel.key["dataset"] == other], over_seeds)
+        for other in sorted(others)
+    }
+
+
+def both(a: str, b: str, names: Names, elsewhere: Mapping[str, Names]) -> tuple[str, str, str]:
     """What A and B are, `explainer` or `model`, and their identities.
 
     Args:
         a: as tables show it, or a beginning that only one has.
         b: likewise.
-        names: identities of explainers and of models that are looked at.
-        everywhere: all that the runs hold, to tell what was measured elsewhere from what was not measured.
+        names: of what is looked at.
+        elsewhere: those of data sets that are not looked at.
 
     Raises:
         UserError: a name is not known or could be several, or the two are one or of different kinds.
@@ -152,7 +172,7 @@ def both(
             return what, first[0], second[0]
     for i, name in enumerate((a, b)):
         if not any(pair[i] for pair in found.values()):
-            raise _absent(tuple(found), name, names, everywhere)
+            raise _absent(tuple(found), name, names, elsewhere)
     of_one_kind = [what for what, pair in found.items() if all(pair)]
     for i, name in enumerate((a, b)):
         meant = [label(what, one) for what in of_one_kind or found for one in found[what][i]]
@@ -161,49 +181,34 @@ def both(
     raise UserError(f"{a!r} and {b!r} are an explainer and a model; two of one kind are needed.")
 
 
-def one(what: str, name: str, known: Collection[str], everywhere: Sequence[Panel] = ()) -> str:
+def one(what: str, name: str, known: Collection[str], elsewhere: Mapping[str, Names] = MappingProxyType({})) -> str:
     """The identity that a name means.
 
     Args:
         what: kind of thing.
         name: as tables show it, or a beginning that only one has.
         known: identities that are looked at.
-        everywhere: all that the runs hold, to tell what was measured elsewhere from what was not measured.
+        elsewhere: those of data sets that are not looked at.
 
     Raises:
         UserError: none has it, or several have it.
     """
     found = matches(what, name, known)
     if not found:
-        raise _absent((what,), name, {what: known}, everywhere)
+        raise _absent((what,), name, {what: known}, elsewhere)
     if len(found) > 1:
         raise UserError(f"{what} {name!r} may be {' or '.join(label(what, each) for each in found)}; write out which.")
     return found[0]
 
 
-def _absent(
-    kinds: Sequence[str], name: str, known: Mapping[str, Collection[str]], everywhere: Sequence[Panel]
-) -> UserError:
+def _absent(kinds: Sequence[str], name: str, names: Names, elsewhere: Mapping[str, Names]) -> UserError:
     """The error for a name of which there is none here, with the data sets on which there is."""
-    elsewhere = sorted(
-        {
-            label("dataset", panel.key["dataset"])
-            for panel in everywhere
-            for what in kinds
-            if matches(what, name, _measured(panel, what))
-        }
-    )
-    if elsewhere:
-        on = enumerated(elsewhere)
+    there = [data for data, others in elsewhere.items() if any(matches(what, name, others[what]) for what in kinds)]
+    if there:
+        on = enumerated(there)
         return UserError(f"{brief(repr(name))} was not measured on that data set; name one on which it was: {on}.")
-    names = [label(what, each) for what in kinds for each in known[what]]
-    return unknown(f"{' or '.join(kinds)} of the runs", name, names)
-
-
-def _measured(panel: Panel, what: str) -> Collection[str]:
-    if what in panel.key:
-        return (panel.key[what],)
-    return panel.explainers if what == "explainer" else panel.metrics
+    known = [label(what, each) for what in kinds for each in names[what]]
+    return unknown(f"{' or '.join(kinds)} of the runs", name, known)
 
 
 def matches(what: str, name: str, known: Collection[str]) -> list[str]:

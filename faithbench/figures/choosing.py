@@ -9,8 +9,9 @@ import pandas as pd
 from faithbench.comparing.pairs import matches
 from faithbench.errors import UserError, unknown
 from faithbench.records.results import PLACE, degrades, kind, kind_order, label, labels
+from faithbench.records.texts import DATA
 
-DATA = ["dataset", "dataset_fingerprint"]
+PLACES = {"explainer": PLACE, "model": list(DATA)}  # what the panels of a row share, by what their lines are of
 MOST = 12  # panels of a figure
 LEADING = ("comprehensiveness", "pointing_accuracy", "seqpg", "sufficiency")  # shown first, where there are too many
 
@@ -64,31 +65,30 @@ def is_random(explainer: str) -> bool:
 
 def line_of(frame: pd.DataFrame) -> str:
     """What a line of scores is of: an `explainer`, or a `model` where one explainer was measured on several of them."""
-    models = frame[PLACE].drop_duplicates().groupby(DATA)["model"]
+    models = frame[PLACE].drop_duplicates().groupby(list(DATA))["model"]
     if frame["explainer"].nunique() > 1 or models.nunique().max() < 2 or (models.nunique() < models.size()).any():
         return "explainer"
     return "model"
 
 
-def few_panels(frame: pd.DataFrame, place: Sequence[str] = PLACE) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def few_panels(frame: pd.DataFrame, place: list[str] = PLACE) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """No more panels than a figure can hold, a sentence on the others: the leading metrics of as many places as fit.
 
     Args:
         frame: with columns of places and metrics.
         place: those of a place.
     """
-    key_of = list(place)
-    places = frame[key_of].drop_duplicates()
-    every = frame[[*key_of, "metric"]].drop_duplicates()
+    places = frame[place].drop_duplicates()
+    every = frame[[*place, "metric"]].drop_duplicates()
     if len(every) <= MOST:
         return frame, ()
     share = max(1, MOST // len(places))
     order = sorted(frame["metric"].unique(), key=lambda name: leading(str(name)))
     kept = []
     for key in places.head(MOST).itertuples(index=False, name=None):
-        here = every[(every[key_of] == pd.Series(key, index=key_of)).all(axis=1)]["metric"]
+        here = every[(every[place] == pd.Series(key, index=place)).all(axis=1)]["metric"]
         kept += [(*key, name) for name in order if name in set(here)][:share]
-    shown = pd.MultiIndex.from_frame(frame[[*key_of, "metric"]].astype(str)).isin(kept)
+    shown = pd.MultiIndex.from_frame(frame[[*place, "metric"]].astype(str)).isin(kept)
     note = f"{len(kept)} of {len(every)} panels are drawn; choose others with --metric, --model or --dataset."
     return frame[shown], (note,)
 
@@ -114,7 +114,7 @@ def data_names(frame: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """What to call each data set where lines are models: under the one explainer that there is."""
     (explainer,) = labels("explainer", frame["explainer"]).values()
     names = labels("dataset", frame["dataset"])
-    keys = [tuple(map(str, key)) for key in frame[DATA].drop_duplicates().itertuples(index=False, name=None)]
+    keys = [tuple(map(str, key)) for key in frame[list(DATA)].drop_duplicates().itertuples(index=False, name=None)]
     several = {name for name, _ in keys if [each for each, _ in keys].count(name) > 1}
     return {
         (name, content): f"{explainer} on {names[name]}{f' (content {content})' * (name in several)}"

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import blended_transform_factory
 
-from faithbench.figures.choosing import DATA, data_names, is_random, leading, line_of, place_names, rows_of
+from faithbench.figures.choosing import PLACES, data_names, is_random, leading, line_of, place_names, rows_of
 from faithbench.figures.neuron_drawing import draw_density, draw_layers, few_ticks
-from faithbench.records.results import PLACE, higher_is_better, labels
+from faithbench.records.results import higher_is_better, labels
 from faithbench.tables.drawing import STYLE, looks, put_caption, save, short, spread, style
 
 ACROSS = 3  # panels of a row
@@ -42,7 +42,7 @@ def draw(of: str, data: pd.DataFrame, caption: str, path: Path) -> None:
 def _rows(data: pd.DataFrame, across: int = ACROSS, of: str = "explainer") -> Iterator[tuple[str, list[Panel]]]:
     """The panels of each place, the leading metrics first, so many a row; only the first row has a title."""
     titles, names = place_names(data) if of == "explainer" else data_names(data), labels("metric", data["metric"])
-    for key, place in data.groupby(PLACE if of == "explainer" else DATA, sort=False):
+    for key, place in data.groupby(PLACES[of], sort=False):
         groups = dict(iter(place.groupby("metric", sort=False)))
         metrics = iter(sorted(groups, key=lambda name: leading(str(name))))
         title = titles[tuple(map(str, key))]

@@ -106,7 +106,8 @@ NAMES = ("datasets", "models", "metrics", "explainers")
 def _scores(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFigure:
     data, notes = scores(folders, choice)
     best = " Dashed line: the best orders that a search found (normalised)." if data["best"].notna().any() else ""
-    filled = "" if line_of(data) == "model" else f" {_filled(choice)}."  # models are not ranked
+    alone = line_of(data) == "model" and data["tied_with_best"].fillna(True).all()  # no other explainer is ahead of it
+    filled = "" if alone else f" {_filled(choice)}."
     return RunFigure("scores", data, f"{_texts(data)}. Dots: {_means(data)}.{filled}{_random(data)}{best}", notes)
 
 

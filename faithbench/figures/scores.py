@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from faithbench.errors import UserError
-from faithbench.figures.choosing import DATA, Choice, few_panels, leading, line_of
+from faithbench.figures.choosing import PLACES, Choice, few_panels, leading, line_of
 from faithbench.plugins import spec
 from faithbench.records.results import CELL, PLACE, Panel, installed, label, named, panels, predicted_classes, read
 from faithbench.records.store import Store
@@ -22,9 +22,10 @@ def scores(folders: Sequence[Path | str], choice: Choice) -> Told:
     """The numbers of `faithbench.table`, and for each metric the mean that the best orders found have (`best`)."""
     every = table(folders)
     frame = choice.of(every)[SHOWN]
-    frame, notes = few_panels(frame[frame["n"] > 0], DATA if line_of(frame) == "model" else PLACE)
+    frame = frame[frame["n"] > 0]
     if frame.empty:
         raise UserError("there is nothing to draw: no explainer has a value by the metrics that are meant.")
+    frame, notes = few_panels(frame, PLACES[line_of(frame)])
     knows_best = not {_normalised(str(name)) for name in every["metric"]}.isdisjoint(frame["metric"])
     best = _best(folders, frame) if knows_best else np.nan
     return frame.assign(best=best).reset_index(drop=True), notes

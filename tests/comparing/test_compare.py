@@ -217,6 +217,11 @@ def test_what_was_measured_on_other_data_alone_is_said_so(run: Path, tmp_path: P
         faithbench.against_all("lime", folders, dataset="imdb")
     with pytest.raises(UserError, match=r"^'lima' is not a known explainer or model of the runs"):
         faithbench.comparison("bcos", "lima", folders, dataset="imdb")
+    seeds = [record for seed in (1, 2) for record in column(BASE, model=f"conv-tiny(seed={seed})")]
+    both = [run_of(tmp_path / "seeds", seeds), folders[1]]
+    for dataset in (None, "planted", "imdb"):  # put together, a training has no name of its own on any
+        with pytest.raises(UserError, match=r"^'conv-tiny\(seed=1\)' is not a known explainer or model of the runs"):
+            faithbench.comparison("conv-tiny(seed=1)", "bcos-a", both, dataset=dataset, over_seeds=True)
 
 
 def test_nothing_in_common_is_an_error(run: Path, tmp_path: Path):

@@ -133,6 +133,10 @@ def test_one_explainer_on_several_models_is_drawn_model_by_model(tmp_path: Path)
     told = texts_of(found.plot(tmp_path / "models.svg"))
     assert [text for text in told if text in models] == models  # the best first: of sufficiency the least
     assert "occlusion on planted" in told
+    better = [r for model in models for r in column([0.0] * 20, model=model, metric=FULL_SUFF, explainer="saliency")]
+    worse = [r for model in models for r in column(range(1, 21), model=model, metric=FULL_SUFF)]
+    chosen = faithbench.figure([run_of(tmp_path / "chosen", [*better, *worse])], explainers=["occlusion"])
+    assert "hollow: others" in chosen.caption  # than the one that is not drawn
     again = column([1.0, 2.0], model=models[0], model_fingerprint="later", metric=FULL_SUFF)
     twice = faithbench.figure([run_of(tmp_path / "twice", [*records[:4], *again])])
     told = texts_of(twice.plot(tmp_path / "twice.svg"))  # of two trainings with one name each has its panel
