@@ -334,11 +334,12 @@ def _packed(frame: pd.DataFrame, with_parts: Collection[str]) -> dict[str, bytes
 
 
 def _compact(frame: pd.DataFrame, with_parts: Collection[str]) -> bytes:
-    """Records as a small Parquet file."""
+    """Records as a small Parquet file, the same bytes whether they come from a run or from a board."""
     frame = frame.sort_values(IDENTITY["records"], kind="stable")
     frame["parts"] = frame["parts"].where(frame["metric"].isin(with_parts) | frame["value"].isna(), None)
     columns = [name for name in COLUMNS if name not in OPTIONAL or frame[name].notna().any()]
     table = pa.Table.from_pandas(frame[columns], preserve_index=False)
+    table = table.replace_schema_metadata()  # which says what pandas held: of a run and of a board not the same
     for name, kind in SINGLE.items():
         if name in columns:
             table = table.set_column(columns.index(name), name, table[name].cast(kind))

@@ -13,6 +13,8 @@ from faithbench.records.fingerprints import precision_of
 from faithbench.records.results import Panel
 from faithbench.statistics.intervals import weighted_mean
 
+MADE_OF = "model"  # the parameter that names the model another is made of
+
 
 @dataclass(frozen=True)
 class Seeds:
@@ -39,12 +41,18 @@ class Seeds:
 
 @lru_cache(maxsize=1024)
 def without_seed(model: str) -> str:
-    """The model's spec without its seed; a folder or hub id stays as it is. Asked of every record, so remembered."""
+    """The model's spec without its seed, nor that of the model it is made of, such as `calibrated(…)`.
+
+    A folder or hub id stays as it is. Asked of every record, so remembered.
+    """
     try:
         name, args, kwargs = spec.parse(model)
     except UserError:
         return model
-    return model if args else spec.write(name, {key: value for key, value in kwargs.items() if key != "seed"})
+    if args:
+        return model
+    made_of = {key: without_seed(value) for key, value in kwargs.items() if key == MADE_OF and isinstance(value, str)}
+    return spec.write(name, {key: value for key, value in (kwargs | made_of).items() if key != "seed"})
 
 
 def together(panels: Iterable[Panel]) -> list[Seeds]:

@@ -66,6 +66,13 @@ def test_an_explainer_is_added_to_a_board(board: Path, capsys):
     assert "completeness gap" in table  # noted by an explainer whose attributions are no longer there
 
 
+def test_a_board_that_is_published_again_from_its_own_records_is_the_same_bytes(board: Path):
+    before = {path: path.read_bytes() for path in board.rglob("*") if path.is_file()}
+    faithbench.continue_board(board, "runs/more")
+    faithbench.publish("runs/more", board)
+    assert {path: path.read_bytes() for path in board.rglob("*") if path.is_file()} == before
+
+
 def test_recipe_and_fingerprint_are_said(board: Path, capsys):
     ended = call(capsys, "board", "continue", board, "runs/more")
     (entry,) = json.loads((board / "manifest.json").read_text())["models"].values()

@@ -14,6 +14,7 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 import faithbench
 from faithbench.comparing.trainings import apart, paired
 from faithbench.errors import UserError
+from faithbench.records.seeds import without_seed
 
 N, SEEDS = 40, (0, 1, 2)
 GENERATOR = np.random.default_rng(0)
@@ -47,6 +48,43 @@ def test_two_models_have_welchs_interval_of_their_trainings_means(run: Path):
     row = found.loc["occlusion"]
     assert (row["seed_low"], row["seed_high"]) == pytest.approx(CompareMeans(a, b).tconfint_diff(usevar="unequal"))
     assert row["difference"] == pytest.approx(a.mean - b.mean)
+    assert (row["trainings"], row["n"]) == ("3 and 3", N)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("conv-tiny(seed=1, masking=half)", "conv-tiny(masking=half)"),
+        (
+            "calibrated(model='conv-tiny(seed=1, masking=half)', temperature=0.0)",
+            "calibrated(model='conv-tiny(masking=half)', temperature=0.0)",
+        ),
+        ("sae(model='crate-1l(seed=2)', latents=64, seed=3)", "sae(model='crate-1l', latents=64)"),
+    ],
+)
+def test_a_model_that_is_made_of_another_is_without_the_seed_of_that(given: str, expected: str):
+    assert without_seed(given) == expected
+
+
+@pytest.mark.parametrize("name", ["./conv-tiny(seed=1)", "someone/conv-tiny"])
+def test_a_folder_or_hub_id_stays_as_it_is_also_where_another_is_made_of_it(name: str):
+    assert without_seed(name) == name
+    assert (
+        without_seed(f"calibrated(model={name!r}, temperature=0.0)") == f"calibrated(model={name!r}, temperature=0.0)"
+    )
+
+
+def test_calibrated_models_are_trainings_of_one(tmp_path: Path):
+    records = []
+    for (model, seed, explainer), values in VALUES.items():
+        of = f"calibrated(model='{model}(seed={seed})', temperature=0.0)"
+        names = {"model": of, "model_fingerprint": f"{model}{seed}", "explainer": explainer}
+        records += column(values, **names)
+    run = run_of(tmp_path / "run", records)
+    found = faithbench.comparison("calibrated(bcos-tiny)", "calibrated(conv-tiny)", [run], over_seeds=True)
+    row = found.table().set_index("explainer").loc["occlusion"]
+    a, b = (DescrStatsW(means(model, "occlusion")) for model in ("bcos-tiny", "conv-tiny"))
+    assert (row["seed_low"], row["seed_high"]) == pytest.approx(CompareMeans(a, b).tconfint_diff(usevar="unequal"))
     assert (row["trainings"], row["n"]) == ("3 and 3", N)
 
 
