@@ -16,7 +16,8 @@ import numpy as np
 
 import faithbench
 from faithbench.plugins.spec import build
-from faithbench.records.results import PLACE, label, read
+from faithbench.records.columns import PLACE
+from faithbench.records.results import label, read
 from faithbench.records.texts import read_texts
 
 SMALL = faithbench.Plan(

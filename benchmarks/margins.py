@@ -25,7 +25,8 @@ from scipy import stats
 import faithbench
 from faithbench.plugins.naming import build_dataset
 from faithbench.plugins.spec import build
-from faithbench.records.results import PLACE, label, read
+from faithbench.records.columns import PLACE
+from faithbench.records.results import label, read
 from faithbench.records.store import Store
 from faithbench.records.texts import read_texts
 

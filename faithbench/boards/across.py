@@ -7,8 +7,9 @@ from itertools import combinations
 import numpy as np
 
 from faithbench.boards.folder import Board
+from faithbench.records.columns import PLACE
 from faithbench.records.manifest import DatasetEntry, sampling_of
-from faithbench.records.results import PLACE, Panel, label, panels, predicted_classes, read
+from faithbench.records.results import Panel, label, panels, predicted_classes, read
 
 WAYS = {"all": "all texts", "random": "texts drawn at random", "stratified": "texts drawn by label"}
 Key = tuple[str, ...]  # data set and model with their fingerprints, explainer, metric

@@ -7,9 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faithbench.records.columns import KEPT, KEPT_IDENTITY
+from faithbench.records.columns import KEPT, KEPT_IDENTITY, PLACE
 from faithbench.records.neuron_parts import parts_of
-from faithbench.records.results import PLACE
 from faithbench.records.store import Store
 
 LEFT_OUT = {"neurons": {"windows": "[]"}, "descriptions": {"text": "", "simulated": "[]"}}  # and what stands for it

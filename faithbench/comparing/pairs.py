@@ -164,7 +164,8 @@ def both(a: str, b: str, names: Names, elsewhere: Mapping[str, Names]) -> tuple[
     Raises:
         UserError: a name is not known or could be several, or the two are one or of different kinds.
     """
-    found = {what: (matches(what, a, names[what]), matches(what, b, names[what])) for what in ("explainer", "model")}
+    kinds = {what: names[what] for what in ("explainer", "model")}
+    found = {what: (matches(what, a, known), matches(what, b, known)) for what, known in kinds.items()}
     for what, (first, second) in found.items():
         if len(first) == len(second) == 1:
             if first == second:
@@ -173,12 +174,18 @@ def both(a: str, b: str, names: Names, elsewhere: Mapping[str, Names]) -> tuple[
     for i, name in enumerate((a, b)):
         if not any(pair[i] for pair in found.values()):
             raise _absent(tuple(found), name, names, elsewhere)
-    of_one_kind = [what for what, pair in found.items() if all(pair)]
+    of_one_kind = [what for what in found if all(_may_be(what, name, kinds) for name in (a, b))]
     for i, name in enumerate((a, b)):
-        meant = [label(what, one) for what in of_one_kind or found for one in found[what][i]]
+        meant = [label(what, one) for what in of_one_kind for one in found[what][i]]
         if len(meant) > 1:
             raise UserError(f"{name!r} may be {' or '.join(meant)}; write out which.")
     raise UserError(f"{a!r} and {b!r} are an explainer and a model; two of one kind are needed.")
+
+
+def _may_be(what: str, name: str, kinds: Names) -> bool:
+    """Whether a name means something of a kind; not by its beginning what of another kind is called just so."""
+    exact = [kind for kind, known in kinds.items() if any(name in (each, label(kind, each)) for each in known)]
+    return what in exact if exact else bool(matches(what, name, kinds[what]))
 
 
 def one(what: str, name: str, known: Collection[str], elsewhere: Mapping[str, Names] = MappingProxyType({})) -> str:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from faithbench.comparing.pairs import matches
 from faithbench.errors import UserError, unknown
-from faithbench.records.results import PLACE, degrades, kind, kind_order, label, labels
+from faithbench.records.columns import PLACE
+from faithbench.records.results import degrades, kind, kind_order, label, labels
 from faithbench.records.texts import DATA
 
 PLACES = {"explainer": PLACE, "model": list(DATA)}  # what the panels of a row share, by what their lines are of

@@ -8,7 +8,8 @@ import pandas as pd
 
 from faithbench.errors import UserError
 from faithbench.figures.choosing import Choice, few_panels, leading
-from faithbench.records.results import CELL, PLACE
+from faithbench.records.columns import PLACE
+from faithbench.records.results import CELL
 from faithbench.statistics.density import DECILES, decile_edges, deciles, in_deciles, means_by_decile
 from faithbench.statistics.intervals import intervals
 from faithbench.tables.comparing_neurons import CONTROL, Neurons, neurons_of

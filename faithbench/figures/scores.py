@@ -9,7 +9,8 @@ import pandas as pd
 from faithbench.errors import UserError
 from faithbench.figures.choosing import PLACES, Choice, few_panels, leading, line_of
 from faithbench.plugins import spec
-from faithbench.records.results import CELL, PLACE, Panel, installed, label, named, panels, predicted_classes, read
+from faithbench.records.columns import PLACE
+from faithbench.records.results import CELL, Panel, installed, label, named, panels, predicted_classes, read
 from faithbench.records.store import Store
 from faithbench.tables.table import table
 

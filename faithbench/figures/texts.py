@@ -8,7 +8,8 @@ import pandas as pd
 
 from faithbench.errors import UserError, unknown
 from faithbench.figures.choosing import Choice, place_names, places_of, rows_of
-from faithbench.records.results import PLACE, labels, named
+from faithbench.records.columns import PLACE
+from faithbench.records.results import labels, named
 from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, numbered, read_texts
 from faithbench.showing.marked import Marked, marked

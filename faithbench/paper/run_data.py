@@ -12,9 +12,9 @@ from faithbench.paper.cell_records import Claim, Group, groups, holds, twice
 from faithbench.paper.matching import are_documents, is_dataset, of_models, same, source_of
 from faithbench.paper.trainings import TrainedModel, trained_models
 from faithbench.paths import as_paths
-from faithbench.records.columns import IDENTITY
+from faithbench.records.columns import IDENTITY, PLACE
 from faithbench.records.fingerprints import weights_of
-from faithbench.records.results import CELL, PLACE, named, predicted_classes, read
+from faithbench.records.results import CELL, named, predicted_classes, read
 from faithbench.records.seeds import without_seed
 from faithbench.records.store import Store
 from faithbench.shown import counted

@@ -9,6 +9,7 @@ CELL = [
     ("model_fingerprint", pa.string()),
     ("explainer", pa.string()),
 ]
+PLACE = [name for name, _ in CELL[:-1]]  # a model on a data set
 TARGET = [("target", pa.int64()), ("against", pa.int64())]
 END = [("seconds", pa.float64()), ("rows", pa.int64()), ("error", pa.string())]
 SCHEMAS = {

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from faithbench.errors import UserError, short
 from faithbench.paths import as_paths
-from faithbench.records.columns import KEPT, KEPT_IDENTITY
+from faithbench.records.columns import KEPT, KEPT_IDENTITY, PLACE
 from faithbench.records.kept_parts import add_kept, kept_parts, rows_of, where
 from faithbench.records.store import Store
 from faithbench.records.text_parts import sound
@@ -29,7 +29,6 @@ from faithbench.schemas import MissingFileError, is_json
 Key = Mapping[str, str]  # `Panel.key`: data set and model, with their fingerprints
 Kind = Literal["top", "random"]
 KINDS = ("neurons", "descriptions")
-PLACE = ("dataset", "dataset_fingerprint", "model", "model_fingerprint")
 NEEDED = {"neurons": ("layer", "number", "site", "windows"), "descriptions": ("text", "bits", "simulated", "error")}
 SHARES = ("density",)  # from 0 to 1
 LEAST = ("layer", "number", "tokens", "deviation", "bits")  # that are not below 0

@@ -18,6 +18,7 @@ from faithbench.errors import UserError
 from faithbench.interfaces import Traits
 from faithbench.paths import as_paths
 from faithbench.plugins import spec
+from faithbench.records.columns import PLACE
 from faithbench.records.fingerprints import precision_of
 from faithbench.records.manifest import Predicted, predictions
 from faithbench.records.parts import as_categories, as_frame, together
@@ -26,7 +27,6 @@ from faithbench.records.store import Store
 from faithbench.statistics.intervals import Intervals, clean, intervals, weighted_mean
 from faithbench.statistics.stratified import Strata, stratified_intervals
 
-PLACE = ["dataset", "dataset_fingerprint", "model", "model_fingerprint"]
 CELL = [*PLACE, "explainer", "metric"]
 UNIT = ["unit", "target", "against"]  # what a record of a cell is of
 NEEDED = ("value", "weight")  # by tables, besides identity and error

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from faithbench.activations import UNIT
+from faithbench.records.columns import PLACE
 from faithbench.records.neuron_parts import parts_of
-from faithbench.records.results import CELL, PLACE, installed
+from faithbench.records.results import CELL, installed
 from faithbench.records.store import Store
 
 TEXT = "text"

@@ -11,6 +11,7 @@ from rich.console import Group
 
 from faithbench.errors import UserError, brief, unknown
 from faithbench.paths import as_names, as_path
+from faithbench.records.columns import PLACE
 from faithbench.records.neuron_parts import KeptNeurons, Shown, read_neurons
 from faithbench.records.results import Panel, labels, panels, read
 from faithbench.records.units import is_of_neurons
@@ -27,7 +28,6 @@ from faithbench.tables.table import frame_of
 
 FORMAT = "faithbench neurons 1"
 USUAL = 3  # neurons of each layer that are shown where none is named: the best, the median and the worst
-PLACE = ("dataset", "dataset_fingerprint", "model", "model_fingerprint")
 NOT_KEPT = "This run has not kept what the neuron does; run again into a new folder, and it is kept."
 
 

@@ -15,6 +15,7 @@ from faithbench.comparing.meta import MetaEvaluation, meta_evaluation
 from faithbench.errors import UserError
 from faithbench.files import replacing, writing
 from faithbench.paths import as_path, as_paths
+from faithbench.records.columns import PLACE
 from faithbench.records.commands import read_commands
 from faithbench.records.manifest import Manifest
 from faithbench.records.neuron_parts import read_neurons
@@ -39,7 +40,6 @@ from faithbench.tables.signature import signature_of
 from faithbench.tables.table import failures_of, frame_of, notes
 
 ENDINGS = (".html", ".htm")
-PLACE = ("dataset", "dataset_fingerprint", "model", "model_fingerprint")
 NAMED = 20  # failures that are listed
 
 

@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from faithbench.comparing.pairs import one
 from faithbench.errors import UserError
-from faithbench.records.results import PLACE, label, labels, named
+from faithbench.records.columns import PLACE
+from faithbench.records.results import label, labels, named
 from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, Said, read_texts
 from faithbench.shown import counted

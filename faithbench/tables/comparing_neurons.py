@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from faithbench.errors import UserError
 from faithbench.plugins import spec
-from faithbench.records.results import PLACE, kind, label, labels, read
+from faithbench.records.columns import PLACE
+from faithbench.records.results import kind, label, labels, read
 from faithbench.records.units import densities, of_neurons
 from faithbench.statistics.density import Gap, firing, matched, matched_gap, unmatched_gap
 from faithbench.statistics.intervals import intervals, weighted_mean

@@ -181,6 +181,17 @@ def test_the_name_that_is_several_is_named_and_not_one_that_another_kind_has_too
         faithbench.comparison("bcos", "lime", [run])
 
 
+def test_an_explainer_and_the_beginning_of_models_are_not_laid_to_the_models(tmp_path: Path):
+    names = ("bcos-tiny", "bcos-tiny(seed=1)", "bcos-tiny(seed=2)")
+    columns = [column(BASE, explainer=each, model=name) for each in ("bcos", "random") for name in names]
+    run = run_of(tmp_path / "run", [record for each in columns for record in each])
+    for a, b in (("bcos", "bcos-tiny"), ("bcos-tiny", "bcos"), ("bcos", "bcos-tiny(s")):
+        with pytest.raises(UserError, match="are an explainer and a model; two of one kind are needed"):
+            faithbench.comparison(a, b, [run])
+    with pytest.raises(UserError, match=r"^'bcos-tiny\(s' may be bcos-tiny\(seed=1.* or bcos-tiny\(seed=2"):
+        faithbench.comparison("bcos-tiny", "bcos-tiny(s", [run])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("a", "b", "options", "message"),
