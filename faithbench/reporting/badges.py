@@ -80,13 +80,10 @@ def _truth(checks: Mapping[str, Any], panel: Panel) -> Badge:
     if WITH in checks and WITHOUT in checks:
         less = ", ".join(f"{_number(accuracy)} % without {gone}" for gone, accuracy in without(checks))
         told = f"accuracy {_number(checks[WITH])} % with what was planted, {less}"
-        numbers = [checks[WITH], *(accuracy for _, accuracy in without(checks))]
-        holds = all(isinstance(each, (int, float)) for each in numbers) and ground_truth_holds(checks)
+        holds = ground_truth_holds(checks)
         return Badge(name, f"{'holds' if holds else 'does not hold'}: {told}", HOLDS if holds else DOUBT)
     if AGREES in checks and AGREES_CHANGED in checks:
-        holds = all(isinstance(checks[each], (int, float)) for each in (AGREES, AGREES_CHANGED)) and program_holds(
-            checks
-        )
+        holds = program_holds(checks)
         told = f"the model agrees with the program on {_number(checks[AGREES])} % of texts"
         return Badge(name, f"{'holds' if holds else 'does not hold'}: {told}", HOLDS if holds else DOUBT)
     known = _marked(panel)

@@ -12,8 +12,9 @@ LEAST, GAP = 90.0, 15.0  # percent: with the trigger; points that the accuracy m
 
 
 def ground_truth_holds(found: Mapping[str, Any]) -> bool:
-    """Whether the model does what the trigger says, and cannot do without it or a part of it."""
-    return found[WITH] >= LEAST and all(found[WITH] - accuracy > GAP for _, accuracy in without(found))
+    """Whether the model does what the trigger says and cannot do without it or a part of it; numbers say so alone."""
+    gone = [accuracy for _, accuracy in without(found)]
+    return _numbers(found[WITH], *gone) and found[WITH] >= LEAST and all(found[WITH] - each > GAP for each in gone)
 
 
 def without(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -26,7 +27,8 @@ def without(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def program_holds(found: Mapping[str, Any]) -> bool:
     """Whether the model computes the program, near enough that what is true of the one is true of the other."""
-    return bool(min(found[AGREES], found[AGREES_CHANGED]) >= ACCEPTED)
+    shares = found[AGREES], found[AGREES_CHANGED]
+    return _numbers(*shares) and bool(min(shares) >= ACCEPTED)
 
 
 def truth_doubts(found: Mapping[str, Any]) -> Iterator[str]:
@@ -35,7 +37,7 @@ def truth_doubts(found: Mapping[str, Any]) -> Iterator[str]:
     Args:
         found: numbers by name, in percent; others, as a manifest may hold, are passed over.
     """
-    numbers = {name: value for name, value in found.items() if isinstance(value, (int, float))}
+    numbers = {name: value for name, value in found.items() if _numbers(value)}
     if {WITH, WITHOUT} <= set(numbers) and not ground_truth_holds(numbers):
         fallen = [f"{accuracy:.1f} % without {gone}" for gone, accuracy in without(numbers)]
         what = "all that" if len(fallen) > 1 else "what"
@@ -49,6 +51,11 @@ def truth_doubts(found: Mapping[str, Any]) -> Iterator[str]:
             f"{_down(numbers[AGREES])} % of the texts and {_down(numbers[AGREES_CHANGED])} % of their changes, and "
             f"{ACCEPTED} % are needed of both; train it with masking=none and another learning rate."
         )
+
+
+def _numbers(*values: Any) -> bool:
+    """Whether all are; of a manifest they may be anything."""
+    return all(isinstance(value, (int, float)) for value in values)
 
 
 def _down(percent: float) -> str:
