@@ -18,6 +18,7 @@ from faithbench.boards.joining import held, joined, plans_of
 from faithbench.boards.made import MAX_BOARD_BYTES, MAX_BYTES, generated, sizes
 from faithbench.boards.neuron_facts import neuron_facts
 from faithbench.boards.overview import MARK, overview
+from faithbench.boards.pictures import without_names
 from faithbench.errors import UserError, brief
 from faithbench.file_names import cut, digest, slug
 from faithbench.files import IGNORE, STAGING, locked, remove_leftovers, staging, swap, write_whole, writing
@@ -285,16 +286,20 @@ def _build(folders: Sequence[Path]) -> list[Path]:
     written = []
     with ExitStack() as replacing:
         for board in map(read_board, find(folders)):
-            tables = _encoded(generated(board))
-            changed = [name for name, data in tables.items() if _content(board.folder / name) != data]
+            tables = generated(board)
+            changed = [name for name, text in tables.items() if not _is_so(board.folder / name, text)]
             if changed:
-                _put(replacing.enter_context(_anew(board.folder)), tables)
+                _put(replacing.enter_context(_anew(board.folder)), _encoded({name: tables[name] for name in changed}))
             written += [board.folder / name for name in changed]
     return written + _pages(folders)
 
 
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+def _is_so(path: Path, text: str) -> bool:
+    """Whether a file is what would be made; of a drawing, but for names that are not seen."""
+    there = path.read_bytes() if path.is_file() else None
+    if there is None or path.suffix != ".svg":
+        return there == text.encode()
+    return without_names(read_text(path)) == without_names(text)
 
 
 def _pages(folders: Sequence[Path]) -> list[Path]:
@@ -309,7 +314,7 @@ def _pages(folders: Sequence[Path]) -> list[Path]:
             )
         if ours or not folders:
             text = overview([read_board(folder) for folder in boards_below(page.parent)], page.parent)
-            if _content(page) != text.encode():
+            if not _is_so(page, text):
                 write_whole(page, text)
                 written.append(page)
     return written

@@ -16,6 +16,7 @@ RESAMPLES = 1999  # of the texts, for an interval
 BCA = (10, 5000)  # texts: with fewer it has nothing to go by; with more its correction is invisible, and costs n² steps
 FEW = 30  # columns with fewer values are resampled by themselves, so that no resample is without any
 BATCH = 1_000_000  # numbers held at once
+GRID = 1e-9  # of a column's largest value: means that lie nearer are one number, whichever way a machine adds
 METHODS = ("auto", "bca", "percentile", "normal")
 
 
@@ -51,6 +52,19 @@ def weighted_mean(
     return means
 
 
+def on_grid(
+    means: Float[np.ndarray, "*others columns"], values: Float[np.ndarray, "texts columns"]
+) -> Float[np.ndarray, "*others columns"]:
+    """Means of clean values as multiples of `GRID` of the largest.
+
+    Where many are alike, as of values 0 and 1, whether one is below another is not for their last digits to say.
+    """
+    largest = np.abs(values).max(axis=0, initial=0.0)
+    step = GRID * np.where(largest > 0, largest, 1.0)
+    found: Float[np.ndarray, "*others columns"] = np.rint(means / step) * step
+    return found
+
+
 def standard_errors(
     values: Float[np.ndarray, "texts *columns"], weights: Float[np.ndarray, "texts *columns"]
 ) -> Float[np.ndarray, "*columns"]:
@@ -68,14 +82,14 @@ def resampled_means(
     values: Float[np.ndarray, "texts columns"],
     weights: Float[np.ndarray, "texts columns"],
 ) -> Float[np.ndarray, "*resamples columns"]:
-    """The weighted means of clean columns over the drawn texts: one matrix product for all of them."""
+    """The weighted means of clean columns over the drawn texts, `on_grid`: one matrix product for all of them."""
     flat = rows.reshape(-1, rows.shape[-1])
     times = np.zeros((len(flat), len(values)))
     for counts, drawn in zip(times, flat, strict=True):
         counts[:] = np.bincount(drawn, minlength=len(values))
     with np.errstate(invalid="ignore"):
         means = (times @ (weights * values)) / (times @ weights)
-    found: Float[np.ndarray, "*resamples columns"] = means.reshape(*rows.shape[:-1], values.shape[1])
+    found: Float[np.ndarray, "*resamples columns"] = on_grid(means, values).reshape(*rows.shape[:-1], values.shape[1])
     return found
 
 

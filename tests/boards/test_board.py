@@ -530,6 +530,17 @@ def test_building_again_changes_nothing(board: Path, capsys):
     assert call(capsys, "board", "build").out == f"wrote {board / 'table.md'}\n"
 
 
+def test_building_again_leaves_a_drawing_that_differs_in_what_is_not_seen(board: Path, capsys):
+    drawing = board / "scores.svg"
+    text = drawing.read_text()
+    name = re.search(r"(?<=<clipPath id=\")\w+", text)[0]
+    drawing.write_text(text.replace(name, "p0123456789"))
+    assert call(capsys, "board", "build").out == "All tables are as their records say already.\n"
+    drawing.write_text(text.replace("<dc:title>", "<dc:title>another "))
+    assert call(capsys, "board", "build").out == f"wrote {drawing}\n"
+    assert drawing.read_text() == text
+
+
 def test_published_tables_that_a_plan_is_like_are_built_and_checked(tmp_path: Path, capsys):
     explainer, metric = build("explainer", "attention").identity, "comprehensiveness(protocol=paper, operator=mask)"
     place = {"dataset": "hatexplain(classes=2)", "model": "conv-minilm(seed=42)"}

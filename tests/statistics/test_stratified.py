@@ -56,6 +56,16 @@ def test_the_mean_is_that_of_the_slow_version(seed: int):
     assert fast_mean(values, weights, counted, strata)[0] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("times", [0.1, 0.3, 0.7, 1 / 3])
+def test_an_interval_does_not_depend_on_the_last_digits_of_its_sums(times: float):
+    """Of values that the class decides, as positive rates, many resamples have the mean of the sample."""
+    classes = np.random.default_rng(0).integers(0, 2, 400)
+    values, strata = 100.0 * (classes == 1)[:, None], Strata(classes, np.bincount(classes) / 400, 400)
+    exact = stratified_intervals(values, np.ones_like(values), all_of(values), strata)
+    rounded = stratified_intervals(values, np.full_like(values, times), all_of(values), strata)
+    np.testing.assert_allclose([rounded.low, rounded.high], [exact.low, exact.high], rtol=1e-8)
+
+
 def test_without_weights_it_is_the_sum_of_shares_times_class_means():
     classes, values = drawn(50)
     means = [values[classes == number].mean() for number in range(3)]
