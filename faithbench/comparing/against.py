@@ -15,6 +15,7 @@ from faithbench.records.store import Store
 from faithbench.records.units import units_of
 from faithbench.statistics.paired_tests import FLIPS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, is_negligible, least_texts
+from faithbench.tables.cautions import repeats
 from faithbench.tables.looking import not_corrected
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Note, Number, Part, Title, Words
 from faithbench.tables.spreadsheet import csv
@@ -177,7 +178,8 @@ def against_all(
     ]
     if not rows:
         raise UserError(f"the runs hold nothing, of what was asked for, that was measured for {explainer} and another.")
-    notes = tuple(not_corrected(Store(Path(folder)).manifest() for folder in folders))
+    manifests = [Store(Path(folder)).manifest() for folder in folders]
+    notes = (*not_corrected(manifests), *repeats(manifests))
     return AgainstAll(first, tuple(rows), test, alpha, notes)
 
 

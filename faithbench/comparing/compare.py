@@ -29,6 +29,7 @@ from faithbench.records.units import is_of_neurons, unit_of, units_of
 from faithbench.shown import counted, visible
 from faithbench.statistics.paired_tests import FLIPS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE, is_negligible, least_texts
+from faithbench.tables.cautions import repeats
 from faithbench.tables.looking import not_corrected
 from faithbench.tables.spreadsheet import csv
 
@@ -237,7 +238,8 @@ def comparison(
         replace(cell, trainings=over)
         for cell, (_, over) in zip(_compared([pair for pair, _ in kept], test, alpha), kept, strict=True)
     )
-    notes = tuple(not_corrected(Store(Path(folder)).manifest() for folder in folders))
+    manifests = [Store(Path(folder)).manifest() for folder in folders]
+    notes = (*not_corrected(manifests), *repeats(manifests))
     return Comparison(what, first, second, cells, test, alpha, notes)
 
 

@@ -198,7 +198,7 @@ def _tried(kind: str, name: str, component: Any, model: Classifier, texts: Seque
     begin, clauses = CONTRACTS[kind]
     trial: Any = None
     for clause in clauses:
-        problem = ""
+        problem, cure = "", CURES[clause]
         try:
             if trial is None:
                 trial = begin(component, model, texts)
@@ -209,7 +209,8 @@ def _tried(kind: str, name: str, component: Any, model: Classifier, texts: Seque
             problem = _named(words_of(error), component, f"{kind} {name}")
         except BaseException as error:  # a plugin may fail in any way, also by ending the program
             problem = f"{kind} {name} fails: {describe(error)}."
-        yield Clause(" ".join((clause.__doc__ or "").split()), problem, CURES[clause] if problem else "")
+            cure = f"mend what raises this; where that is not your own code, {cure}"
+        yield Clause(" ".join((clause.__doc__ or "").split()), problem, cure if problem else "")
         if problem and clause is clauses[0]:
             return
 

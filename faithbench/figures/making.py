@@ -132,8 +132,8 @@ def _agreement(folders: Sequence[Path], choice: Choice, _: str | None) -> RunFig
 def _text(folders: Sequence[Path], choice: Choice, wanted: str | None) -> RunFigure:
     if wanted is None:
         raise UserError("which text? Name it with text (--text): its number, as in reports, or its id.")
-    data, lines, called = coloured(folders, choice, wanted)
-    caption = f"{called}: what speaks for what is explained (+), and what against it (−)"
+    data, lines, called, explained = coloured(folders, choice, wanted)
+    caption = f"{called}: what speaks for {explained} (+), and what against it (−)"
     return RunFigure("text", data, caption, (), (lines,))
 
 

@@ -13,13 +13,19 @@ from faithbench.records.results import labels, named
 from faithbench.records.store import Store
 from faithbench.records.texts import KeptTexts, numbered, read_texts
 from faithbench.showing.marked import Marked, marked
+from faithbench.shown import visible
 from faithbench.types import Attribution, Target, Text
 
 Line = tuple[str, Marked]
+EXPLAINED = "what is explained"
 
 
-def coloured(folders: Sequence[Path | str], choice: Choice, wanted: str) -> tuple[pd.DataFrame, tuple[Line, ...], str]:
-    """The scores of one text's pieces by explainer, the lines to draw, and what to call the text.
+def coloured(
+    folders: Sequence[Path | str], choice: Choice, wanted: str
+) -> tuple[pd.DataFrame, tuple[Line, ...], str, str]:
+    """The scores of one text's pieces by explainer, the lines to draw, and what to call the text and what is explained.
+
+    Where lines explain different things, such as two labels, each says which.
 
     Args:
         folders: of the runs.
@@ -35,9 +41,10 @@ def coloured(folders: Sequence[Path | str], choice: Choice, wanted: str) -> tupl
     frame = pd.concat(frames, ignore_index=True)
     frame = choice.of(frame[frame["error"].isna() & named(frame, folders)])
     frame = frame.drop_duplicates([*PLACE, "explainer", "text_id", "target", "against"], keep="last")
-    texts, name, called = _texts(read_texts(folders), frame, wanted)
+    kept = read_texts(folders)
+    texts, name, called = _texts(kept, frame, wanted)
     names, places = labels("explainer", frame["explainer"]), place_names(frame)
-    several, rows, lines = len(texts) > 1, [], list[Line]()
+    several, rows, lines, explained = len(texts) > 1, [], list[Line](), list[str]()
     for row in rows_of(frame[frame["text_id"] == name]):
         key = tuple(str(getattr(row, column)) for column in PLACE)
         text = texts.get(key)
@@ -46,13 +53,35 @@ def coloured(folders: Sequence[Path | str], choice: Choice, wanted: str) -> tupl
         target = Target(int(row.target), None if pd.isna(row.against) else int(row.against))
         line = marked(text, Attribution(name, target, np.asarray(row.scores, dtype=np.float64)))
         title = names[str(row.explainer)] + f", {places[key]}" * several
+        explained.append(_explained(kept, dict(zip(PLACE, key, strict=True)), text, target))
         lines.append((title, line))
         for place, mark in enumerate(line.scored):
-            told = {"place": place, "text": mark.text, "score": mark.score, "strength": mark.strength}
+            told = {
+                "explained": explained[-1],
+                "place": place,
+                "text": mark.text,
+                "score": mark.score,
+                "strength": mark.strength,
+            }
             rows.append({**dict(zip(PLACE, key, strict=True)), "explainer": row.explainer, "unit": name, **told})
     if not lines:
         raise UserError(f"text {name!r} is kept, and no explainer's attributions of it are.")
-    return pd.DataFrame(rows), tuple(lines), called
+    if len(set(explained)) > 1:
+        lines = [(f"{title}, for {what}", line) for (title, line), what in zip(lines, explained, strict=True)]
+    return pd.DataFrame(rows), tuple(lines), called, explained[0] if len(set(explained)) == 1 else EXPLAINED
+
+
+def _explained(kept: KeptTexts, key: Mapping[str, str], text: Text, target: Target) -> str:
+    """The class that an explanation is of, in words; of a value or a next token the title of the figure says it."""
+    if text.link == "identity" or text.candidates is not None:
+        return EXPLAINED
+    names = kept.class_names(key)
+    first, *second = (
+        names[number] if number < len(names) and names[number] else f"class {number}"
+        for number in (target.output, target.against)
+        if number is not None
+    )
+    return visible(f"{first} rather than {second[0]}" if second else first)
 
 
 def _texts(kept: KeptTexts, frame: pd.DataFrame, wanted: str) -> tuple[Mapping[tuple[str, ...], Text], str, str]:

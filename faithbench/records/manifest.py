@@ -75,6 +75,13 @@ class Predicted(TypedDict):
     seconds: float
 
 
+class Repeated(TypedDict):
+    """How many texts are read just as one before them, of how many."""
+
+    count: int
+    of: int
+
+
 class Mark(TypedDict):
     """Of which texts a model's entry speaks: how many, how they were taken, and a hash of how some of them are read."""
 
@@ -125,6 +132,7 @@ class ModelEntry(TypedDict, total=False):
     predicted: Predicted
     other_precisions: dict[str, Predicted]
     unknown_tokens: float
+    repeated: Repeated
     skipped: Skipped
     said: list[str]
     read: Mark

@@ -20,7 +20,7 @@ from faithbench.statistics.ground_truth import (
     without,
 )
 from faithbench.statistics.performance import is_above_chance
-from faithbench.tables.cautions import perplexity_said
+from faithbench.tables.cautions import perplexity_said, repeats_said
 
 HOLDS, DOUBT, UNKNOWN = "holds", "doubt", "unknown"
 
@@ -50,6 +50,8 @@ def badges(panel: Panel, entry: ModelEntry, agreements: pd.DataFrame) -> Iterato
     yield _accuracy(entry)
     yield _truth(entry.get("checks", {}), panel)
     yield _cut(panel, entry)
+    if (told := repeats_said(entry)) is not None:
+        yield Badge("texts repeat", told, DOUBT)
     yield _failures(panel)
     yield _agree(agreements)
 

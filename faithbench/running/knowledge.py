@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from faithbench.plugins.faults import blaming
-from faithbench.records.manifest import Mark
+from faithbench.records.manifest import Mark, Repeated
 from faithbench.running.ground_truth import program_agreement, trigger_accuracies
 from faithbench.running.performance import logits_of_labelled, performance, performance_by_kind, unknown_tokens
 from faithbench.running.scoring import Scoring
@@ -19,7 +19,7 @@ from faithbench.training.encoding import Encoded, encode_examples, matched, read
 from faithbench.types import Example
 
 PROBED = 100  # texts by which it is known how a model reads
-MORE = ("performance", "kinds", "predicted", "unknown_tokens", "skipped", "said", "read")
+MORE = ("performance", "kinds", "predicted", "unknown_tokens", "repeated", "skipped", "said", "read")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Knowledge:
         truncated: texts that were cut to the model's limit.
         checks: whether the model uses what was planted in the data; nothing where nothing was.
         more: what else the manifest says, as far as there is something to say: `performance`, also that on `kinds` of
-            next-token questions, how often each class is `predicted`, `unknown_tokens` in percent, rows `skipped`, what
+            next-token questions, how often each class is `predicted`, `unknown_tokens` in percent, how many texts are
+            `repeated`, rows `skipped`, what
             was `said` of labels, and which texts were `read` for it.
         told: logits of texts that were asked for it, by id.
     """
@@ -78,6 +79,13 @@ def _earlier(scoring: Scoring, manifest: Mapping[str, Any]) -> Mapping[str, Any]
     return entry if same else {}
 
 
+def repeated(read: Encoded) -> Repeated | None:
+    """How many texts are read, and asked about, just as one before them; None where none is."""
+    different = {(text.ids.tobytes(), text.candidates, text.segment_classes) for text in read.texts}
+    count = len(read.texts) - len(different)
+    return {"count": count, "of": len(read.texts)} if count else None
+
+
 def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any], mark: Mark) -> Knowledge:
     """What is known of a model on a data set; what a manifest says of the same weights and data is taken from there.
 
@@ -102,6 +110,7 @@ def what_is_known(scoring: Scoring, read: Encoded, manifest: Mapping[str, Any], 
         "kinds": kinds,
         "predicted": earlier.get("predicted"),
         "unknown_tokens": unknown,
+        "repeated": repeated(read),
         "skipped": skipped_entry(read.skipped, len(texts.examples)) if read.skipped else None,
         "said": [f"{read.said}."] if read.said else None,
         "read": mark,

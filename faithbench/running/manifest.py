@@ -21,6 +21,7 @@ OF_TEXTS = (
     "performance",
     "kinds",
     "unknown_tokens",
+    "repeated",
     "skipped",
     "said",
     "read",

@@ -25,8 +25,14 @@ from faithbench.types import Skipped
 NAMED = 3  # rows that a sentence names
 KEPT = 100  # rows that a manifest names
 MANY_UNKNOWN = 10.0  # percent of tokens
+MANY_REPEATED = 5.0  # percent of texts
 SHAPLEY_LIMIT = 10  # times the limit of points: percent of the largest score
 BCE, CE = "bce", "ce"  # binary cross-entropy, cross-entropy
+REORDERED = (
+    "perhaps its classes are in another order than was assumed: give labels its class numbers, or its id2label in "
+    "config.json the names; if not, "
+)
+REPEATS = "repeats say nothing new, so intervals are too narrow and p too small: leave them out"
 MEASURES = {"comprehensiveness": "comprehensiveness", "sufficiency": "sufficiency", "seqpg": "SeqPG"}
 
 
@@ -88,7 +94,8 @@ def cautions(entry: Mapping[str, Any]) -> Iterator[str]:
     yield from entry.get("said", ())
     performance = entry.get("performance", {})
     if performance and not is_above_chance(performance):
-        yield f"{_weak(performance)}; explanations of a model that knows nothing are worth nothing."
+        nothing = "explanations of a model that knows nothing are worth nothing."
+        yield f"{_weak(performance)}; {REORDERED if entry.get('said') else ''}{nothing}"
     kinds = entry.get("kinds") or {}
     if weak := [f"{kind} ({found['accuracy']:.1f} %)" for kind, found in kinds.items() if not is_above_chance(found)]:
         yield f"on some kinds of questions its accuracy is not shown to be above chance: {', '.join(weak)}."
@@ -96,6 +103,24 @@ def cautions(entry: Mapping[str, Any]) -> Iterator[str]:
     unknown = entry.get("unknown_tokens")
     if unknown is not None and unknown >= MANY_UNKNOWN:
         yield f"{unknown:.0f} % of the tokens are unknown to the tokenizer: is it the model's own?"
+    if (told := repeats_said(entry)) is not None:
+        yield f"{told}; {REPEATS}."
+
+
+def repeats_said(entry: Mapping[str, Any]) -> str | None:
+    """How many different texts a model read, by the manifest, where many are repeats; None otherwise."""
+    found = entry.get("repeated", {"count": 0, "of": 1})
+    if 100 * found["count"] < MANY_REPEATED * found["of"]:
+        return None
+    return f"{found['of'] - found['count']:,} of {found['of']:,} texts are different, the others repeat one of them"
+
+
+def repeats(manifests: Iterable[Manifest]) -> Iterator[str]:
+    """A sentence for each model and data set with many repeats."""
+    for manifest in manifests:
+        for place, entry in manifest.get("models", {}).items():
+            if (told := repeats_said(entry)) is not None:
+                yield f"{entry['label']}, {label('dataset', place.partition(' on ')[2])}: {told}; {REPEATS}."
 
 
 def trained_as(models: Mapping[str, ModelEntry]) -> Iterator[str]:

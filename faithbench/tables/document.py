@@ -175,7 +175,9 @@ def legend(frame: pd.DataFrame) -> list[str]:
         *_ranked_how(frame),
         " ".join(f"{words[way]}: {', '.join(names)}." for way, names in ways.items() if names),
     ]
-    if "seeds" in frame:
+    if "seeds" in frame and not (frame["seeds"] > 1).any():
+        lines.append("No two models here differ in their seed alone: nothing was put together over seeds.")
+    elif "seeds" in frame:
         lines.append(
             "Models that differ in their seed alone are put together: means over trainings. The interval is over "
             f"{units}; seeds ± is the standard deviation of the trainings' means (in CSV also their 95 % interval)."

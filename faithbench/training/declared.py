@@ -23,6 +23,7 @@ LABELS = 2**17  # of a model, at most
 SPARE = 10**8  # numbers that a model may have beyond twice those in its weights: a head that is missing is said later
 PARTS = 2000  # layers, say, that a model may have however few its tensors are
 REPEATED = ("layer", "expert", "group", "block")  # in the names of such numbers
+NO_CLASSES = "it has no id2label or num_labels, which means"  # to transformers
 READ = (".json", ".safetensors", ".txt", ".model", ".jinja")
 SETTINGS = ("b", "qkv", "biases", "embedding_bias", "gates")
 
@@ -109,21 +110,44 @@ def _check_configuration(path: Path, configuration: Configuration) -> None:
 
 def _check_size(folder: Path, configuration: Mapping[str, Any], kind: Any) -> None:
     """A model is not much larger than its weights: else it would fill the memory before the difference is seen."""
-    there, tensors = _numbers(folder)
+    shapes = _shapes(folder)
+    there, tensors = sum(map(math.prod, shapes.values())), len(shapes)
     if not tensors:
         return
     for name, value in _nested(configuration):
         if type(value) is int and value > max(tensors, PARTS) and any(part in name for part in REPEATED):
             raise UserError(f"{folder / CONFIG}: {name} is {short(value)}, and the weights are {tensors:,} tensors.")
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        with torch.device("meta"):  # shapes without numbers
-            model = kind.from_config(config, trust_remote_code=False)
+        model = _declared(folder, kind)
     except Exception:  # said when it is loaded
         return
     declared = sum(math.prod(parameter.shape) for parameter in model.parameters())
     if declared > 2 * there + SPARE:
         raise UserError(f"{folder / CONFIG} declares a model of {declared:,} numbers, and its weights are {there:,}.")
+
+
+def differing_sizes(folder: Path, kind: Any) -> str:
+    """The first weight of which a folder's `config.json` says another shape than the weights have, in words."""
+    shapes = _shapes(folder)
+    model = _declared(folder, kind)
+    for name, declared in model.state_dict().items():
+        there = shapes.get(name, tuple(declared.shape))
+        if there != tuple(declared.shape):
+            classes = model.config.num_labels
+            told = f": {name} is {[*declared.shape]} by the one and {[*there]} by the others"
+            if declared.shape[:1] == (classes,) and there[1:] == tuple(declared.shape)[1:]:
+                given = read_json(folder / CONFIG, Configuration, nan=True, large=True)
+                says = "its id2label or num_labels says" if {"num_labels", "id2label"} & given.keys() else NO_CLASSES
+                told += f"; {says} {classes} classes, and the weights have {there[0]}: write these there"
+            return told
+    return ""
+
+
+def _declared(folder: Path, kind: Any) -> Any:
+    """The model of a folder's `config.json`: shapes without numbers."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with torch.device("meta"):
+        return kind.from_config(config, trust_remote_code=False)
 
 
 def _nested(configuration: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -134,15 +158,13 @@ def _nested(configuration: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _nested(value)
 
 
-def _numbers(folder: Path) -> tuple[int, int]:
-    """How many numbers and tensors the headers of the weights declare; the library checks them against the files."""
-    numbers = tensors = 0
+def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of tensors that the headers of the weights declare; the library checks them against the files."""
+    shapes: dict[str, tuple[int, ...]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, "pt") as file:
-                names = list(file.keys())
-                numbers += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-                tensors += len(names)
+                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         except Exception as error:  # of Rust
             raise UserError(f"{path} cannot be read: {reason(error)}.") from error
-    return numbers, tensors
+    return shapes

@@ -21,12 +21,13 @@ from faithbench.models.language import HuggingFaceLanguageModel
 from faithbench.plugins.naming import is_folder
 from faithbench.schemas import MissingFileError, read_json
 from faithbench.training.checkpoint import CAUSAL, WEIGHTS, load, load_conventional
-from faithbench.training.declared import CONFIG, Configuration, check_folder
+from faithbench.training.declared import CONFIG, Configuration, check_folder, differing_sizes
 from faithbench.training.quiet import quiet
 
 ADAPTER, PICKLE = "adapter_config.json", "pytorch_model.bin"
 PATHS = ("./", "../", "/", "~")  # how a path begins, and no hub id
 OWN = "own"  # for a precision: that of the weights
+SIZES = "sizes in config.json are not those of the weights"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ def _folder(source: str, kind: Any) -> tuple[Any, Any, str]:
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # the libraries fail in many ways, those in Rust by panics
-        raise UserError(f"model {source!r}: {folder} is not a readable checkpoint: {reason(error)}") from error
+        told = reason(error) + (differing_sizes(folder, kind) if reason(error) == SIZES else "")
+        raise UserError(f"model {source!r}: {folder} is not a readable checkpoint: {told}") from error
 
 
 def _check_files(folder: Path) -> None:
@@ -187,6 +189,6 @@ def reason(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return f"nothing is known by the name {error}"
     if "ignore_mismatched_sizes" in str(error):
-        return "sizes in config.json are not those of the weights"
+        return SIZES
     line = (str(error).strip().replace(":\n", ": ").splitlines() or [type(error).__name__])[0]
     return line if len(line) <= 200 else f"{line[:200]}…"

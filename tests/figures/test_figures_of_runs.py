@@ -214,6 +214,20 @@ def test_a_text_has_the_number_that_reports_give_it(tmp_path: Path, wanted: str,
     found = faithbench.figure([run], "text", text=wanted)
     assert found.caption.startswith(f"Text {number} (id {name}): ")
     assert set(found.data["unit"]) == {name}
+    assert found.caption.endswith(": what speaks for b (+), and what against it (−)")
+    assert set(found.data["explained"]) == {"b"}
+
+
+def test_a_text_of_which_several_labels_are_explained_has_lines_that_say_which(tmp_path: Path):
+    run = run_of(tmp_path / "run", records_of(values_of(1, **{"occlusion": 1.0}), ids=("0",)))
+    names, targets = ("calm", "a|b"), [(1, None), (0, None), (0, 1)]
+    keep_texts(run, [text_of("0", "a superb film")], ["occlusion"], lambda *_: np.zeros(5), names, targets=targets)
+    found = faithbench.figure([run], "text", text="0")
+    assert "what speaks for what is explained (+)" in found.caption
+    told = " ".join(texts_of(found.plot(tmp_path / "text.svg")))
+    for title in ("occlusion, for a|b ", "occlusion, for calm a", "occlusion, for calm rather than a|b "):
+        assert title in told
+    assert sorted(set(found.data["explained"])) == ["a|b", "calm", "calm rather than a|b"]
 
 
 def test_a_published_table_is_a_figure(tmp_path: Path):

@@ -27,7 +27,7 @@ from faithbench.records.store import Store
 from faithbench.running.grid import load_examples, select_components
 from faithbench.running.performance import logits_of_labelled, performance, performance_by_kind, unknown_tokens
 from faithbench.running.runner import Run
-from faithbench.tables.cautions import cautions
+from faithbench.tables.cautions import cautions, repeats_said
 from faithbench.tables.table import notes
 from faithbench.tasks import CLASSIFICATION, MultiLabel, Regression
 from faithbench.training.encoding import encode_examples, readable
@@ -77,6 +77,42 @@ def test_texts_that_cannot_be_read_are_left_out_and_named(model, tmp_path):
     assert "2 of 8 rows were left out: row 'thin': its text is empty" in told
     assert "row 'cut': its text is empty" in told
     assert told in faithbench.render([tmp_path / "run"])
+
+
+def test_texts_that_are_there_more_than_once_are_counted_and_said_wherever_tests_are(model, tmp_path, capsys):
+    rows = [{**row, "id": f"{row['id']}-{time}"} for time in range(3) for row in named()]
+    plan = Plan((data(tmp_path, rows),), (model,), ("random", "occlusion"), ("entropy", "comprehensiveness"))
+    faithbench.run(plan, tmp_path / "run", "cpu")
+    (entry,) = Store(tmp_path / "run").manifest()["models"].values()
+    assert entry["repeated"] == {"count": 12, "of": 18}
+    said = "6 of 18 texts are different, the others repeat one of them; repeats say nothing new, so intervals"
+    assert said in faithbench.render([tmp_path / "run"])
+    for words in (["compare", "occlusion", "random"], ["compare", "occlusion", "--against", "all"]):
+        assert said in " ".join(call(capsys, *words, tmp_path / "run").out.split())
+    page = faithbench.report([tmp_path / "run"], tmp_path / "report.html").read_text()
+    assert "6 of 18 texts are different" in page
+    faithbench.run(plan, tmp_path / "run", "cpu")  # nothing is measured again, and it is known still
+    (entry,) = Store(tmp_path / "run").manifest()["models"].values()
+    assert entry["repeated"] == {"count": 12, "of": 18}
+
+
+def test_texts_that_differ_are_not_said_to_repeat(model, tmp_path):
+    run(model, data(tmp_path, named()), tmp_path / "run")
+    (entry,) = Store(tmp_path / "run").manifest()["models"].values()
+    assert "repeated" not in entry
+    assert repeats_said({"repeated": {"count": 4, "of": 100}}) is None
+    assert repeats_said({"repeated": {"count": 5, "of": 100}}) == (
+        "95 of 100 texts are different, the others repeat one of them"
+    )
+
+
+def test_where_an_order_of_classes_was_assumed_that_may_be_why_the_model_seems_to_know_nothing():
+    bad = {"accuracy": 23.3, "chance": 40.0, "labelled": 30}
+    assumed = "the model names no classes, so those of the data are taken in their order: a = 0, b = 1."
+    (*_, told) = cautions({"performance": bad, "said": [assumed]})
+    assert "perhaps its classes are in another order than was assumed: give labels its class numbers" in told
+    (told,) = cautions({"performance": bad})
+    assert "another order" not in told
 
 
 def test_a_strict_run_stops_at_the_first_of_them(model, tmp_path):

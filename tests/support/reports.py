@@ -63,6 +63,7 @@ def keep_texts(
     scores: Callable[[str, Text], np.ndarray],
     classes: Sequence[str],
     words: tuple[str | None, str | None] = (None, None),
+    targets: Sequence[tuple[int, int | None]] = ((1, None),),
 ) -> None:
     """Adds texts, what the model said (class 1, every fifth time 0), and attributions to a run's folder."""
     store = Store(folder).open()
@@ -85,8 +86,8 @@ def keep_texts(
                 "explainer": name,
                 "version": "1",
                 "text_id": text.id,
-                "target": 1,
-                "against": None,
+                "target": target,
+                "against": against,
                 "scores": list(scores(name, text)),
                 "standard_errors": None,
                 "notes": "{}",
@@ -96,6 +97,7 @@ def keep_texts(
             }
             for name in explainers
             for text in texts
+            for target, against in targets
         ],
         [],
     )

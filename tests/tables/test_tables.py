@@ -300,12 +300,16 @@ def test_seeds_are_put_together_and_their_spread_kept_apart_from_that_over_texts
     assert merged["seed_deviation"] == pytest.approx(np.std([0, 3, 9], ddof=1))
     over_trainings = stats.ttest_1samp(values.mean() + np.array([0, 3, 9]), 0).confidence_interval()
     assert (merged["seed_low"], merged["seed_high"]) == pytest.approx(tuple(over_trainings), rel=1e-9)
-    assert (merged["low"] - 4, merged["high"] - 4) == pytest.approx((single["low"], single["high"]), rel=1e-9)
+    assert (merged["low"] - 4, merged["high"] - 4) == pytest.approx((single["low"], single["high"]), rel=1e-8)
     assert single["seeds"] == 1
     assert all(math.isnan(single[name]) for name in ("seed_deviation", "seed_low", "seed_high"))
     text = render([run], over_seeds=True)
     assert f"; seeds ± {np.std([0, 3, 9], ddof=1):.1f}" in text
     assert "3 trainings" in text
+    assert "are put together" in text
+    other = render([run_of(tmp_path / "none", column(values, model="owner/model"))], over_seeds=True)
+    assert "No two models here differ in their seed alone: nothing was put together" in other
+    assert "are put together" not in other
 
 
 def test_each_training_counts_alike_whatever_its_weights_and_gaps(tmp_path: Path):

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from builders import tiny_network, tiny_tokenizer
+from safetensors.torch import load_file, save_file
 
 from faithbench.errors import UserError
 from faithbench.models.zoo import Backbone
@@ -78,7 +80,11 @@ def outside(folder: Path) -> None:
         (setting(architectures="x"), "config.json: architectures is 'x', which is no list."),
         (setting(model_type=5), "config.json: model_type is 5, which is no text."),
         (setting(model_type="lamp"), "config.json: model_type 'lamp' is not known."),
-        (setting(max_position_embeddings=1), "sizes in config.json are not those of the weights"),
+        (
+            setting(max_position_embeddings=1),
+            "sizes in config.json are not those of the weights: bert.embeddings.position_embeddings.weight is [1, ",
+        ),
+        (setting(id2label={"0": "a"}), "its id2label or num_labels says 1 classes, and the weights have 2: write"),
         (
             setting(attn_implementation="owner/kernel"),
             "config.json: attn_implementation is 'owner/kernel', code of the",
@@ -117,6 +123,19 @@ def test_a_folder_that_is_not_what_it_must_be_is_one_sentence(
     assert str(folder) in message
     assert len(message) < len(str(folder)) + 350
     assert "\n" not in message
+
+
+def test_a_configuration_without_classes_is_told_what_the_weights_have(folder: Path):
+    config = json.loads((folder / "config.json").read_text())
+    config = {name: value for name, value in config.items() if name not in ("id2label", "label2id", "num_labels")}
+    (folder / "config.json").write_text(json.dumps(config))
+    head = load_file(folder / "model.safetensors")
+    grown = {name: torch.zeros(3, *value.shape[1:]) for name, value in head.items() if name.startswith("classifier.")}
+    save_file(head | grown, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"has no id2label or num_labels, which means 2 classes, and the weights have 3"
+    ):
+        load_classifier(str(folder), "cpu", "float32")
 
 
 def test_a_sound_folder_is_loaded(folder: Path):
