@@ -1,6 +1,7 @@
 """What a manifest says of data and models that a reader of the numbers must know, in sentences."""
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def skipped_entry(skipped: Sequence[Skipped], total: int) -> dict[str, Any]:
 
 def left_out(entry: Mapping[str, Any]) -> str:
     """How many rows were left out, and the first of them with their reasons."""
-    rows = [f"row {row['id']!r}: {row['reason']}" for row in entry["rows"][:NAMED]]
+    rows = [": ".join(_which(row["id"], row["reason"])) for row in entry["rows"][:NAMED]]
     more = entry["count"] - len(rows)
     were = "was" if entry["count"] == 1 else "were"
     told = "; ".join([*rows, *([f"and {more:,} more"] if more else [])])
@@ -75,7 +76,18 @@ def perplexity_said(own: float, before: float) -> str:
 def strictly(skipped: Sequence[Skipped]) -> str:
     """Why a strict run stops, by the first row that cannot be used."""
     first = skipped[0]
-    return f"row {first.id!r} cannot be used: {first.reason}; without --strict it is left out."
+    which, why = _which(first.id, first.reason)
+    return f"{which} cannot be used: {why}; without --strict it is left out."
+
+
+def _which(name: str, reason: str) -> tuple[str, str]:
+    """Which row is meant, by its number where the reason says that, else by id; and why it cannot be used."""
+    numbered = re.fullmatch(r"row (\d+): (.*)", reason, re.DOTALL)
+    if numbered is None:
+        return f"row {name!r}", reason
+    number, why = numbered.groups()
+    own = name != str(int(number) - 1)  # else it has no other than its number, from 0
+    return f"row {number}" + f" (id {name!r})" * own, why
 
 
 def not_by_label(entry: DatasetEntry) -> bool:

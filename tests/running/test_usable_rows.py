@@ -27,7 +27,7 @@ from faithbench.records.store import Store
 from faithbench.running.grid import load_examples, select_components
 from faithbench.running.performance import logits_of_labelled, performance, performance_by_kind, unknown_tokens
 from faithbench.running.runner import Run
-from faithbench.tables.cautions import cautions, repeats_said
+from faithbench.tables.cautions import cautions, left_out, repeats_said, skipped_entry, strictly
 from faithbench.tables.table import notes
 from faithbench.tasks import CLASSIFICATION, MultiLabel, Regression
 from faithbench.training.encoding import encode_examples, readable
@@ -77,6 +77,21 @@ def test_texts_that_cannot_be_read_are_left_out_and_named(model, tmp_path):
     assert "2 of 8 rows were left out: row 'thin': its text is empty" in told
     assert "row 'cut': its text is empty" in told
     assert told in faithbench.render([tmp_path / "run"])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "said"),
+    [
+        ("b", "its text is empty", "row 'b': its text is empty"),
+        ("30", "row 31: its text is empty", "row 31: its text is empty"),
+        ("b7", "row 31: its text is empty", "row 31 (id 'b7'): its text is empty"),
+        ("31", "row 31: its text is empty", "row 31 (id '31'): its text is empty"),
+    ],
+)
+def test_a_row_that_was_left_out_has_one_number(name: str, reason: str, said: str):
+    assert left_out(skipped_entry([Skipped(name, reason)], 9)) == f"1 of 9 rows was left out: {said}."
+    which, _, why = said.partition(": ")
+    assert strictly([Skipped(name, reason)]) == f"{which} cannot be used: {why}; without --strict it is left out."
 
 
 def test_texts_that_are_there_more_than_once_are_counted_and_said_wherever_tests_are(model, tmp_path, capsys):
