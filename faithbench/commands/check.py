@@ -26,12 +26,13 @@ def check(
             autocompletion=names("explainer", "metric", "describer", "score"),
         ),
     ],
+    timeout: Annotated[float, typer.Option(help="Seconds for each clause of the contract.")] = 120.0,
 ) -> None:
     """Try whether a component keeps its contract.
 
     On a tiny model, in seconds, offline; what fails comes with what to do. Status 1 if anything fails.
     """
-    checked = faithbench.check(name, err_console)
+    checked = faithbench.check(name, err_console, timeout)
     for component in checked.components:
         say(out_console, f"{component.kind} {component.name}, of {component.origin}: {_state(component)}", whole=True)
         _show(list(_rows(component)))

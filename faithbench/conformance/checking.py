@@ -1,5 +1,6 @@
 """The contract in words, for authors of components: `faithbench.check` and `faithbench check`."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,9 @@ from faithbench.conformance.tiny import tiny_model, tiny_texts
 from faithbench.console import say
 from faithbench.errors import UserError, describe, unknown, words_of
 from faithbench.interfaces import Classifier
+from faithbench.limits import limited
 from faithbench.plugins import finding, spec
+from faithbench.running.options import check_options
 from faithbench.types import Text
 
 CONTRACTS: Mapping[str, tuple[Callable[[Any, Classifier, Sequence[Text]], Any], Sequence[Callable[[Any], None]]]] = {
@@ -25,6 +28,8 @@ CONTRACTS: Mapping[str, tuple[Callable[[Any, Classifier, Sequence[Text]], Any], 
     "score": (lambda component, model, texts: ScoreTrial(component), SCORE_CLAUSES),
 }  # of other kinds it is only seen whether they can be loaded
 ANSWERS = "write it as a generator: `answer = yield Logits(text, keep)`, and `return` the result (docs/architecture.md)"
+SECONDS = 120.0  # for a clause, which on a tiny model takes one
+FASTER = "answer faster on a text of ten tokens, or give it longer: --timeout"
 BATCHES = "use nothing but the answers to your own questions, and no state that other texts share"
 TRAIT = "correct the class attribute, or what the component computes"
 CURES: Mapping[Callable[[Any], None], str] = {
@@ -113,20 +118,24 @@ class Checked:
         return all(component.passed for component in self.components)
 
 
-def check(name: str, console: Console | None = None) -> Checked:
+def check(name: str, console: Console | None = None, timeout: float = SECONDS) -> Checked:
     """Tries whether explainer, metric, describer or score, or all of a package, keep the contract; quick, offline.
+
+    One that takes too long is not tried further.
 
     Args:
         name: a spec such as `occlusion` or `lime(n_samples=50)`, or an installed package or module with entry points.
         console: is told what is being tried.
+        timeout: seconds for each clause of the contract.
 
     Raises:
-        UserError: nothing that is installed has that name.
+        UserError: nothing that is installed has that name, or timeout is not a number of seconds above 0.
     """
+    check_options(timeout)
     found = list(_meant(name))
     model = tiny_model()
     texts = tiny_texts(model)
-    return Checked(name, tuple(_said(plugin, text, model, texts, console) for plugin, text in found))
+    return Checked(name, tuple(_said(plugin, text, model, texts, console, timeout) for plugin, text in found))
 
 
 def _meant(name: str) -> Iterator[tuple[finding.Plugin, str]]:
@@ -167,7 +176,12 @@ def _plain(name: str) -> str:
 
 
 def _said(
-    plugin: finding.Plugin, text: str, model: Classifier, texts: Sequence[Text], console: Console | None
+    plugin: finding.Plugin,
+    text: str,
+    model: Classifier,
+    texts: Sequence[Text],
+    console: Console | None,
+    timeout: float,
 ) -> CheckedComponent:
     """What becomes of one component."""
     say(console, f"trying {plugin.kind} {text} …")
@@ -181,7 +195,7 @@ def _said(
         component = spec.build(plugin.kind, text).object
     except UserError as error:
         return replace(made, problem=str(error))
-    return replace(made, clauses=tuple(_tried(plugin.kind, text, component, model, texts)))
+    return replace(made, clauses=tuple(_tried(plugin.kind, text, component, model, texts, timeout)))
 
 
 def _needed(plugin: finding.Plugin, text: str) -> str:
@@ -193,16 +207,19 @@ def _needed(plugin: finding.Plugin, text: str) -> str:
     return next(iter(named), "")
 
 
-def _tried(kind: str, name: str, component: Any, model: Classifier, texts: Sequence[Text]) -> Iterator[Clause]:
-    """The clauses of a kind, as long as the component gives an answer at all."""
+def _tried(
+    kind: str, name: str, component: Any, model: Classifier, texts: Sequence[Text], timeout: float
+) -> Iterator[Clause]:
+    """The clauses of a kind, as long as the component gives an answer at all, and in time."""
     begin, clauses = CONTRACTS[kind]
     trial: Any = None
     for clause in clauses:
-        problem, cure = "", CURES[clause]
+        problem, cure, started = "", CURES[clause], time.monotonic()
         try:
-            if trial is None:
-                trial = begin(component, model, texts)
-            clause(trial)
+            with limited(timeout):
+                if trial is None:
+                    trial = begin(component, model, texts)
+                clause(trial)
         except KeyboardInterrupt:
             raise
         except AssertionError as error:
@@ -210,8 +227,11 @@ def _tried(kind: str, name: str, component: Any, model: Classifier, texts: Seque
         except BaseException as error:  # a plugin may fail in any way, also by ending the program
             problem = f"{kind} {name} fails: {describe(error)}."
             cure = f"mend what raises this; where that is not your own code, {cure}"
+        late = time.monotonic() - started >= timeout  # whatever became of the interruption
+        if late:
+            problem, cure = f"{kind} {name} took longer than {timeout:g} seconds.", FASTER
         yield Clause(" ".join((clause.__doc__ or "").split()), problem, cure if problem else "")
-        if problem and clause is clauses[0]:
+        if late or (problem and clause is clauses[0]):
             return
 
 

@@ -135,6 +135,36 @@ def test_a_broken_component_is_named_with_its_clause_and_what_to_do(name, proble
     assert lines[-1].endswith(f"failed: {'metric' if name == 'boundless' else 'explainer'} {name}.")
 
 
+SLEEPY = """
+import time
+
+class Sleepy:
+    def __call__(self, text, target):
+        time.sleep(600)
+"""
+
+
+def test_one_that_does_not_answer_is_left_after_a_while(tmp_path: Path, monkeypatch, capsys):
+    entries = {"explainers": {"sleepy": "sleepy_explainers:Sleepy"}}
+    folder = add_distribution(tmp_path / "sleepy", "sleepy-lab", entries, {"sleepy_explainers": SLEEPY})
+    monkeypatch.syspath_prepend(folder)
+    ended = call(capsys, "check", "sleepy", "--timeout", "0.5")
+    assert ended.status == 1
+    lines = [line.strip() for line in ended.out.splitlines()]
+    place = lines.index("explainer sleepy took longer than 0.5 seconds.")
+    assert lines[place + 1].startswith("To do: answer faster")
+    assert "passed  " not in ended.out
+    assert ended.out.count("FAILED  ") == 1  # nothing else is tried
+
+
+def test_a_time_that_is_none_is_refused(capsys):
+    ended = call(capsys, "check", "sound", "--timeout", "0")
+    assert (ended.status, ended.complaints) == (
+        2,
+        ["faithbench: timeout=0.0 is not allowed; it must be a number of seconds above 0."],
+    )
+
+
 @pytest.mark.parametrize("name", ["acme-lab", "acme_lab", "acme_explainers"])
 def test_all_that_a_package_brings_is_checked(name):
     checked = faithbench.check(name)
