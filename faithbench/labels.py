@@ -65,6 +65,11 @@ def class_named(name: str, model_names: Sequence[str]) -> int | None:
     return alike[0] if len(alike) == 1 and folded(name) else None
 
 
+def class_called(number: int, names: Sequence[str]) -> str:
+    """What people call a class: its name, or `class 3` where it has none."""
+    return names[number] if 0 <= number < len(names) and names[number] else f"class {number}"
+
+
 def class_number(name: str, model_names: Sequence[str], outputs: int) -> int | None:
     """The class that a person means by a name, by `LABEL_1` where classes have no names, or by a number in words."""
     own = tuple(model_names) or tuple(f"LABEL_{number}" for number in range(outputs))

@@ -299,7 +299,7 @@ def _is_so(path: Path, text: str) -> bool:
     there = path.read_bytes() if path.is_file() else None
     if there is None or path.suffix != ".svg":
         return there == text.encode()
-    return without_names(read_text(path)) == without_names(text)
+    return without_names(there.decode(errors="replace")) == without_names(text)
 
 
 def _pages(folders: Sequence[Path]) -> list[Path]:

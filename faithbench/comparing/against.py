@@ -179,7 +179,7 @@ def against_all(
     if not rows:
         raise UserError(f"the runs hold nothing, of what was asked for, that was measured for {explainer} and another.")
     manifests = [Store(Path(folder)).manifest() for folder in folders]
-    notes = (*not_corrected(manifests), *repeats(manifests))
+    notes = (*not_corrected(manifests), *repeats(manifests, {row.pair.dataset for row in rows}))
     return AgainstAll(first, tuple(rows), test, alpha, notes)
 
 

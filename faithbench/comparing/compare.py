@@ -239,7 +239,7 @@ def comparison(
         for cell, (_, over) in zip(_compared([pair for pair, _ in kept], test, alpha), kept, strict=True)
     )
     manifests = [Store(Path(folder)).manifest() for folder in folders]
-    notes = (*not_corrected(manifests), *repeats(manifests))
+    notes = (*not_corrected(manifests), *repeats(manifests, {cell.pair.dataset for cell in cells}))
     return Comparison(what, first, second, cells, test, alpha, notes)
 
 

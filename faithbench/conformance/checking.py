@@ -118,7 +118,7 @@ class Checked:
         return all(component.passed for component in self.components)
 
 
-def check(name: str, console: Console | None = None, timeout: float = SECONDS) -> Checked:
+def check(name: str, console: Console | None = None, timeout: float | None = SECONDS) -> Checked:
     """Tries whether explainer, metric, describer or score, or all of a package, keep the contract; quick, offline.
 
     One that takes too long is not tried further.
@@ -126,7 +126,7 @@ def check(name: str, console: Console | None = None, timeout: float = SECONDS) -
     Args:
         name: a spec such as `occlusion` or `lime(n_samples=50)`, or an installed package or module with entry points.
         console: is told what is being tried.
-        timeout: seconds for each clause of the contract.
+        timeout: seconds for each clause of the contract; None for any time.
 
     Raises:
         UserError: nothing that is installed has that name, or timeout is not a number of seconds above 0.
@@ -181,7 +181,7 @@ def _said(
     model: Classifier,
     texts: Sequence[Text],
     console: Console | None,
-    timeout: float,
+    timeout: float | None,
 ) -> CheckedComponent:
     """What becomes of one component."""
     say(console, f"trying {plugin.kind} {text} …")
@@ -208,7 +208,7 @@ def _needed(plugin: finding.Plugin, text: str) -> str:
 
 
 def _tried(
-    kind: str, name: str, component: Any, model: Classifier, texts: Sequence[Text], timeout: float
+    kind: str, name: str, component: Any, model: Classifier, texts: Sequence[Text], timeout: float | None
 ) -> Iterator[Clause]:
     """The clauses of a kind, as long as the component gives an answer at all, and in time."""
     begin, clauses = CONTRACTS[kind]
@@ -227,7 +227,7 @@ def _tried(
         except BaseException as error:  # a plugin may fail in any way, also by ending the program
             problem = f"{kind} {name} fails: {describe(error)}."
             cure = f"mend what raises this; where that is not your own code, {cure}"
-        late = time.monotonic() - started >= timeout  # whatever became of the interruption
+        late = timeout is not None and time.monotonic() - started >= timeout  # whatever became of the interruption
         if late:
             problem, cure = f"{kind} {name} took longer than {timeout:g} seconds.", FASTER
         yield Clause(" ".join((clause.__doc__ or "").split()), problem, cure if problem else "")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from faithbench.errors import UserError, unknown
 from faithbench.figures.choosing import Choice, place_names, places_of, rows_of
+from faithbench.labels import class_called
 from faithbench.records.columns import PLACE
 from faithbench.records.results import labels, named
 from faithbench.records.store import Store
@@ -76,12 +77,8 @@ def _explained(kept: KeptTexts, key: Mapping[str, str], text: Text, target: Targ
     if text.link == "identity" or text.candidates is not None:
         return EXPLAINED
     names = kept.class_names(key)
-    first, *second = (
-        names[number] if number < len(names) and names[number] else f"class {number}"
-        for number in (target.output, target.against)
-        if number is not None
-    )
-    return visible(f"{first} rather than {second[0]}" if second else first)
+    own = class_called(target.output, names)
+    return visible(own if target.against is None else f"{own} rather than {class_called(target.against, names)}")
 
 
 def _texts(kept: KeptTexts, frame: pd.DataFrame, wanted: str) -> tuple[Mapping[tuple[str, ...], Text], str, str]:

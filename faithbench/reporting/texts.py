@@ -11,6 +11,7 @@ from jaxtyping import Float
 from markupsafe import Markup
 from scipy.stats import rankdata
 
+from faithbench.labels import class_called
 from faithbench.records.results import FAITHFULNESS, TRUTH, Panel, kind, kind_order, labels
 from faithbench.records.texts import Said, numbered
 from faithbench.reporting.contest import Contest, Entrant
@@ -285,7 +286,7 @@ def _names(kept: Kept, text: str) -> Sequence[str]:
 
 
 def _class(names: Sequence[str], number: int) -> str:
-    return visible(names[number]) if 0 <= number < len(names) and names[number] else f"class {number}"
+    return visible(class_called(number, names))
 
 
 def _chances(names: Sequence[str], text: Text | None, said: Said | None) -> list[tuple[str, str]]:

@@ -31,8 +31,7 @@ class Knowledge:
         checks: whether the model uses what was planted in the data; nothing where nothing was.
         more: what else the manifest says, as far as there is something to say: `performance`, also that on `kinds` of
             next-token questions, how often each class is `predicted`, `unknown_tokens` in percent, how many texts are
-            `repeated`, rows `skipped`, what
-            was `said` of labels, and which texts were `read` for it.
+            `repeated`, rows `skipped`, what was `said` of labels, and which texts were `read` for it.
         told: logits of texts that were asked for it, by id.
     """
 

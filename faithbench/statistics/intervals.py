@@ -16,7 +16,7 @@ RESAMPLES = 1999  # of the texts, for an interval
 BCA = (10, 5000)  # texts: with fewer it has nothing to go by; with more its correction is invisible, and costs n² steps
 FEW = 30  # columns with fewer values are resampled by themselves, so that no resample is without any
 BATCH = 1_000_000  # numbers held at once
-GRID = 1e-9  # of a column's largest value: means that lie nearer are one number, whichever way a machine adds
+ROUNDING = 1e-9  # of the mean size of a value: means that are nearer to each other are one
 METHODS = ("auto", "bca", "percentile", "normal")
 
 
@@ -52,17 +52,19 @@ def weighted_mean(
     return means
 
 
-def on_grid(
-    means: Float[np.ndarray, "*others columns"], values: Float[np.ndarray, "texts columns"]
-) -> Float[np.ndarray, "*others columns"]:
-    """Means of clean values as multiples of `GRID` of the largest.
+def not_by_rounding(
+    means: Float[np.ndarray, "resamples columns"],
+    values: Float[np.ndarray, "texts columns"],
+    weights: Float[np.ndarray, "texts columns"],
+    centre: Float[np.ndarray, "columns"],
+) -> Float[np.ndarray, "resamples columns"]:
+    """Means of resamples of clean columns; those that differ from that of the sample by rounding alone are that.
 
-    Where many are alike, as of values 0 and 1, whether one is below another is not for their last digits to say.
+    Of values such as 0 and 1 many are, and whether they lie below it is not for their last digits to say.
     """
-    largest = np.abs(values).max(axis=0, initial=0.0)
-    step = GRID * np.where(largest > 0, largest, 1.0)
-    found: Float[np.ndarray, "*others columns"] = np.rint(means / step) * step
-    return found
+    with np.errstate(invalid="ignore", divide="ignore"):
+        size = (weights * np.abs(values)).sum(axis=0) / weights.sum(axis=0)
+    return np.where(np.abs(means - centre) <= ROUNDING * size, centre, means)
 
 
 def standard_errors(
@@ -82,14 +84,14 @@ def resampled_means(
     values: Float[np.ndarray, "texts columns"],
     weights: Float[np.ndarray, "texts columns"],
 ) -> Float[np.ndarray, "*resamples columns"]:
-    """The weighted means of clean columns over the drawn texts, `on_grid`: one matrix product for all of them."""
+    """The weighted means of clean columns over the drawn texts: one matrix product for all of them."""
     flat = rows.reshape(-1, rows.shape[-1])
     times = np.zeros((len(flat), len(values)))
     for counts, drawn in zip(times, flat, strict=True):
         counts[:] = np.bincount(drawn, minlength=len(values))
     with np.errstate(invalid="ignore"):
         means = (times @ (weights * values)) / (times @ weights)
-    found: Float[np.ndarray, "*resamples columns"] = on_grid(means, values).reshape(*rows.shape[:-1], values.shape[1])
+    found: Float[np.ndarray, "*resamples columns"] = means.reshape(*rows.shape[:-1], values.shape[1])
     return found
 
 
@@ -150,10 +152,13 @@ def _bootstrap(
     seed: int,
 ) -> tuple[Float[np.ndarray, "some"], Float[np.ndarray, "some"], Bool[np.ndarray, "some"]]:
     """The bootstrap (scipy's) of the texts' numbers 0 … n−1, whose statistic is the means of all columns."""
-    n = len(values)
+    n, mean = len(values), weighted_mean(values, weights)
 
     def means(rows: Int[np.ndarray, "*resamples drawn"], axis: int = -1) -> Float[np.ndarray, "some *resamples"]:
-        return np.moveaxis(resampled_means(rows, values, weights), -1, 0)
+        found = resampled_means(rows, values, weights)
+        return np.moveaxis(
+            not_by_rounding(found.reshape(-1, len(mean)), values, weights, mean).reshape(found.shape), -1, 0
+        )
 
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore")  # of degenerate columns: they are seen below

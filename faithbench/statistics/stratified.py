@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
-from faithbench.statistics.intervals import BCA, RESAMPLES, Intervals, clean, on_grid, weighted_mean
+from faithbench.statistics.intervals import BCA, RESAMPLES, Intervals, clean, not_by_rounding, weighted_mean
 
 BATCH = 4_000_000  # numbers held at once; what is drawn depends on it
 LEAST = 2  # texts of a class: with one there is nothing to say how much it varies
@@ -102,8 +102,8 @@ def stratified_intervals(
         skew = _skewness(influences(*parts, mine)[0], variances)
         if not BCA[0] <= len(rows) <= BCA[1]:
             skew[:] = np.nan
-        around = on_grid(mean[columns], parts[0])
-        low[columns], high[columns], names[columns] = _bca(found, around, reach, skew)
+        found = not_by_rounding(found, *parts, mean[columns])
+        low[columns], high[columns], names[columns] = _bca(found, mean[columns], reach, skew)
     return Intervals(low, high, tuple(names))
 
 
@@ -192,7 +192,7 @@ def _drawn(
     resamples: int,
     seed: int,
 ) -> Float[np.ndarray, "resamples columns"]:
-    """The post-stratified means of resamples, `on_grid`."""
+    """The post-stratified means of resamples."""
     generator, n = np.random.default_rng(seed), len(values)
     parts, at_once = [], max(1, BATCH // n)
     for begin in range(0, resamples, at_once):
@@ -207,7 +207,7 @@ def _drawn(
                 times[:, mine] = drawn * shares[:, [number]] / (len(mine) - 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             parts.append((times @ (weights * values)) / (times @ weights))
-    return on_grid(np.concatenate(parts), values)
+    return np.concatenate(parts)
 
 
 def _skewness(

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from faithbench.comparing.pairs import one
 from faithbench.errors import UserError
+from faithbench.labels import class_called
 from faithbench.records.columns import PLACE
 from faithbench.records.results import label, labels, named
 from faithbench.records.store import Store
@@ -77,7 +78,7 @@ class _Model:
         if text_id in self.continuations and number in (0, 1):
             words = self.continuations[text_id]
             return f"{words[number].strip()} rather than {words[1 - number].strip()}"
-        return self.class_names[number] if 0 <= number < len(self.class_names) else f"class {number}"
+        return class_called(number, self.class_names)
 
 
 def pool(

@@ -33,7 +33,7 @@ REORDERED = (
     "perhaps its classes are in another order than was assumed: give labels its class numbers, or its id2label in "
     "config.json the names; if not, "
 )
-REPEATS = "repeats say nothing new, so intervals are too narrow and p too small: leave them out"
+REPEATS = "repeats say nothing new, so intervals are too narrow and p too small; leave them out of a file of your own"
 MEASURES = {"comprehensiveness": "comprehensiveness", "sufficiency": "sufficiency", "seqpg": "SeqPG"}
 
 
@@ -107,7 +107,8 @@ def cautions(entry: Mapping[str, Any]) -> Iterator[str]:
     performance = entry.get("performance", {})
     if performance and not is_above_chance(performance):
         nothing = "explanations of a model that knows nothing are worth nothing."
-        yield f"{_weak(performance)}; {REORDERED if entry.get('said') else ''}{nothing}"
+        below = performance.get("accuracy", math.inf) <= performance.get("chance", -math.inf)
+        yield f"{_weak(performance)}; {REORDERED if below and entry.get('said') else ''}{nothing}"
     kinds = entry.get("kinds") or {}
     if weak := [f"{kind} ({found['accuracy']:.1f} %)" for kind, found in kinds.items() if not is_above_chance(found)]:
         yield f"on some kinds of questions its accuracy is not shown to be above chance: {', '.join(weak)}."
@@ -124,15 +125,19 @@ def repeats_said(entry: Mapping[str, Any]) -> str | None:
     found = entry.get("repeated", {"count": 0, "of": 1})
     if 100 * found["count"] < MANY_REPEATED * found["of"]:
         return None
-    return f"{found['of'] - found['count']:,} of {found['of']:,} texts are different, the others repeat one of them"
+    count, of = found["count"], found["of"]
+    return f"{of - count:,} of {of:,} texts are different, {count:,} repeat{'s' * (count == 1)} one of them"
 
 
-def repeats(manifests: Iterable[Manifest]) -> Iterator[str]:
-    """A sentence for each model and data set with many repeats."""
-    for manifest in manifests:
-        for place, entry in manifest.get("models", {}).items():
-            if (told := repeats_said(entry)) is not None:
-                yield f"{entry['label']}, {label('dataset', place.partition(' on ')[2])}: {told}; {REPEATS}."
+def repeats(manifests: Iterable[Manifest], datasets: Collection[str]) -> list[str]:
+    """A sentence for each model and each of these data sets where many texts repeat others."""
+    places = [each for manifest in manifests for each in manifest.get("models", {}).items()]
+    told = [
+        f"{entry['label']}, {label('dataset', data)}: {said}; {REPEATS}."
+        for place, entry in places
+        if (data := place.partition(" on ")[2]) in datasets and (said := repeats_said(entry)) is not None
+    ]
+    return list(dict.fromkeys(told))
 
 
 def trained_as(models: Mapping[str, ModelEntry]) -> Iterator[str]:

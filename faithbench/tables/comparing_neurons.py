@@ -16,6 +16,7 @@ from faithbench.errors import UserError
 from faithbench.plugins import spec
 from faithbench.records.columns import PLACE
 from faithbench.records.results import kind, label, labels, read
+from faithbench.records.seeds import without_seed
 from faithbench.records.units import densities, of_neurons
 from faithbench.statistics.density import Gap, firing, matched, matched_gap, unmatched_gap
 from faithbench.statistics.intervals import intervals, weighted_mean
@@ -67,9 +68,7 @@ def bare(model: str) -> str:
         return model
     if args and not (name in CONTROLS and len(args) == 1):
         return model
-    told = {"model": args[0]} | parameters if args else parameters
-    kept = {key: bare(str(value)) if key == "model" else value for key, value in told.items() if key != "seed"}
-    return spec.write(name, kept)
+    return without_seed(spec.write(name, {"model": args[0]} | parameters) if args else model)
 
 
 class Neurons:

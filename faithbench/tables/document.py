@@ -176,7 +176,10 @@ def legend(frame: pd.DataFrame) -> list[str]:
         " ".join(f"{words[way]}: {', '.join(names)}." for way, names in ways.items() if names),
     ]
     if "seeds" in frame and not (frame["seeds"] > 1).any():
-        lines.append("No two models here differ in their seed alone: nothing was put together over seeds.")
+        lines.append(
+            "Nothing was put together over seeds: nowhere have two models that differ in their seed alone the same "
+            "explainer and metric."
+        )
     elif "seeds" in frame:
         lines.append(
             "Models that differ in their seed alone are put together: means over trainings. The interval is over "

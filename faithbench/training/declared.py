@@ -135,7 +135,8 @@ def differing_sizes(folder: Path, kind: Any) -> str:
         if there != tuple(declared.shape):
             classes = model.config.num_labels
             told = f": {name} is {[*declared.shape]} by the one and {[*there]} by the others"
-            if declared.shape[:1] == (classes,) and there[1:] == tuple(declared.shape)[1:]:
+            inside = name.startswith(f"{model.base_model_prefix}.")  # and not of the head
+            if not inside and declared.shape[:1] == (classes,) and there[1:] == tuple(declared.shape)[1:]:
                 given = read_json(folder / CONFIG, Configuration, nan=True, large=True)
                 says = "its id2label or num_labels says" if {"num_labels", "id2label"} & given.keys() else NO_CLASSES
                 told += f"; {says} {classes} classes, and the weights have {there[0]}: write these there"

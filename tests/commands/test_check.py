@@ -157,6 +157,10 @@ def test_one_that_does_not_answer_is_left_after_a_while(tmp_path: Path, monkeypa
     assert ended.out.count("FAILED  ") == 1  # nothing else is tried
 
 
+def test_it_may_take_any_time():
+    assert faithbench.check("sound", timeout=None).passed
+
+
 def test_a_time_that_is_none_is_refused(capsys):
     ended = call(capsys, "check", "sound", "--timeout", "0")
     assert (ended.status, ended.complaints) == (

@@ -100,15 +100,21 @@ def test_texts_that_are_there_more_than_once_are_counted_and_said_wherever_tests
     faithbench.run(plan, tmp_path / "run", "cpu")
     (entry,) = Store(tmp_path / "run").manifest()["models"].values()
     assert entry["repeated"] == {"count": 12, "of": 18}
-    said = "6 of 18 texts are different, the others repeat one of them; repeats say nothing new, so intervals"
+    said = "6 of 18 texts are different, 12 repeat one of them; repeats say nothing new, so intervals"
     assert said in faithbench.render([tmp_path / "run"])
     for words in (["compare", "occlusion", "random"], ["compare", "occlusion", "--against", "all"]):
         assert said in " ".join(call(capsys, *words, tmp_path / "run").out.split())
+    (tmp_path / "other").mkdir()
+    other = data(tmp_path / "other", named())
+    faithbench.run(replace(plan, datasets=(other,)), tmp_path / "run", "cpu")
+    for path, times in ((plan.datasets[0], 1), (other, 0)):
+        told = faithbench.comparison("occlusion", "random", [tmp_path / "run"] * 2, dataset=f"file(path={path!r})")
+        assert sum(said in note for note in told.notes) == times
     page = faithbench.report([tmp_path / "run"], tmp_path / "report.html").read_text()
     assert "6 of 18 texts are different" in page
     faithbench.run(plan, tmp_path / "run", "cpu")  # nothing is measured again, and it is known still
-    (entry,) = Store(tmp_path / "run").manifest()["models"].values()
-    assert entry["repeated"] == {"count": 12, "of": 18}
+    first, _ = Store(tmp_path / "run").manifest()["models"].values()
+    assert first["repeated"] == {"count": 12, "of": 18}
 
 
 def test_texts_that_differ_are_not_said_to_repeat(model, tmp_path):
@@ -116,8 +122,9 @@ def test_texts_that_differ_are_not_said_to_repeat(model, tmp_path):
     (entry,) = Store(tmp_path / "run").manifest()["models"].values()
     assert "repeated" not in entry
     assert repeats_said({"repeated": {"count": 4, "of": 100}}) is None
+    assert repeats_said({"repeated": {"count": 1, "of": 20}}) == "19 of 20 texts are different, 1 repeats one of them"
     assert repeats_said({"repeated": {"count": 5, "of": 100}}) == (
-        "95 of 100 texts are different, the others repeat one of them"
+        "95 of 100 texts are different, 5 repeat one of them"
     )
 
 
@@ -126,8 +133,11 @@ def test_where_an_order_of_classes_was_assumed_that_may_be_why_the_model_seems_t
     assumed = "the model names no classes, so those of the data are taken in their order: a = 0, b = 1."
     (*_, told) = cautions({"performance": bad, "said": [assumed]})
     assert "perhaps its classes are in another order than was assumed: give labels its class numbers" in told
-    (told,) = cautions({"performance": bad})
-    assert "another order" not in told
+    few = {"accuracy": 100.0, "chance": 50.0, "labelled": 4}
+    for entry in ({"performance": bad}, {"performance": few, "said": [assumed]}):
+        *_, told = cautions(entry)
+        assert "is not shown to be above chance" in told
+        assert "another order" not in told
 
 
 def test_a_strict_run_stops_at_the_first_of_them(model, tmp_path):

@@ -57,10 +57,11 @@ def test_the_mean_is_that_of_the_slow_version(seed: int):
 
 
 @pytest.mark.parametrize("times", [0.1, 0.3, 0.7, 1 / 3])
-def test_an_interval_does_not_depend_on_the_last_digits_of_its_sums(times: float):
+@pytest.mark.parametrize("n", [400, 2048])
+def test_an_interval_does_not_depend_on_the_last_digits_of_its_sums(n: int, times: float):
     """Of values that the class decides, as positive rates, many resamples have the mean of the sample."""
-    classes = np.random.default_rng(0).integers(0, 2, 400)
-    values, strata = 100.0 * (classes == 1)[:, None], Strata(classes, np.bincount(classes) / 400, 400)
+    classes = np.random.default_rng(0).integers(0, 2, n)
+    values, strata = 100.0 * (classes == 1)[:, None], Strata(classes, np.bincount(classes) / n, n)
     exact = stratified_intervals(values, np.ones_like(values), all_of(values), strata)
     rounded = stratified_intervals(values, np.full_like(values, times), all_of(values), strata)
     np.testing.assert_allclose([rounded.low, rounded.high], [exact.low, exact.high], rtol=1e-8)

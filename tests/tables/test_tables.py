@@ -308,7 +308,7 @@ def test_seeds_are_put_together_and_their_spread_kept_apart_from_that_over_texts
     assert "3 trainings" in text
     assert "are put together" in text
     other = render([run_of(tmp_path / "none", column(values, model="owner/model"))], over_seeds=True)
-    assert "No two models here differ in their seed alone: nothing was put together" in other
+    assert "Nothing was put together over seeds: nowhere have two models" in other
     assert "are put together" not in other
 
 

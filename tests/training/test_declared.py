@@ -138,6 +138,14 @@ def test_a_configuration_without_classes_is_told_what_the_weights_have(folder: P
         load_classifier(str(folder), "cpu", "float32")
 
 
+def test_sizes_that_are_not_of_the_head_are_not_laid_to_the_classes(folder: Path):
+    setting(type_vocab_size=5, num_labels=5)(folder)  # the weights have 2 of both
+    with pytest.raises(
+        UserError, match=r"token_type_embeddings\.weight is \[5, \d+\] by the one and \[2, \d+\] by the others$"
+    ):
+        load_classifier(str(folder), "cpu", "float32")
+
+
 def test_a_sound_folder_is_loaded(folder: Path):
     check_folder(folder)
     setting("tokenizer_config.json", model_max_length=10**30)(folder)  # as transformers writes what has no limit
