@@ -10,6 +10,7 @@ import faithbench
 from faithbench.commands.completion import names
 from faithbench.commands.output import err_console, out_console
 from faithbench.console import display, say, words
+from faithbench.running.options import CLAUSE_SECONDS
 
 if TYPE_CHECKING:
     from faithbench.conformance.checking import Checked, CheckedComponent
@@ -26,7 +27,7 @@ def check(
             autocompletion=names("explainer", "metric", "describer", "score"),
         ),
     ],
-    timeout: Annotated[float, typer.Option(help="Seconds for each clause of the contract.")] = 120.0,
+    timeout: Annotated[float, typer.Option(help="Seconds for each clause of the contract.")] = CLAUSE_SECONDS,
 ) -> None:
     """Try whether a component keeps its contract.
 

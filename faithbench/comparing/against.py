@@ -8,15 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faithbench.comparing.pairs import CALLED, Pair, against_others, check_test, names_elsewhere, names_in, one, only
+from faithbench.comparing.pairs import (
+    CALLED,
+    Pair,
+    against_others,
+    check_test,
+    names_elsewhere,
+    names_in,
+    notes_on,
+    one,
+    only,
+)
 from faithbench.errors import UserError
 from faithbench.records.results import Panel, higher_is_better, kind, label, labels, panels, predicted_classes, read
-from faithbench.records.store import Store
 from faithbench.records.units import units_of
 from faithbench.statistics.paired_tests import FLIPS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, is_negligible, least_texts
-from faithbench.tables.cautions import repeats
-from faithbench.tables.looking import not_corrected
 from faithbench.tables.parts import Cell, Column, Grid, Heading, Note, Number, Part, Title, Words
 from faithbench.tables.spreadsheet import csv
 from faithbench.tables.wording import MINUS, places_of
@@ -178,8 +185,7 @@ def against_all(
     ]
     if not rows:
         raise UserError(f"the runs hold nothing, of what was asked for, that was measured for {explainer} and another.")
-    manifests = [Store(Path(folder)).manifest() for folder in folders]
-    notes = (*not_corrected(manifests), *repeats(manifests, {row.pair.dataset for row in rows}))
+    notes = notes_on(folders, {row.pair.dataset for row in rows})
     return AgainstAll(first, tuple(rows), test, alpha, notes)
 
 

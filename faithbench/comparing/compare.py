@@ -15,6 +15,7 @@ from faithbench.comparing.pairs import (
     check_test,
     names_elsewhere,
     names_in,
+    notes_on,
     of_explainers,
     of_models,
     one,
@@ -24,13 +25,10 @@ from faithbench.comparing.trainings import OverTrainings, of_explainers_over_see
 from faithbench.errors import UserError
 from faithbench.records.results import Panel, higher_is_better, kind, label, panels, predicted_classes, read
 from faithbench.records.seeds import Seeds, together
-from faithbench.records.store import Store
 from faithbench.records.units import is_of_neurons, unit_of, units_of
 from faithbench.shown import counted, visible
 from faithbench.statistics.paired_tests import FLIPS, Difference, difference, holm
 from faithbench.statistics.verdicts import ALPHA, NEGLIGIBLE, is_negligible, least_texts
-from faithbench.tables.cautions import repeats
-from faithbench.tables.looking import not_corrected
 from faithbench.tables.spreadsheet import csv
 
 
@@ -238,8 +236,7 @@ def comparison(
         replace(cell, trainings=over)
         for cell, (_, over) in zip(_compared([pair for pair, _ in kept], test, alpha), kept, strict=True)
     )
-    manifests = [Store(Path(folder)).manifest() for folder in folders]
-    notes = (*not_corrected(manifests), *repeats(manifests, {cell.pair.dataset for cell in cells}))
+    notes = notes_on(folders, {cell.pair.dataset for cell in cells})
     return Comparison(what, first, second, cells, test, alpha, notes)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -12,8 +13,11 @@ from faithbench.errors import UserError, brief, enumerated, unknown
 from faithbench.plugins.spec import named_parameters, parse
 from faithbench.records.results import Panel, degrades, label
 from faithbench.records.seeds import without_seed
+from faithbench.records.store import Store
 from faithbench.statistics.paired_tests import TESTS
 from faithbench.statistics.verdicts import width_of
+from faithbench.tables.cautions import repeats
+from faithbench.tables.looking import not_corrected
 from faithbench.tables.ranking import range_of, ranking, widths
 
 Names = Mapping[str, Collection[str]]  # identities by kind of thing
@@ -131,6 +135,12 @@ def only(found: Sequence[Panel], model: str | None, dataset: str | None) -> list
             wanted = one(what, name, sorted({panel.key[what] for panel in kept}))
             kept = [panel for panel in kept if panel.key[what] == wanted]
     return kept
+
+
+def notes_on(folders: Sequence[Path | str], datasets: Collection[str]) -> tuple[str, ...]:
+    """What a reader of tests on these data sets must know besides, a sentence each."""
+    manifests = [Store(Path(folder)).manifest() for folder in folders]
+    return (*not_corrected(manifests), *repeats(manifests, datasets))
 
 
 def names_in(found: Sequence[Panel], over_seeds: bool = False) -> Names:

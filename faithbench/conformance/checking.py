@@ -18,7 +18,7 @@ from faithbench.errors import UserError, describe, unknown, words_of
 from faithbench.interfaces import Classifier
 from faithbench.limits import limited
 from faithbench.plugins import finding, spec
-from faithbench.running.options import check_options
+from faithbench.running.options import CLAUSE_SECONDS, check_options
 from faithbench.types import Text
 
 CONTRACTS: Mapping[str, tuple[Callable[[Any, Classifier, Sequence[Text]], Any], Sequence[Callable[[Any], None]]]] = {
@@ -28,7 +28,6 @@ CONTRACTS: Mapping[str, tuple[Callable[[Any, Classifier, Sequence[Text]], Any], 
     "score": (lambda component, model, texts: ScoreTrial(component), SCORE_CLAUSES),
 }  # of other kinds it is only seen whether they can be loaded
 ANSWERS = "write it as a generator: `answer = yield Logits(text, keep)`, and `return` the result (docs/architecture.md)"
-SECONDS = 120.0  # for a clause, which on a tiny model takes one
 FASTER = "answer faster on a text of ten tokens, or give it longer: --timeout"
 BATCHES = "use nothing but the answers to your own questions, and no state that other texts share"
 TRAIT = "correct the class attribute, or what the component computes"
@@ -118,7 +117,7 @@ class Checked:
         return all(component.passed for component in self.components)
 
 
-def check(name: str, console: Console | None = None, timeout: float | None = SECONDS) -> Checked:
+def check(name: str, console: Console | None = None, timeout: float | None = CLAUSE_SECONDS) -> Checked:
     """Tries whether explainer, metric, describer or score, or all of a package, keep the contract; quick, offline.
 
     One that takes too long is not tried further.

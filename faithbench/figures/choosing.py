@@ -8,11 +8,10 @@ import pandas as pd
 
 from faithbench.comparing.pairs import matches
 from faithbench.errors import UserError, unknown
-from faithbench.records.columns import PLACE
+from faithbench.records.columns import DATA, PLACE
 from faithbench.records.results import degrades, kind, kind_order, label, labels
-from faithbench.records.texts import DATA
 
-PLACES = {"explainer": PLACE, "model": list(DATA)}  # what the panels of a row share, by what their lines are of
+PLACES = {"explainer": PLACE, "model": DATA}  # what the panels of a row share, by what their lines are of
 MOST = 12  # panels of a figure
 LEADING = ("comprehensiveness", "pointing_accuracy", "seqpg", "sufficiency")  # shown first, where there are too many
 
@@ -66,7 +65,7 @@ def is_random(explainer: str) -> bool:
 
 def line_of(frame: pd.DataFrame) -> str:
     """What a line of scores is of: an `explainer`, or a `model` where one explainer was measured on several of them."""
-    models = frame[PLACE].drop_duplicates().groupby(list(DATA))["model"]
+    models = frame[PLACE].drop_duplicates().groupby(DATA)["model"]
     if frame["explainer"].nunique() > 1 or models.nunique().max() < 2 or (models.nunique() < models.size()).any():
         return "explainer"
     return "model"
@@ -115,7 +114,7 @@ def data_names(frame: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """What to call each data set where lines are models: under the one explainer that there is."""
     (explainer,) = labels("explainer", frame["explainer"]).values()
     names = labels("dataset", frame["dataset"])
-    keys = [tuple(map(str, key)) for key in frame[list(DATA)].drop_duplicates().itertuples(index=False, name=None)]
+    keys = [tuple(map(str, key)) for key in frame[DATA].drop_duplicates().itertuples(index=False, name=None)]
     several = {name for name, _ in keys if [each for each, _ in keys].count(name) > 1}
     return {
         (name, content): f"{explainer} on {names[name]}{f' (content {content})' * (name in several)}"

@@ -67,9 +67,10 @@ def coloured(
             rows.append({**dict(zip(PLACE, key, strict=True)), "explainer": row.explainer, "unit": name, **told})
     if not lines:
         raise UserError(f"text {name!r} is kept, and no explainer's attributions of it are.")
-    if len(set(explained)) > 1:
-        lines = [(f"{title}, for {what}", line) for (title, line), what in zip(lines, explained, strict=True)]
-    return pd.DataFrame(rows), tuple(lines), called, explained[0] if len(set(explained)) == 1 else EXPLAINED
+    if len(set(explained)) == 1:
+        return pd.DataFrame(rows), tuple(lines), called, explained[0]
+    apart = ((f"{title}, for {what}", line) for (title, line), what in zip(lines, explained, strict=True))
+    return pd.DataFrame(rows), tuple(apart), called, EXPLAINED
 
 
 def _explained(kept: KeptTexts, key: Mapping[str, str], text: Text, target: Target) -> str:

@@ -10,6 +10,7 @@ CELL = [
     ("explainer", pa.string()),
 ]
 PLACE = [name for name, _ in CELL[:-1]]  # a model on a data set
+DATA = PLACE[:2]
 TARGET = [("target", pa.int64()), ("against", pa.int64())]
 END = [("seconds", pa.float64()), ("rows", pa.int64()), ("error", pa.string())]
 SCHEMAS = {
@@ -41,8 +42,8 @@ SCHEMAS = {
 }
 TARGETS = tuple(name for name, _ in TARGET)
 IDENTITY = {
-    "attributions": [*(name for name, _ in CELL), "version", "text_id", *TARGETS],
-    "records": [*(name for name, _ in CELL), "metric", "version", "unit", *TARGETS],
+    "attributions": [*PLACE, "explainer", "version", "text_id", *TARGETS],
+    "records": [*PLACE, "explainer", "metric", "version", "unit", *TARGETS],
 }
 MEASURED = {"attributions": "scores", "records": "value"}
 ADDED = ("against",)  # columns that older parts lack, and all is None
@@ -126,9 +127,9 @@ KEPT = {  # what is kept beside entries, for people to look at
 }
 KEPT_IDENTITY = {
     "texts": ("dataset", "dataset_fingerprint", "tokenizer", "text_id"),
-    "predictions": (*(name for name, _ in CELL[:4]), "tokenizer", "text_id"),
-    "neurons": (*(name for name, _ in CELL[:4]), "unit"),
-    "descriptions": (*(name for name, _ in CELL), "version", "unit"),
+    "predictions": (*PLACE, "tokenizer", "text_id"),
+    "neurons": (*PLACE, "unit"),
+    "descriptions": (*PLACE, "explainer", "version", "unit"),
 }
 
 

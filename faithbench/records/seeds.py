@@ -51,8 +51,10 @@ def without_seed(model: str) -> str:
         return model
     if args:
         return model
-    made_of = {key: without_seed(value) for key, value in kwargs.items() if key == MADE_OF and isinstance(value, str)}
-    return spec.write(name, {key: value for key, value in (kwargs | made_of).items() if key != "seed"})
+    kept = {key: value for key, value in kwargs.items() if key != "seed"}
+    if isinstance(inner := kept.get(MADE_OF), str):
+        kept[MADE_OF] = without_seed(inner)
+    return spec.write(name, kept)
 
 
 def together(panels: Iterable[Panel]) -> list[Seeds]:

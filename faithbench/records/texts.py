@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from faithbench.paths import as_paths
-from faithbench.records.columns import KEPT, PLACE
+from faithbench.records.columns import DATA, KEPT, PLACE
 from faithbench.records.fingerprints import weights_of
 from faithbench.records.kept_parts import rows_of
 from faithbench.records.store import Store
@@ -19,7 +19,6 @@ from faithbench.records.text_parts import Gold, parts_of, text_of
 from faithbench.types import Text
 
 Key = Mapping[str, str]  # `Panel.key`: data set and model, with their fingerprints
-DATA = ("dataset", "dataset_fingerprint")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from faithbench.records.results import Panel
-from faithbench.statistics.intervals import intervals, standard_errors, weighted_mean
-from faithbench.statistics.paired_tests import ROUNDING, detectable, pair_weights
+from faithbench.statistics.intervals import ROUNDING, intervals, standard_errors, weighted_mean
+from faithbench.statistics.paired_tests import detectable, pair_weights
 from faithbench.statistics.verdicts import ALPHA
 from faithbench.tables.ranking import Ranking, direction
 

@@ -6,6 +6,7 @@ from faithbench.errors import UserError, short
 
 CLUSTERS = {"ray": "faithbench.running.on_ray:OnRay"}  # a new one is a file and a line; its package is an extra
 MOST = 4096  # processes
+CLAUSE_SECONDS = 120.0  # of `faithbench check`, for a clause of the contract, which on a tiny model takes one
 
 
 def check_options(timeout: object = None, workers: object = None, gpus_per_worker: object = None) -> None:

@@ -16,7 +16,7 @@ RESAMPLES = 1999  # of the texts, for an interval
 BCA = (10, 5000)  # texts: with fewer it has nothing to go by; with more its correction is invisible, and costs n² steps
 FEW = 30  # columns with fewer values are resampled by themselves, so that no resample is without any
 BATCH = 1_000_000  # numbers held at once
-ROUNDING = 1e-9  # of the mean size of a value: means that are nearer to each other are one
+ROUNDING = 1e-9  # of the size of values: smaller differences are none
 METHODS = ("auto", "bca", "percentile", "normal")
 
 
@@ -53,18 +53,16 @@ def weighted_mean(
 
 
 def not_by_rounding(
-    means: Float[np.ndarray, "resamples columns"],
+    means: Float[np.ndarray, "*resamples columns"],
     values: Float[np.ndarray, "texts columns"],
     weights: Float[np.ndarray, "texts columns"],
     centre: Float[np.ndarray, "columns"],
-) -> Float[np.ndarray, "resamples columns"]:
+) -> Float[np.ndarray, "*resamples columns"]:
     """Means of resamples of clean columns; those that differ from that of the sample by rounding alone are that.
 
     Of values such as 0 and 1 many are, and whether they lie below it is not for their last digits to say.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        size = (weights * np.abs(values)).sum(axis=0) / weights.sum(axis=0)
-    return np.where(np.abs(means - centre) <= ROUNDING * size, centre, means)
+    return np.where(np.abs(means - centre) <= ROUNDING * weighted_mean(np.abs(values), weights), centre, means)
 
 
 def standard_errors(
@@ -156,9 +154,7 @@ def _bootstrap(
 
     def means(rows: Int[np.ndarray, "*resamples drawn"], axis: int = -1) -> Float[np.ndarray, "some *resamples"]:
         found = resampled_means(rows, values, weights)
-        return np.moveaxis(
-            not_by_rounding(found.reshape(-1, len(mean)), values, weights, mean).reshape(found.shape), -1, 0
-        )
+        return np.moveaxis(not_by_rounding(found, values, weights, mean), -1, 0)
 
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore")  # of degenerate columns: they are seen below

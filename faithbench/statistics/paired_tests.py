@@ -14,11 +14,10 @@ from jaxtyping import Float, Int
 from scipy import optimize, special, stats
 
 from faithbench.parameters import check_choice
-from faithbench.statistics.intervals import clean, intervals, standard_errors, weighted_mean
+from faithbench.statistics.intervals import ROUNDING, clean, intervals, standard_errors, weighted_mean
 
 FLIPS = 9999  # of the signs, for a test
 EXACT = 13  # up to so many texts all 2^n signs are gone through
-ROUNDING = 1e-9  # of the values: smaller differences are none
 PAIR = np.array([[0, 1]])
 TESTS = ("permutation", "wilcoxon")
 
@@ -121,7 +120,8 @@ def wilcoxon(differences: Float[np.ndarray, "texts"]) -> float:
     """The p of Wilcoxon's signed-rank test, two-sided; 1 where all differences are 0, NaN where there are none."""
     if not len(differences):
         return math.nan
-    step = math.pi * 1e-10 * float(np.abs(differences).mean())  # so that 1 − 2/3 and 1/3 have one rank
+    # 1 − 2/3 and 1/3 have one rank: they are as many steps, of which no fraction is half-way between two numbers
+    step = ROUNDING / math.pi * float(np.abs(differences).mean())
     if not step:
         return 1.0
     return float(stats.wilcoxon(np.rint(differences / step)).pvalue)

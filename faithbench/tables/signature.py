@@ -14,6 +14,7 @@ import pandas as pd
 from faithbench.activations import UNIT
 from faithbench.errors import UserError
 from faithbench.plugins import spec
+from faithbench.records.columns import DATA, PLACE
 from faithbench.records.fingerprints import precision_of
 from faithbench.records.store import Store
 from faithbench.records.units import units_of
@@ -23,8 +24,8 @@ UNKNOWN, NONE = "unknown", "none"
 FEW = 4  # that are named one by one
 DIGITS = 8  # of a fingerprint or hash
 USUAL = "1.1"  # versions of a record's explainer and metric
-IDENTITIES = ["dataset", "dataset_fingerprint", "model", "model_fingerprint", "explainer", "metric", "version"]
-DATA, MODELS = IDENTITIES[:2], ["dataset", "model", "model_fingerprint"]
+IDENTITIES = [*PLACE, "explainer", "metric", "version"]
+MODELS = ["dataset", "model", "model_fingerprint"]
 
 Manifest = Mapping[str, object]
 

@@ -127,8 +127,9 @@ def _folder(source: str, kind: Any) -> tuple[Any, Any, str]:
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # the libraries fail in many ways, those in Rust by panics
-        told = reason(error) + (differing_sizes(folder, kind) if reason(error) == SIZES else "")
-        raise UserError(f"model {source!r}: {folder} is not a readable checkpoint: {told}") from error
+        why = reason(error)
+        told = differing_sizes(folder, kind) if why == SIZES else ""
+        raise UserError(f"model {source!r}: {folder} is not a readable checkpoint: {why}{told}") from error
 
 
 def _check_files(folder: Path) -> None:
